@@ -1,0 +1,1 @@
+"""The three services of Latchkey. They never import each other."""

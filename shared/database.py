@@ -1,0 +1,81 @@
+"""SQL from one code path: SQLite on one machine, PostgreSQL beyond it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, DateTime, Engine, create_engine, event
+from sqlalchemy.engine import Dialect, make_url
+from sqlalchemy.types import TypeDecorator
+
+LOCK_WAIT_SECONDS = 2
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time; SQLite stores it without a zone, so the zone is put back here."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive times: they are a bug."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive time for the database")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """The same moment, aware."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def create_database(url: str) -> Engine:
+    """An engine that answers or fails within about two seconds."""
+    if make_url(url).get_backend_name() == "sqlite":
+        return _sqlite(url)
+    return create_engine(
+        url,
+        pool_pre_ping=True,
+        pool_size=8,
+        max_overflow=4,
+        pool_timeout=LOCK_WAIT_SECONDS,
+        connect_args={"connect_timeout": 2, "options": f"-c statement_timeout={LOCK_WAIT_SECONDS * 1000}"},
+    )
+
+
+def _sqlite(url: str) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": LOCK_WAIT_SECONDS, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: object) -> None:  # noqa: ANN401 - sqlite3's, through the pool
+        # The driver must not open transactions by itself: it would begin them DEFERRED, and a reader that turns
+        # writer meets SQLITE_BUSY at once instead of waiting its turn.
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("latchkey_write"):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One transaction that writes; all of it is committed, or none."""
+    with engine.connect().execution_options(latchkey_write=True) as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection for reads, each statement its own; no transaction is opened for them."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        yield connection

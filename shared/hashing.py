@@ -1,0 +1,89 @@
+"""argon2id on threads of its own, so that a flood of logins never takes the threads that codes wait for."""
+
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from shared.problems import Unavailable
+
+# OWASP Password Storage Cheat Sheet: argon2id, m = 19 MiB, t = 2, p = 1. The salt has 16 bytes.
+MEMORY_KIB, ITERATIONS, LANES = 19456, 2, 1
+PATIENCE_SECONDS = 2.5
+RETRY_AFTER_SECONDS = 1
+NICENESS = 10
+
+
+class HashingPool:
+    """Hashes on as many low-priority threads as there are cores (argon2 releases the GIL).
+
+    At most ``max_waiting`` callers may be in the pool at a time. The next one is told 503 at once: a server that keeps
+    fewer request threads than callers would let logins occupy all of them.
+    """
+
+    def __init__(self, *, max_waiting: int, threads: int | None = None) -> None:
+        self._hasher = PasswordHasher(time_cost=ITERATIONS, memory_cost=MEMORY_KIB, parallelism=LANES)
+        self._threads = threads or os.cpu_count() or 1
+        self._places = threading.BoundedSemaphore(max_waiting)
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="argon2", initializer=_step_back)
+
+    def hash(self, password: str) -> str:
+        """The encoded hash. Raises Unavailable("password hashing") when the pool is full or slow."""
+        return self.hash_many([password])[0]
+
+    def hash_many(self, passwords: list[str]) -> list[str]:
+        """One hash each, side by side, for one place in the queue."""
+        with self._place():
+            futures = [self._pool.submit(self._hasher.hash, password) for password in passwords]
+            try:
+                return [future.result(PATIENCE_SECONDS) for future in futures]
+            except FutureTimeoutError:
+                for future in futures:
+                    future.cancel()
+                raise Unavailable("password hashing", retry_after_seconds=RETRY_AFTER_SECONDS) from None
+
+    def verify(self, encoded: str, password: str) -> bool:
+        """Whether this is the password. Raises Unavailable like hash; a damaged hash is simply no match."""
+        with self._place():
+            future = self._pool.submit(self._verify, encoded, password)
+            try:
+                return future.result(PATIENCE_SECONDS)
+            except FutureTimeoutError:
+                future.cancel()
+                raise Unavailable("password hashing", retry_after_seconds=RETRY_AFTER_SECONDS) from None
+
+    def needs_rehash(self, encoded: str) -> bool:
+        """Whether the hash was made with other parameters than today's."""
+        return self._hasher.check_needs_rehash(encoded)
+
+    def _verify(self, encoded: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(encoded, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+    def _place(self) -> "_Place":
+        if not self._places.acquire(blocking=False):
+            raise Unavailable("password hashing", retry_after_seconds=RETRY_AFTER_SECONDS)
+        return _Place(self._places)
+
+
+class _Place:
+    def __init__(self, places: threading.BoundedSemaphore) -> None:
+        self._places = places
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        self._places.release()
+
+
+def _step_back() -> None:
+    """Let the kernel prefer request threads. On Linux a thread has its own niceness; elsewhere it is the process's."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -1,0 +1,31 @@
+"""Structured logs: facts as JSON lines in production, readable lines in development, secrets never."""
+
+import logging
+import sys
+
+import structlog
+
+from shared.settings import Mode
+
+
+def configure_logging(service: str, mode: Mode) -> None:
+    """Send structlog and the standard library to stderr, one line an event."""
+    shared_steps: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer() if mode is Mode.PRODUCTION else structlog.processors.LogfmtRenderer()
+    )
+    structlog.configure(
+        processors=[*shared_steps, renderer],
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(service=service)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared_steps))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)

@@ -1,0 +1,239 @@
+"""The words that travel on the broker: commands are orders, events are history; none carries a secret.
+
+QUEUES says which task serves a queue, ROUTES which queues a message goes to. Both tables are the whole wiring.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from types import UnionType
+from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
+
+from shared.clock import parse_rfc3339, rfc3339
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What every message has: an id that makes it act once, and when it happened."""
+
+    TYPE: ClassVar[str]
+    id: str
+    occurred_at: datetime
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendSmsCode(Message):
+    """Send the sealed text stored under ``message_id``; of no use after ``deadline`` (the claim check of design §3)."""
+
+    TYPE: ClassVar[str] = "send_sms_code"
+    message_id: str
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendSmsNotice(Message):
+    """Tell the owner by SMS. ``sealed`` holds recipient and text, readable by notify alone."""
+
+    TYPE: ClassVar[str] = "send_sms_notice"
+    message_id: str
+    sealed: str
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendEmailNotice(Message):
+    """Tell the owner by email; sealed like SendSmsNotice."""
+
+    TYPE: ClassVar[str] = "send_email_notice"
+    message_id: str
+    sealed: str
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordReceipt(Message):
+    """The carrier's word on a message, in the provider's own status words."""
+
+    TYPE: ClassVar[str] = "record_receipt"
+    message_id: str
+    provider: str
+    provider_status: str
+    provider_error: str | None = None
+
+
+# --- events of otp ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthenticatorEnrolled(Message):
+    """2FA is on from ``occurred_at``. ``session_id`` is the session that confirmed it and may live on."""
+
+    TYPE: ClassVar[str] = "authenticator.enrolled"
+    account_id: str
+    authenticator_id: str
+    session_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwoFactorDisabled(Message):
+    """The owner turned 2FA off; authenticators and recovery codes are gone."""
+
+    TYPE: ClassVar[str] = "two_factor.disabled"
+    account_id: str
+    session_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryCodeSpent(Message):
+    """One recovery code was used."""
+
+    TYPE: ClassVar[str] = "recovery_code.spent"
+    account_id: str
+    remaining: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryCodesRegenerated(Message):
+    """A new sheet; the old codes are dead."""
+
+    TYPE: ClassVar[str] = "recovery_codes.regenerated"
+    account_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecondFactorLocked(Message):
+    """The hard stop: too many consecutive failures (NIST SP 800-63B-4 §3.2.2)."""
+
+    TYPE: ClassVar[str] = "second_factor.locked"
+    account_id: str
+    consecutive_failures: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwoFactorResetApplied(Message):
+    """otp wiped authenticators, recovery codes and live passcodes for this reset."""
+
+    TYPE: ClassVar[str] = "two_factor.reset_applied"
+    account_id: str
+    reset_id: str
+
+
+# --- events of auth ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwoFactorResetApproved(Message):
+    """Support's reset may be carried out now."""
+
+    TYPE: ClassVar[str] = "two_factor.reset_approved"
+    account_id: str
+    reset_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwoFactorResetCoolOffEnded(Message):
+    """Delivered when the cool-off of a reset is over; a reset cancelled meanwhile ignores it."""
+
+    TYPE: ClassVar[str] = "two_factor.reset_cool_off_ended"
+    account_id: str
+    reset_id: str
+
+
+# --- events of notify -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmsDeliveryChanged(Message):
+    """What became of an SMS code: a DeliveryStatus and a word on why, never the number or the text."""
+
+    TYPE: ClassVar[str] = "sms.delivery_changed"
+    account_id: str
+    message_id: str
+    status: str
+    reason: str | None = None
+    provider: str | None = None
+
+
+SMS_CODES, SMS_RECEIPTS, SMS_NOTICES, EMAIL_NOTICES = "sms.codes", "sms.receipts", "sms.notices", "email.notices"
+AUTH_EVENTS, OTP_EVENTS = "auth.events", "otp.events"
+
+QUEUES: dict[str, str] = {  # queue -> the name of the task that serves it
+    SMS_CODES: "notify.send_sms_code",
+    SMS_RECEIPTS: "notify.record_receipt",
+    SMS_NOTICES: "notify.send_sms_notice",
+    EMAIL_NOTICES: "notify.send_email_notice",
+    AUTH_EVENTS: "auth.handle_event",
+    OTP_EVENTS: "otp.handle_event",
+}
+
+ROUTES: dict[type[Message], tuple[str, ...]] = {  # message -> the queues of those who act on it
+    SendSmsCode: (SMS_CODES,),
+    RecordReceipt: (SMS_RECEIPTS,),
+    SendSmsNotice: (SMS_NOTICES,),
+    SendEmailNotice: (EMAIL_NOTICES,),
+    AuthenticatorEnrolled: (AUTH_EVENTS,),
+    TwoFactorDisabled: (AUTH_EVENTS,),
+    RecoveryCodeSpent: (AUTH_EVENTS,),
+    RecoveryCodesRegenerated: (AUTH_EVENTS,),
+    SecondFactorLocked: (AUTH_EVENTS,),
+    TwoFactorResetApproved: (OTP_EVENTS,),
+    TwoFactorResetCoolOffEnded: (AUTH_EVENTS,),
+    TwoFactorResetApplied: (AUTH_EVENTS,),
+    SmsDeliveryChanged: (AUTH_EVENTS,),
+}
+
+_BY_TYPE: dict[str, type[Message]] = {kind.TYPE: kind for kind in ROUTES}
+VERSION = 1
+
+
+class UnreadableMessage(Exception):  # noqa: N818
+    """Not a message of ours, or of a version that we do not speak."""
+
+
+def encode(message: Message) -> dict[str, Any]:
+    """A message as JSON-ready members."""
+    body = {
+        field.name: rfc3339(value) if isinstance(value := getattr(message, field.name), datetime) else value
+        for field in dataclasses.fields(message)
+    }
+    return {"type": message.TYPE, "version": VERSION, **body}
+
+
+def decode(document: object) -> Message:
+    """The message that encode wrote. Raises UnreadableMessage for anything else."""
+    if not isinstance(document, dict):
+        raise UnreadableMessage("not an object")
+    body = dict(document)
+    kind, version = body.pop("type", None), body.pop("version", None)
+    if not isinstance(kind, str) or kind not in _BY_TYPE or version != VERSION:
+        raise UnreadableMessage(f"unknown message {kind!r} version {version!r}")
+    message_type = _BY_TYPE[kind]
+    hints = get_type_hints(message_type)
+    names = {field.name for field in dataclasses.fields(message_type)}
+    if not names >= body.keys():
+        raise UnreadableMessage(f"{kind} has unknown members {sorted(body.keys() - names)}")
+    try:
+        members: dict[str, Any] = {name: _typed(hints[name], value) for name, value in body.items()}
+        return message_type(**members)
+    except (TypeError, ValueError) as error:
+        raise UnreadableMessage(f"{kind}: {error}") from error
+
+
+def encode_text(message: Message) -> str:
+    """encode as one JSON text, for the outbox."""
+    return json.dumps(encode(message), separators=(",", ":"))
+
+
+def _typed(hint: Any, value: object) -> object:  # noqa: ANN401 - a type hint
+    if hint is datetime:
+        if not isinstance(value, str):
+            raise TypeError("a time must be text")
+        return parse_rfc3339(value)
+    allowed = get_args(hint) if get_origin(hint) in {UnionType, Union} else (hint,)
+    if not isinstance(value, allowed) or isinstance(value, bool):
+        raise TypeError(f"expected {hint}")
+    return value

@@ -1,0 +1,111 @@
+"""The transactional outbox: a message is recorded with the change that it reports, and published after the commit."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from shared.database import UtcDateTime
+from shared.messages import ROUTES, Message, encode_text
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxTables:
+    """The two tables that a service with events has in its own database."""
+
+    outbox: Table
+    handled: Table
+
+
+def outbox_tables(metadata: MetaData) -> OutboxTables:
+    """Declare them on a service's metadata."""
+    outbox = Table(
+        "outbox",
+        metadata,
+        Column("position", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+        Column("queue", String(64), nullable=False),
+        Column("document", Text, nullable=False),
+        Column("recorded_at", UtcDateTime, nullable=False),
+        Column("not_before", UtcDateTime, nullable=True),
+        Column("published_at", UtcDateTime, nullable=True),
+    )
+    Index("ix_outbox_unpublished", outbox.c.position, sqlite_where=outbox.c.published_at.is_(None),
+          postgresql_where=outbox.c.published_at.is_(None))  # fmt: skip
+    handled = Table(
+        "handled_messages",
+        metadata,
+        Column("message_id", String(64), primary_key=True),
+        Column("handled_at", UtcDateTime, nullable=False),
+    )
+    return OutboxTables(outbox, handled)
+
+
+def record(connection: Connection, tables: OutboxTables, message: Message, *, not_before: datetime | None = None) -> None:
+    """Write the message for every queue in ROUTES; the relay publishes it, not before ``not_before``."""
+    text = encode_text(message)
+    connection.execute(
+        insert(tables.outbox),
+        [
+            {"queue": queue, "document": text, "recorded_at": message.occurred_at, "not_before": not_before}
+            for queue in ROUTES[type(message)]
+        ],
+    )
+
+
+def handle_once(connection: Connection, tables: OutboxTables, message_id: str, at: datetime) -> bool:
+    """Claim a message for this consumer: True the first time, False ever after. Same transaction as its effects."""
+    insert_for = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = insert_for(tables.handled).values(message_id=message_id, handled_at=at).on_conflict_do_nothing()
+    return connection.execute(statement).rowcount == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A recorded message that waits to be published."""
+
+    position: int
+    queue: str
+    document: dict[str, Any]
+
+
+def pending(connection: Connection, tables: OutboxTables, now: datetime, limit: int) -> list[Pending]:
+    """The oldest messages that are due, locked against a second relay where the database can."""
+    box = tables.outbox.c
+    query = (
+        select(box.position, box.queue, box.document)
+        .where(box.published_at.is_(None), or_(box.not_before.is_(None), box.not_before <= now))
+        .order_by(box.position)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [Pending(row.position, row.queue, json.loads(row.document)) for row in connection.execute(query)]
+
+
+def mark_published(connection: Connection, tables: OutboxTables, positions: list[int], now: datetime) -> None:
+    """Publishing is done; a crash before this line publishes again, and the consumers act once."""
+    box = tables.outbox
+    connection.execute(update(box).where(box.c.position.in_(positions)).values(published_at=now))
+
+
+def forget_before(connection: Connection, tables: OutboxTables, moment: datetime) -> int:
+    """Delete what was published, and which messages were handled, before ``moment``; the number of rows."""
+    published = connection.execute(delete(tables.outbox).where(tables.outbox.c.published_at < moment)).rowcount
+    return published + connection.execute(delete(tables.handled).where(tables.handled.c.handled_at < moment)).rowcount

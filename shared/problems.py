@@ -1,0 +1,110 @@
+"""Every error that leaves a service, in one table (RFC 9457)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemType:
+    """The HTTP status, a fixed title for machines and a sentence for people."""
+
+    status: int
+    title: str
+    detail: str
+
+
+PROBLEMS: dict[str, ProblemType] = {
+    # what the request is
+    "malformed_body": ProblemType(400, "Malformed body", "The body is not a JSON object that we can read."),
+    "validation_failed": ProblemType(422, "Validation failed", "One or more fields are missing, unknown or wrong."),
+    "body_too_large": ProblemType(413, "Body too large", "A request body may have at most 16 KiB."),
+    "unsupported_media_type": ProblemType(415, "Unsupported media type", "Send application/json."),
+    "bad_request": ProblemType(400, "Bad request", "The request could not be understood."),
+    "not_found": ProblemType(404, "Not found", "There is nothing at this address for you."),
+    "method_not_allowed": ProblemType(405, "Method not allowed", "This address does not take that method."),
+    # who asks
+    "invalid_credentials": ProblemType(401, "Invalid credentials", "The email address or the password is wrong."),
+    "not_authenticated": ProblemType(401, "Not authenticated", "Sign in first; the session is missing or has ended."),
+    "invalid_passcode": ProblemType(401, "Invalid code", "That code is not right, or it was used before."),
+    "invalid_signature": ProblemType(403, "Invalid signature", "The request was not signed by the provider."),
+    "origin_refused": ProblemType(403, "Origin refused", "A page of another site may not make this request."),
+    "forbidden": ProblemType(403, "Forbidden", "Your role does not allow this."),
+    "second_factor_required": ProblemType(403, "Second factor required", "Sign in with a second factor first."),
+    "step_up_required": ProblemType(403, "Step-up required", "Confirm it is you: call /v1/reauthenticate, then retry."),
+    # what state it meets
+    "challenge_expired": ProblemType(410, "Challenge expired", "This sign-in has expired or was completed; start anew."),
+    "enrollment_expired": ProblemType(410, "Enrollment expired", "This enrollment has expired or was replaced; begin anew."),
+    "two_factor_already_on": ProblemType(409, "Already on", "Two-factor authentication is on already."),
+    "two_factor_off": ProblemType(409, "Not on", "Two-factor authentication is off for this account."),
+    "sms_unavailable": ProblemType(409, "SMS unavailable", "There is no proven phone to send a code to."),
+    "phone_not_pending": ProblemType(409, "No phone to verify", "No phone number waits to be verified; set one first."),
+    "reset_not_open": ProblemType(409, "Reset not open", "This reset has moved on and can no longer be changed so."),
+    "reset_already_open": ProblemType(409, "Reset already open", "Another reset of this account is still open."),
+    "same_operator": ProblemType(409, "Second operator needed", "Another operator than the requester must approve."),
+    # what it asks for
+    "invalid_phone": ProblemType(422, "Invalid phone number", "That is not a phone number of the chosen country."),
+    "country_not_allowed": ProblemType(422, "Country not allowed", "We do not send SMS to that country."),
+    "password_too_weak": ProblemType(422, "Password too weak", "Choose a longer or less guessable password."),
+    "identity_checks_insufficient": ProblemType(
+        422, "Identity checks insufficient", "These identity checks do not allow a reset; see the reset policy."
+    ),
+    "own_account": ProblemType(422, "Own account", "Operators cannot reset their own account."),
+    # how often
+    "too_many_requests": ProblemType(429, "Too many requests", "Too many tries; wait and try again."),
+    "second_factor_locked": ProblemType(
+        429, "Second factor locked", "Too many wrong codes in a row; support can lift the lock."
+    ),
+    # what fails on our side
+    "service_unavailable": ProblemType(503, "Service unavailable", "A part of the service is down; try again shortly."),
+    "internal_error": ProblemType(500, "Internal error", "Something went wrong on our side; it has been logged."),
+}
+
+
+class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault of the program
+    """A use case says no. ``code`` names a row of PROBLEMS; an unknown code is a programming error.
+
+    ``reason`` is for logs and the attempt record only; ``extra`` are members of the problem document.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        *,
+        detail: str | None = None,
+        retry_after_seconds: int | None = None,
+        reason: str | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> None:
+        self.problem = PROBLEMS[code]
+        self.code = code
+        self.detail = detail or self.problem.detail
+        self.retry_after_seconds = retry_after_seconds
+        self.reason = reason
+        self.extra = extra or {}
+        super().__init__(code)
+
+    def document(self) -> dict[str, Any]:
+        """The problem document (RFC 9457 §3.1)."""
+        document: dict[str, Any] = {
+            "type": f"urn:latchkey:problem:{self.code}",
+            "title": self.problem.title,
+            "status": self.problem.status,
+            "detail": self.detail,
+            "code": self.code,
+            **self.extra,
+        }
+        if self.retry_after_seconds is not None:
+            document["retry_after"] = self.retry_after_seconds
+        return document
+
+
+RETRY_AFTER_OUTAGE_SECONDS = 2
+
+
+class Unavailable(Refusal):
+    """A part we need does not answer: 503 with Retry-After, never "wrong" and never a pass (ASVS 16.5.3)."""
+
+    def __init__(self, part: str, *, retry_after_seconds: int = RETRY_AFTER_OUTAGE_SECONDS) -> None:
+        super().__init__(
+            "service_unavailable", retry_after_seconds=retry_after_seconds, reason=part, extra={"part": part}
+        )

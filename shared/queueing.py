@@ -1,0 +1,66 @@
+"""Celery as all services use it: one configuration, one way to publish."""
+
+from celery import Celery
+from celery.exceptions import OperationalError as CeleryOperationalError
+from kombu.entity import Queue
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
+
+from shared.messages import QUEUES, ROUTES, Message, encode
+from shared.problems import Unavailable
+from shared.secret import Secret
+
+# How long Redis waits before it hands an unacknowledged task to another worker. kombu looks every ten seconds, so a
+# code whose worker was killed is sent again within 25 s. Every countdown must stay far below it: a task that waits
+# longer than this is delivered twice.
+VISIBILITY_TIMEOUT_SECONDS = 15
+
+
+def make_celery(name: str, broker_url: Secret[str]) -> Celery:
+    """A Celery app that acknowledges late, keeps no results and takes one task at a time."""
+    app = Celery(name, broker=broker_url.reveal(), set_as_current=False)
+    app.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_queues=[Queue(queue) for queue in QUEUES],
+        task_create_missing_queues=False,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+        worker_cancel_long_running_tasks_on_connection_loss=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_timeout=1.0,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "visibility_timeout": VISIBILITY_TIMEOUT_SECONDS,
+            "socket_connect_timeout": 1.0,
+            "socket_timeout": 5.0,
+        },
+        # A caller waits for the publish, so it fails fast and says 503; the relay tries again by itself.
+        task_publish_retry=False,
+        enable_utc=True,
+    )
+    return app
+
+
+class Publisher:
+    """Puts a message on the queues of those who act on it."""
+
+    def __init__(self, celery: Celery) -> None:
+        self._celery = celery
+
+    def publish(self, message: Message) -> None:
+        """Send to every queue in ROUTES. Raises Unavailable("broker") when the broker did not take it."""
+        for queue in ROUTES[type(message)]:
+            self.publish_to(queue, encode(message))
+
+    def publish_to(self, queue: str, document: dict[str, object]) -> None:
+        """Send an encoded message to one queue. Raises Unavailable("broker")."""
+        try:
+            self._celery.send_task(QUEUES[queue], args=[document], queue=queue)
+        except (CeleryOperationalError, KombuError, OSError, RedisError) as error:
+            raise Unavailable("broker") from error
+

@@ -1,0 +1,120 @@
+"""The relay: carries recorded messages from the services' outboxes to the broker, in the order of recording.
+
+Run as ``python -m shared.relay``. At least once: what was published but not marked is published again.
+"""
+
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import Engine, MetaData
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared import outbox
+from shared.clock import Clock, system_clock
+from shared.database import create_database, reading, writing
+from shared.log import configure_logging
+from shared.problems import Unavailable
+from shared.queueing import Publisher, make_celery
+from shared.settings import Environment, SettingsError, StoreSettings
+
+BATCH = 100
+IDLE_SECONDS = 0.1
+PAUSE_AFTER_FAILURE_SECONDS = 1.0
+SWEEP_EVERY_SECONDS = 3600.0
+KEEP_FOR = timedelta(days=14)  # longer than any broker redelivers, so a repeated message is still known
+
+log = structlog.get_logger("relay")
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """What the relay works with."""
+
+    database: Engine
+    publisher: Publisher
+    clock: Clock
+
+
+TABLES = outbox.outbox_tables(MetaData())
+
+
+def carry(deps: Deps) -> int:
+    """Publish one batch; how many messages went out.
+
+    A look without a lock comes first: an idle relay must not take SQLite's only write lock ten times a second.
+    Raises Unavailable (broker) and SQLAlchemyError (database); what was published by then is marked, so only the
+    message that failed is tried again.
+    """
+    with reading(deps.database) as connection:
+        if not outbox.pending(connection, TABLES, deps.clock(), 1):
+            return 0
+    with writing(deps.database) as connection:
+        published: list[int] = []
+        try:
+            for message in outbox.pending(connection, TABLES, deps.clock(), BATCH):
+                deps.publisher.publish_to(message.queue, message.document)
+                published.append(message.position)
+        except Unavailable:
+            if not published:
+                raise
+        outbox.mark_published(connection, TABLES, published, deps.clock())
+    return len(published)
+
+
+def run(deps: Deps, stop: threading.Event) -> None:
+    """Carry until stopped; survive any outage of the broker or the database."""
+    next_sweep = 0.0
+    elapsed = 0.0
+    while not stop.is_set():
+        pause = IDLE_SECONDS
+        try:
+            if elapsed >= next_sweep:
+                with writing(deps.database) as connection:
+                    outbox.forget_before(connection, TABLES, deps.clock() - KEEP_FOR)
+                next_sweep = elapsed + SWEEP_EVERY_SECONDS
+            if carry(deps) == BATCH:
+                pause = 0.0
+        except (Unavailable, SQLAlchemyError) as error:
+            log.warning("relay waits", reason=type(error).__name__, cause=getattr(error, "reason", None))
+            pause = PAUSE_AFTER_FAILURE_SECONDS
+        stop.wait(pause)
+        elapsed += pause
+
+
+def main(environment: Environment | None = None) -> int:
+    """Composition root: one thread for each outbox that the settings name."""
+    env = environment or Environment()
+    urls: Sequence[str] = [env.text("AUTH_DATABASE_URL"), env.text("OTP_DATABASE_URL")]
+    stores = StoreSettings.read(env)
+    mode = env.mode()
+    try:
+        env.done()
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    configure_logging("relay", mode)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    threads = [
+        threading.Thread(
+            target=run,
+            args=(Deps(create_database(url), Publisher(make_celery("relay", stores.broker_url)), system_clock), stop),
+            name=f"relay-{index}",
+        )
+        for index, url in enumerate(urls)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

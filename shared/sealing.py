@@ -1,0 +1,30 @@
+"""Sealed boxes (X25519, XSalsa20-Poly1305): anyone may write, only the holder of the private key reads."""
+
+import base64
+
+from nacl.exceptions import CryptoError
+from nacl.public import PrivateKey, PublicKey, SealedBox
+
+from shared.keys import Key, KeyList
+
+
+class CannotOpen(Exception):  # noqa: N818
+    """Sealed to a key that we do not hold, or altered on the way."""
+
+
+def seal(public_key: Key, text: str) -> str:
+    """``key-id.base64url`` of the sealed text."""
+    box = SealedBox(PublicKey(public_key.material.reveal()))
+    return f"{public_key.id}.{base64.urlsafe_b64encode(box.encrypt(text.encode())).decode()}"
+
+
+def unseal(private_keys: KeyList, sealed: str) -> str:
+    """The text that was sealed. Raises CannotOpen."""
+    key_id, _, body = sealed.partition(".")
+    key = private_keys.find(key_id)
+    if key is None:
+        raise CannotOpen(f"no private key {key_id!r}")
+    try:
+        return SealedBox(PrivateKey(key.material.reveal())).decrypt(base64.urlsafe_b64decode(body)).decode()
+    except (CryptoError, ValueError, TypeError) as error:
+        raise CannotOpen("the sealed text is damaged") from error

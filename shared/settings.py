@@ -1,0 +1,128 @@
+"""Reads the environment once, typed, and reports every fault at once."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+
+from shared.keys import KeyList
+from shared.secret import Secret
+
+T = TypeVar("T")
+
+
+class Mode(StrEnum):
+    """Where the process runs; development serves the inbox and takes generated keys."""
+
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class SettingsError(Exception):
+    """The environment lacks or misspells settings; the message names each one and shows no value."""
+
+
+class Environment:
+    """A typed reader over environment variables. ``NAME_FILE`` may name a file that holds the value of ``NAME``.
+
+    Faults are collected; ``done`` raises them together, so that an operator mends them in one round.
+    """
+
+    def __init__(self, variables: Mapping[str, str] | None = None) -> None:
+        self._variables = os.environ if variables is None else variables
+        self._faults: list[str] = []
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """A setting as it stands; without a default it must be there."""
+        return self._read(name, default, str, fallback="")
+
+    def optional(self, name: str) -> str | None:
+        """A setting that may be absent."""
+        return self._raw(name)
+
+    def integer(self, name: str, default: int | None = None, *, minimum: int = 0) -> int:
+        """A whole number of at least ``minimum``."""
+
+        def convert(raw: str) -> int:
+            if not raw.isascii() or not raw.isdigit() or int(raw) < minimum:
+                raise ValueError(f"must be a whole number of at least {minimum}")
+            return int(raw)
+
+        return self._read(name, default, convert, fallback=minimum)
+
+    def mode(self) -> Mode:
+        """``LATCHKEY_ENV``; production unless said otherwise."""
+        return self._read("LATCHKEY_ENV", Mode.PRODUCTION, Mode, fallback=Mode.PRODUCTION)
+
+    def choice(self, name: str, allowed: tuple[str, ...], default: str | None = None) -> str:
+        """One word out of a few."""
+
+        def convert(raw: str) -> str:
+            if raw not in allowed:
+                raise ValueError(f"must be one of {', '.join(allowed)}")
+            return raw
+
+        return self._read(name, default, convert, fallback=allowed[0])
+
+    def secret(self, name: str) -> Secret[str]:
+        """A secret; it never has a default."""
+        return self._read(name, None, Secret[str], fallback=Secret(""))
+
+    def optional_secret(self, name: str) -> Secret[str] | None:
+        """A secret that may be absent."""
+        raw = self._raw(name)
+        return None if raw is None else Secret(raw)
+
+    def keys(self, name: str, *, size_bytes: int = 32) -> KeyList:
+        """A key list, newest first."""
+        return self._read(name, None, lambda raw: KeyList.parse(raw, size_bytes=size_bytes), fallback=KeyList(()))
+
+    def fault(self, message: str) -> None:
+        """Add a fault that spans several settings."""
+        self._faults.append(message)
+
+    def done(self) -> None:
+        """Raise SettingsError when anything was wrong."""
+        if self._faults:
+            raise SettingsError("settings: " + "; ".join(self._faults))
+
+    def _raw(self, name: str) -> str | None:
+        file = self._variables.get(f"{name}_FILE")
+        if file:
+            try:
+                return Path(file).read_text(encoding="utf-8").strip() or None
+            except OSError as error:
+                self._faults.append(f"{name}_FILE cannot be read ({error.strerror})")
+                return None
+        return self._variables.get(name) or None
+
+    def _read(self, name: str, default: T | None, convert: Callable[[str], T], *, fallback: T) -> T:
+        raw = self._raw(name)
+        if raw is None:
+            if default is None:
+                self._faults.append(f"{name} is not set")
+                return fallback
+            return default
+        try:
+            return convert(raw)
+        except ValueError as error:
+            self._faults.append(f"{name} {error}")
+            return fallback
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Two Redis roles, one server unless said otherwise."""
+
+    state_url: Secret[str]
+    broker_url: Secret[str]
+
+    @classmethod
+    def read(cls, env: Environment) -> "StoreSettings":
+        """``STATE_REDIS_URL`` and ``BROKER_URL``, both falling back to ``REDIS_URL``."""
+        return cls(
+            state_url=env.optional_secret("STATE_REDIS_URL") or env.secret("REDIS_URL"),
+            broker_url=env.optional_secret("BROKER_URL") or env.secret("REDIS_URL"),
+        )

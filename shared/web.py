@@ -1,0 +1,270 @@
+"""The Flask base of both HTTP services: problem+json for every error, hostile bodies refused, health, metrics."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import structlog
+from flask import Flask, Request, Response, g, request
+from flask_smorest import Api, Blueprint
+from marshmallow import Schema, ValidationError, fields
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from redis.exceptions import RedisError
+from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeoutError
+from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.routing import BaseConverter
+from werkzeug.sansio.response import Response as BaseResponse
+
+from shared.ids import new_id
+from shared.problems import Refusal, Unavailable
+
+MAX_BODY_BYTES = 16 * 1024
+PROBLEM_JSON = "application/problem+json"
+
+_HTTP_CODES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+    422: "validation_failed",
+}
+
+log = structlog.get_logger("http")
+
+
+class Text(fields.String):
+    """Text without what breaks stores and logs: NUL bytes and lone surrogates."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:  # noqa: ANN401
+        if not isinstance(value, str):  # marshmallow would also take bytes
+            raise ValidationError("Not a valid string.")
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
+            raise ValidationError("Contains characters that are not allowed.")
+        return text
+
+
+class NothingSchema(Schema):
+    """A request that takes no members: an empty body or an empty object."""
+
+
+class _IdConverter(BaseConverter):
+    """An opaque id in a path; anything else is 404 before a store sees it."""
+
+    regex = r"[A-Za-z0-9_-]{1,80}"
+
+
+def _strict_json(raw: bytes) -> Any:  # noqa: ANN401 - JSON
+    """JSON as RFC 8259 has it: no duplicate members, no NaN, UTF-8, bounded depth. Raises Refusal."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        if len(members) != len(pairs):
+            raise ValueError("a member stands twice")
+        return members
+
+    def no_constant(name: str) -> None:
+        raise ValueError(f"{name} is not JSON")
+
+    try:
+        return json.loads(raw.decode("utf-8"), object_pairs_hook=unique, parse_constant=no_constant)
+    except (ValueError, RecursionError):
+        raise Refusal("malformed_body") from None
+
+
+class _Parser(FlaskParser):
+    """webargs with our JSON reader and our error shape; unknown members are refused in every location but headers."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION = {**FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION, "json": None, "query": None, "form": None}
+
+    def load_json(self, req: Request, schema: Any) -> Any:  # noqa: ANN401, ARG002
+        raw = req.get_data(cache=True)
+        if not raw:
+            return {}
+        body = _strict_json(raw)
+        if not isinstance(body, dict):
+            raise Refusal("malformed_body")
+        return body
+
+    def handle_error(  # noqa: D102 - the parent's
+        self,
+        error: ValidationError,
+        req: Request,  # noqa: ARG002
+        schema: Schema,  # noqa: ARG002
+        *,
+        error_status_code: int | None,  # noqa: ARG002
+        error_headers: Mapping[str, str] | None,  # noqa: ARG002
+    ) -> NoReturn:
+        messages = error.messages
+        location = next(iter(messages.values())) if isinstance(messages, dict) and len(messages) == 1 else messages
+        raise Refusal("validation_failed", extra={"errors": location})
+
+
+class RestBlueprint(Blueprint):  # type: ignore[misc]  # flask-smorest ships no types
+    """flask-smorest's blueprint with our parser."""
+
+    ARGUMENTS_PARSER = _Parser()
+
+
+class RestApi(Api):  # type: ignore[misc]  # the same
+    """flask-smorest's Api; errors are ours."""
+
+    def _register_error_handlers(self) -> None:
+        """create_base_app has one handler for all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """What every service counts."""
+
+    registry: CollectorRegistry
+    requests: Counter
+    seconds: Histogram
+
+
+def make_metrics(service: str) -> Metrics:
+    """A registry of its own, so that two apps in one process (tests) don't meet."""
+    registry = CollectorRegistry()
+    return Metrics(
+        registry,
+        Counter(f"latchkey_{service}_requests", "Requests answered.", ["route", "method", "status"], registry=registry),
+        Histogram(f"latchkey_{service}_request_seconds", "Time to answer.", ["route"], registry=registry),
+    )
+
+
+HealthCheck = Callable[[], object]
+
+
+def create_base_app(
+    service: str,
+    *,
+    title: str,
+    version: str,
+    checks: Mapping[str, HealthCheck],
+    docs: bool,
+    form_endpoints: frozenset[str] = frozenset(),
+) -> tuple[Flask, RestApi]:
+    """A Flask app with the house rules. ``checks`` are this service's own stores; ready when none of them raises."""
+    app = Flask(f"services.{service}", static_folder=None)
+    app.config.update(
+        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
+        MAX_FORM_MEMORY_SIZE=MAX_BODY_BYTES,
+        API_TITLE=title,
+        API_VERSION=version,
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/" if docs else None,
+        OPENAPI_JSON_PATH="openapi.json",
+    )
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.url_map.converters["id"] = _IdConverter
+    metrics = make_metrics(service)
+    _register_errors(app)
+    _register_request_rules(app, metrics, form_endpoints)
+    _register_health(app, checks, metrics)
+    return app, RestApi(app)
+
+
+def problem_response(refusal: Refusal) -> Response:
+    """A refusal as problem+json, with Retry-After where it applies."""
+    response = Response(json.dumps(refusal.document()), status=refusal.problem.status, mimetype=PROBLEM_JSON)
+    if refusal.retry_after_seconds is not None:
+        response.headers["Retry-After"] = str(refusal.retry_after_seconds)
+    if refusal.problem.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _register_errors(app: Flask) -> None:
+    def refused(error: Refusal) -> Response:
+        if isinstance(error, Unavailable):
+            log.warning("unavailable", part=error.reason, cause=repr(error.__cause__)[:200])
+        return problem_response(error)
+
+    def http_error(error: HTTPException) -> BaseResponse:
+        status = error.code or 500
+        if status < 400:  # a redirect to the address with its slash
+            return error.get_response()
+        response = problem_response(Refusal(_HTTP_CODES.get(status, "internal_error" if status >= 500 else "bad_request")))
+        if status == 405:
+            response.headers["Allow"] = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
+        return response
+
+    def store_down(error: Exception) -> Response:
+        part = "redis" if isinstance(error, RedisError) else "sql"
+        unavailable = Unavailable(part)
+        unavailable.__cause__ = error
+        return refused(unavailable)
+
+    def unexpected(error: Exception) -> Response:
+        log.error("unexpected error", exc_info=error)
+        return problem_response(Refusal("internal_error"))
+
+    app.register_error_handler(Refusal, refused)
+    app.register_error_handler(HTTPException, http_error)
+    for kind in (RedisError, DBAPIError, PoolTimeoutError):
+        app.register_error_handler(kind, store_down)
+    app.register_error_handler(Exception, unexpected)
+
+
+def _register_request_rules(app: Flask, metrics: Metrics, form_endpoints: frozenset[str]) -> None:
+    @app.before_request
+    def begin() -> None:
+        g.started = time.perf_counter()
+        g.request_id = new_id("req")
+        structlog.contextvars.bind_contextvars(request_id=g.request_id)
+        if (request.content_length or 0) > MAX_BODY_BYTES:
+            raise RequestEntityTooLarge
+        has_body = bool(request.content_length) or "chunked" in request.headers.get("Transfer-Encoding", "")
+        if has_body and not request.is_json and request.endpoint not in form_endpoints:
+            raise Refusal("unsupported_media_type")
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        route = request.url_rule.rule if request.url_rule else "(none)"
+        seconds = time.perf_counter() - g.get("started", time.perf_counter())
+        metrics.requests.labels(route, request.method, response.status_code).inc()
+        metrics.seconds.labels(route).observe(seconds)
+        response.headers["X-Request-Id"] = g.get("request_id", "")
+        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        response.headers.setdefault("Referrer-Policy", "no-referrer")
+        return response
+
+    @app.teardown_request
+    def forget(_error: BaseException | None) -> None:
+        structlog.contextvars.unbind_contextvars("request_id")
+
+
+def _register_health(app: Flask, checks: Mapping[str, HealthCheck], metrics: Metrics) -> None:
+    @app.get("/healthz")
+    def healthz() -> dict[str, str]:
+        """Live: the process answers."""
+        return {"status": "ok"}
+
+    @app.get("/readyz")
+    def readyz() -> Response:
+        """Ready: the service's own stores answer; says which do not."""
+        parts = {name: _state(check) for name, check in checks.items()}
+        ready = all(state == "ok" for state in parts.values())
+        body = json.dumps({"status": "ok" if ready else "unavailable", "parts": parts})
+        response = Response(body, status=200 if ready else 503, mimetype="application/json")
+        if not ready:
+            response.headers["Retry-After"] = "2"
+        return response
+
+    @app.get("/metrics")
+    def prometheus() -> Response:
+        """Prometheus text format."""
+        return Response(generate_latest(metrics.registry), content_type=CONTENT_TYPE_LATEST)
+
+
+def _state(check: HealthCheck) -> str:
+    try:
+        check()
+    except (RedisError, DBAPIError, PoolTimeoutError, Refusal, OSError):
+        return "down"
+    return "ok"
