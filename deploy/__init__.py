@@ -1,0 +1,1 @@
+"""How Latchkey is started: here, `local`, one machine under a process supervisor."""

@@ -1,0 +1,109 @@
+"""The table of what runs: one row for each process that the supervisor keeps alive."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from deploy.local.redis_server import redis_argv
+from deploy.local.settings import LocalSettings
+
+
+class Ready(Enum):
+    """How a program shows that it works, beyond being there."""
+
+    RUNNING = "it runs"
+    HTTP = "its /readyz answers 200"
+    WORKER = "its Celery worker answers a ping"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One supervised process: whose environment it gets, how it is started, how it shows that it is ready."""
+
+    name: str
+    service: str
+    argv: Callable[[LocalSettings], list[str]]
+    ready: Ready = Ready.RUNNING
+    ready_url: Callable[[LocalSettings], str] | None = None
+
+
+def web_argv(app: str, threads: int, host: str, port: int) -> list[str]:
+    """The command line of an HTTP service; the benchmark's floor is served by the same one."""
+    # One process, a few threads: two hops of Python share two cores, and SQLite has one writer anyway. A worker that
+    # dies takes its parent with it, so that one supervisor restarts everything in one way. The queue in front of the
+    # threads stays short: a caller who would wait for seconds is better told so by its own time-out.
+    return [
+        *(sys.executable, "-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(port)),
+        *("--workers", "1", "--blocking-threads", str(threads), "--backpressure", "64", "--http", "1", "--no-ws"),
+        # A warm thread for as long as possible: a new one opens its own database connection.
+        *("--blocking-threads-idle-timeout", "600", "--workers-kill-timeout", "5", "--log-level", "warning", app),
+    ]
+
+
+def _web(
+    app: str, threads: int, where: Callable[[LocalSettings], tuple[str, int]]
+) -> Callable[[LocalSettings], list[str]]:
+    return lambda settings: web_argv(app, threads, *where(settings))
+
+
+def _worker(name: str, app: str, queues: str, threads: int) -> Callable[[LocalSettings], list[str]]:
+    def argv(_: LocalSettings) -> list[str]:
+        return [
+            *(sys.executable, "-m", "celery", "--quiet", "-A", app, "worker", "-n", f"{name}@%h", "-Q", queues),
+            *("-P", "threads", "-c", str(threads), "--prefetch-multiplier", "1", "--loglevel", "WARNING"),
+            # Workers of one machine have nothing to tell each other; every such message is a wake-up for all of them.
+            *("--without-gossip", "--without-mingle", "--without-heartbeat"),
+        ]
+
+    return argv
+
+
+def _relay(_: LocalSettings) -> list[str]:
+    return [sys.executable, "-m", "shared.relay"]
+
+
+REDIS = Program("redis", "redis", lambda settings: redis_argv(settings.var_dir / "redis", settings.redis_port))
+
+# Codes and notices are workers of their own: a flood of notices must not delay a code.
+SERVICES = (
+    Program(
+        "otp",
+        "otp",
+        _web("services.otp.wsgi:app", 4, lambda settings: ("127.0.0.1", settings.otp_port)),
+        Ready.HTTP,
+        lambda settings: f"{settings.otp_url}/readyz",
+    ),
+    Program(
+        "auth",
+        "auth",
+        _web("services.auth.wsgi:app", 8, lambda settings: (settings.host, settings.port)),
+        Ready.HTTP,
+        lambda settings: f"{settings.base_url}/readyz",
+    ),
+    Program(
+        "auth-worker", "auth", _worker("auth-worker", "services.auth.worker:celery", "auth.events", 2), Ready.WORKER
+    ),
+    Program("otp-worker", "otp", _worker("otp-worker", "services.otp.worker:celery", "otp.events", 2), Ready.WORKER),
+    Program(
+        "notify-codes",
+        "notify",
+        _worker("notify-codes", "services.notify.worker:celery", "sms.codes,sms.receipts", 8),
+        Ready.WORKER,
+    ),
+    Program(
+        "notify-notices",
+        "notify",
+        _worker("notify-notices", "services.notify.worker:celery", "sms.notices,email.notices", 2),
+        Ready.WORKER,
+    ),
+    Program("relay", "relay", _relay),
+)
+
+# Runs once at each start and prints what to open; it talks to Redis and the supervisor only.
+ANNOUNCE = Program("announce", "launcher", lambda _: [sys.executable, "-m", "deploy.local.announce"])
+
+
+def programs_of(settings: LocalSettings) -> Sequence[Program]:
+    """What runs in this stack, without the announcement: Redis is there only when it isn't somebody else's."""
+    return (REDIS, *SERVICES) if settings.redis_is_embedded else SERVICES

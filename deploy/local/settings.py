@@ -1,0 +1,125 @@
+"""What `make run` reads from the environment; no other module of this package looks there."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Systems hand out ports from 32768 (Linux) or 49152 (macOS) up to outgoing connections. A server port below those is
+# never taken by somebody's client, so a stopped stack finds its ports free again.
+DEFAULT_PORT = 8080
+HIGHEST_PORT = 65535
+
+# There once every part of a running stack has answered.
+READY = "ready"
+
+
+class SettingsError(Exception):
+    """A setting that can't be used; the message names it and says what would do."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSettings:
+    """One stack: where it listens, where it keeps its files, and the environment it was started in."""
+
+    var_dir: Path
+    host: str
+    port: int
+    otp_port: int
+    redis_port: int
+    redis_url: str
+    broker_url: str
+    redis_is_embedded: bool
+    environ: Mapping[str, str] = field(repr=False)
+    root: Path = ROOT
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> "LocalSettings":
+        """Read PORT, OTP_PORT, REDIS_PORT, HOST, VAR_DIR, REDIS_URL and BROKER_URL.
+
+        Raises SettingsError, naming the setting, for what is no port, one port for two things, or an impossible folder.
+        """
+        environ = dict(os.environ if environ is None else environ)
+        port = _port(environ, "PORT", DEFAULT_PORT)
+        otp_port = _port(environ, "OTP_PORT", port + 1)
+        redis_port = _port(environ, "REDIS_PORT", port + 2)
+        given_redis = environ.get("REDIS_URL", "").strip()
+        ports = [port, otp_port] if given_redis else [port, otp_port, redis_port]
+        if len(set(ports)) != len(ports):
+            message = f"PORT={port}, OTP_PORT={otp_port} and REDIS_PORT={redis_port} must be three different ports."
+            raise SettingsError(message)
+        redis_url = given_redis or f"redis://127.0.0.1:{redis_port}/0"
+        # Relative to the checkout, not to where the caller stands: the children must find the same folder.
+        var_dir = (ROOT / (environ.get("VAR_DIR", "").strip() or "var")).resolve()
+        if any(text in str(var_dir) for text in (" ;", " #", "\n")):
+            message = (
+                f"VAR_DIR={str(var_dir)!r} can't be used: what follows ' ;' or ' #' is a comment to the supervisor."
+            )
+            raise SettingsError(message)
+        return cls(
+            var_dir=var_dir,
+            host=environ.get("HOST", "").strip() or "127.0.0.1",
+            port=port,
+            otp_port=otp_port,
+            redis_port=redis_port,
+            redis_url=redis_url,
+            broker_url=environ.get("BROKER_URL", "").strip() or redis_url,
+            redis_is_embedded=not given_redis,
+            environ=environ,
+        )
+
+    @property
+    def connect_host(self) -> str:
+        """Where a client on this machine reaches the gateway, also when that listens on every address."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - compared, not bound
+
+    @property
+    def base_url(self) -> str:
+        """The gateway's URL for a client on this machine."""
+        host = f"[{self.connect_host}]" if ":" in self.connect_host else self.connect_host
+        return f"http://{host}:{self.port}"
+
+    @property
+    def otp_url(self) -> str:
+        """The verifier's URL; it never listens on anything but loopback."""
+        return f"http://127.0.0.1:{self.otp_port}"
+
+    @property
+    def log_dir(self) -> Path:
+        """One log file for each program."""
+        return self.var_dir / "log"
+
+    @property
+    def keys_file(self) -> Path:
+        """The development keys."""
+        return self.var_dir / "keys.env"
+
+    @property
+    def demo_file(self) -> Path:
+        """What was seeded, for people and scripts."""
+        return self.var_dir / "demo.json"
+
+    @property
+    def lock_file(self) -> Path:
+        """Locked for as long as a stack runs on this folder."""
+        return self.var_dir / "run.lock"
+
+    @property
+    def ready_file(self) -> Path:
+        """There once every part of the running stack has answered."""
+        return self.var_dir / READY
+
+    @property
+    def conf_file(self) -> Path:
+        """The supervisor's configuration, written anew at each start."""
+        return self.var_dir / "supervisord.conf"
+
+
+def _port(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name, "").strip() or str(default)
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= HIGHEST_PORT:
+        return int(text)
+    message = f"{name}={text!r} is not a port: a whole number from 1 to {HIGHEST_PORT} is, best below 32768."
+    raise SettingsError(message)

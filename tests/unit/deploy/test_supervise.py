@@ -1,0 +1,151 @@
+import contextlib
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from deploy.local.control import Control
+from deploy.local.keys import load_or_make_keys
+from deploy.local.programs import ANNOUNCE, Program, programs_of
+from deploy.local.settings import ROOT, LocalSettings
+from deploy.local.supervisor_conf import write_conf
+
+# Stands for make: starts a command, with its own pid as the last argument, and waits.
+WAIT = "import os, subprocess, sys; sys.exit(subprocess.call([*sys.argv[1:], str(os.getpid())]))"
+
+# A program with a child that ignores polite requests, as a server whose worker hangs.
+FAMILY = """
+import os, signal, time
+if os.fork() == 0:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+while True:
+    time.sleep(60)
+"""
+
+
+def fake(name):
+    return Program(name, "launcher", lambda _: [])
+
+
+@pytest.fixture
+def settings():
+    # Not tmp_path, whose name is so long that the socket would get a folder of its own.
+    with tempfile.TemporaryDirectory(prefix="lk") as folder:
+        made = LocalSettings.from_env({"VAR_DIR": f"{folder}/100% var"})
+        made.log_dir.mkdir(parents=True)
+        yield made
+
+
+@contextlib.contextmanager
+def supervised(settings):
+    """A process that waits for a supervisor of two programs; the leader of the session in which all of them run."""
+    script = settings.var_dir / "family.py"
+    script.write_text(FAMILY)
+    write_conf(settings, [fake("one"), fake("two")], None, settings.var_dir, (sys.executable, str(script)))
+    command = [sys.executable, "-c", WAIT, sys.executable, "-m", "deploy.local.supervise", str(settings.conf_file)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True) as waiting:
+        try:
+            wait_for(lambda: set(states(settings).values()) == {"RUNNING"})
+            wait_for(lambda: len(session(waiting.pid)) == 6)
+            yield waiting
+        finally:
+            for process in session(waiting.pid):
+                process.kill()
+
+
+def supervisor_of(waiting):
+    return psutil.Process(waiting.pid).children()[0]
+
+
+def states(settings):
+    with contextlib.suppress(OSError):
+        return Control(settings.conf_file).states()
+    return {}
+
+
+def session(leader):
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def wait_for(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_launcher_leaves_no_process(settings, number):
+    settings.ready_file.touch()
+    with supervised(settings) as waiting:
+        supervisor_of(waiting).send_signal(number)
+        assert waiting.wait(20) == 0
+        assert session(waiting.pid) == []
+    assert not settings.ready_file.exists()
+
+
+def test_a_closed_terminal_leaves_no_process_and_no_folder_of_a_long_socket_name(tmp_path):
+    settings = LocalSettings.from_env({"VAR_DIR": str(tmp_path / ("v" * 100))})
+    settings.log_dir.mkdir(parents=True)
+    with supervised(settings) as waiting:
+        line = next(line for line in settings.conf_file.read_text().splitlines() if line.startswith("file="))
+        folder = Path(line.removeprefix("file=")).parent
+        assert len(line) < 100
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        supervisor_of(waiting).send_signal(signal.SIGHUP)
+        assert waiting.wait(20) == 0
+        assert session(waiting.pid) == []
+    assert not folder.exists()
+
+
+def test_it_ends_when_the_process_that_waits_for_it_is_killed(settings):
+    with supervised(settings) as waiting:
+        waiting.kill()
+        wait_for(lambda: session(waiting.pid) == [])
+
+
+def test_a_killed_program_is_started_again_and_its_child_does_not_stay(settings):
+    with supervised(settings) as waiting:
+        control = Control(settings.conf_file)
+        before = control.pid_of("one")
+        family = [psutil.Process(before), *psutil.Process(before).children()]
+        assert len(family) == 2
+        psutil.Process(before).kill()
+        wait_for(lambda: control.pid_of("one") not in {0, before})
+        wait_for(lambda: not set(family) & set(session(waiting.pid)))
+        supervisor_of(waiting).terminate()
+        printed, _ = waiting.communicate(timeout=20)
+    assert "one ended unexpectedly" in printed
+    assert "one.log" in printed
+
+
+def test_single_programs_stop_and_start_on_request(settings):
+    with supervised(settings):
+        control = Control(settings.conf_file)
+        control.stop_program("two")
+        assert control.pid_of("two") == 0
+        assert control.states() == {"one": "RUNNING", "two": "STOPPED"}
+        control.start_program("two")
+        assert control.pid_of("two") > 0
+
+
+def test_neither_configuration_nor_arguments_hold_a_secret(settings):
+    keys, _ = load_or_make_keys(settings.keys_file)
+    secrets = [value.partition(":")[2] for value in keys.values()]
+    write_conf(settings, programs_of(settings), ANNOUNCE, settings.var_dir / "console")
+    text = settings.conf_file.read_text()
+    text += "\n".join(" ".join(program.argv(settings)) for program in programs_of(settings))
+    assert not [secret for secret in secrets if secret in text]
+    assert stat.S_IMODE(settings.conf_file.stat().st_mode) == 0o600
