@@ -40,6 +40,7 @@ def create_database(url: str) -> Engine:
         return _sqlite(url)
     return create_engine(
         url,
+        hide_parameters=True,  # an error in the log must not carry what was to be stored
         pool_pre_ping=True,
         pool_size=8,
         max_overflow=4,
@@ -49,7 +50,9 @@ def create_database(url: str) -> Engine:
 
 
 def _sqlite(url: str) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": LOCK_WAIT_SECONDS, "check_same_thread": False})
+    engine = create_engine(
+        url, hide_parameters=True, connect_args={"timeout": LOCK_WAIT_SECONDS, "check_same_thread": False}
+    )
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: object) -> None:  # noqa: ANN401 - sqlite3's, through the pool

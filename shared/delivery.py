@@ -90,7 +90,8 @@ local held_until = tonumber(redis.call('HGET', KEYS[2], 'held_until') or '0')
 if held_until > now and (status == 'sending' or not overdue) then return {'held', held_until - now} end
 local sealed = redis.call('GET', KEYS[1])
 if overdue or not sealed then
-  redis.call('HSET', KEYS[2], 'status', 'expired', 'rank', 3, 'updated_at', ARGV[3], 'reason', 'too_late')
+  local reason = overdue and 'too_late' or ''
+  redis.call('HSET', KEYS[2], 'status', 'expired', 'rank', 3, 'updated_at', ARGV[3], 'reason', reason)
   redis.call('EXPIRE', KEYS[2], ARGV[4])
   redis.call('DEL', KEYS[1])
   if overdue then return {'overdue', redis.call('HGET', KEYS[2], 'account_id') or ''} end

@@ -10,8 +10,15 @@ from shared.settings import Mode
 
 def configure_logging(service: str, mode: Mode) -> None:
     """Send structlog and the standard library to stderr, one line an event."""
+
+    def name_service(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        # Not a context variable: those stay behind in the thread that bound them.
+        event["service"] = service
+        return event
+
     shared_steps: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        name_service,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
@@ -25,7 +32,6 @@ def configure_logging(service: str, mode: Mode) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(service=service)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared_steps))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)

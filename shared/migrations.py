@@ -1,5 +1,7 @@
 """Alembic for a service, called from code: no ini file, no second place for the URL."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from alembic import command
@@ -7,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, MetaData
+from sqlalchemy import Connection, Engine, MetaData
 
 from shared.database import UtcDateTime, create_database, writing
 
@@ -19,15 +21,25 @@ def _config(service: str, connection: Connection | None = None) -> Config:
     return config
 
 
+@contextmanager
+def _database(url: str) -> Iterator[Engine]:
+    """An engine for one job, with its connections closed at the end."""
+    engine = create_database(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
 def upgrade(service: str, url: str) -> None:
     """Bring the database of ``service`` to the newest revision; a second call changes nothing."""
-    with writing(create_database(url)) as connection:
+    with _database(url) as database, writing(database) as connection:
         command.upgrade(_config(service, connection), "head")
 
 
 def revision(service: str, url: str, message: str) -> None:
     """Write a new revision from the difference between models and database (for developers)."""
-    with writing(create_database(url)) as connection:
+    with _database(url) as database, writing(database) as connection:
         command.revision(_config(service, connection), message=message, autogenerate=True)
 
 
@@ -41,7 +53,7 @@ def differences(service: str, url: str) -> list[Any]:
     from importlib import import_module  # noqa: PLC0415 - the service is an argument; shared imports none by name
 
     metadata: MetaData = import_module(f"services.{service}.models").metadata
-    with create_database(url).connect() as connection:
+    with _database(url) as database, database.connect() as connection:
         return list(compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata))
 
 

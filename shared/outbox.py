@@ -58,7 +58,9 @@ def outbox_tables(metadata: MetaData) -> OutboxTables:
     return OutboxTables(outbox, handled)
 
 
-def record(connection: Connection, tables: OutboxTables, message: Message, *, not_before: datetime | None = None) -> None:
+def record(
+    connection: Connection, tables: OutboxTables, message: Message, *, not_before: datetime | None = None
+) -> None:
     """Write the message for every queue in ROUTES; the relay publishes it, not before ``not_before``."""
     text = encode_text(message)
     connection.execute(
@@ -74,7 +76,8 @@ def handle_once(connection: Connection, tables: OutboxTables, message_id: str, a
     """Claim a message for this consumer: True the first time, False ever after. Same transaction as its effects."""
     insert_for = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     statement = insert_for(tables.handled).values(message_id=message_id, handled_at=at).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount == 1
+    # RETURNING and not the row count: SQLAlchemy keeps none for an INSERT on PostgreSQL, and -1 would drop every event.
+    return connection.execute(statement.returning(tables.handled.c.message_id)).first() is not None
 
 
 @dataclass(frozen=True, slots=True)

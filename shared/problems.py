@@ -32,8 +32,12 @@ PROBLEMS: dict[str, ProblemType] = {
     "second_factor_required": ProblemType(403, "Second factor required", "Sign in with a second factor first."),
     "step_up_required": ProblemType(403, "Step-up required", "Confirm it is you: call /v1/reauthenticate, then retry."),
     # what state it meets
-    "challenge_expired": ProblemType(410, "Challenge expired", "This sign-in has expired or was completed; start anew."),
-    "enrollment_expired": ProblemType(410, "Enrollment expired", "This enrollment has expired or was replaced; begin anew."),
+    "challenge_expired": ProblemType(
+        410, "Challenge expired", "This sign-in has expired or was completed; start anew."
+    ),
+    "enrollment_expired": ProblemType(
+        410, "Enrollment expired", "This enrollment has expired or was replaced; begin anew."
+    ),
     "two_factor_already_on": ProblemType(409, "Already on", "Two-factor authentication is on already."),
     "two_factor_off": ProblemType(409, "Not on", "Two-factor authentication is off for this account."),
     "sms_unavailable": ProblemType(409, "SMS unavailable", "There is no proven phone to send a code to."),

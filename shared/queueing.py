@@ -10,10 +10,13 @@ from shared.messages import QUEUES, ROUTES, Message, encode
 from shared.problems import Unavailable
 from shared.secret import Secret
 
-# How long Redis waits before it hands an unacknowledged task to another worker. kombu looks every ten seconds, so a
-# code whose worker was killed is sent again within 25 s. Every countdown must stay far below it: a task that waits
-# longer than this is delivered twice.
+# How long Redis waits before it hands an unacknowledged task to another worker. Every countdown must stay far below it:
+# a task that waits longer than this is delivered twice.
 VISIBILITY_TIMEOUT_SECONDS = 15
+# How often a worker looks for such tasks, so that a code whose worker was killed is sent again within 20 s. kombu's own
+# pace is every tenth of its ten-second rounds, and a worker killed while it looks would keep all others from looking
+# for five minutes.
+RESTORE_EVERY_SECONDS = 5
 
 
 def make_celery(name: str, broker_url: Secret[str]) -> Celery:
@@ -25,7 +28,8 @@ def make_celery(name: str, broker_url: Secret[str]) -> Celery:
         task_ignore_result=True,
         task_acks_late=True,
         task_reject_on_worker_lost=True,
-        task_queues=[Queue(queue) for queue in QUEUES],
+        # Without a key of its own, every queue is bound to the exchange under one and the same.
+        task_queues=[Queue(queue, routing_key=queue) for queue in QUEUES],  # type: ignore[no-untyped-call]
         task_create_missing_queues=False,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
@@ -36,6 +40,9 @@ def make_celery(name: str, broker_url: Secret[str]) -> Celery:
         broker_connection_max_retries=None,
         broker_transport_options={
             "visibility_timeout": VISIBILITY_TIMEOUT_SECONDS,
+            "unacked_restore_interval": RESTORE_EVERY_SECONDS,
+            "unacked_restore_throttle": 1,
+            "unacked_mutex_expire": RESTORE_EVERY_SECONDS,
             "socket_connect_timeout": 1.0,
             "socket_timeout": 5.0,
         },
@@ -63,4 +70,3 @@ class Publisher:
             self._celery.send_task(QUEUES[queue], args=[document], queue=queue)
         except (CeleryOperationalError, KombuError, OSError, RedisError) as error:
             raise Unavailable("broker") from error
-

@@ -20,6 +20,7 @@ from shared.database import create_database, reading, writing
 from shared.log import configure_logging
 from shared.problems import Unavailable
 from shared.queueing import Publisher, make_celery
+from shared.secret import Secret
 from shared.settings import Environment, SettingsError, StoreSettings
 
 BATCH = 100
@@ -86,34 +87,63 @@ def run(deps: Deps, stop: threading.Event) -> None:
         elapsed += pause
 
 
-def main(environment: Environment | None = None) -> int:
-    """Composition root: one thread for each outbox that the settings name."""
-    env = environment or Environment()
-    urls: Sequence[str] = [env.text("AUTH_DATABASE_URL"), env.text("OTP_DATABASE_URL")]
+class Relay:
+    """One thread for each outbox. When one of them fails in a way that nobody foresaw, all end: a supervisor restarts."""
+
+    def __init__(self, database_urls: Sequence[str], broker_url: Secret[str]) -> None:
+        self._stop, self._failed = threading.Event(), threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, args=(url, broker_url), name=f"relay-{number}")
+            for number, url in enumerate(database_urls)
+        ]
+
+    def start(self) -> None:
+        """Begin to carry."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End after the batch that is under way."""
+        self._stop.set()
+
+    def join(self) -> bool:
+        """Wait for the end; whether it was asked for."""
+        for thread in self._threads:
+            thread.join()
+        return not self._failed.is_set()
+
+    def _run(self, database_url: str, broker_url: Secret[str]) -> None:
+        publisher = Publisher(make_celery("relay", broker_url))
+        try:
+            run(Deps(create_database(database_url), publisher, system_clock), self._stop)
+        except Exception:
+            log.exception("relay failed")
+            self._failed.set()
+            self._stop.set()
+
+
+def from_environment(env: Environment) -> Relay:
+    """The relay of both outboxes. Raises SettingsError."""
+    urls = [env.text("AUTH_DATABASE_URL"), env.text("OTP_DATABASE_URL")]
     stores = StoreSettings.read(env)
+    env.done()
+    return Relay(urls, stores.broker_url)
+
+
+def main() -> int:
+    """Composition root: 0 after a signal, 1 after a failure, 2 when the settings are wrong."""
+    env = Environment()
     mode = env.mode()
     try:
-        env.done()
+        relay = from_environment(env)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
     configure_logging("relay", mode)
-    stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    threads = [
-        threading.Thread(
-            target=run,
-            args=(Deps(create_database(url), Publisher(make_celery("relay", stores.broker_url)), system_clock), stop),
-            name=f"relay-{index}",
-        )
-        for index, url in enumerate(urls)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return 0
+        signal.signal(number, lambda *_: relay.stop())
+    relay.start()
+    return 0 if relay.join() else 1
 
 
 if __name__ == "__main__":

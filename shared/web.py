@@ -12,7 +12,8 @@ from flask_smorest import Api, Blueprint
 from marshmallow import Schema, ValidationError, fields
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from redis.exceptions import RedisError
-from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
@@ -90,7 +91,7 @@ class _Parser(FlaskParser):
             raise Refusal("malformed_body")
         return body
 
-    def handle_error(  # noqa: D102 - the parent's
+    def handle_error(
         self,
         error: ValidationError,
         req: Request,  # noqa: ARG002
@@ -188,7 +189,9 @@ def _register_errors(app: Flask) -> None:
         status = error.code or 500
         if status < 400:  # a redirect to the address with its slash
             return error.get_response()
-        response = problem_response(Refusal(_HTTP_CODES.get(status, "internal_error" if status >= 500 else "bad_request")))
+        response = problem_response(
+            Refusal(_HTTP_CODES.get(status, "internal_error" if status >= 500 else "bad_request"))
+        )
         if status == 405:
             response.headers["Allow"] = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
         return response

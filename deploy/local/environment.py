@@ -10,7 +10,8 @@ SERVICE_KEYS: Mapping[str, tuple[str, ...]] = {
     "auth": ("OTP_API_KEYS", "AUTH_DIGEST_KEYS", "JWT_SIGNING_KEYS", "NOTIFY_PUBLIC_KEY"),
     "otp": ("OTP_API_KEYS", "OTP_SECRET_KEYS", "OTP_DIGEST_KEYS", "NOTIFY_PUBLIC_KEY"),
     "notify": ("NOTIFY_PRIVATE_KEYS",),
-    "relay": (),
+    # One process for several parts has the keys of each; see deploy.local.background.
+    "background": ("NOTIFY_PUBLIC_KEY", "NOTIFY_PRIVATE_KEYS"),
     "redis": (),
     "launcher": (),
 }
@@ -41,8 +42,11 @@ def environment_of(service: str, settings: LocalSettings, keys: Mapping[str, str
     }
     passed = {name: value for name, value in settings.environ.items() if name not in KEYS and value != ""}
     own = {name: keys[name] for name in SERVICE_KEYS[service]}
+    if service == "otp":
+        # It hashes now and then only; without this, glibc keeps argon2's 19 MiB of each thread for good.
+        defaults["MALLOC_MMAP_THRESHOLD_"] = "1048576"
     environment = {**defaults, **passed, **fixed, **own}
     for owner, name in (("auth", "AUTH_DATABASE_URL"), ("otp", "OTP_DATABASE_URL")):
-        if service not in {owner, "relay"}:
+        if service not in {owner, "background"}:
             del environment[name]
     return environment

@@ -48,24 +48,15 @@ def _web(
 
 
 def _worker(name: str, app: str, queues: str, threads: int) -> Callable[[LocalSettings], list[str]]:
-    def argv(_: LocalSettings) -> list[str]:
-        return [
-            *(sys.executable, "-m", "celery", "--quiet", "-A", app, "worker", "-n", f"{name}@%h", "-Q", queues),
-            *("-P", "threads", "-c", str(threads), "--prefetch-multiplier", "1", "--loglevel", "WARNING"),
-            # Workers of one machine have nothing to tell each other; every such message is a wake-up for all of them.
-            *("--without-gossip", "--without-mingle", "--without-heartbeat"),
-        ]
-
-    return argv
-
-
-def _relay(_: LocalSettings) -> list[str]:
-    return [sys.executable, "-m", "shared.relay"]
+    return lambda _: [
+        *(sys.executable, "-m", "deploy.local.worker", app, "--name", name),
+        *("--queues", queues, "--threads", str(threads)),
+    ]
 
 
 REDIS = Program("redis", "redis", lambda settings: redis_argv(settings.var_dir / "redis", settings.redis_port))
 
-# Codes and notices are workers of their own: a flood of notices must not delay a code.
+# Codes have a worker of their own: a flood of notices must not delay a code.
 SERVICES = (
     Program(
         "otp",
@@ -82,22 +73,17 @@ SERVICES = (
         lambda settings: f"{settings.base_url}/readyz",
     ),
     Program(
-        "auth-worker", "auth", _worker("auth-worker", "services.auth.worker:celery", "auth.events", 2), Ready.WORKER
-    ),
-    Program("otp-worker", "otp", _worker("otp-worker", "services.otp.worker:celery", "otp.events", 2), Ready.WORKER),
-    Program(
         "notify-codes",
         "notify",
         _worker("notify-codes", "services.notify.worker:celery", "sms.codes,sms.receipts", 8),
         Ready.WORKER,
     ),
     Program(
-        "notify-notices",
-        "notify",
-        _worker("notify-notices", "services.notify.worker:celery", "sms.notices,email.notices", 2),
+        "background",
+        "background",
+        _worker("background", "deploy.local.background:celery", "auth.events,otp.events,sms.notices,email.notices", 6),
         Ready.WORKER,
     ),
-    Program("relay", "relay", _relay),
 )
 
 # Runs once at each start and prints what to open; it talks to Redis and the supervisor only.

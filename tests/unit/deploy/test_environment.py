@@ -26,9 +26,9 @@ def test_every_program_has_a_row_of_keys():
 
 @pytest.mark.parametrize(
     ("service", "databases"),
-    [("auth", {"AUTH"}), ("otp", {"OTP"}), ("relay", {"AUTH", "OTP"}), ("notify", set()), ("launcher", set())],
+    [("auth", {"AUTH"}), ("otp", {"OTP"}), ("background", {"AUTH", "OTP"}), ("notify", set()), ("launcher", set())],
 )
-def test_only_a_database_s_owner_and_the_relay_know_where_it_is(service, databases):
+def test_only_a_database_s_owner_and_the_background_know_where_it_is(service, databases):
     got = environment(service, AUTH_DATABASE_URL="postgresql://db/auth")
     assert {name.removesuffix("_DATABASE_URL") for name in got if name.endswith("_DATABASE_URL")} == databases
 

@@ -1,0 +1,192 @@
+"""Runs the benchmark and prints its table. Compare figures within one run only: machines differ and are shared."""
+
+import os
+import random
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pyotp
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from deploy.bench.floor_servers import floor_servers
+from deploy.bench.load import Call, Measured, drive
+from deploy.bench.pool import PASSWORD, Pooled, fill
+from deploy.bench.processes import Usage, usage
+from deploy.local.ports import free_port
+from deploy.local.stack import Stack, StackError, running_stack
+from shared.hashing import HashingPool
+from tests.support.twilio_stub import ACCOUNT_SID, AUTH_TOKEN, TwilioStub
+
+CONCURRENCY = {1: 100, 8: 300, 32: 300}  # concurrency -> accounts; each answers with four wrong codes and a right one
+WRONG_PER_ACCOUNT = 4  # the fifth try in five minutes is the last that the budget allows
+ROUNDS = 4  # floor and verification take turns, so that a noisy neighbour disturbs both
+LOGIN_CONCURRENCY = 4
+SMS_REQUESTS, SMS_PAUSE_SECONDS = 60, 0.25
+
+console = Console()
+
+
+def main() -> int:
+    """0 when it ran to the end; the figures are for people to judge."""
+    with tempfile.TemporaryDirectory(prefix="latchkey-bench-") as folder, TwilioStub() as stub:
+        settings = {
+            "TRUSTED_PROXY_COUNT": "1",  # each account calls from an address of its own
+            "SMS_PROVIDER": "twilio",
+            "TWILIO_API_BASE_URL": f"http://127.0.0.1:{stub.port}",
+            "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
+            "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
+            "TWILIO_FROM": "+15005550006",
+        }
+        try:
+            with running_stack(Path(folder), free_port(3), settings) as stack, floor_servers() as floor_url:
+                _run(stack, floor_url, stub)
+        except StackError as error:
+            sys.stderr.write(f"{error}\n")
+            return 1
+    return 0
+
+
+def _run(stack: Stack, floor_url: str, stub: TwilioStub) -> None:
+    cores = os.cpu_count() or 1
+    idle = usage(stack)
+    pool = fill(stack, sum(CONCURRENCY.values()) + SMS_REQUESTS)
+    challenges: dict[str, str] = {}
+    table = Table(title=f"{cores} cores; compare within this run only")
+    for column in ("what", "conc.", "calls", "per s", "p50 ms", "p99 ms", "against"):
+        table.add_column(column, justify="left" if column in {"what", "against"} else "right")
+
+    logins, argon2_per_second = _logins(stack, pool, challenges, cores)
+    ideal = f"{logins.per_second / argon2_per_second:.0%} of {argon2_per_second:.0f}/s that argon2 allows"
+    _row(table, "login with password", LOGIN_CONCURRENCY, logins, ideal)
+
+    start = 0
+    spent: dict[str, float] = {}
+    verified = 0
+    for concurrency, accounts in CONCURRENCY.items():
+        slice_ = pool[start : start + accounts]
+        start += accounts
+        floor, verification, cpu = _verification(stack, floor_url, slice_, challenges, concurrency)
+        _row(table, "two hops doing nothing", concurrency, floor, "the floor")
+        _row(
+            table,
+            "TOTP verification",
+            concurrency,
+            verification,
+            f"{verification.per_second / floor.per_second:.0%} of the floor",
+        )
+        spent = {name: spent.get(name, 0.0) + seconds for name, seconds in cpu.items()}
+        verified += len(verification.latencies_ms)
+    _row(table, "SMS request until the provider has it", 1, _sms(stack, pool[start:], challenges, stub), "")
+    console.print(table)
+    console.print(_process_table(idle, usage(stack), spent, verified))
+
+
+def _logins(stack: Stack, pool: list[Pooled], challenges: dict[str, str], cores: int) -> tuple[Measured, float]:
+    """Log every account in, in turns with bare argon2 on all cores."""
+    hashing, measured = HashingPool(max_waiting=cores * 2), Measured()
+    encoded = hashing.hash(PASSWORD)
+    bare_count, bare_seconds = 0, 0.0
+    chunks = [pool[start::6] for start in range(6)]
+    for chunk in track(chunks, description="logins", console=console):
+        calls = [_login_call(account, challenges) for account in chunk]
+        measured.add(drive(stack.base_url, calls, LOGIN_CONCURRENCY))
+        started = time.perf_counter()
+        with ThreadPoolExecutor(cores) as threads:
+            list(threads.map(lambda _: hashing.verify(encoded, PASSWORD), range(40)))
+        bare_seconds += time.perf_counter() - started
+        bare_count += 40
+    return measured, bare_count / bare_seconds
+
+
+def _login_call(account: Pooled, challenges: dict[str, str]) -> Call:
+    def keep(body: object) -> None:
+        assert isinstance(body, dict)
+        challenges[account.email] = body["challenge"]["id"]
+
+    body: dict[str, object] = {"email": account.email, "password": PASSWORD, "transport": "bearer"}
+    return Call("/v1/login", body, 200, account.ip, keep)
+
+
+def _verification(
+    stack: Stack, floor_url: str, accounts: list[Pooled], challenges: dict[str, str], concurrency: int
+) -> tuple[Measured, Measured, dict[str, float]]:
+    """Wrong and right codes, in turns with the floor; the CPU seconds that verification took, by program."""
+    floor, verification = Measured(), Measured()
+    cpu: dict[str, float] = {}
+    for number in track(range(ROUNDS), description=f"verification, concurrency {concurrency}", console=console):
+        calls = _verify_calls(accounts[number::ROUNDS], challenges)
+        nothing: dict[str, object] = {"code": "000000", "remember_device": False}
+        floor.add(drive(floor_url, [Call("/nothing", nothing, 200, "10.0.0.1")] * len(calls), concurrency))
+        before = usage(stack)
+        verification.add(drive(stack.base_url, calls, concurrency))
+        for name, after in usage(stack).items():
+            cpu[name] = cpu.get(name, 0.0) + after.cpu_seconds - before[name].cpu_seconds
+    return floor, verification, cpu
+
+
+def _verify_calls(accounts: list[Pooled], challenges: dict[str, str]) -> list[Call]:
+    """Each account's wrong codes before its right one, and the accounts mixed."""
+    rounds: list[list[Call]] = []
+    for account in accounts:
+        path = f"/v1/login/{challenges[account.email]}/verify"
+        now = pyotp.TOTP(account.secret).now()
+        wrong = f"{(int(now) + 500_000) % 1_000_000:06d}"
+        refused = [Call(path, {"code": wrong}, 401, account.ip)] * WRONG_PER_ACCOUNT
+        rounds.append([*refused, Call(path, {"code": now}, 200, account.ip)])
+    random.shuffle(rounds)
+    return [calls[position] for position in range(WRONG_PER_ACCOUNT + 1) for calls in rounds]
+
+
+def _sms(stack: Stack, accounts: list[Pooled], challenges: dict[str, str], stub: TwilioStub) -> Measured:
+    """One request at a time; from its first byte until the provider's stub has the message."""
+    measured = Measured()
+    for account in track(accounts, description="SMS", console=console):
+        had = len(stub.messages)
+        started = time.monotonic()
+        answer = drive(stack.base_url, [Call(f"/v1/login/{challenges[account.email]}/sms", {}, 202, account.ip)], 1)
+        for status, count in answer.unexpected.items():
+            measured.unexpected[status] = measured.unexpected.get(status, 0) + count
+        while len(stub.messages) == had and time.monotonic() - started < 10:
+            time.sleep(0.001)
+        if len(stub.messages) > had:
+            measured.latencies_ms.append((stub.messages[had].monotonic - started) * 1000)
+        time.sleep(SMS_PAUSE_SECONDS)
+    return measured
+
+
+def _row(table: Table, what: str, concurrency: int, measured: Measured, against: str) -> None:
+    rate = f"{measured.per_second:.0f}" if measured.wall_seconds else "–"
+    if measured.unexpected:
+        against = f"{against} UNEXPECTED {measured.unexpected}".strip()
+    p50, p99 = f"{measured.percentile(0.5):.1f}", f"{measured.percentile(0.99):.1f}"
+    table.add_row(what, str(concurrency), str(len(measured.latencies_ms)), rate, p50, p99, against)
+
+
+def _process_table(idle: dict[str, Usage], busy: dict[str, Usage], spent: dict[str, float], verified: int) -> Table:
+    table = Table(title="by program: CPU per verification, memory after the run (PSS shares what processes share)")
+    for column in ("program", "processes", "CPU ms", "RSS MiB idle", "RSS MiB", "PSS MiB"):
+        table.add_column(column, justify="left" if column == "program" else "right")
+    for name, used in busy.items():
+        cpu = f"{spent.get(name, 0.0) / verified * 1000:.2f}"
+        table.add_row(
+            name, str(used.processes), cpu, f"{idle[name].rss_mib:.0f}", f"{used.rss_mib:.0f}", f"{used.pss_mib:.0f}"
+        )
+    total = [sum(getattr(used, field) for used in busy.values()) for field in ("rss_mib", "pss_mib")]
+    table.add_row(
+        "all",
+        str(sum(used.processes for used in busy.values())),
+        f"{sum(spent.values()) / verified * 1000:.2f}",
+        f"{sum(used.rss_mib for used in idle.values()):.0f}",
+        f"{total[0]:.0f}",
+        f"{total[1]:.0f}",
+    )
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

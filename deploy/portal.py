@@ -1,0 +1,119 @@
+"""A client of the public API, as the portal's front end or a phone would be: for the demo, the tests and the benchmark."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pyotp
+import urllib3
+
+STEP_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, headers and the JSON body of an answer."""
+
+    status: int
+    headers: urllib3.HTTPHeaderDict
+    body: Any
+
+    @property
+    def code(self) -> str | None:
+        """The problem's code, when it is a problem."""
+        return self.body.get("code") if isinstance(self.body, dict) else None
+
+
+class Portal:
+    """One client of the gateway; ``token`` is its bearer session, ``ip`` what a trusted proxy would say it is."""
+
+    def __init__(self, base_url: str, *, ip: str | None = None, pool: urllib3.PoolManager | None = None) -> None:
+        self.base_url = base_url
+        self.token: str | None = None
+        self.device_token: str | None = None
+        self._ip = ip
+        self._pool = pool or urllib3.PoolManager(maxsize=32, retries=False, timeout=urllib3.Timeout(10.0))
+
+    def call(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
+        """Call the API with this client's session; any status is an answer."""
+        sent = {"Accept": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}
+        if self.token:
+            sent["Authorization"] = f"Bearer {self.token}"
+        if self.device_token:
+            sent["X-Device-Token"] = self.device_token
+        if self._ip:
+            sent["X-Forwarded-For"] = self._ip
+        data = None
+        if body is not None:
+            data = json.dumps(body).encode()
+            sent["Content-Type"] = "application/json"
+        response = self._pool.request(method, self.base_url + path, body=data, headers=sent, redirect=False)
+        is_json = "json" in response.headers.get("Content-Type", "")
+        return Answer(response.status, response.headers, json.loads(response.data) if is_json else response.data)
+
+    def get(self, path: str) -> Answer:
+        """GET."""
+        return self.call("GET", path)
+
+    def post(self, path: str, body: object = None) -> Answer:
+        """POST."""
+        return self.call("POST", path, body)
+
+    def log_in(self, email: str, password: str) -> Answer:
+        """First step of signing in, as a bearer client; keeps the token when that was all."""
+        self.token = None
+        return self._keep(self.post("/v1/login", {"email": email, "password": password, "transport": "bearer"}))
+
+    def verify(self, challenge_id: str, code: str, *, remember: bool = False) -> Answer:
+        """Second step; keeps the session's token, and the device's when it was asked for."""
+        return self._keep(self.post(f"/v1/login/{challenge_id}/verify", {"code": code, "remember_device": remember}))
+
+    def _keep(self, answer: Answer) -> Answer:
+        if answer.status == 200 and answer.body["status"] == "authenticated":
+            self.token = answer.body["token"]
+            self.device_token = answer.body.get("device_token", self.device_token)
+        return answer
+
+
+class AuthenticatorApp:
+    """The phone: shows the code of a key, and never the same one twice to the same server."""
+
+    def __init__(self, secret: str) -> None:
+        self.secret = secret
+        self._totp = pyotp.TOTP(secret)
+        self._last_step = 0
+
+    def at(self, unix_seconds: int) -> str:
+        """The code on the display at another time."""
+        return self._totp.at(unix_seconds)
+
+    def before(self) -> str:
+        """The code of the step before this one: still taken, and it leaves the present one fresh."""
+        self._last_step = int(time.time()) // STEP_SECONDS - 1
+        return self._totp.at(self._last_step * STEP_SECONDS)
+
+    def fresh(self, on_wait: Callable[[float], object] | None = None) -> str:
+        """A code that the server takes (its window is one step each way) and that this phone has not shown before."""
+        step = max(int(time.time()) // STEP_SECONDS, self._last_step + 1)
+        wait = (step - 1) * STEP_SECONDS - time.time()
+        if wait > 0:
+            if on_wait:
+                on_wait(wait)
+            time.sleep(wait + 0.1)
+        self._last_step = step
+        return self._totp.at(step * STEP_SECONDS)
+
+
+def wait_for(probe: Callable[[], Any], *, seconds: float = 15.0, every: float = 0.1) -> Any:  # noqa: ANN401
+    """The first value of ``probe()`` that is not None or False. Raises TimeoutError with the probe's name."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = probe()
+        if value is not None and value is not False:
+            return value
+        if time.monotonic() > deadline:
+            message = f"nothing came within {seconds:.0f} s: {getattr(probe, '__doc__', None) or probe}"
+            raise TimeoutError(message)
+        time.sleep(every)

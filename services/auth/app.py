@@ -1,0 +1,58 @@
+"""The gateway as a Flask app, whatever its dependencies are."""
+
+from flask import Flask
+from flask_swagger_ui import get_swaggerui_blueprint
+from sqlalchemy import text
+
+from services.auth.deps import Deps
+from services.auth.routes import (
+    activity,
+    callbacks,
+    development,
+    guard,
+    login,
+    phone,
+    resets,
+    session,
+    support,
+    team,
+    two_factor,
+)
+from shared.database import reading
+from shared.settings import Mode
+from shared.web import create_base_app
+
+VERSION = "v1"
+BLUEPRINTS = (login, session, two_factor, phone, team, activity, resets, support, callbacks)
+
+
+def create_app(deps: Deps) -> Flask:
+    """Wire routes to dependencies. Ready when SQL and Redis answer; an otp outage is reported by otp's own readiness."""
+
+    def sql() -> None:
+        with reading(deps.database) as connection:
+            connection.execute(text("SELECT 1"))
+
+    app, api = create_base_app(
+        "auth",
+        title="Latchkey",
+        version=VERSION,
+        checks={"sql": sql, "redis": deps.redis.ping},
+        docs=True,
+        form_endpoints=frozenset({callbacks.TWILIO_ENDPOINT}),
+    )
+    app.extensions["latchkey"] = deps
+    app.before_request(guard.check_origin)
+    schemes = api.spec.components
+    schemes.security_scheme("bearer", {"type": "http", "scheme": "bearer"})
+    schemes.security_scheme("cookie", {"type": "apiKey", "in": "cookie", "name": _cookie_name(deps)})
+    for module in BLUEPRINTS:
+        api.register_blueprint(module.blueprint)
+    app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.json", config={"app_name": "Latchkey API"}))
+    if deps.settings.mode is Mode.DEVELOPMENT:
+        app.register_blueprint(development.blueprint)
+    return app
+
+
+def _cookie_name(deps: Deps) -> str:
+    return "__Host-latchkey_session" if deps.settings.secure_cookies else "latchkey_session"

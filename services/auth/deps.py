@@ -1,0 +1,50 @@
+"""What the gateway's use cases work with."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from sqlalchemy import Engine
+
+from services.auth.otp_client import OtpClient
+from services.auth.settings import AuthSettings, WorkerSettings
+from shared.clock import Clock
+from shared.hashing import HashingPool
+from shared.messages import Message
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+
+class MessagePublisher(Protocol):
+    """The broker: Celery's in production, a list in tests."""
+
+    def publish(self, message: Message) -> None:
+        """Put the message on its queues. Raises Unavailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerDeps:
+    """What acting on an event takes. Built by worker.py."""
+
+    settings: WorkerSettings
+    database: Engine
+    redis: "Redis"
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Deps(WorkerDeps):
+    """What answering a request takes. Built once by wsgi.py and passed to every use case."""
+
+    settings: AuthSettings
+    otp: OtpClient
+    publisher: MessagePublisher
+    hashing: HashingPool
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who is at the other end: the IP behind the trusted proxies, and what the browser calls itself."""
+
+    ip: str
+    user_agent: str

@@ -1,0 +1,186 @@
+"""What the owner is told: what happened, when, and what to do if it wasn't them. Never a secret or a full number.
+
+NIST SP 800-63B-4 §4.6 asks for notice on every channel with a way to repudiate; OWASP's MFA sheet for news of a right
+password that met a wrong code. SMS texts keep to the GSM alphabet: one other character halves what a segment holds.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """The occasions for a notice."""
+
+    TWO_FACTOR_ON = "two_factor_on"
+    TWO_FACTOR_OFF = "two_factor_off"
+    RESET_REQUESTED = "reset_requested"
+    RESET_SCHEDULED = "reset_scheduled"
+    RESET_STARTED = "reset_started"
+    RESET_APPLIED = "reset_applied"
+    RESET_CANCELLED = "reset_cancelled"
+    RECOVERY_CODE_USED = "recovery_code_used"
+    RECOVERY_CODES_REGENERATED = "recovery_codes_regenerated"
+    PHONE_CHANGED = "phone_changed"
+    PHONE_REMOVED = "phone_removed"
+    TRUSTED_DEVICE_ADDED = "trusted_device_added"
+    SECOND_FACTOR_FAILED = "second_factor_failed"
+    SECOND_FACTOR_LOCKED = "second_factor_locked"
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105 - an occasion
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A text for each channel."""
+
+    subject: str
+    email: str
+    sms: str
+
+
+_ACT = "If this wasn't you, change your password at {origin} at once and contact support."
+_TELL_SUPPORT = "If you did not ask for this, contact support at once."
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """``happened`` and ``act`` (what to do) make the email. {site}, {origin} and {when} are always there."""
+
+    subject: str
+    happened: str
+    act: str
+    sms: str
+
+
+_TEXTS: Mapping[Kind, _Text] = {
+    Kind.TWO_FACTOR_ON: _Text(
+        "Two-factor authentication is on",
+        "Two-factor authentication was turned on for your account. From now on, signing in takes a code as well.",
+        f"{_ACT} Other sessions were signed out.",
+        "{site}: two-factor authentication was turned ON at {when}. Not you? Contact support.",
+    ),
+    Kind.TWO_FACTOR_OFF: _Text(
+        "Two-factor authentication is off",
+        "Two-factor authentication was turned off for your account. A password alone signs in now.",
+        f"{_ACT} Then turn two-factor authentication on again.",
+        "{site}: two-factor authentication was turned OFF at {when}. Not you? Change your password, contact support.",
+    ),
+    Kind.RESET_REQUESTED: _Text(
+        "Support was asked to remove two-factor authentication",
+        "Somebody who passed our identity checks asked support to remove two-factor authentication from your account. "
+        "{schedule}",
+        "If you did not ask for this, cancel it: {cancel_url}\nThen change your password at {origin}.",
+        "{site}: support was asked to remove your two-factor authentication. {schedule} Not you? Cancel: {cancel_url}",
+    ),
+    Kind.RESET_SCHEDULED: _Text(
+        "Two-factor authentication will be removed",
+        "A second operator has approved the removal of two-factor authentication from your account. {schedule}",
+        "If you did not ask for this, cancel it with the link in our earlier message, or sign in at {origin} and "
+        "cancel it there.",
+        "{site}: removal of your two-factor authentication was approved. {schedule} "
+        "Not you? Use the link sent earlier.",
+    ),
+    Kind.RESET_STARTED: _Text(
+        "Two-factor authentication is being removed",
+        "Support checked the caller's identity and is removing two-factor authentication from your account now.",
+        f"{_TELL_SUPPORT} Change your password at {{origin}} as well.",
+        "{site}: support is removing your two-factor authentication now ({when}). Not you? Contact support at once.",
+    ),
+    Kind.RESET_APPLIED: _Text(
+        "Two-factor authentication was removed",
+        "Support removed two-factor authentication from your account. You were signed out everywhere, no browser is "
+        "remembered any more, and your backup codes are dead. Sign in and turn it on again right away.",
+        f"{_TELL_SUPPORT} Change your password at {{origin}} as well.",
+        "{site}: your two-factor authentication was removed at {when}. Sign in and turn it on again. "
+        "Not you? Contact support at once.",
+    ),
+    Kind.RESET_CANCELLED: _Text(
+        "The removal of two-factor authentication was cancelled",
+        "The request to remove two-factor authentication from your account was cancelled. It stays on.",
+        "If you need the removal, contact support. If you never asked for it, change your password at {origin}.",
+        "{site}: the removal of your two-factor authentication was cancelled at {when}. It stays on. "
+        "Questions? Contact support.",
+    ),
+    Kind.RECOVERY_CODE_USED: _Text(
+        "A backup code was used",
+        "A backup code was used for your account. Codes left: {remaining}.",
+        f"{_ACT} You can make a new sheet of codes there.",
+        "{site}: a backup code was used at {when}; {remaining} left. Not you? Change your password, contact support.",
+    ),
+    Kind.RECOVERY_CODES_REGENERATED: _Text(
+        "New backup codes were made",
+        "A new sheet of backup codes was made for your account. The old codes no longer work.",
+        _ACT,
+        "{site}: new backup codes were made at {when}; old ones are dead. Not you? Contact support.",
+    ),
+    Kind.PHONE_CHANGED: _Text(
+        "Your phone number was changed",
+        "The phone number {phone_hint} was proven for your account. Codes by SMS go there from now on.",
+        _ACT,
+        "{site}: the phone for your codes is now {phone_hint} ({when}). "
+        "Not you? Change your password, contact support.",
+    ),
+    Kind.PHONE_REMOVED: _Text(
+        "Your phone number was removed",
+        "The phone number {phone_hint} was removed from your account. No more codes go there.",
+        _ACT,
+        "{site}: the phone {phone_hint} was removed from your account at {when}. Not you? Contact support.",
+    ),
+    Kind.TRUSTED_DEVICE_ADDED: _Text(
+        "A browser is remembered for 30 days",
+        "Signing in from this browser takes no code for 30 days:\n\n  Browser: {browser}\n  Address: {ip}",
+        f"{_ACT} The list of remembered browsers is there, too.",
+        "{site}: a browser was remembered for 30 days at {when}. Not you? Change your password, contact support.",
+    ),
+    Kind.SECOND_FACTOR_FAILED: _Text(
+        "Somebody has your password but not your code",
+        "Somebody entered your right password and then wrong codes. They did not get in.\n\n"
+        "  Browser: {browser}\n  Address: {ip}",
+        "If this wasn't you, change your password at {origin} at once: it is known to somebody else. "
+        "If it was you, check your phone's clock.",
+        "{site}: right password, wrong codes at {when}. Not you? Change your password at once, contact support.",
+    ),
+    Kind.SECOND_FACTOR_LOCKED: _Text(
+        "Codes are locked for your account",
+        "There were so many wrong codes in a row that no code is accepted for your account any more.",
+        "Contact support to lift the lock. If it wasn't you, change your password at {origin} first: whoever tried "
+        "the codes has it.",
+        "{site}: codes are locked since {when} after too many wrong ones. Contact support. "
+        "Not you? Change your password.",
+    ),
+    Kind.PASSWORD_CHANGED: _Text(
+        "Your password was changed",
+        "The password of your account was changed. Other sessions were signed out, and no browser is remembered any "
+        "more.\n\n  Browser: {browser}\n  Address: {ip}",
+        "If this wasn't you, contact support at once.",
+        "{site}: your password was changed at {when}. Not you? Contact support at once.",
+    ),
+}
+
+_VALUE_MAX = 200
+_NOT_PRINTABLE = re.compile(r"[^ -~]+")
+
+
+def render(kind: Kind, *, origin: str, at: datetime, **values: object) -> Notice:
+    """The texts of an occasion. Raises KeyError when one of its values is missing: a programming error."""
+    text = _TEXTS[kind]
+    known = {
+        **{name: _one_line(value) for name, value in values.items()},
+        "origin": origin,
+        "site": origin.partition("://")[2],
+        "when": written(at),
+    }
+    email = f"{text.happened}\n\nWhen: {{when}}\n\n{text.act}\n\n-- \n{{site}}\n"
+    return Notice(text.subject, email.format_map(known), text.sms.format_map(known))
+
+
+def written(at: datetime) -> str:
+    """``2026-11-24 05:00 UTC``."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _one_line(value: object) -> str:
+    """A browser names itself as it likes: it must not write paragraphs of its own into our message."""
+    return _NOT_PRINTABLE.sub(" ", str(value)).strip()[:_VALUE_MAX] or "unknown"

@@ -1,0 +1,242 @@
+"""Signing in: password, then the second factor, then a session."""
+
+import functools
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from services.auth import limits, notices, session_store
+from services.auth.deps import Client, Deps
+from services.auth.domain.account import Account, email_key
+from services.auth.domain.notice_texts import Kind
+from services.auth.domain.session import Factor, Session
+from services.auth.otp_client import TwoFactorState
+from services.auth.session_store import LoginChallenge
+from services.auth.store import accounts, devices, timeline
+from services.auth.store.devices import Device
+from services.auth.store.timeline import Entry
+from shared import budgets
+from shared.budgets import Charge
+from shared.database import reading, writing
+from shared.hashing import HashingPool
+from shared.ids import new_id, new_token
+from shared.lua import execute_scripted
+from shared.phone import PhoneNumber
+from shared.problems import Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A session was opened. ``device_token`` is there when this browser is to be remembered."""
+
+    account: Account
+    session: Session
+    token: str
+    device_token: str | None = None
+    device_trusted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SecondFactorRequired:
+    """The password was right; the challenge waits for a code."""
+
+    challenge: LoginChallenge
+    phone: PhoneNumber | None
+
+
+def subject(deps: Deps, kind: str, *parts: str) -> str:
+    """A budget's subject that is personal data, as a keyed digest."""
+    return deps.settings.digest_keys.newest.mac(kind, *parts)
+
+
+def log_in(
+    deps: Deps, client: Client, *, email: str, password: str, transport: str, device_token: str | None
+) -> SignedIn | SecondFactorRequired:
+    """Check the password, then see what else is needed.
+
+    An unknown address costs the same time as a wrong password and hears the same words (ASVS 6.3.8).
+    Raises Refusal invalid_credentials, too_many_requests; Unavailable.
+    """
+    now = deps.clock()
+    with reading(deps.database) as connection:
+        found = accounts.credentials(connection, email)
+        device = devices.by_token(connection, found[0].id, device_token) if found and device_token else None
+    charges = _password_charges(deps, client, email, device)
+    budgets.take(deps.redis, *charges).require()
+    matches = deps.hashing.verify(found[1] if found else _decoy_hash(deps.hashing), password)
+    if found is None or not matches:
+        if found is not None:
+            with writing(deps.database) as connection:
+                timeline.write(connection, found[0].id, Entry.PASSWORD_REFUSED, now, ip=client.ip)
+        raise Refusal("invalid_credentials")
+    account = found[0]
+    budgets.refund(deps.redis, *charges)
+    # The epoch first: whoever changes the password or 2FA after this line raises it, and this login is void. Whoever
+    # did so before it is seen by the two reads that follow.
+    epoch = session_store.epoch(deps.redis, account.id)
+    with reading(deps.database) as connection:
+        if accounts.password_hash(connection, account.id) != found[1]:
+            raise Refusal("invalid_credentials")
+    state = deps.otp.state(account.id)
+    if state.enabled and not (device is not None and device.is_trusted(now)):
+        challenge = _challenge(account, state, epoch, transport, device, client, now)
+        session_store.put_challenge(deps.redis, challenge, now)
+        return SecondFactorRequired(challenge, account.phone)
+    factors = (Factor.PASSWORD, Factor.TRUSTED_DEVICE) if state.enabled else (Factor.PASSWORD,)
+    session, token = _new_session(account, factors, transport, client, now)
+    if not session_store.open_session(deps.redis, session, token, epoch=epoch):
+        raise Refusal("challenge_expired")
+    with writing(deps.database) as connection:
+        if device is not None:
+            devices.touch(connection, device.id, now)
+        _record_sign_in(connection, session, client)
+    return SignedIn(account, session, token)
+
+
+def verify(deps: Deps, client: Client, *, challenge_id: str, code: str, remember_device: bool) -> SignedIn:
+    """Answer a challenge with a code from the app, an SMS or the backup sheet.
+
+    Raises Refusal challenge_expired, invalid_passcode, too_many_requests, second_factor_locked; Unavailable.
+    """
+    now = deps.clock()
+    challenge = _counted_challenge(deps, client, challenge_id)
+    try:
+        verified = deps.otp.verify(challenge.account_id, code, "login", challenge.id, challenge.device_id)
+    except Refusal as refusal:
+        _tell_of_failures(deps, challenge, refusal, client, now)
+        raise
+    with reading(deps.database) as connection:
+        account = accounts.by_id(connection, challenge.account_id)
+    if account is None:
+        raise Refusal("challenge_expired")
+    session, token = _new_session(account, (Factor.PASSWORD, Factor(verified.factor)), challenge.transport, client, now)
+    if not session_store.open_session(deps.redis, session, token, epoch=challenge.epoch, challenge_id=challenge.id):
+        raise Refusal("challenge_expired")
+    device_token = None
+    with writing(deps.database) as connection:
+        _record_sign_in(connection, session, client)
+        if remember_device or (challenge.transport == "cookie" and challenge.device_id is None):
+            device_token = _remember(deps, connection, account, challenge, client, now, trusted=remember_device)
+    return SignedIn(account, session, token, device_token, remember_device)
+
+
+def _counted_challenge(deps: Deps, client: Client, challenge_id: str) -> LoginChallenge:
+    """Count the try against the IP and read the challenge, in one round trip."""
+    pipeline = deps.redis.pipeline(transaction=False)
+    budgets.queue_take(pipeline, Charge(limits.VERIFY_IP, subject(deps, "ip", client.ip)))
+    session_store.queue_get_challenge(pipeline, challenge_id)
+    taken, raw = execute_scripted(deps.redis, pipeline, budgets.TAKE_SCRIPT)
+    budgets.read_taken(taken).require()
+    challenge = session_store.load_challenge(raw)
+    if challenge is None or challenge.expires_at <= deps.clock():
+        raise Refusal("challenge_expired")
+    return challenge
+
+
+def _password_charges(deps: Deps, client: Client, email: str, device: Device | None) -> tuple[Charge, ...]:
+    """By IP, and by account: a browser that has signed in before has its own, so strangers can't lock the owner out."""
+    by_ip = Charge(limits.LOGIN_IP, subject(deps, "ip", client.ip))
+    if device is not None:
+        return by_ip, Charge(limits.LOGIN_KNOWN_DEVICE, device.id)
+    return by_ip, Charge(limits.LOGIN_EMAIL, subject(deps, "email", email_key(email)))
+
+
+@functools.cache
+def _decoy_hash(hashing: HashingPool) -> str:
+    """A hash that no password has, with today's parameters, for addresses that we don't know."""
+    return hashing.hash(new_token())
+
+
+def _challenge(
+    account: Account,
+    state: TwoFactorState,
+    epoch: int,
+    transport: str,
+    device: Device | None,
+    client: Client,
+    now: datetime,
+) -> LoginChallenge:
+    offered = {"totp": True, "sms": account.phone is not None, "recovery_code": state.recovery_codes_remaining > 0}
+    return LoginChallenge(
+        id=new_id("chl"),
+        account_id=account.id,
+        epoch=epoch,
+        transport=transport,
+        methods=tuple(method for method, available in offered.items() if available),
+        expires_at=now + limits.CHALLENGE_LIFE,
+        device_id=device.id if device else None,
+        ip=client.ip,
+        user_agent=client.user_agent,
+    )
+
+
+def _new_session(
+    account: Account, factors: tuple[Factor, ...], transport: str, client: Client, now: datetime
+) -> tuple[Session, str]:
+    """A session and its token, always new (ASVS 7.2.4). One that a trusted device shortened can't act as stepped up."""
+    session = Session(
+        id=new_id("ses"),
+        account_id=account.id,
+        factors=factors,
+        transport=transport,
+        authenticated_at=now,
+        stepped_up_at=None if Factor.TRUSTED_DEVICE in factors else now,
+        expires_at=now + limits.SESSION_LIFE,
+        ip=client.ip,
+        user_agent=client.user_agent,
+    )
+    return session, new_token()
+
+
+def _record_sign_in(connection: Connection, session: Session, client: Client) -> None:
+    timeline.write(
+        connection,
+        session.account_id,
+        Entry.SIGNED_IN,
+        session.authenticated_at,
+        ip=client.ip,
+        session_id=session.id,
+        factors=list(session.factors),
+        browser=client.user_agent,
+    )
+
+
+def _remember(
+    deps: Deps,
+    connection: Connection,
+    account: Account,
+    challenge: LoginChallenge,
+    client: Client,
+    now: datetime,
+    *,
+    trusted: bool,
+) -> str:
+    """Give this browser a device of its own; trusted ones skip the code for 30 days, fixed, and the owner is told."""
+    token = new_token()
+    until = now + limits.TRUSTED_DEVICE_LIFE if trusted else None
+    label = client.user_agent or "unknown browser"
+    if challenge.device_id is not None:  # its old token is replaced, not kept beside the new one
+        devices.revoke(connection, account.id, challenge.device_id, now)
+    device_id = devices.add(connection, account_id=account.id, token=token, label=label, trusted_until=until, now=now)
+    if trusted:
+        timeline.write(
+            connection, account.id, Entry.DEVICE_TRUSTED, now, ip=client.ip, device_id=device_id, browser=label
+        )
+        notices.tell(connection, deps, account, Kind.TRUSTED_DEVICE_ADDED, now, browser=label, ip=client.ip)
+    return token
+
+
+def _tell_of_failures(deps: Deps, challenge: LoginChallenge, refusal: Refusal, client: Client, now: datetime) -> None:
+    """A right password that meets wrong codes is news for the owner; once a window."""
+    if getattr(refusal, "recent_failures", None) != limits.FAILURES_WORTH_A_NOTICE:
+        return
+    with writing(deps.database) as connection:
+        account = accounts.by_id(connection, challenge.account_id)
+        if account is not None:
+            timeline.write(
+                connection, account.id, Entry.SECOND_FACTOR_FAILED, now, ip=client.ip, browser=client.user_agent
+            )
+            notices.tell(
+                connection, deps, account, Kind.SECOND_FACTOR_FAILED, now, ip=client.ip, browser=client.user_agent
+            )

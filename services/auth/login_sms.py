@@ -1,0 +1,65 @@
+"""A code by SMS for a login under way, and what became of it."""
+
+from dataclasses import dataclass
+
+from services.auth import session_store, sms_request
+from services.auth.deps import Client, Deps
+from services.auth.domain.account import Account
+from services.auth.session_store import LoginChallenge, SentSms
+from services.auth.sms_request import SentCode
+from services.auth.store import accounts
+from shared import delivery
+from shared.database import reading
+from shared.delivery import Delivery
+from shared.problems import Refusal, Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeState:
+    """A challenge as its page shows it."""
+
+    challenge: LoginChallenge
+    account: Account
+    sent: SentSms | None
+    delivery: Delivery | None
+
+
+def send(deps: Deps, client: Client, challenge_id: str) -> SentCode:
+    """Mint a code and put its request on the queue.
+
+    When the queue does not take it the challenge is deleted: the page must not wait for a code that never comes.
+    Raises Refusal challenge_expired, sms_unavailable, too_many_requests; Unavailable.
+    """
+    challenge, account = _live(deps, challenge_id)
+    if account.phone is None:
+        raise Refusal("sms_unavailable")
+    try:
+        sent = sms_request.send_code(deps, account, "login", challenge.id, account.phone, client)
+    except Unavailable as outage:
+        if outage.reason == "broker":
+            session_store.delete_challenge(deps.redis, challenge.id)
+        raise
+    session_store.note_sms(deps.redis, challenge, SentSms(sent.message_id, sent.reference), deps.clock())
+    return sent
+
+
+def state(deps: Deps, challenge_id: str) -> ChallengeState:
+    """The challenge and the delivery of its last SMS. Raises Refusal challenge_expired."""
+    challenge, account = _live(deps, challenge_id)
+    sent = session_store.last_sms(deps.redis, challenge.id)
+    return ChallengeState(
+        challenge, account, sent, delivery.read(deps.redis, sent.message_id) if sent is not None else None
+    )
+
+
+def _live(deps: Deps, challenge_id: str) -> tuple[LoginChallenge, Account]:
+    challenge = session_store.get_challenge(deps.redis, challenge_id)
+    if challenge is None or challenge.expires_at <= deps.clock():
+        raise Refusal("challenge_expired")
+    if session_store.epoch(deps.redis, challenge.account_id) != challenge.epoch:
+        raise Refusal("challenge_expired")
+    with reading(deps.database) as connection:
+        account = accounts.by_id(connection, challenge.account_id)
+    if account is None:
+        raise Refusal("challenge_expired")
+    return challenge, account

@@ -1,0 +1,157 @@
+"""The gateway's door to otp: one keep-alive pool, short time-outs, answers as values, outages as 503.
+
+No request is repeated: a verification counts, so a second one would cost the owner a try. urllib3 notices a connection
+that the server has closed before it is used again.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import quote
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from shared.keys import Key, encode_key
+from shared.problems import PROBLEMS, Refusal, Unavailable
+
+Purpose = Literal["login", "step_up", "phone_verification"]
+CONNECT_SECONDS, READ_SECONDS = 0.5, 2.2  # together under the three seconds in which a 503 is due
+
+
+@dataclass(frozen=True, slots=True)
+class TwoFactorState:
+    """What otp knows of an account."""
+
+    enabled: bool
+    locked: bool
+    consecutive_failures: int
+    authenticators: list[dict[str, Any]]
+    recovery_codes_remaining: int
+    recovery_codes_created_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A code was right and is spent."""
+
+    factor: str
+
+
+class CodeRefused(Refusal):
+    """otp refused a code. ``reason`` and ``recent_failures`` are the gateway's; no caller sees them (ASVS 6.3.8)."""
+
+    def __init__(self, *, reason: str | None, recent_failures: int | None, **members: Any) -> None:  # noqa: ANN401
+        super().__init__("invalid_passcode", reason=reason, **members)
+        self.recent_failures = recent_failures
+
+
+class OtpClient:
+    """Calls otp's internal API. Every method raises Refusal as otp gave it, or Unavailable("otp")."""
+
+    def __init__(self, base_url: str, api_key: Key, *, connections: int = 16) -> None:
+        self._pool = urllib3.connectionpool.connection_from_url(
+            base_url,
+            maxsize=connections,
+            block=False,
+            retries=False,
+            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+            headers={
+                "Authorization": f"Bearer {encode_key(api_key.material.reveal())}",
+                "Content-Type": "application/json",
+            },
+        )
+
+    def state(self, account_id: str) -> TwoFactorState:
+        """Whether 2FA is on, and how."""
+        answer = self._call("GET", f"/accounts/{account_id}/two-factor")
+        return TwoFactorState(
+            enabled=answer["enabled"],
+            locked=answer["locked"],
+            consecutive_failures=answer["consecutive_failures"],
+            authenticators=answer["authenticators"],
+            recovery_codes_remaining=answer["recovery_codes"]["remaining"],
+            recovery_codes_created_at=answer["recovery_codes"]["created_at"],
+        )
+
+    def verify(
+        self, account_id: str, code: str, purpose: Purpose, binding: str, device_id: str | None = None
+    ) -> Verified:
+        """Spend a code. Raises Refusal invalid_passcode, too_many_requests, second_factor_locked, two_factor_off."""
+        body = {"code": code, "purpose": purpose, "binding": binding}
+        if device_id is not None:
+            body["device_id"] = device_id
+        return Verified(self._call("POST", f"/accounts/{account_id}/verifications", body)["factor"])
+
+    def begin_enrollment(self, account_id: str, label: str) -> dict[str, Any]:
+        """A pending authenticator: its secret, key URI and QR code."""
+        return dict(self._call("POST", f"/accounts/{account_id}/enrollments", {"label": label}))
+
+    def confirm_enrollment(self, account_id: str, enrollment_id: str, code: str, session_id: str) -> list[str]:
+        """Turn 2FA on; the recovery codes, which otp shows this once."""
+        path = f"/accounts/{account_id}/enrollments/{quote(enrollment_id, safe='')}/confirm"
+        codes: list[str] = self._call("POST", path, {"code": code, "session_id": session_id})["recovery_codes"]
+        return codes
+
+    def disable(self, account_id: str, session_id: str) -> None:
+        """Turn 2FA off."""
+        self._call("DELETE", f"/accounts/{account_id}/two-factor", {"session_id": session_id})
+
+    def regenerate_recovery_codes(self, account_id: str) -> list[str]:
+        """A new sheet; the old one dies."""
+        codes: list[str] = self._call("POST", f"/accounts/{account_id}/recovery-codes", {})["recovery_codes"]
+        return codes
+
+    def create_sms_challenge(self, account_id: str, purpose: Purpose, binding: str, phone: str) -> dict[str, Any]:
+        """Mint a passcode and seal its text for notify; ids and times come back, never the code."""
+        body = {"purpose": purpose, "binding": binding, "phone": phone}
+        return dict(self._call("POST", f"/accounts/{account_id}/sms-challenges", body))
+
+    def withdraw_sms_challenge(self, account_id: str, message_id: str, purpose: Purpose, binding: str) -> None:
+        """Undo create_sms_challenge: the message could not be published."""
+        path = f"/accounts/{account_id}/sms-challenges/{message_id}"
+        self._call("DELETE", path, {"purpose": purpose, "binding": binding})
+
+    def attempts(self, account_id: str, *, limit: int, cursor: str | None = None) -> dict[str, Any]:
+        """The verification attempts of an account, newest first."""
+        query = f"?limit={limit}" + (f"&cursor={quote(cursor)}" if cursor else "")
+        return dict(self._call("GET", f"/accounts/{account_id}/attempts{query}"))
+
+    def unlock(self, account_id: str) -> None:
+        """Lift the hard stop."""
+        self._call("POST", f"/accounts/{account_id}/unlock", {})
+
+    def ping(self) -> None:
+        """The two-hop floor of the benchmark, and nothing else."""
+        self._call("GET", "/healthz")
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
+        try:
+            response = self._pool.urlopen(
+                method, path, body=None if body is None else json.dumps(body), redirect=False, retries=False
+            )
+            document = json.loads(response.data) if response.data else None
+        except (HTTPError, ValueError) as error:
+            raise Unavailable("otp") from error
+        if response.status < 400:
+            return document
+        raise _refusal(response.status, document)
+
+
+def _refusal(status: int, document: Any) -> Refusal:  # noqa: ANN401 - JSON
+    """otp's problem as our own; a caller never sees a 401 that means *our* key is wrong."""
+    code = document.get("code") if isinstance(document, dict) else None
+    if status >= 500 or code not in PROBLEMS or code == "not_authenticated":
+        retry_after = document.get("retry_after") if isinstance(document, dict) else None
+        return Unavailable("otp", retry_after_seconds=retry_after or 2)
+    members = {
+        "detail": document.get("detail"),
+        "retry_after_seconds": document.get("retry_after"),
+        "extra": {name: value for name, value in document.items() if name not in _NOT_EXTRA},
+    }
+    if code == "invalid_passcode":
+        return CodeRefused(reason=document.get("reason"), recent_failures=document.get("recent_failures"), **members)
+    return Refusal(code, **members)
+
+
+_NOT_EXTRA = frozenset({"type", "title", "status", "detail", "code", "retry_after", "reason", "recent_failures"})

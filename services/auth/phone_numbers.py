@@ -1,0 +1,34 @@
+"""From what a person types to a number that we may text."""
+
+from collections.abc import Container
+
+import phonenumbers
+from phonenumbers import NumberParseException, PhoneNumberFormat, PhoneNumberType
+
+from shared.phone import PhoneNumber
+from shared.problems import Refusal
+
+# In North America a number does not tell whether it is mobile. Premium and shared-cost ranges are what SMS pumping
+# earns from, so nothing else passes.
+_TEXTABLE = frozenset({PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE})
+
+
+def parse(country: str, number: str, allowed: Container[str]) -> PhoneNumber:
+    """The E.164 number of ``number`` as dialled in ``country`` (ISO 3166-1 alpha-2).
+
+    A ``+1`` number of Jamaica is not one of the USA: what counts is the country that the digits belong to.
+    Raises Refusal country_not_allowed, invalid_phone.
+    """
+    if country not in allowed:
+        raise Refusal("country_not_allowed")
+    try:
+        parsed = phonenumbers.parse(number, country)
+    except NumberParseException:
+        raise Refusal("invalid_phone") from None
+    region = phonenumbers.region_code_for_number(parsed)
+    if region is not None and region not in allowed:
+        raise Refusal("country_not_allowed")
+    textable = phonenumbers.number_type(parsed) in _TEXTABLE
+    if region != country or not textable or parsed.extension or not phonenumbers.is_valid_number(parsed):
+        raise Refusal("invalid_phone")
+    return PhoneNumber(phonenumbers.format_number(parsed, PhoneNumberFormat.E164))

@@ -1,0 +1,56 @@
+"""HTTP of what providers and clocks ask."""
+
+from typing import Any
+
+from flask import Response, make_response, request
+from marshmallow import EXCLUDE, Schema, fields, validate
+
+from services.auth import callbacks
+from services.auth.routes.guard import deps
+from shared.clock import rfc3339
+from shared.web import RestBlueprint, Text
+
+blueprint = RestBlueprint("callbacks", __name__, url_prefix="/v1", description="Callbacks and the clock")
+
+TWILIO_ENDPOINT = "callbacks.twilio_status"
+
+
+class StatusQuery(Schema):
+    """Which of our messages the callback is about; notify puts it into the callback's address."""
+
+    class Meta:
+        """Providers may add parameters."""
+
+        unknown = EXCLUDE
+
+    message_id = Text(required=True, validate=validate.Regexp(r"[A-Za-z0-9_-]{1,80}\Z"))
+
+
+class TimeSchema(Schema):
+    """The server's clock."""
+
+    now = fields.String()
+    unix_seconds = fields.Float()
+
+
+@blueprint.route("/callbacks/twilio/status", methods=["POST"])
+@blueprint.arguments(StatusQuery, location="query", unknown=EXCLUDE)
+@blueprint.response(204)
+def twilio_status(args: dict[str, Any]) -> Response:
+    """Twilio's status callback; needs a valid X-Twilio-Signature."""
+    callbacks.twilio_status(
+        deps(),
+        url=deps().settings.public_origin + request.full_path.rstrip("?"),
+        form=request.form,
+        signature=request.headers.get("X-Twilio-Signature", ""),
+        message_id=args["message_id"],
+    )
+    return make_response("", 204)
+
+
+@blueprint.route("/time", methods=["GET"])
+@blueprint.response(200, TimeSchema)
+def time() -> dict[str, Any]:
+    """The server's time, for the page that checks the phone's clock."""
+    now = deps().clock()
+    return {"now": rfc3339(now), "unix_seconds": now.timestamp()}

@@ -1,0 +1,58 @@
+"""HTTP of the account's own phone."""
+
+from typing import Any
+
+from flask import Response, make_response
+
+from services.auth import phone
+from services.auth.routes.guard import client, current, deps, signed_in, stepped_up
+from services.auth.routes.refusals import refuses
+from services.auth.schemas.phone import PhoneArgs, PhoneCodeArgs, PhoneVerifiedSchema
+from services.auth.schemas.session import SmsSentSchema
+from services.auth.sms_request import SentCode
+from shared.web import NothingSchema, RestBlueprint
+
+blueprint = RestBlueprint("phone", __name__, url_prefix="/v1/phone", description="The phone for codes by SMS")
+
+
+@blueprint.route("", methods=["PUT"])
+@stepped_up
+@blueprint.arguments(PhoneArgs)
+@blueprint.response(202, SmsSentSchema)
+@refuses(blueprint, "invalid_phone", "country_not_allowed", "too_many_requests", "service_unavailable")
+def set_phone(args: dict[str, Any]) -> SentCode:
+    """Set the number and send the code that proves it; the number before it stays in use until then."""
+    return phone.set_phone(deps(), client(), current().account, args["country"], args["number"])
+
+
+# An owner may set a member's number. The member's full proof comes before a code can go there, so that no stolen
+# session can prove it (ASVS 7.5.1).
+@blueprint.route("/sms", methods=["POST"])
+@stepped_up
+@blueprint.arguments(NothingSchema, required=False)
+@blueprint.response(202, SmsSentSchema)
+@refuses(blueprint, "phone_not_pending", "too_many_requests", "service_unavailable")
+def resend(_args: dict[str, Any]) -> SentCode:
+    """Send a code to the number that waits to be proven."""
+    return phone.resend(deps(), client(), current().account)
+
+
+@blueprint.route("/verify", methods=["POST"])
+@signed_in
+@blueprint.arguments(PhoneCodeArgs)
+@blueprint.response(200, PhoneVerifiedSchema)
+@refuses(blueprint, "invalid_passcode", "phone_not_pending", "too_many_requests", "service_unavailable")
+def verify(args: dict[str, Any]) -> dict[str, Any]:
+    """Prove the number with the code that came by SMS."""
+    account = phone.verify(deps(), client(), current().account, args["code"])
+    return {"phone_hint": account.phone, "verified_at": account.phone_verified_at}
+
+
+@blueprint.route("", methods=["DELETE"])
+@stepped_up
+@blueprint.arguments(NothingSchema, required=False)
+@blueprint.response(204)
+def remove(_args: dict[str, Any]) -> Response:
+    """Forget the phone; no codes go there any more."""
+    phone.remove(deps(), client(), current().account)
+    return make_response("", 204)

@@ -1,0 +1,105 @@
+"""HTTP of sessions: look, list, end, step up, forward-auth, tokens."""
+
+from dataclasses import asdict
+from typing import Any
+
+from flask import Response, jsonify, make_response
+
+from services.auth import session_store, step_up, tokens, views
+from services.auth.routes.guard import client, current, deps, live_session, signed_in
+from services.auth.schemas.session import ReauthenticateArgs, SessionListSchema, SessionSchema, TokenSchema
+from services.auth.store import timeline
+from services.auth.store.timeline import Entry
+from shared.database import writing
+from shared.problems import Refusal
+from shared.web import NothingSchema, RestBlueprint
+
+blueprint = RestBlueprint("session", __name__, description="Sessions and step-up")
+
+
+@blueprint.route("/v1/session", methods=["GET"])
+@signed_in
+@blueprint.response(200, SessionSchema)
+def session() -> dict[str, Any]:
+    """The present session."""
+    principal = current()
+    return views.session_document(deps(), principal.account, principal.session)
+
+
+@blueprint.route("/v1/sessions", methods=["GET"])
+@signed_in
+@blueprint.response(200, SessionListSchema)
+def sessions() -> dict[str, Any]:
+    """All live sessions of the account, newest first."""
+    principal = current()
+    items = [
+        {**asdict(one), "assurance": one.assurance, "current": one.id == principal.session.id}
+        for one in session_store.sessions_of(deps().redis, principal.account.id)
+    ]
+    return {"items": items, "next_cursor": None}
+
+
+@blueprint.route("/v1/sessions/<id:session_id>", methods=["DELETE"])
+@signed_in
+@blueprint.response(204)
+def end_session(session_id: str) -> Response:
+    """End one of the account's sessions."""
+    account = current().account
+    if not session_store.end(deps().redis, account.id, session_id):
+        raise Refusal("not_found")
+    with writing(deps().database) as connection:
+        timeline.write(
+            connection, account.id, Entry.SESSION_ENDED, deps().clock(), ip=client().ip, session_id=session_id
+        )
+    return make_response("", 204)
+
+
+@blueprint.route("/v1/reauthenticate", methods=["POST"])
+@signed_in
+@blueprint.arguments(ReauthenticateArgs)
+@blueprint.response(200, SessionSchema)
+def reauthenticate(args: dict[str, Any]) -> dict[str, Any]:
+    """Prove yourself again; opens the step-up window for ten minutes."""
+    principal = current()
+    renewed = step_up.reauthenticate(
+        deps(),
+        client(),
+        principal.account,
+        principal.session,
+        principal.token,
+        password=args["password"],
+        code=args["code"],
+    )
+    return views.session_document(deps(), principal.account, renewed)
+
+
+@blueprint.route("/v1/session/verify", methods=["GET"])
+@blueprint.response(204)
+def forward_auth() -> Response:
+    """For nginx auth_request and Traefik ForwardAuth: 204 with who it is, or 401."""
+    session, _token = live_session()
+    response = make_response("", 204)
+    response.headers["X-Account-Id"] = session.account_id
+    response.headers["X-Assurance"] = session.assurance
+    response.headers["X-Factors"] = ",".join(session.factors)
+    return response
+
+
+@blueprint.route("/v1/session/token", methods=["POST"])
+@signed_in
+@blueprint.arguments(NothingSchema, required=False)
+@blueprint.response(200, TokenSchema)
+def session_token(_args: dict[str, Any]) -> dict[str, Any]:
+    """A five-minute JWT for the portal's other services."""
+    principal = current()
+    token, seconds = tokens.issue(deps(), principal.account, principal.session)
+    return {"token": token, "token_type": "Bearer", "expires_in": seconds}
+
+
+@blueprint.route("/.well-known/jwks.json", methods=["GET"])
+@blueprint.response(200)
+def jwks() -> Response:
+    """The keys that verify those JWTs."""
+    response: Response = jsonify(tokens.key_set(deps()))
+    response.headers["Cache-Control"] = "public, max-age=300"
+    return response

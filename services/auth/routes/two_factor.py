@@ -1,0 +1,128 @@
+"""HTTP of 2FA, trusted devices and the password."""
+
+from typing import Any
+
+from flask import Response, make_response
+
+from services.auth import pages, password_change, resets, trusted_devices, two_factor, views
+from services.auth.routes.guard import client, current, deps, signed_in, stepped_up
+from services.auth.schemas.common import PageArgs
+from services.auth.schemas.two_factor import (
+    ConfirmArgs,
+    DeviceListSchema,
+    EnrollmentSchema,
+    PasswordAnswer,
+    PasswordArgs,
+    RecoveryCodesSchema,
+    TwoFactorSchema,
+)
+from shared.database import reading
+from shared.web import NothingSchema, RestBlueprint
+
+blueprint = RestBlueprint("two-factor", __name__, url_prefix="/v1", description="Two-factor authentication")
+
+
+@blueprint.route("/two-factor", methods=["GET"])
+@signed_in
+@blueprint.response(200, TwoFactorSchema)
+def state() -> dict[str, Any]:
+    """How this account is protected."""
+    account = current().account
+    known = deps().otp.state(account.id)
+    with reading(deps().database) as connection:
+        pending_reset = resets.open_reset(connection, account.id)
+    return {
+        "enabled": known.enabled,
+        "locked": known.locked,
+        "authenticators": known.authenticators,
+        "sms": {"available": known.enabled and account.phone is not None, "phone_hint": views.hint(account.phone)},
+        "recovery_codes": {
+            "remaining": known.recovery_codes_remaining,
+            "created_at": known.recovery_codes_created_at,
+        },
+        "pending_reset": pending_reset,
+    }
+
+
+@blueprint.route("/two-factor/enrollment", methods=["POST"])
+@stepped_up
+@blueprint.arguments(NothingSchema, required=False)
+@blueprint.response(201, EnrollmentSchema)
+def begin(_args: dict[str, Any]) -> dict[str, Any]:
+    """Begin: a QR code and a key for the app. 2FA stays off until it is confirmed."""
+    return two_factor.begin(deps(), current().account)
+
+
+@blueprint.route("/two-factor/enrollment/<id:enrollment_id>/confirm", methods=["POST"])
+@signed_in
+@blueprint.arguments(ConfirmArgs)
+@blueprint.response(200, RecoveryCodesSchema)
+def confirm(args: dict[str, Any], enrollment_id: str) -> dict[str, Any]:
+    """Confirm with the code that the app shows. 2FA is on from here; other sessions end."""
+    principal = current()
+    codes = two_factor.confirm(
+        deps(), principal.account, principal.session, principal.token, enrollment_id, args["code"]
+    )
+    return {"recovery_codes": codes}
+
+
+@blueprint.route("/two-factor", methods=["DELETE"])
+@stepped_up
+@blueprint.arguments(NothingSchema, required=False)
+@blueprint.response(204)
+def disable(_args: dict[str, Any]) -> Response:
+    """Turn 2FA off."""
+    principal = current()
+    two_factor.disable(deps(), principal.account, principal.session)
+    return make_response("", 204)
+
+
+@blueprint.route("/two-factor/recovery-codes", methods=["POST"])
+@stepped_up
+@blueprint.arguments(NothingSchema, required=False)
+@blueprint.response(200, RecoveryCodesSchema)
+def regenerate(_args: dict[str, Any]) -> dict[str, Any]:
+    """A new sheet of backup codes; the old ones die."""
+    return {"recovery_codes": two_factor.regenerate_recovery_codes(deps(), current().account)}
+
+
+@blueprint.route("/trusted-devices", methods=["GET"])
+@signed_in
+@blueprint.arguments(PageArgs, location="query")
+@blueprint.response(200, DeviceListSchema)
+def devices(args: dict[str, Any]) -> dict[str, Any]:
+    """The browsers that skip the code."""
+    after = pages.decode_cursor(args["cursor"]) or ""
+    rows = trusted_devices.listed(deps(), current().account, after=after, limit=args["limit"] + 1)
+    return pages.page(rows, args["limit"], lambda device: device.id, lambda device: device)
+
+
+@blueprint.route("/trusted-devices", methods=["DELETE"])
+@signed_in
+@blueprint.arguments(NothingSchema, required=False)
+@blueprint.response(204)
+def revoke_devices(_args: dict[str, Any]) -> Response:
+    """Forget all of them."""
+    trusted_devices.revoke_all(deps(), client(), current().account)
+    return make_response("", 204)
+
+
+@blueprint.route("/trusted-devices/<id:device_id>", methods=["DELETE"])
+@signed_in
+@blueprint.arguments(NothingSchema, required=False)
+@blueprint.response(204)
+def revoke_device(_args: dict[str, Any], device_id: str) -> Response:
+    """Forget one of them."""
+    trusted_devices.revoke(deps(), client(), current().account, device_id)
+    return make_response("", 204)
+
+
+@blueprint.route("/password", methods=["POST"])
+@stepped_up
+@blueprint.arguments(PasswordArgs)
+@blueprint.response(200, PasswordAnswer)
+def change_password(args: dict[str, Any]) -> dict[str, Any]:
+    """Change the password; ends other sessions and trusted devices."""
+    principal = current()
+    strength = password_change.change(deps(), client(), principal.account, principal.session, args["new_password"])
+    return {"strength": strength}

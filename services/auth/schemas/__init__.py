@@ -1,0 +1,1 @@
+"""Shapes in and out, by subject; /openapi.json is generated from them."""

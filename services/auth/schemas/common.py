@@ -1,0 +1,47 @@
+"""Fields that several subjects share."""
+
+from datetime import datetime
+from typing import Any
+
+from marshmallow import Schema, fields, validate
+
+from services.auth.limits import PASSWORD_MAX_CHARACTERS
+from services.auth.pages import DEFAULT_PAGE, MAX_PAGE
+from shared.clock import rfc3339
+from shared.web import Text
+
+
+class Time(fields.Field[datetime]):
+    """RFC 3339 in UTC."""
+
+    def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:  # noqa: ANN401, ARG002
+        return None if value is None else rfc3339(value)
+
+
+def passcode_field(**kwargs: Any) -> Text:  # noqa: ANN401
+    """Six ASCII digits, and nothing that only looks like them (CVE-2025-55000)."""
+    return Text(validate=validate.Regexp(r"[0-9]{6}\Z", error="Six digits."), metadata={"example": "492039"}, **kwargs)
+
+
+def code_field(**kwargs: Any) -> Text:  # noqa: ANN401
+    """The one Authentication Code field: six digits or a backup code; otp reads which."""
+    return Text(
+        validate=[
+            validate.Length(max=40),
+            validate.Regexp(r"([0-9]{6}|[0-9A-Za-z][0-9A-Za-z -]{14,38})\Z", error="Six digits or a backup code."),
+        ],
+        metadata={"example": "492039", "description": "Six digits from the app or an SMS, or a backup code."},
+        **kwargs,
+    )
+
+
+def password_field(**kwargs: Any) -> Text:  # noqa: ANN401
+    """A password; bounded, because hashing and strength checks cost by length."""
+    return Text(validate=validate.Length(min=1, max=PASSWORD_MAX_CHARACTERS), load_only=True, **kwargs)
+
+
+class PageArgs(Schema):
+    """How much of a list, and from where."""
+
+    limit = fields.Integer(load_default=DEFAULT_PAGE, strict=False, validate=validate.Range(1, MAX_PAGE))
+    cursor = Text(load_default=None, validate=validate.Length(max=200))

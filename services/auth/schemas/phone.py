@@ -1,0 +1,70 @@
+"""The phone of an account, and of a team's members."""
+
+from marshmallow import Schema, fields, validate
+
+from services.auth.schemas.common import Time, passcode_field
+from shared.web import Text
+
+
+class PhoneArgs(Schema):
+    """The number as its owner writes it, and the country it belongs to."""
+
+    country = Text(
+        required=True,
+        validate=validate.Regexp(r"[A-Z]{2}\Z", error="Two capital letters (ISO 3166-1)."),
+        metadata={"example": "DE"},
+    )
+    number = Text(required=True, validate=validate.Length(min=1, max=40), metadata={"example": "01512 3456789"})
+
+
+class PhoneCodeArgs(Schema):
+    """The code that came by SMS."""
+
+    code = passcode_field(required=True)
+
+
+class PhoneVerifiedSchema(Schema):
+    """The number is proven: codes for signing in may go there."""
+
+    phone_hint = fields.String()
+    verified_at = Time()
+
+
+class MemberPhoneSchema(Schema):
+    """The number waits for its member to prove it."""
+
+    phone_hint = fields.String()
+    verified = fields.Boolean()
+
+
+class PhoneStateSchema(Schema):
+    """A proven number."""
+
+    hint = fields.String()
+    verified = fields.Boolean()
+
+
+class TeamMemberSchema(Schema):
+    """A member of the team."""
+
+    id = fields.String()
+    email = fields.String()
+    name = fields.String()
+    role = fields.String()
+    phone = fields.Nested(PhoneStateSchema, allow_none=True)
+    pending_phone_hint = fields.String(allow_none=True)
+
+
+class TeamNameSchema(Schema):
+    """The team."""
+
+    id = fields.String()
+    name = fields.String()
+
+
+class TeamSchema(Schema):
+    """The team and a page of its members."""
+
+    team = fields.Nested(TeamNameSchema)
+    items = fields.List(fields.Nested(TeamMemberSchema))
+    next_cursor = fields.String(allow_none=True)

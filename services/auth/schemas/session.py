@@ -1,0 +1,148 @@
+"""Login, challenge and session."""
+
+from marshmallow import Schema, fields, validate
+
+from services.auth.schemas.common import Time, code_field, password_field
+from shared.web import Text
+
+
+class LoginArgs(Schema):
+    """Email and password; how the session travels; a remembered device of a bearer client."""
+
+    email = Text(required=True, validate=validate.Length(min=3, max=254), metadata={"example": "owner@example.com"})
+    password = password_field(required=True)
+    transport = Text(load_default="cookie", validate=validate.OneOf(["cookie", "bearer"]))
+    device_token = Text(load_default=None, allow_none=True, validate=validate.Length(max=100), load_only=True)
+
+
+class VerifyArgs(Schema):
+    """The code, and whether to remember this browser."""
+
+    code = code_field(required=True)
+    remember_device = fields.Boolean(load_default=False, truthy={True}, falsy={False})
+
+
+class ReauthenticateArgs(Schema):
+    """The password; with 2FA on also a code from the app or a backup code."""
+
+    password = password_field(required=True)
+    code = code_field(load_default=None, allow_none=True)
+
+
+class AccountSchema(Schema):
+    """Who is signed in."""
+
+    id = fields.String()
+    email = fields.String()
+    name = fields.String()
+    role = fields.String()
+    phone_hint = fields.String(allow_none=True, metadata={"description": "The proven phone, masked."})
+    pending_phone_hint = fields.String(allow_none=True)
+
+
+class SessionSchema(Schema):
+    """A session; ``step_up_until`` is set while marked calls pass, ``prompts`` asks for what is due."""
+
+    id = fields.String()
+    account = fields.Nested(AccountSchema)
+    factors = fields.List(fields.String())
+    assurance = fields.String(metadata={"enum": ["aal1", "aal2"]})
+    transport = fields.String()
+    authenticated_at = Time()
+    expires_at = Time()
+    step_up_until = Time(allow_none=True)
+    prompts = fields.List(fields.String(), metadata={"description": "enroll_two_factor after a reset."})
+
+
+class SmsMethodSchema(Schema):
+    """Whether a code can be sent by SMS, and where to."""
+
+    available = fields.Boolean()
+    phone_hint = fields.String(allow_none=True)
+
+
+class ChallengeSchema(Schema):
+    """A login that waits for its second factor."""
+
+    id = fields.String()
+    expires_at = Time()
+    methods = fields.List(fields.String())
+    sms = fields.Nested(SmsMethodSchema)
+
+
+class LoginAnswer(Schema):
+    """Either a session, or a challenge."""
+
+    status = fields.String(metadata={"enum": ["authenticated", "second_factor_required"]})
+    session = fields.Nested(SessionSchema)
+    token = fields.String(metadata={"description": "Only with transport bearer."})
+    challenge = fields.Nested(ChallengeSchema)
+
+
+class VerifyAnswer(Schema):
+    """A session; ``device_token`` for bearer clients that asked to be remembered."""
+
+    status = fields.String()
+    factor = fields.String(metadata={"enum": ["totp", "sms", "recovery_code"]})
+    session = fields.Nested(SessionSchema)
+    token = fields.String()
+    device_token = fields.String()
+
+
+class DeliverySchema(Schema):
+    """What became of the last SMS, in a word and in a sentence."""
+
+    status = fields.String(
+        metadata={"enum": ["queued", "sending", "sent", "delivered", "undelivered", "failed", "expired"]}
+    )
+    updated_at = Time()
+    message_id = fields.String()
+    reference = fields.String()
+    reason = fields.String(allow_none=True)
+    message = fields.String(metadata={"description": "For the person who waits for it."})
+
+
+class ChallengeStateSchema(ChallengeSchema):
+    """A challenge, and the delivery of its last SMS."""
+
+    status = fields.String()
+    delivery = fields.Nested(DeliverySchema, allow_none=True)
+
+
+class SmsSentSchema(Schema):
+    """The request is on the queue; ``reference`` stands on the page and in the text."""
+
+    message_id = fields.String()
+    reference = fields.String()
+    phone_hint = fields.String()
+    expires_at = fields.String()
+    resend_after = fields.String()
+
+
+class SessionListItem(Schema):
+    """One of the account's sessions."""
+
+    id = fields.String()
+    current = fields.Boolean()
+    factors = fields.List(fields.String())
+    assurance = fields.String()
+    transport = fields.String()
+    authenticated_at = Time()
+    expires_at = Time()
+    ip = fields.String()
+    browser = fields.String(attribute="user_agent")
+
+
+class SessionListSchema(Schema):
+    """All live sessions; there is one page."""
+
+    items = fields.List(fields.Nested(SessionListItem))
+    next_cursor = fields.String(allow_none=True)
+
+
+class TokenSchema(Schema):
+    """A JWT for the portal's other services."""
+
+    token = fields.String()
+    token_type = fields.String()
+    expires_in = fields.Integer(metadata={"description": "Seconds."})

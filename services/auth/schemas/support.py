@@ -1,0 +1,55 @@
+"""What support sees of accounts."""
+
+from marshmallow import Schema, fields, validate
+
+from services.auth.schemas.common import PageArgs, Time
+from services.auth.schemas.phone import PhoneStateSchema, TeamNameSchema
+from services.auth.schemas.resets import ResetSchema
+from services.auth.schemas.two_factor import RecoveryCodesState
+from shared.web import Text
+
+
+class SearchArgs(PageArgs):
+    """Part of an address or a name, or an id."""
+
+    query = Text(required=True, validate=validate.Length(min=2, max=100))
+
+
+class FoundAccountSchema(Schema):
+    """An account as a search shows it."""
+
+    id = fields.String()
+    email = fields.String()
+    name = fields.String()
+    role = fields.String()
+    created_at = Time()
+
+
+class FoundAccountsSchema(Schema):
+    """A page of accounts."""
+
+    items = fields.List(fields.Nested(FoundAccountSchema))
+    next_cursor = fields.String(allow_none=True)
+
+
+class SupportTwoFactorSchema(Schema):
+    """How the account is protected."""
+
+    enabled = fields.Boolean()
+    locked = fields.Boolean()
+    consecutive_failures = fields.Integer()
+    authenticators = fields.List(fields.Dict())
+    recovery_codes = fields.Nested(RecoveryCodesState)
+
+
+class SupportAccountSchema(FoundAccountSchema):
+    """Everything that support needs to help, and nothing that would let it sign in."""
+
+    team = fields.Nested(TeamNameSchema)
+    phone = fields.Nested(PhoneStateSchema, allow_none=True)
+    pending_phone_hint = fields.String(allow_none=True)
+    enrollment_prompted = fields.Boolean()
+    two_factor = fields.Nested(SupportTwoFactorSchema)
+    trusted_devices = fields.Integer()
+    sessions = fields.Integer()
+    open_reset = fields.Nested(ResetSchema, allow_none=True)

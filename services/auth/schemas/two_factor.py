@@ -1,0 +1,90 @@
+"""2FA, recovery codes, trusted devices and the password."""
+
+from marshmallow import Schema, fields
+
+from services.auth.schemas.common import Time, passcode_field, password_field
+from services.auth.schemas.resets import PendingResetSchema
+
+
+class EnrollmentSchema(Schema):
+    """What the app needs, in three spellings: the key, the key URI and its QR code."""
+
+    enrollment_id = fields.String()
+    secret = fields.String(metadata={"description": "Base32, to be typed into the app."})
+    otpauth_uri = fields.String()
+    qr_svg = fields.String(metadata={"description": "The QR code as an SVG document."})
+    expires_at = fields.String()
+
+
+class ConfirmArgs(Schema):
+    """The code that the app shows."""
+
+    code = passcode_field(required=True)
+
+
+class RecoveryCodesSchema(Schema):
+    """Shown once; each lets its owner in once."""
+
+    recovery_codes = fields.List(fields.String())
+
+
+class RecoveryCodesState(Schema):
+    """How many are left."""
+
+    remaining = fields.Integer()
+    created_at = fields.String(allow_none=True)
+
+
+class SmsState(Schema):
+    """Whether codes can be sent by SMS."""
+
+    available = fields.Boolean()
+    phone_hint = fields.String(allow_none=True)
+
+
+class TwoFactorSchema(Schema):
+    """How the account is protected. ``pending_reset`` is a support reset that the owner can still cancel."""
+
+    enabled = fields.Boolean()
+    locked = fields.Boolean()
+    authenticators = fields.List(fields.Dict())
+    sms = fields.Nested(SmsState)
+    recovery_codes = fields.Nested(RecoveryCodesState)
+    pending_reset = fields.Nested(PendingResetSchema, allow_none=True)
+
+
+class DeviceSchema(Schema):
+    """A browser that skips the code."""
+
+    id = fields.String()
+    label = fields.String()
+    created_at = Time()
+    last_used_at = Time()
+    expires_at = Time(attribute="trusted_until")
+
+
+class DeviceListSchema(Schema):
+    """The trusted devices."""
+
+    items = fields.List(fields.Nested(DeviceSchema))
+    next_cursor = fields.String(allow_none=True)
+
+
+class PasswordArgs(Schema):
+    """The new password."""
+
+    new_password = password_field(required=True)
+
+
+class StrengthSchema(Schema):
+    """zxcvbn's verdict, 0 (guessed at once) to 4."""
+
+    score = fields.Integer()
+    warning = fields.String()
+    suggestions = fields.List(fields.String())
+
+
+class PasswordAnswer(Schema):
+    """The password is changed."""
+
+    strength = fields.Nested(StrengthSchema)

@@ -1,0 +1,67 @@
+"""Asking for an SMS code: a claim check (design.md §3). Only ids and a deadline reach the broker."""
+
+from dataclasses import dataclass
+
+from services.auth.deps import Client, Deps
+from services.auth.domain.account import Account
+from services.auth.limits import SMS_IP
+from services.auth.otp_client import Purpose
+from services.auth.store import timeline
+from services.auth.store.timeline import Entry
+from shared import budgets
+from shared.budgets import Charge
+from shared.clock import parse_rfc3339
+from shared.database import writing
+from shared.ids import new_id
+from shared.messages import SendSmsCode
+from shared.phone import PhoneNumber
+
+
+@dataclass(frozen=True, slots=True)
+class SentCode:
+    """What the page that waits for the code may know; times as otp wrote them (RFC 3339)."""
+
+    message_id: str
+    reference: str
+    phone_hint: str
+    expires_at: str
+    resend_after: str
+
+
+def send_code(
+    deps: Deps, account: Account, purpose: Purpose, binding: str, phone: PhoneNumber, client: Client
+) -> SentCode:
+    """Have otp mint a code for ``phone``, and notify send it.
+
+    What can't be published or recorded is withdrawn: the code that nobody will get must not be one that works.
+    Raises Refusal too_many_requests; Unavailable.
+    """
+    budgets.take(deps.redis, Charge(SMS_IP, deps.settings.digest_keys.newest.mac("ip", client.ip))).require()
+    challenge = deps.otp.create_sms_challenge(account.id, purpose, binding, phone.e164)
+    message_id = challenge["message_id"]
+    now = deps.clock()
+    sent = SentCode(
+        message_id, challenge["reference"], phone.masked(), challenge["expires_at"], challenge["resend_after"]
+    )
+    try:
+        with writing(deps.database) as connection:
+            timeline.write(
+                connection,
+                account.id,
+                Entry.SMS_REQUESTED,
+                now,
+                ip=client.ip,
+                message_id=message_id,
+                reference=sent.reference,
+                purpose=purpose,
+                phone_hint=sent.phone_hint,
+            )
+        deps.publisher.publish(
+            SendSmsCode(
+                id=new_id("msg"), occurred_at=now, message_id=message_id, deadline=parse_rfc3339(challenge["deadline"])
+            )
+        )
+    except Exception:
+        deps.otp.withdraw_sms_challenge(account.id, message_id, purpose, binding)
+        raise
+    return sent

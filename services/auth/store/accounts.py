@@ -1,0 +1,170 @@
+"""SQL of teams and accounts."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from services.auth.domain.account import Account, Role, email_key
+from services.auth.models import accounts, teams
+from shared.ids import new_id
+from shared.phone import PhoneNumber
+
+
+class EmailTaken(Exception):  # noqa: N818
+    """Another account has this address."""
+
+
+def team_named(connection: Connection, name: str, now: datetime) -> str:
+    """The id of the team of this name, made if it is new."""
+    found: str | None = connection.execute(select(teams.c.id).where(teams.c.name == name)).scalar()
+    if found is None:
+        found = new_id("team")
+        connection.execute(insert(teams).values(id=found, name=name, created_at=now))
+    return found
+
+
+def team_name(connection: Connection, team_id: str) -> str:
+    """The team's name; the team exists."""
+    return str(connection.execute(select(teams.c.name).where(teams.c.id == team_id)).scalar_one())
+
+
+def add(
+    connection: Connection, *, team_id: str, email: str, name: str, role: Role, password_hash: str, now: datetime
+) -> Account:
+    """A new account. Raises EmailTaken."""
+    account_id = new_id("acc")
+    try:
+        connection.execute(
+            insert(accounts).values(
+                id=account_id,
+                team_id=team_id,
+                email=email,
+                email_key=email_key(email),
+                name=name,
+                role=role,
+                password_hash=password_hash,
+                password_changed_at=now,
+                enrollment_prompted=False,
+                created_at=now,
+            )
+        )
+    except IntegrityError as error:
+        raise EmailTaken(email) from error
+    return _account(connection.execute(select(accounts).where(accounts.c.id == account_id)).one())
+
+
+def by_id(connection: Connection, account_id: str) -> Account | None:
+    """The account of this id."""
+    row = connection.execute(select(accounts).where(accounts.c.id == account_id)).one_or_none()
+    return None if row is None else _account(row)
+
+
+def by_email(connection: Connection, email: str) -> Account | None:
+    """The account of this address, in any case."""
+    row = connection.execute(select(accounts).where(accounts.c.email_key == email_key(email))).one_or_none()
+    return None if row is None else _account(row)
+
+
+def credentials(connection: Connection, email: str) -> tuple[Account, str] | None:
+    """The account of this address and its password hash."""
+    row = connection.execute(select(accounts).where(accounts.c.email_key == email_key(email))).one_or_none()
+    return None if row is None else (_account(row), str(row.password_hash))
+
+
+def password_hash(connection: Connection, account_id: str) -> str | None:
+    """The stored hash of this account."""
+    return connection.execute(select(accounts.c.password_hash).where(accounts.c.id == account_id)).scalar()
+
+
+def set_password_hash(connection: Connection, account_id: str, encoded: str, now: datetime) -> None:
+    """Replace the hash."""
+    connection.execute(
+        update(accounts).where(accounts.c.id == account_id).values(password_hash=encoded, password_changed_at=now)
+    )
+
+
+def set_role(connection: Connection, account_id: str, role: Role) -> None:
+    """Give the account another role."""
+    connection.execute(update(accounts).where(accounts.c.id == account_id).values(role=role))
+
+
+def set_enrollment_prompt(connection: Connection, account_id: str, *, prompted: bool) -> None:
+    """Whether the next sign-in asks to turn 2FA on again (after a reset)."""
+    connection.execute(update(accounts).where(accounts.c.id == account_id).values(enrollment_prompted=prompted))
+
+
+def set_pending_phone(connection: Connection, account_id: str, phone: PhoneNumber, binding: str) -> None:
+    """Remember a number that is still to be proven; the proven one stays in use until then."""
+    connection.execute(
+        update(accounts)
+        .where(accounts.c.id == account_id)
+        .values(pending_phone=phone.e164, pending_phone_binding=binding)
+    )
+
+
+def claim_pending_phone(connection: Connection, account_id: str, binding: str, now: datetime) -> bool:
+    """Make the pending number the proven one; False when it was replaced meanwhile."""
+    statement = (
+        update(accounts)
+        .where(accounts.c.id == account_id, accounts.c.pending_phone_binding == binding)
+        .values(phone=accounts.c.pending_phone, phone_verified_at=now, pending_phone=None, pending_phone_binding=None)
+    )
+    return connection.execute(statement).rowcount == 1
+
+
+def clear_phone(connection: Connection, account_id: str) -> bool:
+    """Forget both numbers; False when there was none."""
+    statement = (
+        update(accounts)
+        .where(accounts.c.id == account_id, or_(accounts.c.phone.is_not(None), accounts.c.pending_phone.is_not(None)))
+        .values(phone=None, phone_verified_at=None, pending_phone=None, pending_phone_binding=None)
+    )
+    return connection.execute(statement).rowcount == 1
+
+
+def of_team(connection: Connection, team_id: str, *, after: str, limit: int) -> list[Account]:
+    """The team's accounts in the order of their ids, from behind ``after``."""
+    query = select(accounts).where(accounts.c.team_id == team_id, accounts.c.id > after).order_by(accounts.c.id)
+    return [_account(row) for row in connection.execute(query.limit(limit))]
+
+
+def search(connection: Connection, text: str, *, after: str, limit: int) -> list[Account]:
+    """Accounts whose address or name contains the text, or whose id it is."""
+    pattern = f"%{text.casefold().replace('!', '!!').replace('%', '!%').replace('_', '!_')}%"
+    query = (
+        select(accounts)
+        .where(
+            or_(
+                accounts.c.id == text,
+                accounts.c.email_key.like(pattern, escape="!"),
+                accounts.c.name.ilike(pattern, escape="!"),
+            ),
+            accounts.c.id > after,
+        )
+        .order_by(accounts.c.id)
+    )
+    return [_account(row) for row in connection.execute(query.limit(limit))]
+
+
+def with_team_names(connection: Connection) -> list[tuple[Account, str]]:
+    """Every account and its team's name, by team and address: the operator's command line asks."""
+    query = select(accounts, teams.c.name.label("team_name")).join(teams).order_by(teams.c.name, accounts.c.email_key)
+    return [(_account(row), row.team_name) for row in connection.execute(query)]
+
+
+def _account(row: Row[Any]) -> Account:
+    return Account(
+        id=row.id,
+        team_id=row.team_id,
+        email=row.email,
+        name=row.name,
+        role=Role(row.role),
+        phone=PhoneNumber(row.phone) if row.phone else None,
+        phone_verified_at=row.phone_verified_at,
+        pending_phone=PhoneNumber(row.pending_phone) if row.pending_phone else None,
+        pending_phone_binding=row.pending_phone_binding,
+        enrollment_prompted=row.enrollment_prompted,
+        created_at=row.created_at,
+    )

@@ -1,0 +1,122 @@
+"""SQL of the audit timeline: rows are added and read, never changed."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select
+
+from services.auth.models import timeline
+from shared.ids import new_id
+
+
+class Entry(StrEnum):
+    """What can stand in a timeline: ``subject.what_happened``."""
+
+    SIGNED_IN = "session.started"
+    PASSWORD_REFUSED = "password.refused"  # noqa: S105
+    SESSION_ENDED = "session.ended"
+    STEPPED_UP = "session.stepped_up"
+    PASSWORD_CHANGED = "password.changed"  # noqa: S105
+    TWO_FACTOR_ENABLED = "two_factor.enabled"
+    TWO_FACTOR_DISABLED = "two_factor.disabled"
+    SECOND_FACTOR_FAILED = "second_factor.failed"
+    SECOND_FACTOR_LOCKED = "second_factor.locked"
+    SECOND_FACTOR_UNLOCKED = "second_factor.unlocked"
+    RECOVERY_CODE_SPENT = "recovery_code.spent"
+    RECOVERY_CODES_REGENERATED = "recovery_codes.regenerated"
+    DEVICE_TRUSTED = "trusted_device.added"
+    DEVICES_REVOKED = "trusted_device.revoked"
+    PHONE_PENDING = "phone.set"
+    PHONE_CHANGED = "phone.changed"
+    PHONE_REMOVED = "phone.removed"
+    RESET_REFUSED = "two_factor.reset_refused"
+    RESET_REQUESTED = "two_factor.reset_requested"
+    RESET_APPROVED = "two_factor.reset_approved"
+    RESET_CANCELLED = "two_factor.reset_cancelled"
+    RESET_APPLIED = "two_factor.reset_applied"
+    SMS_REQUESTED = "sms.requested"
+    SMS_DELIVERY = "sms.delivery_changed"
+    SUPPORT_VIEWED = "support.viewed"
+    ROLE_CHANGED = "role.changed"
+
+
+OWNER, SYSTEM = "owner", "system"
+
+
+def operator(account_id: str) -> str:
+    """The actor of a support call."""
+    return f"operator:{account_id}"
+
+
+def team_owner(account_id: str) -> str:
+    """The actor when a team's owner acts on a member's account."""
+    return f"team-owner:{account_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineRow:
+    """One entry as read back."""
+
+    position: int
+    id: str
+    at: datetime
+    type: str
+    actor: str
+    ip: str | None
+    details: dict[str, Any]
+
+
+def write(
+    connection: Connection,
+    account_id: str,
+    entry: Entry,
+    at: datetime,
+    *,
+    actor: str = OWNER,
+    ip: str | None = None,
+    **details: Any,  # noqa: ANN401 - JSON
+) -> None:
+    """Add an entry. ``details`` are facts without secrets."""
+    connection.execute(
+        insert(timeline).values(
+            id=new_id("evt"), account_id=account_id, at=at, type=entry, actor=actor, ip=ip, details=details
+        )
+    )
+
+
+def newest(connection: Connection, account_id: str, *, before: int | None, limit: int) -> list[TimelineRow]:
+    """Entries newest first, from below position ``before``."""
+    query = (
+        select(timeline).where(timeline.c.account_id == account_id).order_by(timeline.c.position.desc()).limit(limit)
+    )
+    if before is not None:
+        query = query.where(timeline.c.position < before)
+    return [_row(row) for row in connection.execute(query)]
+
+
+def of_reset(connection: Connection, account_id: str, reset_id: str) -> list[TimelineRow]:
+    """What happened to one reset, oldest first; who looked at it is left out."""
+    query = (
+        select(timeline)
+        .where(
+            timeline.c.account_id == account_id,
+            timeline.c.details["reset_id"].as_string() == reset_id,
+            timeline.c.type != Entry.SUPPORT_VIEWED,
+        )
+        .order_by(timeline.c.position)
+    )
+    return [_row(row) for row in connection.execute(query)]
+
+
+def happened_since(connection: Connection, account_id: str, entry: Entry, moment: datetime) -> bool:
+    """Whether there is such an entry from after ``moment``."""
+    query = select(timeline.c.position).where(
+        timeline.c.account_id == account_id, timeline.c.type == entry, timeline.c.at > moment
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def _row(row: Row[Any]) -> TimelineRow:
+    return TimelineRow(row.position, row.id, row.at, row.type, row.actor, row.ip, row.details)

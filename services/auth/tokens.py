@@ -1,0 +1,54 @@
+"""Five-minute JWTs for the portal's other services (RFC 7519, EdDSA by RFC 8037)."""
+
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from jwt.algorithms import OKPAlgorithm
+
+from services.auth import limits
+from services.auth.deps import Deps
+from services.auth.domain.account import Account
+from services.auth.domain.session import Session, amr
+from shared.clock import unix_seconds
+from shared.ids import new_id
+from shared.keys import Key
+
+
+def issue(deps: Deps, account: Account, session: Session) -> tuple[str, int]:
+    """A signed token and its life in seconds. ``amr`` and ``acr`` say how the session was proven (RFC 8176)."""
+    key = deps.settings.jwt_signing_keys.newest
+    now = unix_seconds(deps.clock())
+    life = int(limits.TOKEN_LIFE.total_seconds())
+    claims = {
+        "iss": deps.settings.public_origin,
+        "sub": account.id,
+        "sid": session.id,
+        "iat": now,
+        "exp": now + life,
+        "auth_time": unix_seconds(session.authenticated_at),
+        "amr": amr(session.factors),
+        "acr": session.assurance,
+        "role": account.role,
+        "jti": new_id("jwt"),
+    }
+    return jwt.encode(claims, _private_key(key), algorithm="EdDSA", headers={"kid": key.id}), life
+
+
+def key_set(deps: Deps) -> dict[str, list[dict[str, Any]]]:
+    """The public halves of all signing keys (RFC 7517), so that tokens of the last key still verify after a rotation."""
+    return {
+        "keys": [
+            {
+                **OKPAlgorithm.to_jwk(_private_key(key).public_key(), as_dict=True),
+                "kid": key.id,
+                "use": "sig",
+                "alg": "EdDSA",
+            }
+            for key in deps.settings.jwt_signing_keys
+        ]
+    }
+
+
+def _private_key(key: Key) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(key.material.reveal())

@@ -1,0 +1,45 @@
+"""Turning 2FA on and off: otp does it, auth ends what was signed in before."""
+
+from typing import Any
+
+from services.auth import session_store
+from services.auth.deps import Deps
+from services.auth.domain.account import Account
+from services.auth.domain.session import Factor, Session
+from services.auth.store import devices
+from shared.database import writing
+
+
+def begin(deps: Deps, account: Account) -> dict[str, Any]:
+    """A new pending authenticator. Raises Refusal two_factor_already_on."""
+    return deps.otp.begin_enrollment(account.id, account.email)
+
+
+def confirm(deps: Deps, account: Account, session: Session, token: str, enrollment_id: str, code: str) -> list[str]:
+    """2FA is on from here; the recovery codes, shown once. Every other session ends (CVE-2023-31140).
+
+    The event AuthenticatorEnrolled ends them again: a gateway that dies between the two lines below leaves nothing open.
+    Raises Refusal invalid_passcode, enrollment_expired, too_many_requests.
+    """
+    codes = deps.otp.confirm_enrollment(account.id, enrollment_id, code, session.id)
+    _end_everything_else(deps, account, session)
+    session_store.step_up(deps.redis, session, token, deps.clock(), (Factor.TOTP,))
+    return codes
+
+
+def disable(deps: Deps, account: Account, session: Session) -> None:
+    """2FA is off from here. Raises Refusal two_factor_off."""
+    deps.otp.disable(account.id, session.id)
+    _end_everything_else(deps, account, session)
+
+
+def regenerate_recovery_codes(deps: Deps, account: Account) -> list[str]:
+    """A new sheet of recovery codes. Raises Refusal two_factor_off."""
+    return deps.otp.regenerate_recovery_codes(account.id)
+
+
+def _end_everything_else(deps: Deps, account: Account, session: Session) -> None:
+    session_store.end_all(deps.redis, account.id, spare=session.id)
+    now = deps.clock()
+    with writing(deps.database) as connection:
+        devices.revoke_all(connection, account.id, now, now)

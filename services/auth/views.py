@@ -1,0 +1,41 @@
+"""Stored values as the documents that callers see."""
+
+from typing import Any
+
+from services.auth.deps import Deps
+from services.auth.domain.account import Account
+from services.auth.domain.session import Session
+from services.auth.step_up import window_ends_at
+from shared.phone import PhoneNumber
+
+
+def hint(phone: PhoneNumber | None) -> str | None:
+    """A phone as pages may show it."""
+    return None if phone is None else phone.masked()
+
+
+def account_document(account: Account) -> dict[str, Any]:
+    """The account's own view of itself."""
+    return {
+        "id": account.id,
+        "email": account.email,
+        "name": account.name,
+        "role": account.role,
+        "phone_hint": hint(account.phone),
+        "pending_phone_hint": hint(account.pending_phone),
+    }
+
+
+def session_document(deps: Deps, account: Account, session: Session) -> dict[str, Any]:
+    """A session with its account, what it may do and what is due."""
+    return {
+        "id": session.id,
+        "account": account_document(account),
+        "factors": list(session.factors),
+        "assurance": session.assurance,
+        "transport": session.transport,
+        "authenticated_at": session.authenticated_at,
+        "expires_at": session.expires_at,
+        "step_up_until": window_ends_at(session, deps.clock()),
+        "prompts": ["enroll_two_factor"] if account.enrollment_prompted else [],
+    }

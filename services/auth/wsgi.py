@@ -1,0 +1,35 @@
+"""Composition root of the gateway: the only lines that build its real dependencies."""
+
+import sys
+
+from services.auth.app import create_app
+from services.auth.deps import Deps
+from services.auth.otp_client import OtpClient
+from services.auth.settings import AuthSettings
+from shared.clock import system_clock
+from shared.database import create_database
+from shared.hashing import HashingPool
+from shared.log import configure_logging
+from shared.queueing import Publisher, make_celery
+from shared.redis_client import connect
+from shared.settings import SettingsError
+
+# Of the server's request threads (see deploy/), so many may wait for argon2; the others are for codes.
+LOGINS_AT_A_TIME = 4
+
+try:
+    settings = AuthSettings.from_env()
+except SettingsError as error:
+    sys.exit(str(error))
+configure_logging("auth", settings.mode)
+app = create_app(
+    Deps(
+        settings=settings,
+        database=create_database(settings.database_url),
+        redis=connect(settings.stores.state_url),
+        otp=OtpClient(settings.otp_url, settings.otp_api_key),
+        publisher=Publisher(make_celery("auth", settings.stores.broker_url)),
+        hashing=HashingPool(max_waiting=LOGINS_AT_A_TIME),
+        clock=system_clock,
+    )
+)

@@ -1,0 +1,24 @@
+"""What the use cases work with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from redis import Redis
+
+from services.notify.providers import EmailProvider, SmsProvider
+from shared.clock import Clock
+from shared.keys import KeyList
+from shared.queueing import Publisher
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """Built once by the worker; ``redis`` is the state server, ``sleep`` waits inside a use case."""
+
+    redis: Redis
+    sms: SmsProvider
+    email: EmailProvider
+    private_keys: KeyList
+    publisher: Publisher
+    clock: Clock
+    sleep: Callable[[float], None]

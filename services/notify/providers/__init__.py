@@ -1,0 +1,87 @@
+"""What the courier asks of a provider, and how a provider says no. A vendor is one file in this folder."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from shared.delivery_reasons import DeliveryReason
+from shared.phone import PhoneNumber
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SmsMessage:
+    """One SMS. ``valid_for_seconds`` is what is left of its worth; only codes ask for the carrier's receipts."""
+
+    message_id: str
+    to: PhoneNumber
+    body: str
+    valid_for_seconds: int
+    wants_receipt: bool
+
+    def __repr__(self) -> str:
+        return f"SmsMessage(message_id={self.message_id!r}, to={self.to}, ***)"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class EmailMessage:
+    """One email."""
+
+    message_id: str
+    to: str
+    subject: str
+    body: str
+    written_at: datetime
+
+    def __repr__(self) -> str:
+        return f"EmailMessage(message_id={self.message_id!r}, ***)"
+
+
+class SmsProvider(Protocol):
+    """Hands an SMS to a carrier."""
+
+    @property
+    def name(self) -> str:
+        """The name in logs, events and receipts."""
+
+    def send(self, message: SmsMessage) -> str:
+        """Send it; the provider's own id. Raises ProviderUnavailable, ProviderMisconfigured, RecipientRejected."""
+
+
+class EmailProvider(Protocol):
+    """Hands an email to a mail server."""
+
+    @property
+    def name(self) -> str:
+        """The name in logs."""
+
+    def send(self, message: EmailMessage) -> str:
+        """Send it; the provider's own id. Raises like SmsProvider.send."""
+
+
+class ProviderUnavailable(Exception):  # noqa: N818
+    """It did not work now and may work later. ``detail`` is for logs: no number, no text.
+
+    ``maybe_sent``: the provider may have taken the message before the answer was lost.
+    """
+
+    reason = DeliveryReason.PROVIDER_DOWN
+
+    def __init__(self, detail: str, *, maybe_sent: bool = False) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.maybe_sent = maybe_sent
+
+
+class ProviderMisconfigured(ProviderUnavailable):
+    """Our own fault: credentials, sender, account. Tried again like an outage, since an operator can mend it."""
+
+    reason = DeliveryReason.OUR_FAULT
+
+
+class RecipientRejected(Exception):  # noqa: N818
+    """This recipient won't get it, however often we try. It says nothing about the provider's health."""
+
+    def __init__(self, reason: DeliveryReason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail

@@ -1,0 +1,156 @@
+"""SMS through Twilio's official client; the only file that imports it.
+
+POST Messages is not idempotent and takes no idempotency key, so nothing here repeats a request: a time-out, or a
+connection that broke after the request was written, means "maybe sent", and the use case decides.
+"""
+
+import logging
+from typing import Any
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from twilio.base.exceptions import TwilioRestException, TwilioServiceException
+from twilio.http import HttpClient
+from twilio.http.response import Response
+from twilio.rest import Client
+from urllib3.exceptions import NewConnectionError
+
+from services.notify.providers import (
+    ProviderMisconfigured,
+    ProviderUnavailable,
+    RecipientRejected,
+    SmsMessage,
+)
+from services.notify.providers.twilio_codes import MAYBE_TAKEN_STATUSES, Verdict, outcome
+from services.notify.settings import TwilioSettings
+
+TIMEOUT_SECONDS = (5.0, 5.0)  # to connect, to read
+# Kept idle connections, not a limit on sends. More threads than this in one process buy nothing: it is CPU-bound first.
+POOL_SIZE = 64
+SHORTEST_VALIDITY, LONGEST_VALIDITY = 1, 36_000  # seconds; outside of it Twilio answers 90007
+_UNREADABLE = "2xx without Twilio's JSON"
+
+
+class TwilioSms:
+    """An SmsProvider; one instance, and with it one connection pool, for each process."""
+
+    name = "twilio"
+
+    def __init__(self, settings: TwilioSettings) -> None:
+        self._status_callback_url = settings.status_callback_url
+        self._sender: dict[str, Any] = (
+            {"messaging_service_sid": settings.messaging_service_sid}
+            if settings.messaging_service_sid
+            else {"from_": settings.from_number}
+        )
+        self._client = Client(
+            settings.account_sid,
+            settings.auth_token.reveal(),
+            http_client=_PooledHttp(settings.api_base_url),
+        )
+
+    def send(self, message: SmsMessage) -> str:
+        """Send; Twilio's message SID.
+
+        Every error is raised ``from None``: Twilio's texts quote the number, and a traceback prints what it came from.
+        """
+        try:
+            sent = self._client.messages.create(to=message.to.e164, body=message.body, **self._options(message))
+        except (TwilioRestException, TwilioServiceException) as error:
+            raise _refusal(_number(error.status) or 0, _number(error.code)) from None
+        except requests.RequestException as error:
+            raise ProviderUnavailable(type(error).__name__, maybe_sent=_maybe_sent(error)) from None
+        except (ValueError, TypeError, KeyError, AttributeError):  # the client takes any 2xx for Twilio's JSON
+            raise ProviderUnavailable(_UNREADABLE, maybe_sent=True) from None
+        if not sent.sid:
+            raise ProviderUnavailable(_UNREADABLE, maybe_sent=True)
+        return str(sent.sid)
+
+    def _options(self, message: SmsMessage) -> dict[str, Any]:
+        options = dict(self._sender)
+        options["validity_period"] = min(max(message.valid_for_seconds, SHORTEST_VALIDITY), LONGEST_VALIDITY)
+        if self._status_callback_url and message.wants_receipt:
+            options["status_callback"] = _with_message_id(self._status_callback_url, message.message_id)
+        return options
+
+
+class _PooledHttp(HttpClient):  # type: ignore[misc] # twilio ships no types
+    """Twilio's transport over one pooled session, sent to the base URL of the settings, and never repeated.
+
+    The client's own transport pools for four threads more than there are cores, mounts no plain HTTP, reads proxies
+    from the environment at every request and logs headers.
+    """
+
+    def __init__(self, base_url: str) -> None:
+        super().__init__(logging.getLogger(__name__), is_async=False)
+        self._base = urlsplit(base_url)
+        self._session = requests.Session()
+        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=POOL_SIZE, max_retries=0)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+        environment = self._session.merge_environment_settings(base_url, {}, None, None, None)
+        self._session.proxies = environment["proxies"]
+        self._session.verify = environment["verify"]
+        self._session.trust_env = False
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        params: dict[str, object] | None = None,
+        data: dict[str, object] | None = None,
+        headers: dict[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+        timeout: float | None = None,  # noqa: ARG002 - ours hold for every request
+        allow_redirects: bool = False,  # noqa: FBT002
+    ) -> Response:
+        """Send one request. Raises requests.RequestException."""
+        answer = self._session.request(
+            method,
+            self._rebased(url),
+            params=params,  # type: ignore[arg-type]
+            data=data,
+            headers=headers,
+            auth=auth,
+            timeout=TIMEOUT_SECONDS,
+            allow_redirects=allow_redirects,
+        )
+        return Response(answer.status_code, answer.content.decode("utf-8", "replace"), answer.headers)
+
+    def _rebased(self, url: str) -> str:
+        """The same resource at our base URL; regions and edges are chosen there."""
+        asked = urlsplit(url)
+        path = self._base.path.rstrip("/") + asked.path
+        return urlunsplit((self._base.scheme, self._base.netloc, path, asked.query, ""))
+
+
+def _refusal(status: int, code: int | None) -> ProviderUnavailable | RecipientRejected:
+    meaning = outcome(status, code)
+    detail = f"twilio {code} (HTTP {status})"
+    match meaning.verdict:
+        case Verdict.REJECT:
+            return RecipientRejected(meaning.reason, detail)
+        case Verdict.RETRY:
+            return ProviderUnavailable(detail, maybe_sent=status in MAYBE_TAKEN_STATUSES)
+        case Verdict.OUR_FAULT:
+            return ProviderMisconfigured(detail)
+
+
+def _number(value: object) -> int | None:
+    """A number of Twilio's answer, which may hold anything."""
+    return int(value) if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()) else None
+
+
+def _maybe_sent(error: requests.RequestException) -> bool:
+    """Whether the request may have reached Twilio: unless the connection was never made, it may."""
+    never_sent = (requests.ConnectTimeout, requests.exceptions.SSLError, requests.exceptions.ProxyError)
+    cause = getattr(error.args[0], "reason", None) if error.args else None
+    return not isinstance(error, never_sent) and not isinstance(cause, NewConnectionError)
+
+
+def _with_message_id(url: str, message_id: str) -> str:
+    """The callback URL with our id, by which the gateway knows the message again."""
+    parts = urlsplit(url)
+    query = "&".join(filter(None, [parts.query, urlencode({"message_id": message_id})]))
+    return urlunsplit(parts._replace(query=query))

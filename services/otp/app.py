@@ -1,0 +1,50 @@
+"""The HTTP service: internal, one caller, one key."""
+
+import hmac
+
+from flask import Flask, request
+from sqlalchemy import text
+
+from services.otp.deps import Deps
+from services.otp.routes import BLUEPRINTS
+from services.otp.settings import OtpSettings
+from shared.database import reading
+from shared.keys import KeyList, encode_key
+from shared.problems import Refusal
+from shared.web import create_base_app
+
+VERSION = "1"
+OPEN_ENDPOINTS = frozenset({"healthz", "readyz", "prometheus"})
+
+
+def create_app(settings: OtpSettings, deps: Deps) -> Flask:
+    """The app over these deps."""
+
+    def sql() -> None:
+        with reading(deps.database) as connection:
+            connection.execute(text("SELECT 1"))
+
+    def redis() -> None:
+        deps.redis.ping()
+
+    app, api = create_base_app(
+        "otp", title="Latchkey otp", version=VERSION, checks={"sql": sql, "redis": redis}, docs=True
+    )
+    _require_key(app, settings.api_keys)
+    for blueprint in BLUEPRINTS:
+        api.register_blueprint(blueprint(deps))
+    return app
+
+
+def _require_key(app: Flask, keys: KeyList) -> None:
+    """Every address asks for the key, the unknown ones too; what is open is listed, not what is closed."""
+    accepted = [f"Bearer {encode_key(key.material.reveal())}".encode() for key in keys]
+
+    @app.before_request
+    def check() -> None:
+        if request.endpoint in OPEN_ENDPOINTS:
+            return
+        presented = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+        # No early end: the time must not tell which key of the list came close.
+        if not any([hmac.compare_digest(presented, key) for key in accepted]):  # noqa: C419
+            raise Refusal("not_authenticated")

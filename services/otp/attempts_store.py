@@ -1,0 +1,106 @@
+"""Attempts, and the count of consecutive failures that survives a lost Redis, in SQL."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from services.otp.limits import HARD_STOP
+from services.otp.models import attempts, verification_states
+
+_t, _s = attempts.c, verification_states.c
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """One attempt as it is kept."""
+
+    account_id: str
+    at: datetime
+    purpose: str
+    factor: str | None
+    outcome: str
+    reason: str | None
+    clock_skew_seconds: int | None
+    device_known: bool
+
+
+def insert_attempts(connection: Connection, rows: Sequence[AttemptRow]) -> None:
+    """Keep them, in this order."""
+    connection.execute(insert(attempts), [asdict(row) for row in rows])
+
+
+def read_attempts(connection: Connection, account_id: str, *, before: int | None, limit: int) -> Sequence[Row[Any]]:
+    """At most ``limit`` attempts older than the position ``before``, newest first."""
+    query = select(attempts).where(_t.account_id == account_id).order_by(_t.position.desc()).limit(limit)
+    return connection.execute(query if before is None else query.where(_t.position < before)).all()
+
+
+def add_failures(connection: Connection, account_id: str, count: int, at: datetime) -> None:
+    """Count on, unless the count was cleared after ``at``."""
+    statement = _insert(connection).values(account_id=account_id, consecutive_failures=count)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[_s.account_id],
+            set_={"consecutive_failures": _s.consecutive_failures + count},
+            where=_not_cleared_since(at),
+        )
+    )
+
+
+def raise_to_hard_stop(connection: Connection, account_id: str, at: datetime) -> None:
+    """Redis counted to the hard stop, so failures were lost on the way here (a killed process): catch up."""
+    statement = _insert(connection).values(account_id=account_id, consecutive_failures=HARD_STOP)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[_s.account_id],
+            set_={"consecutive_failures": HARD_STOP},
+            where=and_(_s.consecutive_failures < HARD_STOP, _not_cleared_since(at)),
+        )
+    )
+
+
+def lock_once(connection: Connection, account_id: str, now: datetime) -> int | None:
+    """The count when it stands at the hard stop for the first time, else None."""
+    statement = (
+        update(verification_states)
+        .where(_s.account_id == account_id, _s.consecutive_failures >= HARD_STOP, _s.locked_at.is_(None))
+        .values(locked_at=now)
+        .returning(_s.consecutive_failures)
+    )
+    count: int | None = connection.execute(statement).scalar()
+    return count
+
+
+def forgive(connection: Connection, account_id: str) -> None:
+    """A success ends the row of failures."""
+    connection.execute(
+        update(verification_states)
+        .where(_s.account_id == account_id, _s.consecutive_failures > 0)
+        .values(consecutive_failures=0, locked_at=None)
+    )
+
+
+def clear(connection: Connection, account_id: str, now: datetime) -> None:
+    """Support or a reset lifts the lock; failures on their way here that came before no longer count."""
+    cleared: Mapping[str, Any] = {"consecutive_failures": 0, "locked_at": None, "cleared_at": now}
+    statement = _insert(connection).values(account_id=account_id, **cleared)
+    connection.execute(statement.on_conflict_do_update(index_elements=[_s.account_id], set_=cleared))
+
+
+def read_failures(connection: Connection, account_id: str) -> int:
+    """The count as SQL knows it."""
+    return connection.execute(select(_s.consecutive_failures).where(_s.account_id == account_id)).scalar() or 0
+
+
+def _not_cleared_since(at: datetime) -> ColumnElement[bool]:
+    return or_(_s.cleared_at.is_(None), _s.cleared_at <= at)
+
+
+def _insert(connection: Connection) -> postgresql.Insert | sqlite.Insert:
+    """An insert that knows ON CONFLICT, in the words of this database."""
+    insert_for = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    return insert_for(verification_states)

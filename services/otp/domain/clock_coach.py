@@ -1,0 +1,45 @@
+"""The clock coach: tells a wrong clock from a wrong code, the most common failure of all.
+
+A code that is right at another time is still refused and counted. The coach only adds how far off the clock is, and
+only when two different codes in a row say the same, so that no lucky or observed single code is ever confirmed.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from services.otp.domain.passcode import Passcode
+from services.otp.domain.totp import PERIOD_SECONDS, VALIDATION_WINDOW, SharedSecret, TimeStep, match_step
+
+REACH_STEPS = 20  # ten minutes
+REMEMBERED_FOR = timedelta(minutes=10)
+# The second code comes from the next time the user looks at the app: within three minutes, or it is another story.
+FARTHEST_STEPS_APART = 6
+JITTER_STEPS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A code that is right at ``offset`` steps from now: positive when the user's clock is ahead of ours."""
+
+    step: TimeStep
+    offset: int
+
+    @property
+    def skew_seconds(self) -> int:
+        """The offset in seconds; positive: the user's clock is fast."""
+        return self.offset * PERIOD_SECONDS
+
+    def confirms(self, earlier: "Observation") -> bool:
+        """Whether two codes agree: different ones, soon after each other, off by the same."""
+        return (
+            0 < self.step - earlier.step <= FARTHEST_STEPS_APART and abs(self.offset - earlier.offset) <= JITTER_STEPS
+        )
+
+
+def observe(secret: SharedSecret, passcode: Passcode, at: TimeStep) -> Observation | None:
+    """Where outside the validation window, within ten minutes, this code is right; None when nowhere."""
+    for distance in range(VALIDATION_WINDOW + 1, REACH_STEPS + 1):
+        for offset in (-distance, distance):
+            if match_step(secret, passcode, TimeStep(at + offset), window=0) is not None:
+                return Observation(TimeStep(at + offset), offset)
+    return None

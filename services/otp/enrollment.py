@@ -1,0 +1,138 @@
+"""Turn 2FA on: begin shows a new secret, confirm proves that the app has it. Nothing counts before the proof."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from redis.client import Pipeline
+from sqlalchemy.exc import IntegrityError
+
+from services.otp import key_uri, qr, recovery_codes, store
+from services.otp.deps import Deps
+from services.otp.domain import clock_coach
+from services.otp.domain.attempt import Brake, Outcome, Reason, Rejected, Throttled, Verified
+from services.otp.domain.passcode import Passcode
+from services.otp.domain.purpose import Factor
+from services.otp.domain.totp import SharedSecret, TimeStep, match_step, step_at
+from services.otp.limits import CONFIRM_ENROLLMENT
+from services.otp.models import outbox as outbox_tables
+from services.otp.outcomes import answer, attempt_row
+from services.otp.recorder import Attempt
+from services.otp.store import NewAuthenticator
+from shared import budgets, outbox
+from shared.budgets import Charge
+from shared.clock import unix_seconds
+from shared.database import reading, writing
+from shared.ids import new_id
+from shared.messages import AuthenticatorEnrolled
+from shared.problems import Refusal
+from shared.secret import Secret
+
+PENDING_LIVES_FOR = timedelta(minutes=10)
+PURPOSE = "enrollment"  # as it stands in the attempt record
+
+
+@dataclass(frozen=True, slots=True)
+class Enrollment:
+    """What the page shows once: the secret as text, as URI and as QR code."""
+
+    id: str
+    secret: Secret[str]
+    otpauth_uri: Secret[str]
+    qr_svg: Secret[str]
+    expires_at: datetime
+
+
+def begin(deps: Deps, account_id: str, label: str) -> Enrollment:
+    """A new secret that waits to be confirmed, in the place of the one that waited before.
+
+    It is made anew each time: a secret that someone saw earlier must not become active later (gitlab#27686). Raises
+    two_factor_already_on; an active authenticator is never touched.
+    """
+    now = deps.clock()
+    enrollment_id, base32, label = new_id("enr"), key_uri.new_secret(), key_uri.clean_label(label)
+    sealed = deps.secret_box.seal(key_uri.decode_secret(base32), account_id, enrollment_id)
+    expires_at = now + PENDING_LIVES_FOR
+    with writing(deps.database) as connection:
+        if store.is_on(connection, account_id):
+            raise Refusal("two_factor_already_on")
+        store.put_pending(connection, NewAuthenticator(enrollment_id, account_id, label, sealed, now), expires_at)
+    uri = key_uri.key_uri(base32, issuer=deps.issuer, label=label)
+    return Enrollment(enrollment_id, base32, Secret(uri), Secret(qr.svg(uri)), expires_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """The first code of the new authenticator. ``session_id`` is the session that may live on."""
+
+    account_id: str
+    enrollment_id: str
+    passcode: Passcode
+    session_id: str | None = None
+
+
+def confirm(deps: Deps, command: Confirm) -> list[str]:
+    """Turn 2FA on and return the recovery codes, shown this once.
+
+    Raises invalid_passcode (with the clock skew at once: only the owner has seen this secret), enrollment_expired,
+    two_factor_already_on, too_many_requests.
+    """
+    charge = Charge(CONFIRM_ENROLLMENT, command.account_id)
+    taken = budgets.take(deps.redis, charge)
+    throttled = None if taken.allowed else Throttled(Brake.BUDGET, taken.retry_after_seconds)
+    outcome, step = (throttled, None) if throttled else _compare(deps, command)
+    codes = [] if step is None else _activate(deps, command, step)
+    _record(deps, command, outcome, charge)
+    answer(outcome, taken)
+    return codes
+
+
+def _compare(deps: Deps, command: Confirm) -> tuple[Outcome, TimeStep | None]:
+    now = deps.clock()
+    with reading(deps.database) as connection:
+        sealed = store.read_pending(connection, command.account_id, command.enrollment_id, now)
+    if sealed is None:
+        raise Refusal("enrollment_expired")
+    secret = deps.secret_box.open(sealed, command.account_id, command.enrollment_id)
+    at = step_at(unix_seconds(now))
+    step = match_step(secret, command.passcode, at)
+    return (_coach(secret, command.passcode, at) if step is None else Verified(Factor.TOTP)), step
+
+
+def _coach(secret: SharedSecret, passcode: Passcode, at: TimeStep) -> Rejected:
+    seen = clock_coach.observe(secret, passcode, at)
+    if seen is None:
+        return Rejected(Reason.WRONG)
+    return Rejected(Reason.CLOCK_SKEW, seen.skew_seconds, coach_may_speak=True)
+
+
+def _activate(deps: Deps, command: Confirm, step: TimeStep) -> list[str]:
+    """One transaction: active, its first step used up, a new sheet, the event."""
+    sheet = recovery_codes.new_hashed_sheet(deps)
+    now = deps.clock()
+    event = AuthenticatorEnrolled(
+        id=new_id("evt"),
+        occurred_at=now,
+        account_id=command.account_id,
+        authenticator_id=command.enrollment_id,
+        session_id=command.session_id,
+    )
+    try:
+        with writing(deps.database) as connection:
+            if not store.activate(connection, command.enrollment_id, step, now):
+                raise Refusal("enrollment_expired")
+            store.replace_recovery_codes(connection, command.account_id, sheet, now)
+            outbox.record(connection, outbox_tables, event)
+    except IntegrityError:
+        raise Refusal("two_factor_already_on") from None
+    return [code.format() for code, _ in sheet]
+
+
+def _record(deps: Deps, command: Confirm, outcome: Outcome, charge: Charge) -> None:
+    def settle(pipeline: Pipeline) -> None:
+        budgets.queue_refund(pipeline, charge)
+
+    row = attempt_row(outcome, command.account_id, PURPOSE, deps.clock(), device_known=False)
+    # Not a second factor yet: it counts for the hard stop neither way.
+    deps.recorder.record(
+        Attempt(row, outcome, second_factor=False, settle=settle if isinstance(outcome, Verified) else None)
+    )

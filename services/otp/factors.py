@@ -1,0 +1,136 @@
+"""Compare, then claim: what each shape of code can be, and the one statement that uses it up."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from services.otp import clock_store, sms_store, store
+from services.otp.deps import Deps
+from services.otp.domain import clock_coach
+from services.otp.domain.attempt import Brake, Outcome, Reason, Rejected, Throttled, Verified, Verify
+from services.otp.domain.passcode import Passcode
+from services.otp.domain.purpose import PURPOSES, Factor
+from services.otp.domain.recovery_code import RecoveryCode
+from services.otp.domain.totp import SharedSecret, match_step, step_at
+from services.otp.limits import HARD_STOP
+from services.otp.models import outbox as outbox_tables
+from services.otp.sms_store import LivePasscode, Slot
+from services.otp.store import StoredAuthenticator, VerificationState
+from shared import outbox
+from shared.clock import unix_seconds
+from shared.database import reading, writing
+from shared.ids import new_id
+from shared.messages import RecoveryCodeSpent
+from shared.problems import Refusal
+
+WRONG = Rejected(Reason.WRONG)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One counted attempt with all that was read for it."""
+
+    deps: Deps
+    command: Verify
+    passcode: Passcode
+    now: datetime
+    live: list[LivePasscode]
+    authenticator: StoredAuthenticator | None
+    secret: SharedSecret | None
+
+
+def by_passcode(deps: Deps, command: Verify, passcode: Passcode, live: list[LivePasscode]) -> Outcome:
+    """Six digits: of the app, or of a live text. Raises two_factor_off, and Unavailable for a secret without a key."""
+    factors = PURPOSES[command.purpose].factors
+    with reading(deps.database) as connection:
+        state = store.read_state(connection, command.account_id)
+        if (brake := _brake(command, state)) is not None:
+            return brake
+        authenticator = state.authenticator if Factor.TOTP in factors else None
+        trial = Trial(deps, command, passcode, deps.clock(), live, authenticator, _open(deps, command, authenticator))
+        # The claim takes the connection of the read: a second checkout costs as much as the statement.
+        totp = _totp(trial, connection)
+    if isinstance(totp, Verified):
+        return totp
+    sms = _sms(trial) if Factor.SMS in factors else WRONG
+    if isinstance(sms, Verified):
+        return sms
+    refused = max(totp, sms, key=lambda outcome: outcome.reason)
+    return _coach(trial) if refused.reason is Reason.WRONG else refused
+
+
+def by_recovery_code(deps: Deps, command: Verify, code: RecoveryCode) -> Outcome:
+    """A recovery code: one row, one hash. Raises two_factor_off, and Unavailable when the hashing pool is full."""
+    with reading(deps.database) as connection:
+        state = store.read_state_and_code(connection, command.account_id, code.selector)
+    if (brake := _brake(command, state)) is not None:
+        return brake
+    stored = state.recovery_code
+    if Factor.RECOVERY_CODE not in PURPOSES[command.purpose].factors or stored is None:
+        return WRONG
+    if not deps.hashing.verify(stored.hash, code.secret):
+        return WRONG
+    if stored.spent:
+        return Rejected(Reason.SPENT)
+    now = deps.clock()
+    with writing(deps.database) as connection:
+        if not store.claim_recovery_code(connection, stored.id, now):
+            return Rejected(Reason.SPENT)
+        remaining, _ = store.count_recovery_codes(connection, command.account_id)
+        event = RecoveryCodeSpent(id=new_id("evt"), occurred_at=now, account_id=command.account_id, remaining=remaining)
+        outbox.record(connection, outbox_tables, event)
+    return Verified(Factor.RECOVERY_CODE, remaining)
+
+
+def _brake(command: Verify, state: VerificationState) -> Throttled | None:
+    """The hard stop as SQL remembers it, should Redis have lost its count. Raises two_factor_off."""
+    if not PURPOSES[command.purpose].second_factor:
+        return None
+    if state.consecutive_failures >= HARD_STOP:
+        return Throttled(Brake.HARD_STOP)
+    if state.authenticator is None:
+        raise Refusal("two_factor_off")
+    return None
+
+
+def _open(deps: Deps, command: Verify, authenticator: StoredAuthenticator | None) -> SharedSecret | None:
+    if authenticator is None:
+        return None
+    return deps.secret_box.open(authenticator.sealed, command.account_id, authenticator.id)
+
+
+def _totp(trial: Trial, connection: Connection) -> Verified | Rejected:
+    if trial.authenticator is None or trial.secret is None:
+        return WRONG
+    at = step_at(unix_seconds(trial.now))
+    step = match_step(trial.secret, trial.passcode, at, after=trial.authenticator.last_accepted_step)
+    if step is None:
+        used_before = match_step(trial.secret, trial.passcode, at) is not None
+        return Rejected(Reason.REPLAYED) if used_before else WRONG
+    if not store.claim_step(connection, trial.authenticator.id, step, trial.now):
+        return Rejected(Reason.REPLAYED)
+    return Verified(Factor.TOTP)
+
+
+def _sms(trial: Trial) -> Verified | Rejected:
+    command = trial.command
+    slot = Slot(command.account_id, command.purpose, command.binding)
+    passcode = sms_store.match(slot, trial.live, trial.passcode, trial.deps.digest_keys)
+    if passcode is None:
+        return WRONG
+    if not sms_store.claim(trial.deps.redis, slot, passcode.message_id):
+        return Rejected(Reason.REPLAYED)
+    return Verified(Factor.SMS)
+
+
+def _coach(trial: Trial) -> Rejected:
+    """A wrong code, unless it is right at another time. Redis is touched only then."""
+    if trial.secret is None:
+        return WRONG
+    seen = clock_coach.observe(trial.secret, trial.passcode, step_at(unix_seconds(trial.now)))
+    if seen is None:
+        return WRONG
+    earlier = clock_store.exchange(trial.deps.redis, trial.command.account_id, seen)
+    agreed = earlier is not None and seen.confirms(earlier)
+    return Rejected(Reason.CLOCK_SKEW, seen.skew_seconds, coach_may_speak=agreed)

@@ -1,0 +1,100 @@
+"""The tables of otp."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+from shared.database import UtcDateTime
+from shared.outbox import outbox_tables
+
+metadata = MetaData()
+
+PENDING, ACTIVE, REVOKED = "PENDING", "ACTIVE", "REVOKED"
+TOTP = "TOTP"
+
+authenticators = Table(
+    "authenticators",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("account_id", String(80), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("label", String(128), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("key_id", String(32), nullable=True),
+    Column("ciphertext", LargeBinary, nullable=True),
+    Column("last_accepted_step", BigInteger, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=True),
+    Column("confirmed_at", UtcDateTime, nullable=True),
+    Column("last_used_at", UtcDateTime, nullable=True),
+    Column("revoked_at", UtcDateTime, nullable=True),
+    CheckConstraint("status <> 'REVOKED' OR ciphertext IS NULL", name="ck_authenticators_revoked_has_no_secret"),
+)
+Index("ix_authenticators_account", authenticators.c.account_id)
+
+
+def _one_per_account(status: str) -> Index:
+    condition = authenticators.c.status == status
+    return Index(
+        f"uq_authenticators_{status.lower()}",
+        authenticators.c.account_id,
+        authenticators.c.kind,
+        unique=True,
+        sqlite_where=condition,
+        postgresql_where=condition,
+    )
+
+
+# The database itself holds that an account has one active authenticator of a kind, and one that waits.
+_one_per_account(ACTIVE)
+_one_per_account(PENDING)
+
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    # An id of its own: a claim on an old sheet must not spend the new sheet's code of the same number.
+    Column("id", String(64), primary_key=True),
+    Column("account_id", String(80), nullable=False),
+    Column("selector", String(1), nullable=False),
+    Column("hash", String(160), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("spent_at", UtcDateTime, nullable=True),
+    UniqueConstraint("account_id", "selector", name="uq_recovery_codes_account_selector"),
+)
+
+verification_states = Table(
+    "verification_states",
+    metadata,
+    Column("account_id", String(80), primary_key=True),
+    Column("consecutive_failures", Integer, nullable=False),
+    Column("locked_at", UtcDateTime, nullable=True),
+    # When support or a reset last set the count to zero; what happened before no longer counts.
+    Column("cleared_at", UtcDateTime, nullable=True),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("position", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("account_id", String(80), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("purpose", String(32), nullable=False),
+    Column("factor", String(16), nullable=True),
+    Column("outcome", String(16), nullable=False),
+    Column("reason", String(32), nullable=True),
+    Column("clock_skew_seconds", Integer, nullable=True),
+    Column("device_known", Boolean, nullable=False),
+)
+Index("ix_attempts_account", attempts.c.account_id, attempts.c.position)
+
+outbox = outbox_tables(metadata)

@@ -1,0 +1,41 @@
+"""What an attempt's outcome becomes: the record's row, and the answer or refusal that the caller hears."""
+
+from datetime import datetime
+from typing import Any
+
+from services.otp.attempts_store import AttemptRow
+from services.otp.domain.attempt import Outcome, Rejected, Throttled, Verified
+from shared.budgets import Taken
+from shared.problems import Refusal
+
+
+def attempt_row(outcome: Outcome, account_id: str, purpose: str, at: datetime, *, device_known: bool) -> AttemptRow:
+    """The attempt as it is kept; the skew is kept even when the coach may not speak yet."""
+    factor = reason = skew = None
+    match outcome:
+        case Verified():
+            word, factor = "verified", outcome.factor
+        case Rejected():
+            word, reason, skew = "rejected", outcome.reason.word, outcome.clock_skew_seconds
+        case Throttled():
+            word, reason = "throttled", outcome.brake
+    return AttemptRow(account_id, at, purpose, factor, word, reason, skew, device_known)
+
+
+def answer(outcome: Outcome, taken: Taken) -> Verified:
+    """The success, or the refusal raised."""
+    match outcome:
+        case Verified():
+            return outcome
+        case Rejected():
+            raise _invalid(outcome, taken)
+        case Throttled():
+            raise Refusal(outcome.brake, retry_after_seconds=outcome.retry_after_seconds, reason=outcome.brake)
+
+
+def _invalid(outcome: Rejected, taken: Taken) -> Refusal:
+    # reason and recent_failures are for the gateway, which decides on notices and keeps them to itself.
+    extra: dict[str, Any] = {"reason": outcome.reason.word, "recent_failures": taken.count}
+    if outcome.coach_may_speak:
+        extra["clock_skew_seconds"] = outcome.clock_skew_seconds
+    return Refusal("invalid_passcode", reason=outcome.reason.word, extra=extra)

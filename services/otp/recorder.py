@@ -1,0 +1,194 @@
+"""The record of attempts, written after the answer.
+
+Why after: a refused code then costs one Redis round trip (the count, which is what protects) and one SQL read, and an
+accepted one the claim besides. The record is for people: the owner's timeline, support, the durable count of
+consecutive failures. It may come a tenth of a second late, and a process killed with -9 may lose that much of it;
+Redis has counted by then.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from redis import Redis
+from redis.client import Pipeline
+from redis.exceptions import RedisError
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+
+from services.otp import attempts_store
+from services.otp.attempts_store import AttemptRow
+from services.otp.domain.attempt import Brake, Outcome, Rejected, Throttled, Verified
+from services.otp.models import outbox as outbox_tables
+from shared import outbox
+from shared.budgets import REFUND_SCRIPT
+from shared.clock import Clock
+from shared.database import writing
+from shared.ids import new_id
+from shared.lua import execute_scripted
+from shared.messages import SecondFactorLocked
+
+BATCH_SECONDS = 0.05
+IDLE_LOOK_SECONDS = 0.5
+PAUSE_AFTER_FAILURE_SECONDS = 0.5
+LAST_TRIES = 3
+CAPACITY = 10_000
+# Throttled tries cost a stranger nothing, so they may not push the others out.
+CAPACITY_FOR_THROTTLED = CAPACITY // 2
+
+log = structlog.get_logger("otp.attempts")
+
+Settle = Callable[[Pipeline], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt to be recorded.
+
+    ``second_factor``: it counts for the hard stop. ``settle`` adds what a success gives back to a Redis pipeline.
+    """
+
+    row: AttemptRow
+    outcome: Outcome
+    second_factor: bool
+    settle: Settle | None = None
+
+
+class AttemptRecorder:
+    """One thread a process, started by the first attempt, that writes what waits in batches."""
+
+    def __init__(self, database: Engine, redis: Redis, clock: Clock) -> None:
+        self._database, self._redis, self._clock = database, redis, clock
+        self._inbox: deque[Attempt] = deque()
+        self._unwritten: list[Attempt] = []
+        self._wake, self._closing = threading.Event(), threading.Event()
+        self._writing, self._starting = threading.Lock(), threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._batch_due_at: float | None = None
+
+    def record(self, attempt: Attempt) -> None:
+        """Leave it to the thread; never waits and never fails."""
+        room = CAPACITY_FOR_THROTTLED if isinstance(attempt.outcome, Throttled) else CAPACITY
+        if len(self._inbox) + len(self._unwritten) >= room:
+            log.error("attempt not recorded: too many wait", outcome=attempt.row.outcome)
+            return
+        self._inbox.append(attempt)
+        self._start()
+        if attempt.settle is not None or self._batch_due_at is None:
+            self._wake.set()
+
+    def flush(self) -> None:
+        """Write all that was recorded before this call. Raises SQL errors; what was not written waits on."""
+        with self._writing:
+            self._collect()
+            if not self._unwritten:
+                return
+            try:
+                self._write(self._unwritten)
+            except (DataError, IntegrityError) as error:
+                # The same rows would fail for ever and hold up all that come after them.
+                log.error("attempts lost", count=len(self._unwritten), cause=type(error).__name__)  # noqa: TRY400
+            self._unwritten = []
+
+    def close(self) -> None:
+        """Write what waits and stop."""
+        self._closing.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _start(self) -> None:
+        if self._thread is not None:
+            return
+        with self._starting:
+            if self._thread is None:
+                # Not a daemon: the interpreter waits for it, in a server's forked or spawned worker too, where atexit
+                # functions don't run; the thread sees the main thread end and drains.
+                self._thread = threading.Thread(target=self._run, name="attempts", daemon=False)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while not self._leaving():
+            due_at = self._batch_due_at
+            if self._wake.wait(IDLE_LOOK_SECONDS if due_at is None else max(0.0, due_at - time.monotonic())):
+                self._wake.clear()
+                # What a success gives back doesn't wait for the batch: the same person may sign in again at once.
+                with self._writing:
+                    self._collect()
+                self._batch_due_at = due_at or time.monotonic() + BATCH_SECONDS
+            elif due_at is not None:
+                # Before the flush: an attempt that comes after it must see that nothing is due, and wake us.
+                self._batch_due_at = None
+                self._try_flush()
+        for _ in range(LAST_TRIES):
+            if self._try_flush():
+                return
+        log.error("attempts lost at exit", count=len(self._inbox) + len(self._unwritten))
+
+    def _leaving(self) -> bool:
+        return self._closing.is_set() or not threading.main_thread().is_alive()
+
+    def _try_flush(self) -> bool:
+        try:
+            self.flush()
+        except SQLAlchemyError as error:
+            log.warning("attempts wait", count=len(self._unwritten), cause=type(error).__name__)
+            self._closing.wait(PAUSE_AFTER_FAILURE_SECONDS)
+            self._wake.set()
+            return False
+        return True
+
+    def _collect(self) -> None:
+        fresh = [self._inbox.popleft() for _ in range(len(self._inbox))]
+        self._settle(fresh)
+        self._unwritten += fresh
+
+    def _settle(self, fresh: list[Attempt]) -> None:
+        settles = [attempt.settle for attempt in fresh if attempt.settle is not None]
+        if not settles:
+            return
+        pipeline = self._redis.pipeline(transaction=False)
+        for settle in settles:
+            settle(pipeline)
+        try:
+            execute_scripted(self._redis, pipeline, REFUND_SCRIPT)
+        except RedisError as error:
+            # Once only: a refund that may have happened must not happen twice. The windows end by themselves.
+            log.warning("successes not given back", count=len(settles), cause=type(error).__name__)
+
+    def _write(self, batch: list[Attempt]) -> None:
+        with writing(self._database) as connection:
+            attempts_store.insert_attempts(connection, [attempt.row for attempt in batch])
+            counted: dict[str, list[Attempt]] = {}
+            for attempt in batch:
+                if attempt.second_factor:
+                    counted.setdefault(attempt.row.account_id, []).append(attempt)
+            for account_id, attempts in sorted(counted.items()):  # one order for all writers: no deadlock
+                self._count(connection, account_id, attempts)
+
+    def _count(self, connection: Connection, account_id: str, attempts: list[Attempt]) -> None:
+        """Keep the durable count of consecutive failures; report the hard stop once."""
+        failures, at = 0, attempts[-1].row.at
+        for attempt in attempts:
+            match attempt.outcome:
+                case Verified():
+                    failures = 0
+                    attempts_store.forgive(connection, account_id)
+                case Rejected():
+                    failures += 1
+                case Throttled(brake=Brake.HARD_STOP):
+                    attempts_store.raise_to_hard_stop(connection, account_id, at)
+        if failures:
+            attempts_store.add_failures(connection, account_id, failures, at)
+        if isinstance(attempts[-1].outcome, Verified):
+            return
+        count = attempts_store.lock_once(connection, account_id, self._clock())
+        if count is not None:
+            event = SecondFactorLocked(
+                id=new_id("evt"), occurred_at=self._clock(), account_id=account_id, consecutive_failures=count
+            )
+            outbox.record(connection, outbox_tables, event)
+            log.warning("second factor locked", account_id=account_id, consecutive_failures=count)

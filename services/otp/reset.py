@@ -1,0 +1,38 @@
+"""Support's 2FA reset, carried out: otp's part of the event flow (design §3)."""
+
+import structlog
+
+from services.otp import attempts_store, sms_store, store
+from services.otp.deps import WorkerDeps
+from services.otp.domain.purpose import Purpose
+from services.otp.limits import UNLOCKED
+from services.otp.models import outbox as outbox_tables
+from shared import budgets, outbox
+from shared.budgets import Charge
+from shared.database import writing
+from shared.ids import new_id
+from shared.messages import TwoFactorResetApplied, TwoFactorResetApproved
+
+log = structlog.get_logger("otp.reset")
+
+
+def apply(deps: WorkerDeps, approved: TwoFactorResetApproved) -> None:
+    """Wipe authenticators, recovery codes, failures and live passcodes, and report it, once for each message.
+
+    Redis goes first and the commit last: when either fails, all of it is done again, and a message that comes once
+    more, long after, touches nothing.
+    """
+    account_id, now = approved.account_id, deps.clock()
+    with writing(deps.database) as connection:
+        if not outbox.handle_once(connection, outbox_tables, approved.id, now):
+            return
+        revoked = store.revoke_all(connection, account_id, now)
+        store.delete_recovery_codes(connection, account_id)
+        attempts_store.clear(connection, account_id, now)
+        applied = TwoFactorResetApplied(
+            id=new_id("evt"), occurred_at=now, account_id=account_id, reset_id=approved.reset_id
+        )
+        outbox.record(connection, outbox_tables, applied)
+        sms_store.forget_account(deps.redis, account_id, frozenset(Purpose))
+        budgets.clear(deps.redis, *(Charge(rate, account_id) for rate in UNLOCKED))
+    log.info("two-factor reset applied", account_id=account_id, reset_id=approved.reset_id, revoked=revoked)

@@ -1,0 +1,38 @@
+"""Turning 2FA on."""
+
+from typing import Any
+
+from services.otp import enrollment
+from services.otp.deps import Deps
+from services.otp.enrollment import Confirm, Enrollment
+from services.otp.schemas import (
+    BeginEnrollmentSchema,
+    ConfirmEnrollmentSchema,
+    EnrollmentSchema,
+    InvalidPasscodeSchema,
+    RecoveryCodesSchema,
+)
+from shared.web import RestBlueprint
+
+
+def blueprint(deps: Deps) -> RestBlueprint:
+    """The routes over these deps."""
+    routes = RestBlueprint("enrollments", __name__, description="Turning 2FA on")
+
+    @routes.post("/accounts/<id:account_id>/enrollments")
+    @routes.arguments(BeginEnrollmentSchema())
+    @routes.response(201, EnrollmentSchema())
+    def begin(body: dict[str, Any], account_id: str) -> Enrollment:
+        """A new secret that waits to be confirmed; 409 two_factor_already_on."""
+        return enrollment.begin(deps, account_id, body["label"])
+
+    @routes.post("/accounts/<id:account_id>/enrollments/<id:enrollment_id>/confirm")
+    @routes.arguments(ConfirmEnrollmentSchema())
+    @routes.response(200, RecoveryCodesSchema())
+    @routes.alt_response(401, schema=InvalidPasscodeSchema(), content_type="application/problem+json")
+    def confirm(body: dict[str, Any], account_id: str, enrollment_id: str) -> dict[str, list[str]]:
+        """Turn 2FA on; 401 invalid_passcode, 410 enrollment_expired, 409 two_factor_already_on, 429."""
+        command = Confirm(account_id, enrollment_id, body["code"], body["session_id"])
+        return {"recovery_codes": enrollment.confirm(deps, command)}
+
+    return routes

@@ -1,0 +1,36 @@
+"""The state of an account's 2FA, turning it off, lifting a lock."""
+
+from typing import Any
+
+from services.otp import two_factor
+from services.otp.deps import Deps
+from services.otp.schemas import DisableSchema, TwoFactorSchema
+from services.otp.two_factor import TwoFactorState
+from shared.web import NothingSchema, RestBlueprint
+
+
+def blueprint(deps: Deps) -> RestBlueprint:
+    """The routes over these deps."""
+    routes = RestBlueprint("two_factor", __name__, description="The state of an account's 2FA")
+
+    @routes.get("/accounts/<id:account_id>/two-factor")
+    @routes.response(200, TwoFactorSchema())
+    def read(account_id: str) -> TwoFactorState:
+        """How an account's 2FA stands."""
+        return two_factor.state(deps, account_id)
+
+    @routes.delete("/accounts/<id:account_id>/two-factor")
+    @routes.arguments(DisableSchema())
+    @routes.response(204)
+    def disable(body: dict[str, Any], account_id: str) -> None:
+        """Turn 2FA off; 409 two_factor_off when it is."""
+        two_factor.disable(deps, account_id, body["session_id"])
+
+    @routes.post("/accounts/<id:account_id>/unlock")
+    @routes.arguments(NothingSchema())
+    @routes.response(204)
+    def unlock(_body: dict[str, Any], account_id: str) -> None:
+        """Lift the hard stop and begin all windows anew."""
+        two_factor.unlock(deps, account_id)
+
+    return routes

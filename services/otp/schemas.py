@@ -1,0 +1,214 @@
+"""The shapes of requests and answers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate
+
+from services.otp.domain.attempt import Code, parse_code
+from services.otp.domain.passcode import Passcode
+from services.otp.domain.purpose import PURPOSES_BY_SMS, Factor, Purpose
+from services.otp.domain.recovery_code import LONGEST_SPELLING
+from shared.clock import rfc3339
+from shared.phone import PhoneNumber
+from shared.secret import Secret
+from shared.web import Text
+
+ID = validate.Length(1, 80)
+
+
+class Time(fields.Field[str]):
+    """RFC 3339 in UTC."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:  # noqa: ANN401, ARG002
+        return None if value is None else rfc3339(value)
+
+
+class Revealed(fields.Field[Secret[str]]):
+    """A secret, shown in this one answer."""
+
+    def _serialize(self, value: Secret[str] | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:  # noqa: ANN401, ARG002
+        return None if value is None else value.reveal()
+
+
+class CodeField(Text):
+    """Six ASCII digits, or a recovery code as a person may write it. What no factor can be is 422 and not counted."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:  # noqa: ANN401
+        code: Code | None = parse_code(super()._deserialize(value, attr, data, **kwargs))
+        if code is None:
+            raise ValidationError("Neither six digits nor a backup code.")
+        return code
+
+
+class PasscodeField(Text):
+    """Six ASCII digits in this one spelling."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:  # noqa: ANN401
+        passcode = Passcode.parse(super()._deserialize(value, attr, data, **kwargs))
+        if passcode is None:
+            raise ValidationError("Not six digits.")
+        return passcode
+
+
+class PhoneField(Text):
+    """An E.164 number."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:  # noqa: ANN401
+        try:
+            return PhoneNumber(super()._deserialize(value, attr, data, **kwargs))
+        except ValueError:
+            raise ValidationError("Not an E.164 phone number.") from None
+
+
+def _session_id() -> Text:
+    return Text(load_default=None, allow_none=True, validate=ID, metadata={"description": "The session that acts."})
+
+
+class AuthenticatorSchema(Schema):
+    """An authenticator as its owner sees it."""
+
+    id = fields.String()
+    kind = fields.String()
+    label = fields.String()
+    confirmed_at = Time()
+    last_used_at = Time(allow_none=True)
+
+
+class RecoveryCodesStateSchema(Schema):
+    """What is left of the sheet."""
+
+    remaining = fields.Integer()
+    created_at = Time(allow_none=True)
+
+
+class TwoFactorSchema(Schema):
+    """The state of an account's 2FA."""
+
+    enabled = fields.Boolean()
+    authenticators = fields.List(fields.Nested(AuthenticatorSchema))
+    recovery_codes = fields.Nested(RecoveryCodesStateSchema)
+    locked = fields.Boolean()
+    consecutive_failures = fields.Integer()
+
+
+class DisableSchema(Schema):
+    """Who turns it off."""
+
+    session_id = _session_id()
+
+
+class BeginEnrollmentSchema(Schema):
+    """What the app shows under the issuer, such as the email address."""
+
+    label = Text(required=True, validate=validate.Length(1, 128))
+
+
+class EnrollmentSchema(Schema):
+    """The secret, shown this once."""
+
+    enrollment_id = fields.String(attribute="id")
+    secret = Revealed()
+    otpauth_uri = Revealed()
+    qr_svg = Revealed()
+    expires_at = Time()
+
+
+class ConfirmEnrollmentSchema(Schema):
+    """The first code of the new authenticator."""
+
+    code = PasscodeField(required=True)
+    session_id = _session_id()
+
+
+class RecoveryCodesSchema(Schema):
+    """Ten codes, shown this once."""
+
+    recovery_codes = fields.List(fields.String())
+
+
+class VerifySchema(Schema):
+    """A code and what it is for."""
+
+    code = CodeField(required=True, metadata={"maxLength": LONGEST_SPELLING})
+    purpose = fields.Enum(Purpose, by_value=True, required=True)
+    binding = Text(required=True, validate=ID)
+    device_id = Text(load_default=None, allow_none=True, validate=ID)
+
+
+class VerifiedSchema(Schema):
+    """Which factor it was."""
+
+    factor = fields.Enum(Factor, by_value=True)
+    recovery_codes_remaining = fields.Integer()
+
+
+class RequestSmsSchema(Schema):
+    """A phone, and what the code will be for."""
+
+    purpose = fields.Enum(Purpose, by_value=True, required=True, validate=validate.OneOf(PURPOSES_BY_SMS))
+    binding = Text(required=True, validate=ID)
+    phone = PhoneField(required=True)
+
+
+class WithdrawSmsSchema(Schema):
+    """What the challenge was requested for."""
+
+    purpose = fields.Enum(Purpose, by_value=True, required=True, validate=validate.OneOf(PURPOSES_BY_SMS))
+    binding = Text(required=True, validate=ID)
+
+
+class SmsChallengeSchema(Schema):
+    """What auth publishes and what the page shows."""
+
+    message_id = fields.String()
+    reference = fields.String()
+    phone_hint = fields.String()
+    expires_at = Time()
+    resend_after = Time()
+    deadline = Time()
+
+
+class PageSchema(Schema):
+    """Where to go on, and how far."""
+
+    limit = fields.Integer(load_default=50, validate=validate.Range(1, 100))
+    cursor = Text(load_default=None, validate=validate.Regexp(r"[0-9]{1,18}\Z"))
+
+
+class AttemptSchema(Schema):
+    """One attempt. ``clock_skew_seconds`` is positive when the user's clock is fast (ahead of ours)."""
+
+    id = fields.Function(lambda row: f"att_{row.position}")
+    at = Time()
+    purpose = fields.String()
+    factor = fields.String(allow_none=True)
+    outcome = fields.String(metadata={"enum": ["verified", "rejected", "throttled"]})
+    reason = fields.String(allow_none=True)
+    clock_skew_seconds = fields.Integer(
+        allow_none=True, metadata={"description": "Positive: the user's clock is fast; negative: it is slow."}
+    )
+    device_known = fields.Boolean()
+
+
+class AttemptsSchema(Schema):
+    """A page of attempts, newest first."""
+
+    items = fields.List(fields.Nested(AttemptSchema))
+    next_cursor = fields.String(allow_none=True)
+
+
+class InvalidPasscodeSchema(Schema):
+    """The problem document of a refused code, beyond the members that every problem has."""
+
+    code = fields.String(metadata={"enum": ["invalid_passcode"]})
+    reason = fields.String(
+        metadata={"enum": ["wrong", "clock_skew", "spent", "replayed"], "description": "For the caller alone."}
+    )
+    recent_failures = fields.Integer(metadata={"description": "Tries in the shortest window, this one included."})
+    clock_skew_seconds = fields.Integer(
+        metadata={
+            "description": "Positive: the user's clock is fast; negative: slow. Only when two codes agree on it, or"
+            " during enrollment."
+        }
+    )

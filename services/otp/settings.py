@@ -1,0 +1,81 @@
+"""What the environment says, read once, typed; README.md has the table."""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from shared.keys import Key, KeyList
+from shared.secret import Secret
+from shared.settings import Environment, Mode, StoreSettings
+
+
+@dataclass(frozen=True, slots=True)
+class OtpSettings:
+    """The settings of the HTTP service."""
+
+    mode: Mode
+    database_url: Secret[str]
+    stores: StoreSettings
+    api_keys: KeyList
+    secret_keys: KeyList
+    digest_keys: KeyList
+    notify_public_key: Key
+    issuer: str
+    sms_host: str
+
+    @classmethod
+    def from_env(cls, env: Environment | None = None) -> "OtpSettings":
+        """Raises SettingsError that names every fault."""
+        env = env or Environment()
+        mode, database_url, stores = env.mode(), env.secret("OTP_DATABASE_URL"), StoreSettings.read(env)
+        api_keys, secret_keys = env.keys("OTP_API_KEYS"), env.keys("OTP_SECRET_KEYS")
+        digest_keys, notify_keys = env.keys("OTP_DIGEST_KEYS"), env.keys("NOTIFY_PUBLIC_KEY")
+        issuer, sms_host = _issuer(env), _host(env)
+        env.done()
+        return cls(
+            mode,
+            database_url,
+            stores,
+            api_keys,
+            secret_keys,
+            digest_keys,
+            notify_public_key=notify_keys.newest,
+            issuer=issuer,
+            sms_host=sms_host,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """The settings of the event worker: it reads no secret and sends no text, so it gets no key."""
+
+    mode: Mode
+    database_url: Secret[str]
+    stores: StoreSettings
+
+    @classmethod
+    def from_env(cls, env: Environment | None = None) -> "WorkerSettings":
+        """Raises SettingsError that names every fault."""
+        env = env or Environment()
+        settings = cls(env.mode(), env.secret("OTP_DATABASE_URL"), StoreSettings.read(env))
+        env.done()
+        return settings
+
+
+def _issuer(env: Environment) -> str:
+    issuer = env.text("OTP_ISSUER", "Latchkey")
+    if ":" in issuer:
+        env.fault("OTP_ISSUER must not contain ':', which parts issuer and account in the key URI")
+    return issuer
+
+
+def _host(env: Environment) -> str:
+    """The host of PUBLIC_ORIGIN, which the last line of a text names."""
+    origin = env.text("PUBLIC_ORIGIN")
+    try:
+        parts = urlsplit(origin)
+        host = parts.hostname if parts.scheme in {"http", "https"} else None
+    except ValueError:
+        host = None
+    if origin and not host:
+        env.fault("PUBLIC_ORIGIN must look like https://portal.example")
+    return host or ""

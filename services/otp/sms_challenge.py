@@ -1,0 +1,105 @@
+"""Send a code by SMS: a claim check. otp mints and seals, auth publishes the id, notify opens and sends (design §3)."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from services.otp import sms_store, store
+from services.otp.deps import Deps
+from services.otp.domain import sms_text
+from services.otp.domain.purpose import PURPOSES, Purpose
+from services.otp.limits import HARD_STOP, SMS_ACCOUNT, SMS_PHONE, SMS_RESEND
+from services.otp.sms_store import LivePasscode, Slot
+from shared import budgets
+from shared.budgets import Charge
+from shared.database import reading
+from shared.envelope import Envelope
+from shared.ids import new_id
+from shared.lua import execute_scripted
+from shared.phone import PhoneNumber
+from shared.problems import Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSms:
+    """Send a passcode to this phone, good for this purpose and binding only."""
+
+    account_id: str
+    purpose: Purpose
+    binding: str
+    phone: PhoneNumber
+
+
+@dataclass(frozen=True, slots=True)
+class SmsChallenge:
+    """What auth publishes (``message_id``, ``deadline``) and what the page shows. The passcode is in none of it."""
+
+    message_id: str
+    reference: str
+    phone_hint: str
+    expires_at: datetime
+    resend_after: datetime
+    deadline: datetime
+
+
+def request(deps: Deps, command: RequestSms) -> SmsChallenge:
+    """Mint a passcode, keep its digest, leave the sealed text for notify.
+
+    Raises two_factor_off and second_factor_locked (for login), too_many_requests.
+    """
+    _require_open(deps, command)
+    slot = Slot(command.account_id, command.purpose, command.binding)
+    phone = deps.digest_keys.newest.mac("phone", command.phone.e164)
+    pipeline = deps.redis.pipeline(transaction=False)
+    budgets.queue_take(pipeline, *_charges(slot, phone))
+    sms_store.queue_read(pipeline, slot)
+    taken, earlier = execute_scripted(deps.redis, pipeline, budgets.TAKE_SCRIPT)
+    budgets.read_taken(taken).require()
+
+    now = deps.clock()
+    passcode, reference, message_id = sms_text.new_passcode(), sms_text.new_reference(), new_id("sms")
+    expires_at = now + sms_text.LIVES_FOR
+    key = deps.digest_keys.newest
+    new = LivePasscode(message_id, key.id, slot.digest(key, message_id, passcode), expires_at, phone)
+    envelope = Envelope(
+        account_id=command.account_id,
+        recipient=command.phone.e164,
+        subject=None,
+        body=sms_text.render(deps.issuer, deps.sms_host, passcode, reference),
+        expires_at=expires_at,
+    )
+    sealed = envelope.seal(deps.notify_public_key)
+    sms_store.put(deps.redis, slot, new, sealed, earlier=sms_store.parse(earlier, now), now=now)
+    return SmsChallenge(
+        message_id=message_id,
+        reference=reference,
+        phone_hint=command.phone.masked(),
+        expires_at=expires_at,
+        resend_after=now + timedelta(seconds=SMS_RESEND.windows[0].seconds),
+        deadline=expires_at - sms_text.LAST_USEFUL_SEND,
+    )
+
+
+def withdraw(deps: Deps, slot: Slot, message_id: str) -> None:
+    """Take back what could not be published: passcode and text die, and what the send was counted under is returned."""
+    withdrawn = sms_store.withdraw(deps.redis, slot, message_id)
+    if withdrawn is not None:
+        budgets.refund(deps.redis, *_charges(slot, withdrawn.phone))
+
+
+def _require_open(deps: Deps, command: RequestSms) -> None:
+    if not PURPOSES[command.purpose].second_factor:
+        return
+    with reading(deps.database) as connection:
+        state = store.read_state(connection, command.account_id)
+    if state.authenticator is None:  # SMS is never the only factor
+        raise Refusal("two_factor_off")
+    if state.consecutive_failures >= HARD_STOP:  # a text that could not be used
+        raise Refusal("second_factor_locked")
+
+
+def _charges(slot: Slot, phone: str) -> tuple[Charge, ...]:
+    return (
+        Charge(SMS_RESEND, f"{slot.account_id}:{slot.name}"),
+        Charge(SMS_ACCOUNT, slot.account_id),
+        Charge(SMS_PHONE, phone),
+    )

@@ -1,0 +1,163 @@
+"""Live SMS passcodes in Redis: digests only, bound to account, purpose and binding.
+
+One hash a slot, a field a message. An index of the slots of each account lets a reset find them without SCAN.
+"""
+
+import hmac
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from redis import Redis
+from redis.client import Pipeline
+
+from services.otp.domain.passcode import Passcode
+from services.otp.domain.purpose import Purpose
+from services.otp.domain.sms_text import LIVES_FOR
+from shared import delivery
+from shared.clock import parse_rfc3339, rfc3339
+from shared.keys import Key, KeyList
+from shared.lua import LuaScript
+
+LIVE_AT_ONCE = 2  # the current one and the one before it: texts overtake each other
+
+# One step and its reply is the answer. HDEL, not DEL, decides: a passcode that was claimed or withdrawn meanwhile must
+# not be paid for by a newer one. The rest of the slot dies with the winner, so that two live codes give one success.
+_CLAIM = LuaScript("""
+if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
+redis.call('DEL', KEYS[1])
+return 1
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """What a passcode is good for: one request (``binding``) of one purpose of one account."""
+
+    account_id: str
+    purpose: Purpose
+    binding: str
+
+    @property
+    def key(self) -> str:
+        """The Redis hash of its live passcodes."""
+        return _key(self.account_id, self.name)
+
+    @property
+    def name(self) -> str:
+        """Its member in the account's index."""
+        return f"{self.purpose}:{self.binding}"
+
+    def digest(self, key: Key, message_id: str, passcode: Passcode) -> str:
+        """The keyed digest that is kept in place of the passcode."""
+        return key.mac("sms passcode", self.account_id, self.purpose, self.binding, message_id, passcode.digits)
+
+
+@dataclass(frozen=True, slots=True)
+class LivePasscode:
+    """One passcode that was sent. ``phone`` is the keyed digest that its send was counted under."""
+
+    message_id: str
+    key_id: str
+    digest: str
+    expires_at: datetime
+    phone: str
+
+
+def queue_read(pipeline: Pipeline, slot: Slot) -> None:
+    """Ask for the live passcodes of a slot; read the reply with ``parse``."""
+    pipeline.hgetall(slot.key)
+
+
+def parse(reply: Mapping[str, str], now: datetime) -> list[LivePasscode]:
+    """The passcodes that have not expired, newest first."""
+    passcodes = [_load(message_id, value) for message_id, value in reply.items()]
+    passcodes.sort(key=lambda passcode: passcode.expires_at, reverse=True)
+    return [passcode for passcode in passcodes if passcode.expires_at > now]
+
+
+def match(slot: Slot, live: Iterable[LivePasscode], passcode: Passcode, keys: KeyList) -> LivePasscode | None:
+    """The live passcode that this is, compared in constant time under the key that it was kept under."""
+    for candidate in live:
+        key = keys.find(candidate.key_id)
+        if key and hmac.compare_digest(slot.digest(key, candidate.message_id, passcode), candidate.digest):
+            return candidate
+    return None
+
+
+def put(
+    redis: Redis, slot: Slot, new: LivePasscode, sealed: str, *, earlier: Sequence[LivePasscode], now: datetime
+) -> None:
+    """Add a passcode and its sealed text, all or nothing.
+
+    Of the earlier ones, newest first, LIVE_AT_ONCE - 1 live on; their texts that still wait are superseded.
+    """
+    index = _index(slot.account_id)
+    with redis.pipeline(transaction=True) as pipeline:
+        for old in earlier:
+            delivery.queue_withdraw(pipeline, old.message_id)
+        for old in earlier[LIVE_AT_ONCE - 1 :]:
+            pipeline.hdel(slot.key, old.message_id)
+        pipeline.hset(slot.key, new.message_id, _dump(new))
+        pipeline.expire(slot.key, LIVES_FOR)
+        pipeline.sadd(index, slot.name)
+        pipeline.expire(index, LIVES_FOR)
+        delivery.queue_put(pipeline, new.message_id, sealed, now=now, ttl=LIVES_FOR, account_id=slot.account_id)
+        pipeline.execute()
+
+
+def claim(redis: Redis, slot: Slot, message_id: str) -> bool:
+    """Use a passcode up, and with it the slot; False when it was used, withdrawn or replaced meanwhile."""
+    return int(_CLAIM.run(redis, [slot.key], [message_id])) == 1
+
+
+def queue_forget(pipeline: Pipeline, slot: Slot, passcodes: Sequence[LivePasscode]) -> None:
+    """Let these die, and take back their texts that still wait to be sent."""
+    for passcode in passcodes:
+        pipeline.hdel(slot.key, passcode.message_id)
+        delivery.queue_withdraw(pipeline, passcode.message_id)
+
+
+def withdraw(redis: Redis, slot: Slot, message_id: str) -> LivePasscode | None:
+    """Take one passcode and its text back; None when it is not there (any more)."""
+    with redis.pipeline(transaction=True) as pipeline:
+        pipeline.hget(slot.key, message_id)
+        pipeline.hdel(slot.key, message_id)
+        delivery.queue_withdraw(pipeline, message_id)
+        value, deleted, _ = pipeline.execute()
+    return _load(message_id, value) if deleted else None
+
+
+def forget_account(redis: Redis, account_id: str, purposes: frozenset[Purpose]) -> None:
+    """Let all live passcodes of these purposes die."""
+    names = [str(name) for name in redis.smembers(_index(account_id)) if str(name).partition(":")[0] in purposes]
+    if not names:
+        return
+    with redis.pipeline(transaction=False) as pipeline:
+        for name in names:
+            pipeline.hkeys(_key(account_id, name))
+        message_ids = [message_id for reply in pipeline.execute() for message_id in reply]
+    with redis.pipeline(transaction=True) as pipeline:
+        pipeline.delete(*(_key(account_id, name) for name in names))
+        for message_id in message_ids:
+            delivery.queue_withdraw(pipeline, message_id)
+        pipeline.srem(_index(account_id), *names)
+        pipeline.execute()
+
+
+def _key(account_id: str, name: str) -> str:
+    return f"otp:sms:{account_id}:{name}"
+
+
+def _index(account_id: str) -> str:
+    return f"otp:sms-slots:{account_id}"
+
+
+def _dump(passcode: LivePasscode) -> str:
+    return json.dumps([passcode.key_id, passcode.digest, rfc3339(passcode.expires_at), passcode.phone])
+
+
+def _load(message_id: str, value: str) -> LivePasscode:
+    key_id, digest, expires_at, phone = json.loads(value)
+    return LivePasscode(message_id, key_id, digest, parse_rfc3339(expires_at), phone)

@@ -1,0 +1,231 @@
+"""Authenticators and recovery codes in SQL. Each claim is one statement whose row count is the answer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, String, and_, bindparam, delete, func, insert, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from services.otp.domain.recovery_code import RecoveryCode
+from services.otp.domain.totp import NEVER, TimeStep
+from services.otp.models import ACTIVE, PENDING, REVOKED, TOTP, authenticators, recovery_codes, verification_states
+from services.otp.secrets_box import Sealed
+from shared.ids import new_id
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAuthenticator:
+    """What a comparison needs of the active authenticator."""
+
+    id: str
+    sealed: Sealed
+    last_accepted_step: TimeStep
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecoveryCode:
+    """What a comparison needs of a recovery code."""
+
+    id: str
+    hash: str
+    spent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationState:
+    """All that one attempt reads."""
+
+    consecutive_failures: int
+    authenticator: StoredAuthenticator | None
+    recovery_code: StoredRecoveryCode | None
+
+
+_a, _r, _s = authenticators.c, recovery_codes.c, verification_states.c
+_asked = select(bindparam("account", type_=String(80)).label("account_id")).subquery("asked")
+_state_columns = (_s.consecutive_failures, _a.id, _a.key_id, _a.ciphertext, _a.last_accepted_step)
+_state_tables = _asked.outerjoin(verification_states, _s.account_id == _asked.c.account_id).outerjoin(
+    authenticators, and_(_a.account_id == _asked.c.account_id, _a.kind == TOTP, _a.status == ACTIVE)
+)
+# One SELECT an attempt, whatever exists of the account.
+_READ_STATE = select(*_state_columns).select_from(_state_tables)
+_READ_STATE_AND_CODE = select(
+    *_state_columns, _r.id.label("code_id"), _r.hash.label("code_hash"), _r.spent_at.label("code_spent_at")
+).select_from(
+    _state_tables.outerjoin(
+        recovery_codes,
+        and_(_r.account_id == _asked.c.account_id, _r.selector == bindparam("selector", type_=String(1))),
+    )
+)
+_CLAIM_STEP = (
+    update(authenticators)
+    .where(_a.id == bindparam("authenticator"), _a.status == ACTIVE, _a.last_accepted_step < bindparam("step"))
+    .values(last_accepted_step=bindparam("step"), last_used_at=bindparam("now"))
+)
+
+
+def read_state(connection: Connection, account_id: str) -> VerificationState:
+    """The failures so far and the active authenticator."""
+    row = connection.execute(_READ_STATE, {"account": account_id}).one()
+    return VerificationState(row.consecutive_failures or 0, _authenticator(row), None)
+
+
+def read_state_and_code(connection: Connection, account_id: str, selector: str) -> VerificationState:
+    """The same and the recovery code of that number."""
+    row = connection.execute(_READ_STATE_AND_CODE, {"account": account_id, "selector": selector}).one()
+    code = None
+    if row.code_id is not None:
+        code = StoredRecoveryCode(row.code_id, row.code_hash, spent=row.code_spent_at is not None)
+    return VerificationState(row.consecutive_failures or 0, _authenticator(row), code)
+
+
+def _authenticator(row: Any) -> StoredAuthenticator | None:  # noqa: ANN401 - a row of either SELECT
+    if row.id is None:
+        return None
+    return StoredAuthenticator(row.id, Sealed(row.key_id, row.ciphertext), TimeStep(row.last_accepted_step))
+
+
+def claim_step(connection: Connection, authenticator_id: str, step: TimeStep, now: datetime) -> bool:
+    """Use up a time step and all before it (RFC 6238 §5.2); False when it or a later one was used, or 2FA is off."""
+    return connection.execute(_CLAIM_STEP, {"authenticator": authenticator_id, "step": step, "now": now}).rowcount == 1
+
+
+def claim_recovery_code(connection: Connection, code_id: str, now: datetime) -> bool:
+    """Spend a code; False when it was spent or its sheet was replaced."""
+    statement = update(recovery_codes).where(_r.id == code_id, _r.spent_at.is_(None)).values(spent_at=now)
+    return connection.execute(statement).rowcount == 1
+
+
+# --- authenticators ---------------------------------------------------------------------------------------------------
+
+
+def is_on(connection: Connection, account_id: str, *, hold: bool = False) -> bool:
+    """Whether an authenticator is active; ``hold`` keeps it so until the transaction ends."""
+    query = select(_a.id).where(_a.account_id == account_id, _a.kind == TOTP, _a.status == ACTIVE)
+    return connection.execute(query.with_for_update() if hold else query).first() is not None
+
+
+@dataclass(frozen=True, slots=True)
+class NewAuthenticator:
+    """An authenticator to be stored."""
+
+    id: str
+    account_id: str
+    label: str
+    sealed: Sealed
+    created_at: datetime
+
+    def row(self, status: str) -> dict[str, Any]:
+        """Its columns."""
+        return {
+            "id": self.id,
+            "account_id": self.account_id,
+            "kind": TOTP,
+            "label": self.label,
+            "status": status,
+            "key_id": self.sealed.key_id,
+            "ciphertext": self.sealed.ciphertext,
+            "last_accepted_step": NEVER,
+            "created_at": self.created_at,
+        }
+
+
+# As text: the database matches this condition with its index's, and a bound value is nothing to match.
+_PENDING_ONLY = text("status = 'PENDING'")
+
+
+def put_pending(connection: Connection, new: NewAuthenticator, expires_at: datetime) -> None:
+    """Let it wait to be confirmed, in the place of the one that waited before."""
+    insert_for = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    row = {**new.row(PENDING), "expires_at": expires_at}
+    connection.execute(
+        insert_for(authenticators)
+        .values(row)
+        .on_conflict_do_update(index_elements=[_a.account_id, _a.kind], index_where=_PENDING_ONLY, set_=row)
+    )
+
+
+def put_active(connection: Connection, new: NewAuthenticator) -> None:
+    """Store one that is proven elsewhere. Raises IntegrityError when one is active."""
+    connection.execute(insert(authenticators).values({**new.row(ACTIVE), "confirmed_at": new.created_at}))
+
+
+def read_pending(connection: Connection, account_id: str, enrollment_id: str, now: datetime) -> Sealed | None:
+    """The sealed secret of an enrollment that can still be confirmed."""
+    query = select(_a.key_id, _a.ciphertext).where(
+        _a.id == enrollment_id, _a.account_id == account_id, _a.status == PENDING, _a.expires_at > now
+    )
+    row = connection.execute(query).first()
+    return None if row is None else Sealed(row.key_id, row.ciphertext)
+
+
+def activate(connection: Connection, enrollment_id: str, step: TimeStep, now: datetime) -> bool:
+    """PENDING becomes ACTIVE with its first step used up; False when it no longer waits.
+
+    Raises IntegrityError when another one became active meanwhile.
+    """
+    statement = (
+        update(authenticators)
+        .where(_a.id == enrollment_id, _a.status == PENDING, _a.expires_at > now)
+        .values(status=ACTIVE, last_accepted_step=step, confirmed_at=now, last_used_at=now, expires_at=None)
+    )
+    return connection.execute(statement).rowcount == 1
+
+
+def revoke_all(connection: Connection, account_id: str, now: datetime) -> int:
+    """Revoke what is active, with its secret wiped, and forget what waits; how many were active."""
+    connection.execute(delete(authenticators).where(_a.account_id == account_id, _a.status == PENDING))
+    statement = (
+        update(authenticators)
+        .where(_a.account_id == account_id, _a.status == ACTIVE)
+        .values(status=REVOKED, revoked_at=now, key_id=None, ciphertext=None)
+    )
+    return connection.execute(statement).rowcount
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveAuthenticator:
+    """An authenticator as its owner sees it."""
+
+    id: str
+    kind: str
+    label: str
+    confirmed_at: datetime
+    last_used_at: datetime | None
+
+
+def list_active(connection: Connection, account_id: str) -> list[ActiveAuthenticator]:
+    """What the owner may see of the active authenticators."""
+    query = select(_a.id, _a.kind, _a.label, _a.confirmed_at, _a.last_used_at)
+    rows = connection.execute(query.where(_a.account_id == account_id, _a.status == ACTIVE))
+    return [ActiveAuthenticator(*row) for row in rows]
+
+
+# --- recovery codes ---------------------------------------------------------------------------------------------------
+
+
+def replace_recovery_codes(
+    connection: Connection, account_id: str, sheet: Sequence[tuple[RecoveryCode, str]], now: datetime
+) -> None:
+    """A new sheet of codes and their hashes; the old codes are gone."""
+    delete_recovery_codes(connection, account_id)
+    rows = [
+        {"id": new_id("rec"), "account_id": account_id, "selector": code.selector, "hash": hash_, "created_at": now}
+        for code, hash_ in sheet
+    ]
+    connection.execute(insert(recovery_codes), rows)
+
+
+def delete_recovery_codes(connection: Connection, account_id: str) -> None:
+    """No code is left."""
+    connection.execute(delete(recovery_codes).where(_r.account_id == account_id))
+
+
+def count_recovery_codes(connection: Connection, account_id: str) -> tuple[int, datetime | None]:
+    """How many are left, and when the sheet was made."""
+    query = select(func.count().filter(_r.spent_at.is_(None)), func.min(_r.created_at, type_=_r.created_at.type)).where(
+        _r.account_id == account_id
+    )
+    remaining, created_at = connection.execute(query).one()
+    return remaining, created_at

@@ -1,0 +1,27 @@
+"""Composition root of the event worker: ``celery -A services.otp.worker:celery worker -Q otp.events``."""
+
+import sys
+
+from services.otp.deps import WorkerDeps
+from services.otp.settings import WorkerSettings
+from services.otp.tasks import register_tasks
+from shared.clock import system_clock
+from shared.database import create_database
+from shared.log import configure_logging
+from shared.queueing import make_celery
+from shared.redis_client import connect
+from shared.settings import SettingsError
+
+try:
+    settings = WorkerSettings.from_env()
+except SettingsError as error:
+    sys.exit(str(error))
+configure_logging("otp-worker", settings.mode)
+
+celery = make_celery("otp", settings.stores.broker_url)
+deps = WorkerDeps(
+    database=create_database(settings.database_url.reveal()),
+    redis=connect(settings.stores.state_url),
+    clock=system_clock,
+)
+register_tasks(celery, deps)

@@ -1,0 +1,41 @@
+"""Composition root of the HTTP service: ``services.otp.wsgi:app``."""
+
+import sys
+
+from services.otp.app import create_app
+from services.otp.deps import Deps
+from services.otp.recorder import AttemptRecorder
+from services.otp.secrets_box import SecretBox
+from services.otp.settings import OtpSettings
+from shared.clock import system_clock
+from shared.database import create_database
+from shared.hashing import HashingPool
+from shared.log import configure_logging
+from shared.redis_client import connect
+from shared.settings import SettingsError
+
+# Two of the server's four threads may wait for argon2; the others stay free for six-digit codes and health checks.
+HASHING_PLACES = 2
+
+try:
+    settings = OtpSettings.from_env()
+except SettingsError as error:
+    sys.exit(str(error))
+configure_logging("otp", settings.mode)
+
+database, redis = create_database(settings.database_url.reveal()), connect(settings.stores.state_url)
+app = create_app(
+    settings,
+    Deps(
+        database=database,
+        redis=redis,
+        clock=system_clock,
+        hashing=HashingPool(max_waiting=HASHING_PLACES),
+        recorder=AttemptRecorder(database, redis, system_clock),
+        secret_box=SecretBox(settings.secret_keys),
+        digest_keys=settings.digest_keys,
+        notify_public_key=settings.notify_public_key,
+        issuer=settings.issuer,
+        sms_host=settings.sms_host,
+    ),
+)

@@ -1,0 +1,133 @@
+"""The gateway's otp client against the real verifier over HTTP: what auth's tests take for granted of otp."""
+
+import shutil
+import sqlite3
+import threading
+from contextlib import closing
+
+import fakeredis
+import pytest
+from werkzeug.serving import make_server
+
+from services.auth.history import Place, merge
+from services.auth.otp_client import CodeRefused, OtpClient
+from shared.database import create_database
+from shared.hashing import HashingPool
+from shared.keys import Key
+from shared.migrations import upgrade
+from shared.problems import Refusal
+from shared.secret import Secret
+from tests.support.auth import ENVIRONMENT as AUTH_ENVIRONMENT
+from tests.support.free_port import free_port
+from tests.support.otp import ACCOUNT, API_KEY, PHONE, make_world
+
+
+@pytest.fixture(scope="module")
+def migrated_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("otp") / "migrated.sqlite3"
+    upgrade("otp", f"sqlite:///{path}")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path
+
+
+@pytest.fixture
+def world(migrated_file, tmp_path):
+    path = tmp_path / "otp.sqlite3"
+    shutil.copy(migrated_file, path)
+    database = create_database(f"sqlite:///{path}")
+    world = make_world(
+        database,
+        fakeredis.FakeRedis(decode_responses=True),
+        HashingPool(max_waiting=4),
+        AUTH_ENVIRONMENT["NOTIFY_PUBLIC_KEY"],
+    )
+    yield world
+    world.deps.recorder.close()
+    database.dispose()
+
+
+@pytest.fixture
+def client(world):
+    port = free_port()
+    server = make_server("127.0.0.1", port, world.app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield OtpClient(f"http://127.0.0.1:{port}", Key("new", Secret(API_KEY)))
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_the_state(client, world):
+    assert not client.state(ACCOUNT).enabled
+    world.enrol()
+    state = client.state(ACCOUNT)
+    assert (state.enabled, state.locked, state.recovery_codes_remaining) == (True, False, 0)
+    assert state.authenticators[0]["kind"]
+
+
+def test_a_right_code_and_a_wrong_one(client, world):
+    world.enrol()
+    with pytest.raises(CodeRefused) as refused:
+        client.verify(ACCOUNT, world.wrong_code(), "login", "chl_1")
+    assert client.verify(ACCOUNT, world.code(), "login", "chl_1").factor == "totp"
+    assert (refused.value.reason, refused.value.recent_failures) == ("wrong", 1)
+    assert set(refused.value.document()) == {"type", "title", "status", "detail", "code"}
+
+
+def test_an_sms_challenge_and_its_withdrawal(client, world):
+    challenge = client.create_sms_challenge(ACCOUNT, "phone_verification", "phb_1", PHONE)
+    assert {"message_id", "reference", "phone_hint", "expires_at", "resend_after", "deadline"} <= challenge.keys()
+    client.withdraw_sms_challenge(ACCOUNT, challenge["message_id"], "phone_verification", "phb_1")
+    client.create_sms_challenge(ACCOUNT, "phone_verification", "phb_1", PHONE)
+
+
+def test_enrolment_codes_unlock_and_disabling(client, world):
+    begun = client.begin_enrollment(ACCOUNT, "ann@example.com")
+    assert {"enrollment_id", "secret", "otpauth_uri", "qr_svg", "expires_at"} <= begun.keys()
+    with pytest.raises(CodeRefused):
+        client.confirm_enrollment(ACCOUNT, begun["enrollment_id"], "000000", "ses_1")
+    client.unlock(ACCOUNT)
+    with pytest.raises(Refusal) as refusal:
+        client.regenerate_recovery_codes(ACCOUNT)
+    assert refusal.value.code == "two_factor_off"
+    world.enrol()
+    assert len(client.regenerate_recovery_codes(ACCOUNT)) == 10
+    client.disable(ACCOUNT, "ses_1")
+    assert not client.state(ACCOUNT).enabled
+
+
+def test_attempts_merge_page_by_page(client, world):
+    world.enrol()
+    for _ in range(4):
+        with pytest.raises(CodeRefused):
+            client.verify(ACCOUNT, world.wrong_code(), "login", "chl_1")
+        world.clock.turn(seconds=1)
+    client.verify(ACCOUNT, world.code(), "login", "chl_1")
+    world.deps.recorder.flush()
+
+    def attempts(count, cursor):
+        return client.attempts(ACCOUNT, limit=min(count, 2), cursor=cursor)
+
+    items, place = [], Place()
+    while place is not None:
+        page, place = merge(lambda *_: [], attempts, place, 2)
+        items += page
+    assert [item.type for item in items] == ["second_factor.verified", *["second_factor.rejected"] * 4]
+    assert items[1].details["reason"] == "wrong"
+    assert len({item.id for item in items}) == 5
+
+
+def test_a_wrong_key_of_ours_is_an_outage_and_no_401(client, world):
+    port = client._pool.port
+    stranger = OtpClient(f"http://127.0.0.1:{port}", Key("new", Secret(b"x" * 32)))
+    with pytest.raises(Refusal) as refusal:
+        stranger.state(ACCOUNT)
+    assert (refusal.value.code, refusal.value.reason) == ("service_unavailable", "otp")
+
+
+def test_nobody_there_is_an_outage(world):
+    with pytest.raises(Refusal) as refusal:
+        OtpClient(f"http://127.0.0.1:{free_port()}", Key("new", Secret(API_KEY))).state(ACCOUNT)
+    assert refusal.value.code == "service_unavailable"

@@ -1,0 +1,176 @@
+"""The whole stack over real processes, once for the session; each test signs in as accounts of its own."""
+
+import json
+import secrets
+import subprocess
+import sys
+from dataclasses import dataclass, field
+
+import pytest
+
+from deploy.local.environment import environment_of
+from deploy.local.keys import read_keys
+from deploy.local.ports import free_port
+from deploy.local.settings import ROOT
+from deploy.local.stack import running_stack
+from deploy.portal import AuthenticatorApp, Portal, wait_for
+from tests.support.twilio_stub import ACCOUNT_SID, AUTH_TOKEN, TwilioStub
+
+
+@dataclass
+class Person:
+    """An account made through the command line, and what its owner holds."""
+
+    base_url: str
+    id: str
+    email: str
+    password: str
+    ip: str
+    app: AuthenticatorApp | None = None
+    codes: list[str] = field(default_factory=list)
+
+    def portal(self) -> Portal:
+        """A client of this person's, from an address of its own (the stack trusts one proxy)."""
+        return Portal(self.base_url, ip=self.ip)
+
+    def signed_in(self) -> Portal:
+        """A client that has signed in, with whatever that takes."""
+        portal = self.portal()
+        answer = portal.log_in(self.email, self.password)
+        if answer.body["status"] == "second_factor_required":
+            answer = portal.verify(answer.body["challenge"]["id"], self.app.fresh())
+        assert answer.status == 200, answer.body
+        return portal
+
+    def enrolled(self) -> Portal:
+        """Turn 2FA on; the client that did."""
+        portal = self.signed_in()
+        begun = portal.post("/v1/two-factor/enrollment").body
+        self.app = AuthenticatorApp(begun["secret"])
+        path = f"/v1/two-factor/enrollment/{begun['enrollment_id']}/confirm"
+        # The code of the step before: the one of now stays fresh for the test.
+        answer = portal.post(path, {"code": self.app.before()})
+        assert answer.status == 200, answer.body
+        self.codes = answer.body["recovery_codes"]
+        return portal
+
+    def challenge(self, portal: Portal) -> str:
+        """Password login up to the challenge's id."""
+        answer = portal.log_in(self.email, self.password)
+        assert answer.body["status"] == "second_factor_required", answer.body
+        return answer.body["challenge"]["id"]
+
+    def proven_phone(self, portal: Portal, inbox, number: str = "01512 3456789") -> None:
+        """Set a phone and prove it."""
+        sent = portal.call("PUT", "/v1/phone", {"country": "DE", "number": number})
+        assert sent.status == 202, sent.body
+        assert portal.post("/v1/phone/verify", {"code": inbox.code(sent.body["reference"])}).status == 200
+
+
+class Inbox:
+    """The texts that the provider's stub has taken."""
+
+    def __init__(self, stub):
+        self.stub = stub
+
+    def text(self, reference: str) -> str:
+        """The text with this reference; waits for it."""
+        return wait_for(
+            lambda: next((message.body for message in self.stub.messages if reference in message.body), None), seconds=30
+        )
+
+    def count(self, reference: str) -> int:
+        """How many texts with this reference were taken."""
+        return sum(reference in message.body for message in self.stub.messages)
+
+    def code(self, reference: str) -> str:
+        """The code of that text."""
+        return self.text(reference).splitlines()[-1].split("#")[1]
+
+
+@pytest.fixture(scope="session")
+def stub():
+    with TwilioStub() as stub:
+        yield stub
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory, stub):
+    settings = {
+        "TRUSTED_PROXY_COUNT": "1",
+        "RESET_COOL_OFF_SECONDS": "4",
+        "SMS_PROVIDER": "twilio",
+        "TWILIO_API_BASE_URL": f"http://127.0.0.1:{stub.port}",
+        "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
+        "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
+        "TWILIO_FROM": "+15005550006",
+    }
+    with running_stack(tmp_path_factory.mktemp("var"), free_port(3), settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def console_stack(tmp_path_factory):
+    """As `make run` starts it: codes and notices land in the development inbox."""
+    with running_stack(tmp_path_factory.mktemp("var"), free_port(3)) as running:
+        yield running
+
+
+@pytest.fixture
+def inbox(stub):
+    yield Inbox(stub)
+    stub.script.clear()
+
+
+@pytest.fixture
+def make_person(stack):
+    def make(role: str = "member", team: str = "Tests") -> Person:
+        return new_person(stack, role, team)
+
+    return make
+
+
+def new_person(stack, role: str, team: str) -> Person:
+    tag, password = secrets.token_hex(5), "correct horse " + secrets.token_hex(6)
+    email = f"{tag}@example.com"
+    environment = environment_of("auth", stack.settings, read_keys(stack.settings.keys_file))
+    made = subprocess.run(
+        [
+            *(sys.executable, "-m", "services.auth", "accounts", "create", "--email", email, "--role", role),
+            *("--team", team, "--name", f"Person {tag}"),
+        ],
+        input=password + "\n",
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    account = json.loads(made.stdout.splitlines()[-1])
+    ip = f"10.{secrets.randbelow(255)}.{secrets.randbelow(255)}.{secrets.randbelow(255)}"
+    return Person(stack.base_url, account["id"], email, password, ip)
+
+
+@pytest.fixture
+def operator(stack):
+    """A signed-in support operator of the seed, in a session of its own."""
+    return _operator(stack, "support@latchkey.example")
+
+
+@pytest.fixture
+def second_operator(stack):
+    return _operator(stack, "support2@latchkey.example")
+
+
+_sessions: dict[str, Portal] = {}
+
+
+def _operator(stack, email: str) -> Portal:
+    account = stack.demo.account(email)
+    if email not in _sessions:
+        portal = Portal(stack.base_url, ip="10.99.0.1")
+        challenge = portal.log_in(account.email, account.password).body["challenge"]
+        answer = portal.verify(challenge["id"], AuthenticatorApp(account.totp_secret).fresh())
+        assert answer.status == 200, answer.body
+        _sessions[email] = portal
+    return _sessions[email]

@@ -1,0 +1,322 @@
+"""The gateway in one process, over a temporary SQLite file, any Redis, a clock that tests turn and an otp in memory."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from nacl.public import PrivateKey
+from sqlalchemy import select
+from werkzeug.test import TestResponse
+
+from services.auth import session_store
+from services.auth.deps import Client, Deps
+from services.auth.domain.account import Account, Role
+from services.auth.domain.session import Factor, Session
+from services.auth.limits import SESSION_LIFE
+from services.auth.models import BOX
+from services.auth.otp_client import CodeRefused, TwoFactorState, Verified
+from services.auth.settings import AuthSettings
+from services.auth.store import accounts, timeline
+from shared.clock import rfc3339
+from shared.database import reading, writing
+from shared.envelope import Envelope, open_envelope
+from shared.ids import new_id, new_token
+from shared.keys import KeyList, encode_key
+from shared.messages import Message, SendEmailNotice, SendSmsNotice, decode
+from shared.outbox import pending
+from shared.phone import PhoneNumber
+from shared.problems import Refusal, Unavailable
+from shared.settings import Environment
+
+NOW = datetime(2026, 11, 24, 5, 0, 0, tzinfo=UTC)
+CLIENT = Client("192.0.2.7", "pytest")
+PHONE, OTHER_PHONE = PhoneNumber("+4915123456789"), PhoneNumber("+4915123456780")
+NOTIFY_PRIVATE_KEY = bytes(range(1, 33))
+NOTIFY_PRIVATE_KEYS = KeyList.parse(f"n1:{encode_key(NOTIFY_PRIVATE_KEY)}")
+ENVIRONMENT = {
+    "LATCHKEY_ENV": "development",
+    "AUTH_DATABASE_URL": "sqlite://",
+    "REDIS_URL": "redis://127.0.0.1:1",
+    "OTP_URL": "http://127.0.0.1:1",
+    "OTP_API_KEYS": f"a1:{encode_key(b'a' * 32)}",
+    "AUTH_DIGEST_KEYS": f"d1:{encode_key(b'd' * 32)}",
+    "JWT_SIGNING_KEYS": f"j1:{encode_key(b'j' * 32)}",
+    "NOTIFY_PUBLIC_KEY": f"n1:{encode_key(bytes(PrivateKey(NOTIFY_PRIVATE_KEY).public_key))}",
+    "PUBLIC_ORIGIN": "http://portal.example:8080",
+    "RESET_COOL_OFF_SECONDS": "3600",
+    "SMS_COUNTRIES": "DE,US,CA",
+    "TWILIO_AUTH_TOKEN": "twilio-token",
+}
+PASSWORD = "seven wet otters juggle"
+PASSWORD_HASH = "$argon2id$v=19$m=19456,t=2,p=1$no$password"
+
+
+def settings(**changes: str) -> AuthSettings:
+    return AuthSettings.from_env(Environment({**ENVIRONMENT, **changes}))
+
+
+@dataclass
+class TurnedClock:
+    """A clock that stands still until a test turns it."""
+
+    now: datetime = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def turn(self, **delta: float) -> None:
+        self.now += timedelta(**delta)
+
+
+@dataclass
+class ListPublisher:
+    """A broker that remembers; ``down`` refuses like a broken one."""
+
+    messages: list[Message] = field(default_factory=list)
+    down: bool = False
+
+    def publish(self, message: Message) -> None:
+        if self.down:
+            raise Unavailable("broker")
+        self.messages.append(message)
+
+
+@dataclass
+class FakeOtp:
+    """otp behind OtpClient's methods. Codes are what a test puts into ``codes``; each works once."""
+
+    clock: TurnedClock
+    enabled: set[str] = field(default_factory=set)
+    locked: set[str] = field(default_factory=set)
+    recovery_codes: dict[str, int] = field(default_factory=dict)
+    codes: dict[tuple[str, str, str], tuple[str, str]] = field(default_factory=dict)  # -> code, factor
+    live_sms: dict[str, tuple[str, str, str]] = field(default_factory=dict)  # message id -> account, purpose, binding
+    sent_to: list[str] = field(default_factory=list)
+    history: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # oldest first
+    refusal: Refusal | None = None
+    after_verify: Callable[[], object] | None = None  # what happens elsewhere while the answer is on its way
+
+    def _answer(self) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+
+    def go_down(self) -> None:
+        self.refusal = Unavailable("otp")
+
+    def expect(self, account_id: str, purpose: str, binding: str, code: str = "424242", factor: str = "sms") -> str:
+        self.codes[account_id, purpose, binding] = (code, factor)
+        return code
+
+    def state(self, account_id: str) -> TwoFactorState:
+        self._answer()
+        enabled = account_id in self.enabled
+        return TwoFactorState(
+            enabled=enabled,
+            locked=account_id in self.locked,
+            consecutive_failures=100 if account_id in self.locked else 0,
+            authenticators=[{"id": "enr_1", "kind": "TOTP", "label": "phone"}] if enabled else [],
+            recovery_codes_remaining=self.recovery_codes.get(account_id, 10 if enabled else 0),
+            recovery_codes_created_at=rfc3339(NOW) if enabled else None,
+        )
+
+    def verify(self, account_id: str, code: str, purpose: str, binding: str, device_id: str | None = None) -> Verified:
+        self._answer()
+        expected = self.codes.get((account_id, purpose, binding))
+        if expected is None or expected[0] != code:
+            raise CodeRefused(reason="wrong", recent_failures=1)
+        self.codes.pop((account_id, purpose, binding), None)
+        if self.after_verify is not None:
+            self.after_verify()
+        return Verified(expected[1])
+
+    def begin_enrollment(self, account_id: str, label: str) -> dict[str, Any]:
+        self._answer()
+        if account_id in self.enabled:
+            raise Refusal("two_factor_already_on")
+        return {
+            "enrollment_id": f"enr_{account_id}",
+            "secret": "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP",
+            "otpauth_uri": f"otpauth://totp/Latchkey:{label}",
+            "qr_svg": "<svg/>",
+            "expires_at": rfc3339(self.clock() + timedelta(minutes=10)),
+        }
+
+    def confirm_enrollment(self, account_id: str, enrollment_id: str, code: str, session_id: str) -> list[str]:
+        self._answer()
+        if enrollment_id != f"enr_{account_id}":
+            raise Refusal("enrollment_expired")
+        if self.codes.pop((account_id, "enrollment", enrollment_id), (None, None))[0] != code:
+            raise CodeRefused(reason="wrong", recent_failures=1)
+        self.enabled.add(account_id)
+        return ["0000-0000-0000-0000"] * 10
+
+    def disable(self, account_id: str, session_id: str) -> None:
+        self._answer()
+        if account_id not in self.enabled:
+            raise Refusal("two_factor_off")
+        self.enabled.remove(account_id)
+
+    def regenerate_recovery_codes(self, account_id: str) -> list[str]:
+        self._answer()
+        if account_id not in self.enabled:
+            raise Refusal("two_factor_off")
+        return ["1111-1111-1111-1111"] * 10
+
+    def create_sms_challenge(self, account_id: str, purpose: str, binding: str, phone: str) -> dict[str, Any]:
+        self._answer()
+        message_id = new_id("sms")
+        self.live_sms[message_id] = (account_id, purpose, binding)
+        self.sent_to.append(phone)
+        self.expect(account_id, purpose, binding)
+        now = self.clock()
+        return {
+            "message_id": message_id,
+            "reference": "BCDF",
+            "phone_hint": PhoneNumber(phone).masked(),
+            "expires_at": rfc3339(now + timedelta(minutes=5)),
+            "resend_after": rfc3339(now + timedelta(seconds=30)),
+            "deadline": rfc3339(now + timedelta(minutes=4, seconds=30)),
+        }
+
+    def withdraw_sms_challenge(self, account_id: str, message_id: str, purpose: str, binding: str) -> None:
+        self._answer()
+        assert self.live_sms.pop(message_id) == (account_id, purpose, binding)
+        del self.codes[account_id, purpose, binding]
+
+    def add_attempt(self, account_id: str, at: datetime, outcome: str = "rejected", **members: Any) -> None:
+        rows = self.history.setdefault(account_id, [])
+        rows.append({"id": f"att_{len(rows) + 1}", "at": rfc3339(at), "outcome": outcome, **members})
+
+    def attempts(self, account_id: str, *, limit: int, cursor: str | None = None) -> dict[str, Any]:
+        self._answer()
+        rows = self.history.get(account_id, [])
+        end = len(rows) if cursor is None else int(cursor) - 1
+        items = list(reversed(rows[max(0, end - limit) : end]))
+        return {"items": items, "next_cursor": items[-1]["id"][4:] if end > limit else None}
+
+    def unlock(self, account_id: str) -> None:
+        self._answer()
+        self.locked.discard(account_id)
+
+    def ping(self) -> None:
+        self._answer()
+
+
+@dataclass
+class Api:
+    """The gateway's HTTP as one caller sees it."""
+
+    app: Any
+    token: str | None = None
+    session: Session | None = None
+
+    def call(self, method: str, path: str, body: Any = None, **kwargs: Any) -> TestResponse:
+        headers = dict(kwargs.pop("headers", {}))
+        if self.token is not None:
+            headers["Authorization"] = f"Bearer {self.token}"
+        return self.app.test_client().open(path, method=method, json=body, headers=headers, **kwargs)
+
+    def get(self, path: str, **kwargs: Any) -> TestResponse:
+        return self.call("GET", path, **kwargs)
+
+    def post(self, path: str, body: Any = None, **kwargs: Any) -> TestResponse:
+        return self.call("POST", path, body, **kwargs)
+
+    def put(self, path: str, body: Any = None, **kwargs: Any) -> TestResponse:
+        return self.call("PUT", path, body, **kwargs)
+
+    def delete(self, path: str, body: Any = None, **kwargs: Any) -> TestResponse:
+        return self.call("DELETE", path, body, **kwargs)
+
+
+def make_account(
+    deps: Deps,
+    email: str,
+    *,
+    role: Role = Role.MEMBER,
+    team: str = "Example Ltd",
+    phone: PhoneNumber | None = None,
+    password_hash: str = PASSWORD_HASH,
+) -> Account:
+    """An account as the command line would make it; ``phone`` is proven."""
+    now = deps.clock()
+    with writing(deps.database) as connection:
+        account = accounts.add(
+            connection,
+            team_id=accounts.team_named(connection, team, now),
+            email=email,
+            name=email.partition("@")[0].title(),
+            role=role,
+            password_hash=password_hash,
+            now=now,
+        )
+        if phone is not None:
+            accounts.set_pending_phone(connection, account.id, phone, "phb_seed")
+            accounts.claim_pending_phone(connection, account.id, "phb_seed", now)
+    return fresh(deps, account)
+
+
+def fresh(deps: Deps, account: Account) -> Account:
+    """The account as it stands now."""
+    with reading(deps.database) as connection:
+        found = accounts.by_id(connection, account.id)
+    assert found is not None
+    return found
+
+
+def sign_in(deps: Deps, account: Account, *factors: Factor, stepped_up: bool = True) -> tuple[Session, str]:
+    """A live session without the login; with password and TOTP unless said otherwise."""
+    now = deps.clock()
+    session = Session(
+        id=new_id("ses"),
+        account_id=account.id,
+        factors=factors or (Factor.PASSWORD, Factor.TOTP),
+        transport="bearer",
+        authenticated_at=now,
+        stepped_up_at=now if stepped_up else None,
+        expires_at=now + SESSION_LIFE,
+        ip=CLIENT.ip,
+        user_agent=CLIENT.user_agent,
+    )
+    token = new_token()
+    epoch = session_store.epoch(deps.redis, account.id)
+    assert session_store.open_session(deps.redis, session, token, epoch=epoch)
+    return session, token
+
+
+def outbox(deps: Deps) -> list[Message]:
+    """What is recorded, due or not, in order."""
+    with reading(deps.database) as connection:
+        rows = pending(connection, BOX, datetime.max.replace(tzinfo=UTC), 1000)
+    return [decode(row.document) for row in rows]
+
+
+def not_before(deps: Deps) -> list[datetime | None]:
+    """When each recorded message is due."""
+    with reading(deps.database) as connection:
+        return list(connection.execute(select(BOX.outbox.c.not_before).order_by(BOX.outbox.c.position)).scalars())
+
+
+def events_in(deps: Deps) -> list[Message]:
+    """The recorded messages that are no notices."""
+    return [message for message in outbox(deps) if not isinstance(message, SendSmsNotice | SendEmailNotice)]
+
+
+def notices_in(deps: Deps) -> list[Envelope]:
+    """The recorded notices, opened as notify would."""
+    return [
+        open_envelope(NOTIFY_PRIVATE_KEYS, message.sealed)
+        for message in outbox(deps)
+        if isinstance(message, SendSmsNotice | SendEmailNotice)
+    ]
+
+
+def timeline_of(deps: Deps, account: Account) -> list[timeline.TimelineRow]:
+    """Oldest first."""
+    with reading(deps.database) as connection:
+        return timeline.newest(connection, account.id, before=None, limit=1000)[::-1]
+
+
+def types_of(deps: Deps, account: Account) -> list[str]:
+    return [row.type for row in timeline_of(deps, account)]

@@ -1,0 +1,134 @@
+import shutil
+import sqlite3
+from contextlib import closing
+
+import fakeredis
+import pytest
+
+from services.auth.app import create_app
+from services.auth.deps import Deps
+from services.auth.domain.account import Role
+from shared.database import create_database
+from shared.hashing import HashingPool
+from shared.migrations import upgrade
+from tests.support import auth
+from tests.support.auth import PHONE, Api, FakeOtp, ListPublisher, TurnedClock
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("auth") / "migrated.sqlite3"
+    upgrade("auth", f"sqlite:///{path}")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # so that copying this one file copies everything
+    return path
+
+
+@pytest.fixture(scope="session")
+def hashing():
+    return HashingPool(max_waiting=4)
+
+
+@pytest.fixture
+def database(migrated_file, tmp_path):
+    path = tmp_path / "auth.sqlite3"
+    shutil.copy(migrated_file, path)
+    engine = create_database(f"sqlite:///{path}")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def redis_server():
+    return fakeredis.FakeServer()
+
+
+@pytest.fixture
+def redis(redis_server):
+    return fakeredis.FakeRedis(server=redis_server, decode_responses=True)
+
+
+@pytest.fixture
+def clock():
+    return TurnedClock()
+
+
+@pytest.fixture
+def publisher():
+    return ListPublisher()
+
+
+@pytest.fixture
+def otp(clock):
+    return FakeOtp(clock)
+
+
+@pytest.fixture
+def deps(database, redis, clock, publisher, otp, hashing):
+    return Deps(
+        settings=auth.settings(),
+        database=database,
+        redis=redis,
+        otp=otp,
+        publisher=publisher,
+        hashing=hashing,
+        clock=clock,
+    )
+
+
+@pytest.fixture(scope="session")
+def apps():
+    return []
+
+
+@pytest.fixture
+def app(deps, apps):
+    """One app for all tests, because its OpenAPI document takes longer to make than a test; each has deps of its own.
+
+    Health checks look at the first test's deps: who tests those calls create_app.
+    """
+    if not apps:
+        apps.append(create_app(deps))
+    apps[0].extensions["latchkey"] = deps
+    return apps[0]
+
+
+@pytest.fixture
+def make_account(deps):
+    return lambda email, **kwargs: auth.make_account(deps, email, **kwargs)
+
+
+@pytest.fixture
+def api(app, deps):
+    """Call it with an account for a signed-in caller (password and TOTP, stepped up), or without for a stranger."""
+
+    def as_caller(account=None, *factors, stepped_up=True):
+        if account is None:
+            return Api(app)
+        session, token = auth.sign_in(deps, account, *factors, stepped_up=stepped_up)
+        return Api(app, token, session)
+
+    return as_caller
+
+
+@pytest.fixture
+def ann(make_account, otp):
+    """A member with 2FA on and a proven phone."""
+    account = make_account("ann@example.com", phone=PHONE)
+    otp.enabled.add(account.id)
+    return account
+
+
+@pytest.fixture
+def owner(make_account):
+    return make_account("olivia@example.com", role=Role.OWNER)
+
+
+@pytest.fixture
+def sam(make_account):
+    return make_account("sam@latchkey.example", role=Role.SUPPORT, team="Support")
+
+
+@pytest.fixture
+def sue(make_account):
+    return make_account("sue@latchkey.example", role=Role.SUPPORT, team="Support")

@@ -1,0 +1,58 @@
+import re
+
+import pytest
+
+from services.auth.domain.notice_texts import Kind, render
+from tests.support.auth import NOW
+
+ORIGIN = "https://portal.example.com"
+VALUES = {
+    "schedule": "This happens at 2026-11-25 05:00 UTC unless you cancel it before.",
+    "cancel_url": f"{ORIGIN}/reset/cancel#{'t' * 43}",
+    "remaining": 9,
+    "phone_hint": "+********6789",
+    "browser": "Firefox on Linux",
+    "ip": "192.0.2.7",
+}
+GSM = re.compile(r"[A-Za-z0-9 \n@$_!\"#%&'()*+,\-./:;<=>?]*\Z")
+TWO_SEGMENTS = 306
+
+
+@pytest.fixture(params=list(Kind))
+def notice(request):
+    return render(request.param, origin=ORIGIN, at=NOW, **VALUES)
+
+
+def test_every_text_says_when_and_what_to_do(notice):
+    assert "2026-11-24 05:00 UTC" in notice.email
+    for text in (notice.email, notice.sms):
+        assert re.search(r"contact support|change your password|cancel it", text, re.IGNORECASE)
+        assert "{" not in text
+
+
+def test_an_sms_says_who_writes_and_costs_two_segments_at_most(notice):
+    assert notice.sms.startswith("portal.example.com: ")
+    assert GSM.match(notice.sms)
+    assert len(notice.sms) <= TWO_SEGMENTS
+
+
+def test_an_sms_looks_like_no_one_time_code(notice):
+    assert not re.search(r"^@", notice.sms, re.MULTILINE)
+    assert not re.search(r"\b[0-9]{6}\b", notice.sms)
+
+
+def test_a_missing_value_is_an_error():
+    with pytest.raises(KeyError):
+        render(Kind.RECOVERY_CODE_USED, origin=ORIGIN, at=NOW)
+
+
+def test_a_browser_cannot_write_paragraphs_of_its_own():
+    hostile = "x\n\nYour account is blocked. {origin}\n" + "y" * 1000
+    notice = render(Kind.TRUSTED_DEVICE_ADDED, origin=ORIGIN, at=NOW, browser=hostile, ip="192.0.2.7")
+    assert "Browser: x Your account is blocked. {origin} yyy" in notice.email
+    assert "y" * 200 not in notice.email
+    assert "blocked" not in notice.sms
+
+
+def test_an_empty_browser_has_a_name():
+    assert "Browser: unknown" in render(Kind.PASSWORD_CHANGED, origin=ORIGIN, at=NOW, browser="", ip="192.0.2.7").email

@@ -1,0 +1,256 @@
+from datetime import timedelta
+
+import pytest
+
+from services.auth.domain.account import Role
+from services.auth.domain.session import Factor
+from shared.messages import SendSmsCode
+from tests.support.auth import OTHER_PHONE, PHONE, fresh, notices_in, timeline_of, types_of
+
+NUMBER = {"country": "DE", "number": "01512 3456780"}  # OTHER_PHONE
+
+
+@pytest.fixture
+def bob(make_account):
+    return make_account("bob@example.com")
+
+
+def test_a_number_is_pending_until_its_code_comes_back(deps, api, ann, otp, publisher, clock):
+    caller = api(ann)
+
+    answer = caller.put("/v1/phone", NUMBER)
+
+    assert answer.status_code == 202
+    assert answer.json == {
+        "message_id": publisher.messages[0].message_id,
+        "reference": "BCDF",
+        "phone_hint": OTHER_PHONE.masked(),
+        "expires_at": "2026-11-24T05:05:00.000000Z",
+        "resend_after": "2026-11-24T05:00:30.000000Z",
+    }
+    assert otp.sent_to == [OTHER_PHONE.e164]
+    pending = fresh(deps, ann)
+    assert (pending.phone, pending.pending_phone) == (PHONE, OTHER_PHONE)
+
+    answer = caller.post("/v1/phone/verify", {"code": "424242"})
+
+    assert answer.status_code == 200
+    assert answer.json == {"phone_hint": OTHER_PHONE.masked(), "verified_at": "2026-11-24T05:00:00.000000Z"}
+    proven = fresh(deps, ann)
+    assert (proven.phone, proven.pending_phone, proven.pending_phone_binding) == (OTHER_PHONE, None, None)
+    assert types_of(deps, ann) == ["phone.set", "sms.requested", "phone.changed"]
+
+
+def test_the_queue_sees_ids_and_a_deadline_only(api, ann, publisher, clock):
+    api(ann).put("/v1/phone", NUMBER)
+    (message,) = publisher.messages
+    assert isinstance(message, SendSmsCode)
+    assert message.deadline == clock() + timedelta(minutes=4, seconds=30)
+    assert OTHER_PHONE.e164[-4:] not in repr(message)
+    assert "424242" not in repr(message)
+
+
+def test_old_number_new_number_and_mailbox_are_told(deps, api, ann):
+    caller = api(ann)
+    caller.put("/v1/phone", NUMBER)
+    assert notices_in(deps) == []
+    caller.post("/v1/phone/verify", {"code": "424242"})
+    assert {notice.recipient for notice in notices_in(deps)} == {PHONE.e164, OTHER_PHONE.e164, ann.email}
+    assert all(OTHER_PHONE.e164 not in notice.body for notice in notices_in(deps))
+
+
+def test_proving_the_same_number_again_tells_it_once(deps, api, ann):
+    caller = api(ann)
+    caller.put("/v1/phone", {"country": "DE", "number": PHONE.e164})
+    caller.post("/v1/phone/verify", {"code": "424242"})
+    assert [notice.recipient for notice in notices_in(deps)] == [PHONE.e164, ann.email]
+
+
+def test_a_code_for_the_number_before_proves_nothing_about_the_new_one(deps, api, bob):
+    caller = api(bob)
+    caller.put("/v1/phone", {"country": "DE", "number": PHONE.e164})
+    first = fresh(deps, bob).pending_phone_binding
+    caller.put("/v1/phone", NUMBER)
+    assert fresh(deps, bob).pending_phone_binding != first
+
+
+def test_a_number_that_is_replaced_during_the_check_is_not_proven(deps, api, bob, otp):
+    caller = api(bob)
+    caller.put("/v1/phone", NUMBER)
+    otp.after_verify = lambda: api(bob).put("/v1/phone", {"country": "US", "number": "415 555 0100"})
+    answer = caller.post("/v1/phone/verify", {"code": "424242"})
+    assert (answer.status_code, answer.json["code"]) == (409, "phone_not_pending")
+    assert fresh(deps, bob).phone is None
+
+
+def test_a_wrong_code_changes_nothing_and_says_one_sentence(deps, api, bob):
+    caller = api(bob)
+    caller.put("/v1/phone", NUMBER)
+    answer = caller.post("/v1/phone/verify", {"code": "000000"})
+    assert (answer.status_code, answer.json["code"]) == (401, "invalid_passcode")
+    assert set(answer.json) == {"type", "title", "status", "detail", "code"}
+    assert fresh(deps, bob).phone is None
+
+
+@pytest.mark.parametrize("code", ["42424", "4242424", "42424٢", " 424242", "424242\n", 424242, None, "abcd-efgh-ijkl"])
+def test_only_six_ascii_digits_are_a_code(api, bob, code):
+    caller = api(bob)
+    caller.put("/v1/phone", NUMBER)
+    assert caller.post("/v1/phone/verify", {"code": code}).status_code == 422
+
+
+@pytest.mark.parametrize(("method", "path", "body"), [("POST", "sms", None), ("POST", "verify", {"code": "424242"})])
+def test_without_a_pending_number_there_is_nothing_to_prove(api, ann, method, path, body):
+    answer = api(ann).call(method, f"/v1/phone/{path}", body)
+    assert (answer.status_code, answer.json["code"]) == (409, "phone_not_pending")
+
+
+def test_resend_sends_to_the_same_number_under_the_same_binding(deps, api, ann, otp, publisher):
+    caller = api(ann)
+    caller.put("/v1/phone", NUMBER)
+    assert caller.post("/v1/phone/sms").status_code == 202
+    assert otp.sent_to == [OTHER_PHONE.e164] * 2
+    bindings = {binding for _account, _purpose, binding in otp.live_sms.values()}
+    assert bindings == {fresh(deps, ann).pending_phone_binding}
+
+
+def test_when_the_broker_is_down_the_code_is_withdrawn(deps, api, ann, otp, publisher):
+    publisher.down = True
+    answer = api(ann).put("/v1/phone", NUMBER)
+    assert (answer.status_code, answer.json["code"]) == (503, "service_unavailable")
+    assert answer.headers["Retry-After"]
+    assert otp.live_sms == {}
+    assert otp.codes == {}
+    assert fresh(deps, ann).pending_phone == OTHER_PHONE
+
+
+def test_when_otp_is_down_nothing_is_published(api, ann, otp, publisher):
+    otp.go_down()
+    assert api(ann).put("/v1/phone", NUMBER).status_code == 503
+    assert publisher.messages == []
+
+
+def test_sends_are_counted_by_ip_over_all_accounts(api, make_account, publisher):
+    statuses = [
+        api(make_account(f"m{number}@example.com")).put("/v1/phone", NUMBER).status_code for number in range(21)
+    ]
+    assert statuses == [202] * 20 + [429]
+    assert len(publisher.messages) == 20
+
+
+def test_remove_forgets_both_numbers_and_tells_the_old_one(deps, api, ann):
+    caller = api(ann)
+    caller.put("/v1/phone", NUMBER)
+    assert caller.delete("/v1/phone").status_code == 204
+    assert caller.delete("/v1/phone").status_code == 204
+    assert (fresh(deps, ann).phone, fresh(deps, ann).pending_phone) == (None, None)
+    assert [notice.recipient for notice in notices_in(deps)] == [PHONE.e164, ann.email]
+    assert types_of(deps, ann).count("phone.removed") == 1
+
+
+def test_removing_a_number_that_was_never_proven_is_no_news(deps, api, bob):
+    caller = api(bob)
+    caller.put("/v1/phone", NUMBER)
+    caller.delete("/v1/phone")
+    assert fresh(deps, bob).pending_phone is None
+    assert types_of(deps, bob)[-1] == "phone.removed"
+    assert notices_in(deps) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [("PUT", "/v1/phone", NUMBER), ("POST", "/v1/phone/sms", None), ("DELETE", "/v1/phone", None)],
+)
+def test_a_phone_changes_only_after_step_up(deps, api, ann, method, path, body):
+    caller = api(ann, Factor.PASSWORD, Factor.TRUSTED_DEVICE, stepped_up=False)
+    answer = caller.call(method, path, body)
+    assert (answer.status_code, answer.json["code"]) == (403, "step_up_required")
+    assert fresh(deps, ann) == ann
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "/v1/phone"),
+        ("POST", "/v1/phone/sms"),
+        ("POST", "/v1/phone/verify"),
+        ("DELETE", "/v1/phone"),
+        ("GET", "/v1/team"),
+        ("PUT", "/v1/team/acc_1/phone"),
+        ("GET", "/v1/activity"),
+        ("DELETE", "/v1/two-factor/resets/rst_1"),
+    ],
+)
+def test_a_stranger_hears_401_before_anything_about_the_body(api, method, path):
+    assert api().call(method, path, {"bogus": 1}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"country": "DE"},
+        {"country": "de", "number": "1"},
+        {"country": "DEU", "number": "1"},
+        {"country": "DE", "number": ""},
+        {"country": "DE", "number": "1" * 41},
+        {"country": "DE", "number": 15123456789},
+        {"country": "DE", "number": "0151\x0023456789"},
+        {"country": "DE", "number": "01512 3456789", "verified": True},
+    ],
+)
+def test_a_strange_body_is_refused(deps, api, ann, body):
+    assert api(ann).put("/v1/phone", body).status_code == 422
+    assert fresh(deps, ann) == ann
+
+
+# --- team -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_team_is_listed_page_by_page(deps, api, ann, owner, bob, make_account):
+    make_account("eve@example.org", team="Other Ltd")
+    caller = api(ann)
+    caller.put("/v1/phone", NUMBER)
+    first = caller.get("/v1/team?limit=2").json
+    second = caller.get(f"/v1/team?limit=2&cursor={first['next_cursor']}").json
+    assert first["team"] == {"id": ann.team_id, "name": "Example Ltd"}
+    assert second["next_cursor"] is None
+    members = {item["id"]: item for item in first["items"] + second["items"]}
+    assert set(members) == {ann.id, owner.id, bob.id}
+    assert members[ann.id]["phone"] == {"hint": PHONE.masked(), "verified": True}
+    assert members[ann.id]["pending_phone_hint"] == OTHER_PHONE.masked()
+    assert members[bob.id]["phone"] is None
+    assert members[owner.id]["role"] == "owner"
+
+
+def test_an_owner_sets_a_members_number_and_the_member_proves_it(deps, api, owner, bob, publisher):
+    answer = api(owner).put(f"/v1/team/{bob.id}/phone", NUMBER)
+    assert answer.status_code == 200
+    assert answer.json == {"phone_hint": OTHER_PHONE.masked(), "verified": False}
+    assert publisher.messages == []
+    assert fresh(deps, bob).phone is None
+    (row,) = timeline_of(deps, bob)
+    assert (row.type, row.actor) == ("phone.set", f"team-owner:{owner.id}")
+
+    caller = api(bob)
+    assert caller.post("/v1/phone/sms").status_code == 202
+    assert caller.post("/v1/phone/verify", {"code": "424242"}).status_code == 200
+    assert fresh(deps, bob).phone == OTHER_PHONE
+
+
+def test_only_owners_of_the_same_team_set_numbers(deps, api, owner, ann, bob, sam, make_account):
+    stranger = make_account("eve@example.org", team="Other Ltd", role=Role.OWNER)
+    for caller, status in ((stranger, 404), (ann, 403), (sam, 403)):
+        assert api(caller).put(f"/v1/team/{bob.id}/phone", NUMBER).status_code == status
+    assert api(owner).put("/v1/team/acc_nobody/phone", NUMBER).status_code == 404
+    assert fresh(deps, bob) == bob
+
+
+def test_an_owner_needs_step_up_too(api, owner, bob):
+    caller = api(owner, stepped_up=False)
+    assert caller.put(f"/v1/team/{bob.id}/phone", NUMBER).status_code == 403
+
+
+def test_a_members_proven_number_survives_what_an_owner_sets(deps, api, owner, ann):
+    api(owner).put(f"/v1/team/{ann.id}/phone", NUMBER)
+    assert fresh(deps, ann).phone == PHONE

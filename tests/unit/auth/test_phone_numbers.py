@@ -1,0 +1,53 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.auth.phone_numbers import parse
+from shared.problems import Refusal
+
+ALLOWED = frozenset({"DE", "US", "CA", "GB"})
+
+
+@pytest.mark.parametrize(
+    ("country", "number", "e164"),
+    [
+        ("DE", "01512 3456789", "+4915123456789"),
+        ("DE", "+49 1512 3456789", "+4915123456789"),
+        ("US", "(415) 555-0100", "+14155550100"),
+        ("CA", "416 555 0123", "+14165550123"),
+    ],
+)
+def test_a_number_in_any_spelling(country, number, e164):
+    assert parse(country, number, ALLOWED).e164 == e164
+
+
+@pytest.mark.parametrize(
+    ("country", "number", "code"),
+    [
+        ("JM", "876 555 1234", "country_not_allowed"),
+        ("US", "+1 876 555 1234", "country_not_allowed"),  # Jamaica behind +1
+        ("GB", "07797 712345", "country_not_allowed"),  # Jersey behind +44
+        ("US", "+1 416 555 0123", "invalid_phone"),  # Canada is allowed, but is not the USA
+        ("DE", "+1 415 555 0100", "invalid_phone"),
+        ("DE", "030 123456", "invalid_phone"),  # a landline
+        ("US", "900 555 1234", "invalid_phone"),  # premium
+        ("US", "800 356 9377", "invalid_phone"),  # free for the caller
+        ("US", "415 555 0100 ext. 5", "invalid_phone"),
+        ("DE", "1", "invalid_phone"),
+        ("DE", "my phone", "invalid_phone"),
+        ("ZZ", "123", "country_not_allowed"),
+    ],
+)
+def test_what_we_do_not_text(country, number, code):
+    with pytest.raises(Refusal) as refusal:
+        parse(country, number, ALLOWED)
+    assert refusal.value.code == code
+
+
+@given(st.text(max_size=40))
+def test_hostile_text_is_refused_or_a_number_of_the_country(text):
+    try:
+        e164 = parse("DE", text, ALLOWED).e164
+    except Refusal:
+        return
+    assert e164.startswith("+49")

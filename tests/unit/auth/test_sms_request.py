@@ -1,0 +1,64 @@
+import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
+
+from services.auth import sms_request
+from shared.problems import Refusal
+from tests.support.auth import CLIENT, PHONE, timeline_of
+
+
+def send(deps, account):
+    return sms_request.send_code(deps, account, "login", "chl_1", PHONE, CLIENT)
+
+
+def test_the_answer_has_what_the_page_needs_and_no_number(deps, ann):
+    sent = send(deps, ann)
+    assert sent.phone_hint == PHONE.masked()
+    assert "424242" not in repr(sent)
+    assert PHONE.e164 not in repr(sent)
+
+
+def test_a_request_stands_in_the_timeline(deps, ann):
+    sent = send(deps, ann)
+    (row,) = timeline_of(deps, ann)
+    assert (row.type, row.ip) == ("sms.requested", CLIENT.ip)
+    assert row.details == {
+        "message_id": sent.message_id,
+        "reference": "BCDF",
+        "purpose": "login",
+        "phone_hint": PHONE.masked(),
+    }
+
+
+def test_what_cannot_be_published_is_withdrawn(deps, ann, otp, publisher):
+    publisher.down = True
+    with pytest.raises(Refusal) as refusal:
+        send(deps, ann)
+    assert (refusal.value.code, refusal.value.reason) == ("service_unavailable", "broker")
+    assert (otp.live_sms, otp.codes) == ({}, {})
+
+
+def test_what_cannot_be_recorded_is_withdrawn_and_not_sent(deps, ann, otp, publisher):
+    def break_down(_connection, _cursor, statement, *_):
+        if statement.startswith("INSERT INTO timeline"):
+            raise OperationalError(statement, None, Exception("disk full"))
+
+    event.listen(deps.database, "before_cursor_execute", break_down)
+    with pytest.raises(OperationalError):
+        send(deps, ann)
+    event.remove(deps.database, "before_cursor_execute", break_down)
+    assert (otp.live_sms, otp.codes, publisher.messages) == ({}, {}, [])
+
+
+def test_a_spent_ip_asks_otp_for_nothing(deps, ann, otp):
+    for _ in range(20):
+        send(deps, ann)
+    with pytest.raises(Refusal) as refusal:
+        send(deps, ann)
+    assert refusal.value.code == "too_many_requests"
+    assert len(otp.sent_to) == 20
+
+
+def test_the_ip_stands_in_no_key(deps, ann):
+    send(deps, ann)
+    assert not any(CLIENT.ip in key for key in deps.redis.scan_iter("*"))

@@ -1,0 +1,214 @@
+import pytest
+
+from services.auth.domain.account import Role
+from services.auth.domain.reset_policy import CHECKS, RULES
+from services.auth.domain.session import Factor
+from services.auth.store import accounts, devices
+from shared.database import writing
+from tests.support.auth import NOW, PHONE, timeline_of, types_of
+
+CALLS = [
+    ("GET", "/v1/support/accounts?query=ann"),
+    ("GET", "/v1/support/accounts/{account}"),
+    ("GET", "/v1/support/accounts/{account}/timeline"),
+    ("GET", "/v1/support/reset-policy"),
+    ("POST", "/v1/support/accounts/{account}/two-factor-resets"),
+    ("POST", "/v1/support/accounts/{account}/two-factor-resets/rst_1/approve"),
+    ("POST", "/v1/support/accounts/{account}/two-factor-resets/rst_1/cancel"),
+    ("GET", "/v1/support/two-factor-resets"),
+    ("GET", "/v1/support/two-factor-resets/rst_1"),
+    ("POST", "/v1/support/accounts/{account}/unlock"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), CALLS)
+def test_support_calls_are_for_support_with_a_second_factor(deps, api, ann, owner, sam, method, path):
+    path = path.format(account=ann.id)
+    callers = [
+        (api(), 401, "not_authenticated"),
+        (api(ann), 403, "forbidden"),
+        (api(owner), 403, "forbidden"),
+        (api(sam, Factor.PASSWORD), 403, "second_factor_required"),
+        (api(sam, Factor.PASSWORD, Factor.TRUSTED_DEVICE), 403, "second_factor_required"),
+    ]
+    for caller, status, code in callers:
+        answer = caller.call(method, path, {"bogus": 1} if method == "POST" else None)
+        assert (answer.status_code, answer.json["code"]) == (status, code)
+    assert types_of(deps, ann) == []
+
+
+def test_search_finds_by_address_name_and_id(api, ann, owner, sam):
+    caller = api(sam)
+    for query in ("ANN@", "ann", ann.id):
+        assert [item["id"] for item in caller.get(f"/v1/support/accounts?query={query}").json["items"]] == [ann.id]
+    assert caller.get("/v1/support/accounts?query=%25%25").json["items"] == []
+
+
+def test_search_pages(api, make_account, sam):
+    ids = {make_account(f"m{number}@example.com").id for number in range(5)}
+    caller, found, cursor = api(sam), [], ""
+    while cursor is not None:
+        page = caller.get(f"/v1/support/accounts?query=example.com&limit=2{cursor and f'&cursor={cursor}'}").json
+        found += [item["id"] for item in page["items"]]
+        cursor = page["next_cursor"]
+    assert len(found) == 5
+    assert set(found) == ids
+
+
+def test_search_is_budgeted_by_operator(api, sam, sue):
+    caller = api(sam)
+    statuses = [caller.get("/v1/support/accounts?query=ann").status_code for _ in range(121)]
+    assert statuses == [200] * 120 + [429]
+    assert api(sue).get("/v1/support/accounts?query=ann").status_code == 200
+
+
+@pytest.mark.parametrize("query", ["", "query=a", f"query={'a' * 101}", "query=ab%00", "query=ann&bogus=1"])
+def test_a_strange_search_is_refused(api, sam, query):
+    assert api(sam).get(f"/v1/support/accounts?{query}").status_code == 422
+
+
+def test_support_sees_how_an_account_is_protected(deps, api, ann, sam, otp, clock):
+    otp.locked.add(ann.id)
+    otp.recovery_codes[ann.id] = 7
+    api(ann)
+    with writing(deps.database) as connection:
+        devices.add(connection, account_id=ann.id, token="t", label="x", trusted_until=NOW.replace(year=2027), now=NOW)
+        devices.add(connection, account_id=ann.id, token="u", label="x", trusted_until=None, now=NOW)
+    answer = api(sam).get(f"/v1/support/accounts/{ann.id}")
+    assert answer.status_code == 200
+    assert answer.json == {
+        "id": ann.id,
+        "email": "ann@example.com",
+        "name": "Ann",
+        "role": "member",
+        "created_at": "2026-11-24T05:00:00.000000Z",
+        "team": {"id": ann.team_id, "name": "Example Ltd"},
+        "phone": {"hint": PHONE.masked(), "verified": True},
+        "pending_phone_hint": None,
+        "enrollment_prompted": False,
+        "two_factor": {
+            "enabled": True,
+            "locked": True,
+            "consecutive_failures": 100,
+            "authenticators": [{"id": "enr_1", "kind": "TOTP", "label": "phone"}],
+            "recovery_codes": {"remaining": 7, "created_at": "2026-11-24T05:00:00.000000Z"},
+        },
+        "trusted_devices": 1,
+        "sessions": 1,
+        "open_reset": None,
+    }
+    assert PHONE.e164 not in answer.text
+
+
+@pytest.mark.parametrize(("path", "what"), [("", "account"), ("/timeline", "timeline")])
+def test_who_looks_is_seen(deps, api, ann, sam, path, what):
+    api(sam).get(f"/v1/support/accounts/{ann.id}{path}")
+    (row,) = timeline_of(deps, ann)
+    assert (row.type, row.actor, row.details) == ("support.viewed", f"operator:{sam.id}", {"what": what})
+
+
+def test_support_sees_the_whole_timeline_with_operators(deps, api, ann, sam, otp):
+    otp.add_attempt(ann.id, NOW, reason="clock_skew", clock_skew_seconds=120)
+    items = api(sam).get(f"/v1/support/accounts/{ann.id}/timeline").json["items"]
+    assert [(item["source"], item["type"]) for item in items] == [
+        ("auth", "support.viewed"),
+        ("otp", "second_factor.rejected"),
+    ]
+    assert items[0]["actor"] == f"operator:{sam.id}"
+    assert items[1]["details"]["clock_skew_seconds"] == 120
+
+
+@pytest.mark.parametrize("path", ["", "/timeline"])
+def test_an_unknown_account_is_404(api, sam, path):
+    assert api(sam).get(f"/v1/support/accounts/acc_x{path}").status_code == 404
+
+
+def test_the_policy_is_shown_as_the_table_stands(api, sam):
+    policy = api(sam).get("/v1/support/reset-policy").json
+    assert [check["id"] for check in policy["checks"]] == list(CHECKS)
+    assert all(check["title"] and check["instruction"] for check in policy["checks"])
+    assert [rule["name"] for rule in policy["rules"]] == [rule.name for rule in RULES]
+    assert policy["rules"][3] == {
+        "name": "callback_and_billing",
+        "identity_checks": ["callback_proven_phone", "billing_details"],
+        "path": "cool_off",
+        "second_operator": False,
+        "cool_off_seconds": 3600,
+    }
+    assert policy["rules"][0]["cool_off_seconds"] == 0
+
+
+def test_unlock_is_audited(deps, api, ann, sam, otp):
+    otp.locked.add(ann.id)
+    assert api(sam).post(f"/v1/support/accounts/{ann.id}/unlock").status_code == 204
+    assert otp.locked == set()
+    (row,) = timeline_of(deps, ann)
+    assert (row.type, row.actor) == ("second_factor.unlocked", f"operator:{sam.id}")
+
+
+def test_nobody_unlocks_themselves(api, sam, otp):
+    otp.locked.add(sam.id)
+    answer = api(sam).post(f"/v1/support/accounts/{sam.id}/unlock")
+    assert (answer.status_code, answer.json["code"]) == (422, "own_account")
+    assert otp.locked == {sam.id}
+
+
+def test_what_otp_refused_is_not_recorded_as_done(deps, api, ann, sam, otp):
+    otp.go_down()
+    assert api(sam).post(f"/v1/support/accounts/{ann.id}/unlock").status_code == 503
+    assert types_of(deps, ann) == []
+
+
+# --- lists of resets --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def resets(api, make_account, sam, otp, clock):
+    made = []
+    for number, checks in enumerate([["video_id"], ["callback_proven_phone", "billing_details"], ["video_id"]]):
+        account = make_account(f"m{number}@example.com")
+        otp.enabled.add(account.id)
+        body = {"ticket": f"T-{number}", "reason": "lost", "identity_checks": checks}
+        made.append(api(sam).post(f"/v1/support/accounts/{account.id}/two-factor-resets", body).json)
+        clock.turn(seconds=number)  # the first two at the same moment
+    return made
+
+
+def test_resets_are_listed_newest_first_page_by_page(api, sam, resets):
+    caller, found, cursor = api(sam), [], ""
+    while cursor is not None:
+        page = caller.get(f"/v1/support/two-factor-resets?limit=1{cursor and f'&cursor={cursor}'}").json
+        found += page["items"]
+        cursor = page["next_cursor"]
+    assert found[0] == resets[2]
+    assert sorted(item["id"] for item in found) == sorted(item["id"] for item in resets)
+
+
+def test_resets_are_listed_by_status(api, sam, resets):
+    listed = api(sam).get("/v1/support/two-factor-resets?status=cooling_off").json["items"]
+    assert [item["id"] for item in listed] == [resets[1]["id"]]
+    assert api(sam).get("/v1/support/two-factor-resets?status=bogus").status_code == 422
+
+
+def test_a_reset_shows_what_happened_to_it(api, sam, sue, resets):
+    reset = resets[0]
+    path = f"/v1/support/accounts/{reset['account_id']}/two-factor-resets/{reset['id']}"
+    api(sue).post(f"{path}/approve")
+    api(sue).get(f"/v1/support/two-factor-resets/{reset['id']}")
+    shown = api(sue).get(f"/v1/support/two-factor-resets/{reset['id']}").json
+    assert (shown["id"], shown["status"], shown["approved_by"]) == (reset["id"], "approved", sue.id)
+    assert [(item["type"], item["actor"]) for item in shown["timeline"]] == [
+        ("two_factor.reset_requested", f"operator:{sam.id}"),
+        ("two_factor.reset_approved", f"operator:{sue.id}"),
+    ]
+
+
+def test_an_unknown_reset_is_404(api, sam):
+    assert api(sam).get("/v1/support/two-factor-resets/rst_x").status_code == 404
+
+
+def test_who_loses_the_role_loses_the_console(deps, api, sam, ann):
+    caller = api(sam)
+    with writing(deps.database) as connection:
+        accounts.set_role(connection, sam.id, Role.MEMBER)
+    assert caller.get(f"/v1/support/accounts/{ann.id}").status_code == 403

@@ -1,0 +1,139 @@
+"""A courier without a worker: a clock to turn, providers that remember, and the messages that go in."""
+
+import base64
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import fakeredis
+from nacl.public import PrivateKey
+
+from services.notify.deps import Deps
+from shared import delivery
+from shared.envelope import Envelope
+from shared.keys import KeyList
+from shared.messages import Message, SendEmailNotice, SendSmsCode, SendSmsNotice
+from shared.problems import Unavailable
+
+START = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+PHONE = "+41791234567"
+ADDRESS = "owner@portal.example"
+CODE = "481516"
+BODY = f"Your code is {CODE}. Reference K7.\n\n@portal.example #{CODE}"
+ACCOUNT = "acc_1"
+
+
+class FakeClock:
+    """Stands still until it is turned."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def turn(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@dataclass
+class FakeProvider:
+    """Sends into a list; ``troubles`` are raised, or called, one for each send."""
+
+    name: str = "fake"
+    sent: list = field(default_factory=list)
+    troubles: list = field(default_factory=list)
+    calls: int = 0
+
+    def send(self, message) -> str:
+        self.calls += 1
+        trouble = self.troubles.pop(0) if self.troubles else None
+        if isinstance(trouble, Exception):
+            raise trouble
+        if trouble is not None:
+            trouble()
+        self.sent.append(message)
+        return f"provider-{len(self.sent)}"
+
+
+class FakePublisher:
+    """Keeps events; ``down`` makes it the broker that does not answer."""
+
+    def __init__(self) -> None:
+        self.events: list[Message] = []
+        self.down = False
+
+    def publish(self, message: Message) -> None:
+        if self.down:
+            part = "broker"
+            raise Unavailable(part)
+        self.events.append(message)
+
+
+def make_keys() -> tuple[KeyList, KeyList]:
+    """A private key list and the public one that fits."""
+    private = PrivateKey(os.urandom(32))
+    pair = (bytes(private), bytes(private.public_key))
+    return tuple(KeyList.parse(f"k1:{base64.urlsafe_b64encode(raw).decode()}") for raw in pair)
+
+
+class Courier:
+    """Everything that a test of a use case touches."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.redis = fakeredis.FakeStrictRedis(decode_responses=True)
+        self.sms, self.email, self.publisher = FakeProvider("fake-sms"), FakeProvider("fake-email"), FakePublisher()
+        self.private_keys, self.public_keys = make_keys()
+        self.slept: list[float] = []
+        self.deps = Deps(
+            redis=self.redis,
+            sms=self.sms,
+            email=self.email,
+            private_keys=self.private_keys,
+            publisher=self.publisher,
+            clock=self.clock,
+            sleep=self.slept.append,
+        )
+
+    def seal(self, recipient: str = PHONE, *, life: float = 300, subject: str | None = None, body: str = BODY) -> str:
+        expires_at = self.clock() + timedelta(seconds=life)
+        return Envelope(ACCOUNT, recipient, subject, body, expires_at).seal(self.public_keys.newest)
+
+    def code(
+        self, message_id: str = "msg_1", *, life: float = 300, account_id: str | None = ACCOUNT, **seal
+    ) -> SendSmsCode:
+        """Leave a code as otp does, and the order that auth publishes."""
+        pipeline = self.redis.pipeline()
+        sealed = self.seal(life=life, **seal)
+        # A store that expires keys by its own clock would not follow ours; the deadline is what is tested.
+        delivery.queue_put(pipeline, message_id, sealed, now=self.clock(), ttl=timedelta(days=1), account_id=account_id)
+        pipeline.execute()
+        return self.order(message_id, life=life)
+
+    def order(self, message_id: str = "msg_1", *, life: float = 300) -> SendSmsCode:
+        now = self.clock()
+        return SendSmsCode(
+            id=f"cmd_{message_id}", occurred_at=now, message_id=message_id, deadline=now + timedelta(seconds=life)
+        )
+
+    def notice(self, kind=SendSmsNotice, message_id: str = "ntc_1", *, life: float = 3600, sealed: str | None = None):
+        now = self.clock()
+        recipient = PHONE if kind is SendSmsNotice else ADDRESS
+        return kind(
+            id=f"cmd_{message_id}",
+            occurred_at=now,
+            message_id=message_id,
+            sealed=sealed or self.seal(recipient, subject="2FA is on", life=life),
+            deadline=now + timedelta(seconds=life),
+        )
+
+    def email_notice(self, **how) -> SendEmailNotice:
+        return self.notice(SendEmailNotice, **how)
+
+    def status(self, message_id: str = "msg_1") -> tuple[str, str | None]:
+        found = delivery.read(self.redis, message_id)
+        return (found.status, found.reason) if found else ("unknown", None)
+
+    def told(self) -> list[tuple[str, str | None]]:
+        return [(event.status, event.reason) for event in self.publisher.events]

@@ -1,0 +1,151 @@
+import itertools
+
+import pytest
+
+from services.notify import notice_store
+from services.notify.domain.retries import DONE, NOTICE_DELAYS, RECORD_PAUSES, Again
+from services.notify.notices import deliver_notice
+from services.notify.providers import ProviderMisconfigured, ProviderUnavailable, RecipientRejected
+from shared.delivery_reasons import DeliveryReason
+from shared.messages import SendEmailNotice, SendSmsNotice
+from tests.unit.notify.courier import ADDRESS, BODY, CODE, PHONE
+
+KINDS = [SendSmsNotice, SendEmailNotice]
+
+
+def provider(courier, kind):
+    return courier.sms if kind is SendSmsNotice else courier.email
+
+
+def test_a_notice_by_sms(courier):
+    assert deliver_notice(courier.deps, courier.notice()) == DONE
+    [message] = courier.sms.sent
+    assert (message.to.e164, message.body, message.wants_receipt) == (PHONE, BODY, False)
+
+
+def test_a_notice_by_email(courier):
+    assert deliver_notice(courier.deps, courier.email_notice()) == DONE
+    [message] = courier.email.sent
+    assert (message.to, message.subject, message.body) == (ADDRESS, "2FA is on", BODY)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_notice_three_times_is_sent_once(courier, kind):
+    notice = courier.notice(kind)
+    for _ in range(3):
+        assert deliver_notice(courier.deps, notice) == DONE
+        courier.clock.turn(notice_store.LEASE.total_seconds())
+    assert len(provider(courier, kind).sent) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_overdue_notice_is_dropped(courier, kind):
+    notice = courier.notice(kind, life=60)
+    courier.clock.turn(60)
+    assert deliver_notice(courier.deps, notice) == DONE
+    assert provider(courier, kind).calls == 0
+
+
+def test_a_notice_that_another_worker_sends_is_left_to_it(courier):
+    notice = courier.notice()
+    notice_store.claim(courier.redis, notice.message_id, courier.clock(), notice.deadline)
+    assert isinstance(deliver_notice(courier.deps, notice), Again)
+    assert courier.sms.calls == 0
+
+
+def test_the_notice_of_a_worker_that_died_is_sent_by_another(courier):
+    notice = courier.notice()
+    notice_store.claim(courier.redis, notice.message_id, courier.clock(), notice.deadline)  # and dies here
+    courier.clock.turn(notice_store.LEASE.total_seconds())
+    assert deliver_notice(courier.deps, notice) == DONE
+    assert len(courier.sms.sent) == 1
+
+
+def test_a_long_delay_is_a_row_of_short_hops_without_a_try(courier):
+    notice = courier.notice()
+    courier.sms.troubles = [ProviderUnavailable("down")] * 4
+    hops, tried_at = 0, []
+    began, calls = courier.clock(), 0
+    while isinstance(outcome := deliver_notice(courier.deps, notice), Again):
+        hops += 1
+        if courier.sms.calls > calls:
+            calls = courier.sms.calls
+            tried_at.append((courier.clock() - began).total_seconds())
+        courier.clock.turn(outcome.seconds)
+    tried_at.append((courier.clock() - began).total_seconds())
+    waits = [later - earlier for earlier, later in itertools.pairwise(tried_at)]
+    assert waits == pytest.approx(NOTICE_DELAYS[:4], abs=0.2)
+    assert hops > 15
+    assert len(courier.sms.sent) == 1
+
+
+def test_an_outage_that_outlives_the_notice_gives_it_up(courier, log_text):
+    notice = courier.notice(life=30)
+    courier.sms.troubles = [ProviderMisconfigured("twilio 20003")] * 100
+    while isinstance(outcome := deliver_notice(courier.deps, notice), Again):
+        courier.clock.turn(outcome.seconds)
+        assert courier.clock() < notice.deadline
+    assert "notice given up" in log_text()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_refused_recipient_is_final(courier, kind, log_text):
+    notice = courier.notice(kind)
+    provider(courier, kind).troubles = [RecipientRejected(DeliveryReason.ADDRESS_REFUSED, "smtp 550")]
+    assert deliver_notice(courier.deps, notice) == DONE
+    courier.clock.turn(3000)
+    assert deliver_notice(courier.deps, notice) == DONE
+    assert provider(courier, kind).calls == 1
+    assert '"level": "warning"' in log_text()
+
+
+def test_a_notice_that_nobody_can_open_is_dropped_loudly(courier, log_text):
+    assert deliver_notice(courier.deps, courier.notice(sealed="k1.AAAA")) == DONE
+    assert courier.sms.calls == 0
+    assert '"level": "error"' in log_text()
+
+
+def test_a_number_that_is_none_is_refused(courier):
+    notice = courier.notice(sealed=courier.seal("079 123 45 67"))
+    assert deliver_notice(courier.deps, notice) == DONE
+    assert courier.sms.calls == 0
+
+
+def test_a_store_that_goes_away_after_the_send_is_waited_for(courier, monkeypatch):
+    from redis.exceptions import ConnectionError as RedisConnectionError
+
+    settle, failures = notice_store.settle, [RedisConnectionError()]
+
+    def away(*args):
+        if failures:
+            raise failures.pop()
+        settle(*args)
+
+    monkeypatch.setattr(notice_store, "settle", away)
+    notice = courier.notice()
+    assert deliver_notice(courier.deps, notice) == DONE
+    assert courier.slept == [RECORD_PAUSES[0]]
+    courier.clock.turn(notice_store.LEASE.total_seconds())
+    deliver_notice(courier.deps, notice)
+    assert len(courier.sms.sent) == 1
+
+
+def test_the_mark_outlives_the_deadline(courier):
+    notice = courier.notice(life=3600)
+    deliver_notice(courier.deps, notice)
+    kept_until = courier.redis.execute_command("PEXPIRETIME", f"notify:notice:{notice.message_id}") / 1000
+    assert kept_until > notice.deadline.timestamp()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "troubles", [[], [ProviderUnavailable("x")], [RecipientRejected(DeliveryReason.NUMBER_REFUSED, "x")]]
+)
+def test_no_log_line_shows_a_recipient_or_a_text(courier, kind, troubles, log_text):
+    provider(courier, kind).troubles = troubles
+    deliver_notice(courier.deps, courier.notice(kind))
+    deliver_notice(courier.deps, courier.notice(kind, "ntc_2", sealed=courier.seal("not a number")))
+    text = log_text()
+    assert "ntc_1" in text
+    for planted in (PHONE, PHONE[1:], ADDRESS, CODE, "Your code", "not a number"):
+        assert planted not in text

@@ -1,0 +1,103 @@
+import pytest
+from celery.exceptions import Reject, Retry
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from services.notify import tasks
+from services.notify.domain.retries import STORE_PAUSE_SECONDS, Again
+from services.notify.providers import ProviderUnavailable
+from shared.messages import QUEUES, SMS_CODES, SMS_NOTICES, encode
+from shared.queueing import make_celery
+from shared.secret import Secret
+
+CODES = tasks.CONSUMERS[SMS_CODES]
+
+
+def handle(courier, document, queue=SMS_CODES):
+    return tasks.handle(courier.deps, queue, tasks.CONSUMERS[queue], document)
+
+
+@pytest.fixture
+def app(courier):
+    celery = make_celery("test", Secret("memory://"))
+    tasks.register(celery, courier.deps)
+    return celery
+
+
+def test_every_queue_of_notify_has_its_task(app):
+    ours = {name for name in QUEUES.values() if name.startswith("notify.")}
+    assert ours == {name for name in app.tasks if name.startswith("notify.")}
+    assert ours == {QUEUES[queue] for queue in tasks.CONSUMERS}
+
+
+def test_tasks_acknowledge_late_and_are_retried_without_end(app):
+    for queue in tasks.CONSUMERS:
+        task = app.tasks[QUEUES[queue]]
+        assert (task.acks_late, task.ignore_result, task.max_retries) == (True, True, None)
+
+
+def test_a_message_becomes_a_delivery(courier):
+    handle(courier, encode(courier.code()))
+    assert len(courier.sms.sent) == 1
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        None,
+        "text",
+        [],
+        {},
+        {"type": "send_sms_code", "version": 1},
+        {"type": "send_sms_code", "version": 2},
+        {"type": "teleport", "version": 1},
+    ],
+)
+def test_what_nobody_can_read_is_dropped_loudly(courier, document, log_text):
+    assert handle(courier, document) is None
+    assert '"level": "error"' in log_text()
+
+
+def test_a_message_of_another_queue_is_dropped_loudly(courier, log_text):
+    assert handle(courier, encode(courier.code()), SMS_NOTICES) is None
+    assert courier.sms.calls == 0
+    assert '"level": "error"' in log_text()
+
+
+def test_a_store_that_does_not_answer_is_asked_again(courier, monkeypatch):
+    def away(*_):
+        raise RedisConnectionError
+
+    monkeypatch.setattr(courier.redis, "evalsha", away)
+    assert handle(courier, encode(courier.order())) == Again(STORE_PAUSE_SECONDS)
+
+
+def _retrying_task(app, courier, monkeypatch, publish):
+    """The task of sms.codes as a worker calls it, with the provider down and the broker as given."""
+    task = app.tasks[QUEUES[SMS_CODES]]
+    order = courier.code()
+    courier.sms.troubles = [ProviderUnavailable("down")]
+    task.push_request(args=[encode(order)], kwargs={}, called_directly=False, delivery_info={}, is_eager=False)
+    monkeypatch.setattr(type(task), "apply_async", publish)
+    return task, [encode(order)]
+
+
+def test_again_puts_the_task_back_on_its_queue(app, courier, monkeypatch):
+    published = []
+
+    def publish(*_, **options):
+        published.append(options)
+
+    task, args = _retrying_task(app, courier, monkeypatch, publish)
+    with pytest.raises(Retry):
+        task.run(*args)
+    assert [(options["queue"], options["countdown"]) for options in published] == [(SMS_CODES, 1.0)]
+
+
+def test_a_task_that_the_broker_does_not_take_back_stays_with_the_broker(app, courier, monkeypatch):
+    def publish(*_, **__):
+        raise OSError
+
+    task, args = _retrying_task(app, courier, monkeypatch, publish)
+    with pytest.raises(Reject) as rejected:
+        task.run(*args)
+    assert rejected.value.requeue

@@ -1,0 +1,248 @@
+"""How often a code may be tried, and the stop after a hundred failures."""
+
+import json
+
+import pytest
+
+from services.otp.limits import GUESSES, HARD_STOP
+from tests.support.otp import ACCOUNT, PHONE, World
+
+
+def fail(world: World, times: int, **kwargs) -> list[int]:
+    return [world.verify(world.wrong_code(), **kwargs).status_code for _ in range(times)]
+
+
+def fail_through_all_windows(world: World, times: int) -> None:
+    for _ in range(times):
+        assert world.verify(world.wrong_code()).status_code == 401
+        world.end_windows()
+    world.settle()
+
+
+class TestBudget:
+    def test_five_tries_in_five_minutes(self, world: World):
+        world.enrol()
+        assert fail(world, 6) == [401] * 5 + [429]
+        response = world.verify(world.code())
+        assert (response.status_code, response.json["code"]) == (429, "too_many_requests")
+        assert 0 < int(response.headers["Retry-After"]) == response.json["retry_after"] <= 300
+
+    def test_every_window_counts(self, world: World):
+        world.enrol()
+        fail(world, 1)
+        counts = {key: world.redis.get(key) for key in world.redis.keys("budget:otp.verify.login:*")}
+        assert counts == {f"budget:otp.verify.login:{window.seconds}:{ACCOUNT}": "1" for window in GUESSES}
+        assert all(world.redis.ttl(key) > 0 for key in counts)
+        world.redis.set(f"budget:otp.verify.login:86400:{ACCOUNT}", 50, ex=100)
+        assert fail(world, 1) == [429]
+
+    def test_a_wrong_code_says_how_many_there_were(self, world: World):
+        world.enrol()
+        assert [world.verify(world.wrong_code()).json["recent_failures"] for _ in range(3)] == [1, 2, 3]
+
+    def test_a_new_challenge_does_not_renew_it(self, world: World):
+        world.enrol()
+        statuses = [world.verify(world.wrong_code(), binding=f"chl_{number}").status_code for number in range(6)]
+        assert statuses == [401] * 5 + [429]
+
+    def test_all_factors_share_it(self, world: World):
+        world.enrol()
+        codes = world.give_recovery_codes()
+        world.send_sms()
+        assert fail(world, 5) == [401] * 5
+        assert world.verify(codes[0]).status_code == 429
+        assert world.state()["recovery_codes"]["remaining"] == 10
+
+    def test_a_replayed_code_is_a_failure(self, world: World):
+        world.enrol()
+        assert world.verify(world.code()).status_code == 200
+        world.settle()
+        assert [world.verify(world.code()).status_code for _ in range(6)] == [401] * 5 + [429]
+
+    def test_a_success_is_given_back(self, world: World):
+        world.enrol()
+        for _ in range(8):
+            assert world.verify(world.code()).status_code == 200
+            world.settle()
+            world.clock.turn(seconds=30)
+
+    def test_a_success_gives_back_its_own_try_only(self, world: World):
+        world.enrol()
+        fail(world, 4)
+        assert world.verify(world.code()).status_code == 200
+        world.settle()
+        assert fail(world, 2) == [401, 429]
+
+    def test_a_known_device_has_its_own(self, world: World):
+        """A stranger with the password must not lock the owner out."""
+        world.enrol()
+        assert fail(world, 6)[-1] == 429
+        assert world.verify(world.wrong_code(), device_id="dev_1").status_code == 401
+        assert world.verify(world.code(), device_id="dev_1").status_code == 200
+        assert fail(world, 7, device_id="dev_2")[-1] == 429
+        assert world.verify(world.wrong_code(), device_id="dev_3").status_code == 401
+
+    def test_each_purpose_has_its_own(self, world: World):
+        world.enrol()
+        assert fail(world, 6)[-1] == 429
+        assert fail(world, 6, purpose="step_up") == [401] * 5 + [429]
+        assert fail(world, 6, purpose="phone_verification") == [401] * 5 + [429]
+
+    def test_a_device_id_opens_no_second_budget_for_step_up(self, world: World):
+        world.enrol()
+        assert fail(world, 5, purpose="step_up") == [401] * 5
+        assert world.verify(world.code(), purpose="step_up", device_id="dev_1").status_code == 429
+
+    def test_the_count_comes_before_the_comparison(self, world: World):
+        """What happens after the count cannot take it back."""
+        world.enrol()
+        world.sql("ALTER TABLE authenticators RENAME TO gone")
+        assert world.verify(world.wrong_code()).status_code == 503
+        assert world.redis.get(f"budget:otp.verify.login:300:{ACCOUNT}") == "1"
+
+    def test_throttled_tries_are_recorded_and_not_counted(self, world: World):
+        world.enrol()
+        fail(world, 7)
+        outcomes = [(item["outcome"], item["reason"]) for item in world.attempts()]
+        assert outcomes == [("throttled", "too_many_requests")] * 2 + [("rejected", "wrong")] * 5
+        assert world.state()["consecutive_failures"] == 5
+
+
+class TestHardStop:
+    def test_after_a_hundred_failures_in_a_row_nothing_is_compared(self, world: World):
+        world.enrol()
+        fail_through_all_windows(world, HARD_STOP)
+        response = world.verify(world.code())
+        assert (response.status_code, response.json["code"]) == (429, "second_factor_locked")
+        assert world.verify(world.code(), purpose="step_up").json["code"] == "second_factor_locked"
+        assert world.verify(world.code(), device_id="dev_1").json["code"] == "second_factor_locked"
+        assert world.state()["locked"] is True
+
+    def test_it_survives_a_lost_redis(self, world: World):
+        world.enrol()
+        fail_through_all_windows(world, HARD_STOP)
+        world.redis.flushall()
+        assert world.verify(world.code()).json["code"] == "second_factor_locked"
+        assert world.send_sms().json["code"] == "second_factor_locked"
+
+    def test_it_is_exact_before_sql_has_caught_up(self, world: World):
+        world.enrol()
+        world.redis.set(f"budget:otp.verify.consecutive:31536000:{ACCOUNT}", HARD_STOP - 1)
+        assert world.verify(world.wrong_code()).status_code == 401
+        assert world.verify(world.code()).json["code"] == "second_factor_locked"
+
+    def test_sql_catches_up_when_failures_were_lost_on_the_way(self, world: World):
+        world.enrol()
+        world.redis.set(f"budget:otp.verify.consecutive:31536000:{ACCOUNT}", HARD_STOP)
+        assert world.verify(world.code()).json["code"] == "second_factor_locked"
+        world.settle()
+        assert world.state()["locked"] is True
+        assert world.event_types() == ["second_factor.locked"]
+
+    def test_it_is_reported_once(self, world: World):
+        world.enrol()
+        fail_through_all_windows(world, HARD_STOP)
+        for _ in range(3):
+            world.verify(world.wrong_code())
+            world.settle()
+        assert world.event_types() == ["second_factor.locked"]
+        assert world.events()[0]["consecutive_failures"] == HARD_STOP
+
+    def test_a_success_ends_the_row(self, world: World):
+        world.enrol()
+        fail_through_all_windows(world, HARD_STOP - 1)
+        assert world.verify(world.code()).status_code == 200
+        world.settle()
+        assert world.state()["consecutive_failures"] == 0
+        fail_through_all_windows(world, 2)
+        assert world.state() | {"authenticators": []} == {
+            "enabled": True, "authenticators": [], "recovery_codes": {"remaining": 0, "created_at": None},
+            "locked": False, "consecutive_failures": 2,
+        }  # fmt: skip
+
+    def test_a_proven_phone_does_not_end_the_row(self, world: World, notify_keys):
+        from shared.envelope import open_envelope
+
+        world.enrol()
+        fail_through_all_windows(world, 10)
+        message_id = world.send_sms(purpose="phone_verification").json["message_id"]
+        code = open_envelope(notify_keys, world.redis.get(f"notify:sealed:{message_id}")).body[-6:]
+        assert world.verify(code, purpose="phone_verification").status_code == 200
+        fail(world, 1, purpose="phone_verification")
+        world.settle()
+        assert world.state()["consecutive_failures"] == 10
+        assert world.redis.get(f"budget:otp.verify.consecutive:31536000:{ACCOUNT}") == "10"
+
+    def test_support_lifts_it(self, world: World):
+        world.enrol()
+        fail_through_all_windows(world, HARD_STOP)
+        fail(world, 1)  # a try that is still on its way to SQL when support acts
+        world.clock.turn(seconds=1)
+        assert world.account("POST", "unlock", {}).status_code == 204
+        world.settle()
+        assert world.state()["consecutive_failures"] == 0
+        assert world.verify(world.code()).status_code == 200
+
+    def test_failures_that_came_before_do_not_count_after(self, world: World):
+        """They were on their way to SQL when support acted."""
+        world.enrol()
+        fail(world, 3)
+        world.clock.turn(seconds=1)
+        world.account("POST", "unlock")
+        world.settle()
+        assert world.state()["consecutive_failures"] == 0
+
+    def test_unlocking_renews_the_windows(self, world: World):
+        world.enrol()
+        assert fail(world, 6)[-1] == 429
+        assert world.account("POST", "unlock").status_code == 204
+        assert world.verify(world.code()).status_code == 200
+
+    def test_it_can_lock_and_be_reported_again(self, world: World):
+        world.enrol()
+        fail_through_all_windows(world, HARD_STOP)
+        world.clock.turn(seconds=1)
+        world.account("POST", "unlock")
+        fail_through_all_windows(world, HARD_STOP)
+        assert world.event_types() == ["second_factor.locked"] * 2
+
+
+class TestSends:
+    def test_a_resend_waits_half_a_minute(self, world: World):
+        world.enrol()
+        assert world.send_sms().status_code == 202
+        response = world.send_sms()
+        assert response.status_code == 429
+        assert 0 < response.json["retry_after"] <= 30
+        assert world.send_sms(binding="chl_2").status_code == 202
+
+    def test_five_an_account_in_ten_minutes(self, world: World):
+        world.enrol()
+        statuses = [
+            world.send_sms(binding=f"chl_{number}", phone=f"+4179123456{number}").status_code for number in range(6)
+        ]
+        assert statuses == [202] * 5 + [429]
+
+    def test_five_a_phone_in_ten_minutes_over_all_accounts(self, world: World):
+        for number in range(6):
+            world.enrol(f"acc_{number}")
+        assert [world.send_sms(account=f"acc_{number}").status_code for number in range(6)] == [202] * 5 + [429]
+
+    def test_no_counter_names_the_phone(self, world: World):
+        world.enrol()
+        world.send_sms()
+        everything = json.dumps([world.redis.keys(), world.redis.hgetall("otp:sms:acc_ann:login:chl_1")])
+        assert PHONE.lstrip("+") not in everything
+
+
+@pytest.mark.parametrize("attempted", ["verify", "sms"])
+def test_the_owner_of_another_account_is_not_touched(world: World, attempted):
+    world.enrol()
+    world.enrol("acc_bob")
+    if attempted == "verify":
+        fail(world, 6)
+    else:
+        for number in range(6):
+            world.send_sms(binding=f"chl_{number}")
+    assert world.verify(world.code(account="acc_bob"), account="acc_bob").status_code == 200
+    assert world.send_sms(account="acc_bob", phone="+41790000000").status_code == 202

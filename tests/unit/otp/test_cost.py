@@ -1,0 +1,98 @@
+"""What an attempt costs: one Redis round trip and one SQL read refused, one more statement accepted (issue: speed)."""
+
+import pytest
+from redis.client import Pipeline
+
+from tests.support.otp import World, counted_statements
+
+
+@pytest.fixture
+def trips(world: World, monkeypatch):
+    """How often the request's thread asks Redis."""
+    import threading
+
+    thread, seen = threading.get_ident(), []
+    execute_command, execute = type(world.redis).execute_command, Pipeline.execute
+
+    def one(self, *args, **options):
+        if threading.get_ident() == thread and not isinstance(self, Pipeline):
+            seen.append(args[0])
+        return execute_command(self, *args, **options)
+
+    def many(self, *args, **kwargs):
+        if threading.get_ident() == thread:
+            seen.append("pipeline")
+        return execute(self, *args, **kwargs)
+
+    monkeypatch.setattr(type(world.redis), "execute_command", one)
+    monkeypatch.setattr(Pipeline, "execute", many)
+    return seen
+
+
+@pytest.fixture
+def warm(world: World):
+    """Scripts are loaded, the connection is open."""
+    world.enrol()
+    world.enrol("acc_warm")
+    world.verify(world.code(account="acc_warm"), account="acc_warm")
+    world.settle()
+    return world
+
+
+def test_a_refused_code(warm: World, trips):
+    with counted_statements(warm.database) as statements:
+        assert warm.verify(warm.wrong_code()).status_code == 401
+    assert trips == ["pipeline"]
+    assert [statement.split()[0] for statement in statements] == ["SELECT"]
+
+
+def test_a_replayed_code(warm: World, trips):
+    warm.verify(warm.code())
+    warm.settle()
+    trips.clear()
+    with counted_statements(warm.database) as statements:
+        assert warm.verify(warm.code()).status_code == 401
+    assert trips == ["pipeline"]
+    assert [statement.split()[0] for statement in statements] == ["SELECT"]
+
+
+def test_an_accepted_totp(warm: World, trips):
+    with counted_statements(warm.database) as statements:
+        assert warm.verify(warm.code()).status_code == 200
+    assert trips == ["pipeline"]
+    assert [statement.split()[0] for statement in statements] == ["SELECT", "UPDATE"]
+
+
+def test_a_throttled_try(warm: World, trips):
+    for _ in range(5):
+        warm.verify(warm.wrong_code())
+    trips.clear()
+    with counted_statements(warm.database) as statements:
+        assert warm.verify(warm.code()).status_code == 429
+    assert trips == ["pipeline"]
+    assert statements == []
+
+
+def test_a_wrong_recovery_code(warm: World, trips):
+    warm.give_recovery_codes()
+    trips.clear()
+    with counted_statements(warm.database) as statements:
+        assert warm.verify("0AAA-BBBB-CCCC-DDDD").status_code == 401
+    assert trips == ["pipeline"]
+    assert [statement.split()[0] for statement in statements] == ["SELECT"]
+
+
+def test_a_spent_recovery_code(warm: World, trips):
+    code = warm.give_recovery_codes()[0]
+    warm.verify(code)
+    warm.settle()
+    trips.clear()
+    with counted_statements(warm.database) as statements:
+        assert warm.verify(code).json["reason"] == "spent"
+    assert trips == ["pipeline"]
+    assert [statement.split()[0] for statement in statements] == ["SELECT"]
+
+
+def test_a_redis_that_forgot_the_scripts_counts_once(warm: World):
+    warm.redis.script_flush()
+    assert warm.verify(warm.wrong_code()).json["recent_failures"] == 1
