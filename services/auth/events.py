@@ -75,6 +75,7 @@ def handle(deps: WorkerDeps, message: Message) -> None:
             account_id,
             spare=getattr(message, "session_id", None),
             authenticated_before=message.occurred_at,
+            logins=row.ends_logins,
         )
     with writing(deps.database) as connection:
         if not outbox.handle_once(connection, BOX, message.id, deps.clock()):
@@ -168,6 +169,8 @@ class Handler:
 
     act: Callable[[Event[Any]], None]
     ends_sessions: bool = False
+    # Not where the gateway has done so when it happened: a login that was begun since then is nobody's to end.
+    ends_logins: bool = False
 
 
 HANDLERS: Mapping[type[Message], Handler] = {
@@ -177,6 +180,6 @@ HANDLERS: Mapping[type[Message], Handler] = {
     RecoveryCodesRegenerated: Handler(_recovery_codes_regenerated),
     SecondFactorLocked: Handler(_locked),
     TwoFactorResetCoolOffEnded: Handler(_cool_off_ended),
-    TwoFactorResetApplied: Handler(_reset_applied, ends_sessions=True),
+    TwoFactorResetApplied: Handler(_reset_applied, ends_sessions=True, ends_logins=True),
     SmsDeliveryChanged: Handler(_sms_delivery_changed),
 }

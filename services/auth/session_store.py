@@ -51,7 +51,7 @@ return 1
 """)
 
 _END_ALL = LuaScript("""
-redis.call('INCR', KEYS[1])
+if ARGV[4] == '1' then redis.call('INCR', KEYS[1]) end
 local ended = 0
 for _, id in ipairs(redis.call('HKEYS', KEYS[2])) do
   local key = ARGV[1] .. redis.call('HGET', KEYS[2], id)
@@ -141,12 +141,20 @@ def end(redis: "Redis", account_id: str, session_id: str) -> bool:
 
 
 def end_all(
-    redis: "Redis", account_id: str, *, spare: str | None = None, authenticated_before: datetime | None = None
+    redis: "Redis",
+    account_id: str,
+    *,
+    spare: str | None = None,
+    authenticated_before: datetime | None = None,
+    logins: bool = True,
 ) -> int:
-    """End every session and every login under way, but for ``spare`` and those begun after a moment; how many."""
+    """End every session but ``spare`` and those from after a moment, and with ``logins`` every login under way.
+
+    How many sessions were ended.
+    """
     before = rfc3339(authenticated_before) if authenticated_before else ""
     keys = [_epoch_key(account_id), _index_key(account_id)]
-    return int(_END_ALL.run(redis, keys, [_SESSION, spare or "", before]))
+    return int(_END_ALL.run(redis, keys, [_SESSION, spare or "", before, int(logins)]))
 
 
 def put_challenge(redis: "Redis", challenge: LoginChallenge, now: datetime) -> None:

@@ -126,11 +126,11 @@ def _sms(trial: Trial) -> Verified | Rejected:
 
 def _coach(trial: Trial) -> Rejected:
     """A wrong code, unless it is right at another time. Redis is touched only then."""
-    if trial.secret is None:
+    if trial.secret is None or trial.authenticator is None:
         return WRONG
     seen = clock_coach.observe(trial.secret, trial.passcode, step_at(unix_seconds(trial.now)))
     if seen is None:
         return WRONG
-    earlier = clock_store.exchange(trial.deps.redis, trial.command.account_id, seen)
+    earlier = clock_store.exchange(trial.deps.redis, trial.authenticator.id, seen)
     agreed = earlier is not None and seen.confirms(earlier)
     return Rejected(Reason.CLOCK_SKEW, seen.skew_seconds, coach_may_speak=agreed)
