@@ -1,5 +1,6 @@
 """SQL from one code path: SQLite on one machine, PostgreSQL beyond it."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -7,9 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection, DateTime, Engine, create_engine, event
 from sqlalchemy.engine import Dialect, make_url
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.types import TypeDecorator
 
 LOCK_WAIT_SECONDS = 2
+_TURN = "latchkey_write_turn"
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -51,7 +54,10 @@ def create_database(url: str) -> Engine:
 
 def _sqlite(url: str) -> Engine:
     engine = create_engine(
-        url, hide_parameters=True, connect_args={"timeout": LOCK_WAIT_SECONDS, "check_same_thread": False}
+        url,
+        hide_parameters=True,
+        connect_args={"timeout": LOCK_WAIT_SECONDS, "check_same_thread": False},
+        execution_options={_TURN: threading.Lock()},
     )
 
     @event.listens_for(engine, "connect")
@@ -73,12 +79,40 @@ def _sqlite(url: str) -> Engine:
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """One transaction that writes; all of it is committed, or none."""
-    with engine.connect().execution_options(latchkey_write=True) as connection, connection.begin():
-        yield connection
+    with _write_turn(engine), engine.connect() as connection:
+        with connection.execution_options(latchkey_write=True).begin():
+            yield connection
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A connection for reads, each statement its own; no transaction is opened for them."""
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        yield connection
+    with engine.connect() as connection:
+        # SQLite's connections are in that mode anyway (see _configure), and switching them costs as much as a read.
+        yield connection if _TURN in engine.get_execution_options() else _autocommit(connection)
+
+
+@contextmanager
+def claiming(connection: Connection) -> Iterator[None]:
+    """One writing statement on a connection for reads: it waits its turn among this process's writers."""
+    with _write_turn(connection.engine):
+        yield
+
+
+def _autocommit(connection: Connection) -> Connection:
+    return connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+@contextmanager
+def _write_turn(engine: Engine) -> Iterator[None]:
+    """SQLite has one writer at a time and makes the others sleep for ever longer; threads wait for each other here."""
+    turn = engine.get_execution_options().get(_TURN)
+    if turn is None:
+        yield
+        return
+    if not turn.acquire(timeout=LOCK_WAIT_SECONDS):
+        raise PoolTimeoutError("no turn to write came")
+    try:
+        yield
+    finally:
+        turn.release()

@@ -56,15 +56,16 @@ def fill(stack: Stack, count: int) -> list[Pooled]:
                 password_hash=encoded,
                 now=now,
             )
+            # A number of its own: sends are budgeted by number, too.
+            connection.execute(
+                update(account_table)
+                .where(account_table.c.id == account.id)
+                .values(phone=f"+49151{23_000_000 + number}", phone_verified_at=now)
+            )
             enrollment_id = new_id("enr")
             sealed = box.seal(Secret(pyotp.TOTP(secret).byte_secret()), account.id, enrollment_id)
             enrolled.append((NewAuthenticator(enrollment_id, account.id, email, sealed, now), secret))
             pool.append(Pooled(email, secret, f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"))
-        connection.execute(
-            update(account_table)
-            .where(account_table.c.team_id == team)
-            .values(phone="+4915123456789", phone_verified_at=now)
-        )
     with writing(create_database(f"sqlite:///{stack.var_dir}/otp.sqlite3")) as connection:
         for authenticator, _secret in enrolled:
             otp_store.put_active(connection, authenticator)

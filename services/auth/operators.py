@@ -62,7 +62,7 @@ def refusals_recorded(
         raise
 
 
-def record_view(deps: Deps, client: Client, operator: Account, account: Account, what: str, **details: str) -> None:
+def record_view(deps: Deps, client: Client, operator: Account, account: Account, what: str) -> None:
     """Note that an operator looks; before anything is shown, so that no look goes unrecorded."""
     with writing(deps.database) as connection:
         timeline.write(
@@ -73,5 +73,4 @@ def record_view(deps: Deps, client: Client, operator: Account, account: Account,
             actor=timeline.operator(operator.id),
             ip=client.ip,
             what=what,
-            **details,
         )

@@ -5,13 +5,14 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, insert, or_, select, update
+from sqlalchemy import Connection, Integer, Row, and_, bindparam, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from services.otp.limits import HARD_STOP
 from services.otp.models import attempts, verification_states
 
 _t, _s = attempts.c, verification_states.c
+_NOT_CLEARED_SINCE = or_(_s.cleared_at.is_(None), _s.cleared_at <= bindparam("at", type_=_s.cleared_at.type))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,49 +40,58 @@ def read_attempts(connection: Connection, account_id: str, *, before: int | None
     return connection.execute(query if before is None else query.where(_t.position < before)).all()
 
 
-def add_failures(connection: Connection, account_id: str, count: int, at: datetime) -> None:
-    """Count on, unless the count was cleared after ``at``."""
-    statement = _insert(connection).values(account_id=account_id, consecutive_failures=count)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[_s.account_id],
-            set_={"consecutive_failures": _s.consecutive_failures + count},
-            where=_not_cleared_since(at),
-        )
+def add_failures(connection: Connection, failures: Sequence[tuple[str, int, datetime]]) -> None:
+    """Count on for each account, unless its count was cleared after the failures came."""
+    if not failures:
+        return
+    statement = _insert(connection).values(
+        account_id=bindparam("account"), consecutive_failures=bindparam("failures", type_=Integer)
     )
+    upsert = statement.on_conflict_do_update(
+        index_elements=[_s.account_id],
+        set_={"consecutive_failures": _s.consecutive_failures + statement.excluded.consecutive_failures},
+        where=_NOT_CLEARED_SINCE,
+    )
+    connection.execute(upsert, [{"account": account, "failures": n, "at": at} for account, n, at in failures])
 
 
-def raise_to_hard_stop(connection: Connection, account_id: str, at: datetime) -> None:
+def raise_to_hard_stop(connection: Connection, accounts: Sequence[tuple[str, datetime]]) -> None:
     """Redis counted to the hard stop, so failures were lost on the way here (a killed process): catch up."""
-    statement = _insert(connection).values(account_id=account_id, consecutive_failures=HARD_STOP)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[_s.account_id],
-            set_={"consecutive_failures": HARD_STOP},
-            where=and_(_s.consecutive_failures < HARD_STOP, _not_cleared_since(at)),
-        )
+    if not accounts:
+        return
+    statement = _insert(connection).values(account_id=bindparam("account"), consecutive_failures=HARD_STOP)
+    upsert = statement.on_conflict_do_update(
+        index_elements=[_s.account_id],
+        set_={"consecutive_failures": HARD_STOP},
+        where=and_(_s.consecutive_failures < HARD_STOP, _NOT_CLEARED_SINCE),
     )
+    connection.execute(upsert, [{"account": account, "at": at} for account, at in accounts])
 
 
-def lock_once(connection: Connection, account_id: str, now: datetime) -> int | None:
-    """The count when it stands at the hard stop for the first time, else None."""
-    statement = (
-        update(verification_states)
-        .where(_s.account_id == account_id, _s.consecutive_failures >= HARD_STOP, _s.locked_at.is_(None))
-        .values(locked_at=now)
-        .returning(_s.consecutive_failures)
+def at_hard_stop(connection: Connection, accounts: Sequence[str]) -> Sequence[tuple[str, int]]:
+    """Which of these accounts stand at the hard stop and are not locked yet, and their counts."""
+    query = select(_s.account_id, _s.consecutive_failures).where(
+        _s.account_id.in_(accounts), _s.consecutive_failures >= HARD_STOP, _s.locked_at.is_(None)
     )
-    count: int | None = connection.execute(statement).scalar()
-    return count
+    return [(row.account_id, row.consecutive_failures) for row in connection.execute(query)]
 
 
-def forgive(connection: Connection, account_id: str) -> None:
+def lock_once(connection: Connection, account_id: str, now: datetime) -> bool:
+    """Lock the account that stands at the hard stop; True for the one who did."""
+    statement = update(verification_states).where(
+        _s.account_id == account_id, _s.consecutive_failures >= HARD_STOP, _s.locked_at.is_(None)
+    )
+    return connection.execute(statement.values(locked_at=now)).rowcount == 1
+
+
+def forgive(connection: Connection, accounts: Sequence[str]) -> None:
     """A success ends the row of failures."""
-    connection.execute(
-        update(verification_states)
-        .where(_s.account_id == account_id, _s.consecutive_failures > 0)
-        .values(consecutive_failures=0, locked_at=None)
-    )
+    if accounts:
+        connection.execute(
+            update(verification_states)
+            .where(_s.account_id.in_(accounts), _s.consecutive_failures > 0)
+            .values(consecutive_failures=0, locked_at=None)
+        )
 
 
 def clear(connection: Connection, account_id: str, now: datetime) -> None:
@@ -94,10 +104,6 @@ def clear(connection: Connection, account_id: str, now: datetime) -> None:
 def read_failures(connection: Connection, account_id: str) -> int:
     """The count as SQL knows it."""
     return connection.execute(select(_s.consecutive_failures).where(_s.account_id == account_id)).scalar() or 0
-
-
-def _not_cleared_since(at: datetime) -> ColumnElement[bool]:
-    return or_(_s.cleared_at.is_(None), _s.cleared_at <= at)
 
 
 def _insert(connection: Connection) -> postgresql.Insert | sqlite.Insert:

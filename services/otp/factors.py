@@ -19,7 +19,7 @@ from services.otp.sms_store import LivePasscode, Slot
 from services.otp.store import StoredAuthenticator, VerificationState
 from shared import outbox
 from shared.clock import unix_seconds
-from shared.database import reading, writing
+from shared.database import claiming, reading, writing
 from shared.ids import new_id
 from shared.messages import RecoveryCodeSpent
 from shared.problems import Refusal
@@ -108,7 +108,9 @@ def _totp(trial: Trial, connection: Connection) -> Verified | Rejected:
     if step is None:
         used_before = match_step(trial.secret, trial.passcode, at) is not None
         return Rejected(Reason.REPLAYED) if used_before else WRONG
-    if not store.claim_step(connection, trial.authenticator.id, step, trial.now):
+    with claiming(connection):
+        claimed = store.claim_step(connection, trial.authenticator.id, step, trial.now)
+    if not claimed:
         return Rejected(Reason.REPLAYED)
     return Verified(Factor.TOTP)
 

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 from redis import Redis
@@ -162,33 +163,48 @@ class AttemptRecorder:
     def _write(self, batch: list[Attempt]) -> None:
         with writing(self._database) as connection:
             attempts_store.insert_attempts(connection, [attempt.row for attempt in batch])
-            counted: dict[str, list[Attempt]] = {}
+            counts: dict[str, _Count] = {}
             for attempt in batch:
                 if attempt.second_factor:
-                    counted.setdefault(attempt.row.account_id, []).append(attempt)
-            for account_id, attempts in sorted(counted.items()):  # one order for all writers: no deadlock
-                self._count(connection, account_id, attempts)
+                    counts.setdefault(attempt.row.account_id, _Count()).add(attempt)
+            self._count(connection, counts)
 
-    def _count(self, connection: Connection, account_id: str, attempts: list[Attempt]) -> None:
+    def _count(self, connection: Connection, counts: dict[str, "_Count"]) -> None:
         """Keep the durable count of consecutive failures; report the hard stop once."""
-        failures, at = 0, attempts[-1].row.at
-        for attempt in attempts:
-            match attempt.outcome:
-                case Verified():
-                    failures = 0
-                    attempts_store.forgive(connection, account_id)
-                case Rejected():
-                    failures += 1
-                case Throttled(brake=Brake.HARD_STOP):
-                    attempts_store.raise_to_hard_stop(connection, account_id, at)
-        if failures:
-            attempts_store.add_failures(connection, account_id, failures, at)
-        if isinstance(attempts[-1].outcome, Verified):
-            return
-        count = attempts_store.lock_once(connection, account_id, self._clock())
-        if count is not None:
+        accounts = sorted(counts)  # one order for all writers: no deadlock
+        attempts_store.forgive(connection, [account for account in accounts if counts[account].forgiven])
+        caught_up = [(account, counts[account].at) for account in accounts if counts[account].at_hard_stop]
+        attempts_store.raise_to_hard_stop(connection, caught_up)
+        failed = [(account, counts[account].failures, counts[account].at) for account in accounts]
+        attempts_store.add_failures(connection, [row for row in failed if row[1]])
+        for account_id, failures in attempts_store.at_hard_stop(connection, accounts):
+            if counts[account_id].ends_in_success:
+                continue
+            if not attempts_store.lock_once(connection, account_id, self._clock()):
+                continue
             event = SecondFactorLocked(
-                id=new_id("evt"), occurred_at=self._clock(), account_id=account_id, consecutive_failures=count
+                id=new_id("evt"), occurred_at=self._clock(), account_id=account_id, consecutive_failures=failures
             )
             outbox.record(connection, outbox_tables, event)
-            log.warning("second factor locked", account_id=account_id, consecutive_failures=count)
+            log.warning("second factor locked", account_id=account_id, consecutive_failures=failures)
+
+
+class _Count:
+    """What a batch holds of one account: whether a success ended the row of failures, and how many came since."""
+
+    def __init__(self) -> None:
+        self.forgiven = self.at_hard_stop = self.ends_in_success = False
+        self.failures = 0
+        self.at: datetime
+
+    def add(self, attempt: Attempt) -> None:
+        """Count on."""
+        self.at = attempt.row.at
+        self.ends_in_success = isinstance(attempt.outcome, Verified)
+        match attempt.outcome:
+            case Verified():
+                self.forgiven, self.failures, self.at_hard_stop = True, 0, False
+            case Rejected():
+                self.failures += 1
+            case Throttled(brake=Brake.HARD_STOP):
+                self.at_hard_stop = True

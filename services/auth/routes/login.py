@@ -31,6 +31,7 @@ from shared.delivery_reasons import describe
 from shared.phone import PhoneNumber
 from shared.web import NothingSchema, RestBlueprint
 
+LOGIN_ANSWER, VERIFY_ANSWER = LoginAnswer(), VerifyAnswer()  # making a schema costs more than dumping with it
 blueprint = RestBlueprint("login", __name__, url_prefix="/v1", description="Signing in and out")
 
 
@@ -49,7 +50,7 @@ def log_in(args: dict[str, Any]) -> Response | dict[str, Any]:
     )
     if isinstance(outcome, SecondFactorRequired):
         return {"status": "second_factor_required", "challenge": _challenge(outcome.challenge, outcome.phone)}
-    return _signed_in(outcome, LoginAnswer(), {})
+    return _signed_in(outcome, LOGIN_ANSWER, {})
 
 
 @blueprint.route("/login/<id:challenge_id>", methods=["GET"])
@@ -86,7 +87,7 @@ def verify(args: dict[str, Any], challenge_id: str) -> Response:
     outcome = login.verify(
         deps(), client(), challenge_id=challenge_id, code=args["code"], remember_device=args["remember_device"]
     )
-    return _signed_in(outcome, VerifyAnswer(), {"factor": outcome.session.factors[-1]})
+    return _signed_in(outcome, VERIFY_ANSWER, {"factor": outcome.session.factors[-1]})
 
 
 @blueprint.route("/logout", methods=["POST"])

@@ -134,5 +134,5 @@ def list_resets(args: dict[str, Any]) -> dict[str, Any]:
 @refuses(blueprint, "not_found")
 def reset(reset_id: str) -> dict[str, Any]:
     """One reset, and what happened to it."""
-    found = support.reset_detail(deps(), client(), current().account, reset_id)
+    found = support.reset_detail(deps(), reset_id)
     return {**asdict(found.reset), "timeline": found.timeline}

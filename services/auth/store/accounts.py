@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from services.auth.domain.account import Account, Role, email_key
@@ -55,9 +55,12 @@ def add(
     return _account(connection.execute(select(accounts).where(accounts.c.id == account_id)).one())
 
 
+_BY_ID = select(accounts).where(accounts.c.id == bindparam("account"))
+
+
 def by_id(connection: Connection, account_id: str) -> Account | None:
     """The account of this id."""
-    row = connection.execute(select(accounts).where(accounts.c.id == account_id)).one_or_none()
+    row = connection.execute(_BY_ID, {"account": account_id}).one_or_none()
     return None if row is None else _account(row)
 
 

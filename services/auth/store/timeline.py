@@ -68,6 +68,9 @@ class TimelineRow:
     details: dict[str, Any]
 
 
+_WRITE = insert(timeline)
+
+
 def write(
     connection: Connection,
     account_id: str,
@@ -79,11 +82,8 @@ def write(
     **details: Any,  # noqa: ANN401 - JSON
 ) -> None:
     """Add an entry. ``details`` are facts without secrets."""
-    connection.execute(
-        insert(timeline).values(
-            id=new_id("evt"), account_id=account_id, at=at, type=entry, actor=actor, ip=ip, details=details
-        )
-    )
+    row = {"id": new_id("evt"), "account_id": account_id, "at": at, "type": entry, "actor": actor, "ip": ip}
+    connection.execute(_WRITE, {**row, "details": details})
 
 
 def newest(connection: Connection, account_id: str, *, before: int | None, limit: int) -> list[TimelineRow]:
@@ -97,13 +97,12 @@ def newest(connection: Connection, account_id: str, *, before: int | None, limit
 
 
 def of_reset(connection: Connection, account_id: str, reset_id: str) -> list[TimelineRow]:
-    """What happened to one reset, oldest first; who looked at it is left out."""
+    """What happened to one reset, oldest first."""
     query = (
         select(timeline)
         .where(
             timeline.c.account_id == account_id,
             timeline.c.details["reset_id"].as_string() == reset_id,
-            timeline.c.type != Entry.SUPPORT_VIEWED,
         )
         .order_by(timeline.c.position)
     )

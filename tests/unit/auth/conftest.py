@@ -12,7 +12,7 @@ from shared.database import create_database
 from shared.hashing import HashingPool
 from shared.migrations import upgrade
 from tests.support import auth
-from tests.support.auth import PHONE, Api, FakeOtp, ListPublisher, TurnedClock
+from tests.support.auth import PASSWORD, PHONE, Api, FakeOtp, ListPublisher, TurnedClock
 
 
 @pytest.fixture(scope="session")
@@ -117,6 +117,25 @@ def ann(make_account, otp):
     account = make_account("ann@example.com", phone=PHONE)
     otp.enabled.add(account.id)
     return account
+
+
+@pytest.fixture(scope="session")
+def password_hash(hashing):
+    return hashing.hash(PASSWORD)
+
+
+@pytest.fixture
+def mia(make_account, otp, password_hash):
+    """A member who can sign in with PASSWORD and a code: 2FA on, a proven phone."""
+    account = make_account("mia@example.com", phone=PHONE, password_hash=password_hash)
+    otp.enabled.add(account.id)
+    return account
+
+
+@pytest.fixture
+def tom(make_account, password_hash):
+    """A member who signs in with PASSWORD alone: 2FA off."""
+    return make_account("tom@example.com", password_hash=password_hash)
 
 
 @pytest.fixture

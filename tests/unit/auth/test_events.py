@@ -144,10 +144,17 @@ def test_a_change_of_2fa_ends_what_was_signed_in_before_but_for_the_one_that_mad
     assert trusted_count(deps, ann) == 1
 
 
-def test_a_login_under_way_ends_too(deps, ann):
+def test_a_reset_ends_a_login_under_way(deps, ann):
     epoch = session_store.epoch(deps.redis, ann.id)
-    events.handle(deps, one_of_each(ann.id)[0])
+    events.handle(deps, one_of_each(ann.id)[6])
     assert session_store.epoch(deps.redis, ann.id) > epoch
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_the_event_of_what_the_gateway_did_itself_ends_no_login_begun_since(deps, ann, index):
+    epoch = session_store.epoch(deps.redis, ann.id)
+    events.handle(deps, one_of_each(ann.id)[index])
+    assert session_store.epoch(deps.redis, ann.id) == epoch
 
 
 @pytest.mark.parametrize("index", [2, 3, 4, 5, 7])

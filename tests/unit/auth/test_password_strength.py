@@ -32,3 +32,9 @@ def test_a_long_hostile_password_is_rated_fast():
 
 def test_the_answer_does_not_hold_the_password():
     assert "juggle" not in repr(assess("seven wet otters juggle", []).document())
+
+
+def test_the_longest_password_that_is_taken_has_128_characters():
+    strong = "seven wet otters juggle " * 6
+    assert assess(strong[:128], []).acceptable
+    assert not assess(strong[:129], []).acceptable

@@ -1,5 +1,6 @@
 import pytest
 
+from services.auth import pages
 from services.auth.domain.account import Role
 from services.auth.domain.reset_policy import CHECKS, RULES
 from services.auth.domain.session import Factor
@@ -65,6 +66,13 @@ def test_search_is_budgeted_by_operator(api, sam, sue):
 @pytest.mark.parametrize("query", ["", "query=a", f"query={'a' * 101}", "query=ab%00", "query=ann&bogus=1"])
 def test_a_strange_search_is_refused(api, sam, query):
     assert api(sam).get(f"/v1/support/accounts?{query}").status_code == 422
+
+
+@pytest.mark.parametrize("key", ["acc\x00", "\n"])  # PostgreSQL takes no NUL byte
+def test_a_cursor_that_we_did_not_write_is_refused(api, sam, key):
+    for path in ("accounts?query=ann", "two-factor-resets?limit=1"):
+        answer = api(sam).get(f"/v1/support/{path}&cursor={pages.encode_cursor(key)}")
+        assert (answer.status_code, answer.json["code"]) == (422, "validation_failed")
 
 
 def test_support_sees_how_an_account_is_protected(deps, api, ann, sam, otp, clock):

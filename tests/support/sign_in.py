@@ -1,0 +1,54 @@
+"""Signing in over the gateway's HTTP, as a bearer client does it."""
+
+from typing import Any
+
+from services.auth.domain.account import Account
+from tests.support.auth import PASSWORD, Api, FakeOtp
+
+
+def log_in(caller: Api, account: Account | str, password: str = PASSWORD, **members: Any) -> Any:
+    """POST /v1/login; ``account`` may be an address."""
+    headers = members.pop("headers", {})
+    email = account if isinstance(account, str) else account.email
+    body = {"email": email, "password": password, "transport": "bearer", **members}
+    return caller.post("/v1/login", body, headers=headers)
+
+
+def challenge(caller: Api, account: Account, **members: Any) -> str:
+    """The id of a challenge after a right password."""
+    answer = log_in(caller, account, **members)
+    assert answer.json["status"] == "second_factor_required", answer.json
+    return answer.json["challenge"]["id"]
+
+
+def verify(caller: Api, challenge_id: str, code: str = "424242", **members: Any) -> Any:
+    """POST /v1/login/{id}/verify."""
+    return caller.post(f"/v1/login/{challenge_id}/verify", {"code": code, **members})
+
+
+def complete(
+    caller: Api, otp: FakeOtp, account: Account, *, factor: str = "totp", remember: bool = False, **members: Any
+) -> Any:
+    """Password and a right code: the answer to the code."""
+    challenge_id = challenge(caller, account, **members)
+    otp.expect(account.id, "login", challenge_id, factor=factor)
+    answer = verify(caller, challenge_id, remember_device=remember)
+    assert answer.status_code == 200, answer.json
+    return answer
+
+
+def trusted_token(caller: Api, otp: FakeOtp, account: Account) -> str:
+    """The device token of a client that asked to be remembered."""
+    return complete(caller, otp, account, remember=True).json["device_token"]
+
+
+def problem(answer: Any) -> tuple[int, str]:
+    """Status and code of a problem."""
+    assert answer.mimetype == "application/problem+json", answer.data
+    assert answer.json["status"] == answer.status_code
+    return answer.status_code, answer.json["code"]
+
+
+def who_is(api: Any, token: str) -> Any:
+    """GET /v1/session with this token."""
+    return api().get("/v1/session", headers={"Authorization": f"Bearer {token}"})
