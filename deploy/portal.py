@@ -1,4 +1,4 @@
-"""A client of the public API, as the portal's front end or a phone would be: for the demo, the tests and the benchmark."""
+"""A client of the public API, as the portal's front end or a phone would be: for demo, tests and benchmark."""
 
 import json
 import time

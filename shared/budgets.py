@@ -1,5 +1,6 @@
 """How often something may be tried: counted before it is tried, all windows in one atomic step."""
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,7 +90,7 @@ class Charge:
 
 
 def take(redis: "Redis", *charges: Charge) -> Taken:
-    """Count one try against every charge, or against none when one of them is spent. Raises redis errors as they are."""
+    """Count one try against every charge, or against none when one of them is spent. Raises RedisError."""
     return read_taken(TAKE_SCRIPT.run(redis, _keys(charges), _args(charges)))
 
 
@@ -120,7 +121,7 @@ def clear(redis: "Redis", *charges: Charge) -> None:
 
 
 def _keys(charges: tuple[Charge, ...]) -> list[str]:
-    return [key for charge in charges for key in charge.keys()]
+    return list(itertools.chain.from_iterable(charge.keys() for charge in charges))
 
 
 def _args(charges: tuple[Charge, ...]) -> list[int]:

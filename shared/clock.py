@@ -16,6 +16,11 @@ def unix_seconds(moment: datetime) -> int:
     return int(moment.timestamp())
 
 
+def unix_milliseconds(moment: datetime) -> int:
+    """Whole milliseconds since the epoch, as Redis and its scripts count."""
+    return int(moment.timestamp() * 1000)
+
+
 def rfc3339(moment: datetime) -> str:
     """``2026-11-24T05:00:00.123456Z``; sorts as text in the order of time."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -30,7 +30,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         utc = value.astimezone(UTC)
         return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's
         """The same moment, aware."""
         if value is None:
             return None
@@ -79,9 +79,8 @@ def _sqlite(url: str) -> Engine:
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """One transaction that writes; all of it is committed, or none."""
-    with _write_turn(engine), engine.connect() as connection:
-        with connection.execution_options(latchkey_write=True).begin():
-            yield connection
+    with _write_turn(engine), engine.connect() as connection, connection.execution_options(latchkey_write=True).begin():
+        yield connection
 
 
 @contextmanager

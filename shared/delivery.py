@@ -1,4 +1,4 @@
-"""The claim check of an SMS code (design §3): sealed text waits in Redis, the queue carries its id.
+"""The claim check of an SMS code: sealed text waits in Redis, the queue carries its id.
 
 otp puts it in, notify claims and reports, auth reads the status. The keys and their transitions have this one home.
 """
@@ -11,7 +11,7 @@ from typing import Any, cast
 from redis import Redis
 from redis.client import Pipeline
 
-from shared.clock import parse_rfc3339, rfc3339
+from shared.clock import parse_rfc3339, rfc3339, unix_milliseconds
 from shared.lua import LuaScript
 
 # Longer than one try may take (5 s to connect, 5 s to read), shorter than the broker's visibility timeout, so that a
@@ -157,11 +157,11 @@ def claim(redis: Redis, message_id: str, now: datetime, deadline: datetime) -> C
         redis,
         [_sealed_key(message_id), _status_key(message_id)],
         [
-            _milliseconds(now),
+            unix_milliseconds(now),
             int(LEASE.total_seconds() * 1000),
             rfc3339(now),
             int(STATUS_LIVES_FOR.total_seconds()),
-            _milliseconds(deadline),
+            unix_milliseconds(deadline),
         ],
     )
     match reply:
@@ -209,7 +209,7 @@ def release(redis: Redis, message_id: str, claimed: Claimed, now: datetime, retr
 
     False when the lease was over and another worker has claimed it since: its claim is left alone.
     """
-    reply = _RELEASE.run(redis, [_status_key(message_id)], [rfc3339(now), claimed.attempt, _milliseconds(retry_at)])
+    reply = _RELEASE.run(redis, [_status_key(message_id)], [rfc3339(now), claimed.attempt, unix_milliseconds(retry_at)])
     return int(reply) == 1
 
 
@@ -224,7 +224,3 @@ def read(redis: Redis, message_id: str) -> Delivery | None:
     if not fields:
         return None
     return Delivery(DeliveryStatus(fields["status"]), parse_rfc3339(fields["updated_at"]), fields.get("reason") or None)
-
-
-def _milliseconds(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)

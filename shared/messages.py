@@ -27,7 +27,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendSmsCode(Message):
-    """Send the sealed text stored under ``message_id``; of no use after ``deadline`` (the claim check of design §3)."""
+    """Send the sealed text stored under ``message_id``; of no use after ``deadline`` (the claim check)."""
 
     TYPE: ClassVar[str] = "send_sms_code"
     message_id: str

@@ -1,10 +1,14 @@
 """Celery as all services use it: one configuration, one way to publish."""
 
+from collections.abc import Callable
+
 from celery import Celery
 from celery.exceptions import OperationalError as CeleryOperationalError
 from kombu.entity import Queue
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared.messages import QUEUES, ROUTES, Message, encode
 from shared.problems import Unavailable
@@ -17,6 +21,14 @@ VISIBILITY_TIMEOUT_SECONDS = 15
 # pace is every tenth of its ten-second rounds, and a worker killed while it looks would keep all others from looking
 # for five minutes.
 RESTORE_EVERY_SECONDS = 5
+
+# A store that does not answer: its event is delivered again, for as long as it takes.
+STORE_ERRORS = (RedisError, DBAPIError, PoolTimeoutError)
+# Far below the visibility timeout, or a waiting event would be delivered twice.
+RETRY_SECONDS = 2
+# While the broker is away too, publishing the retry is tried for a while: Celery drops a task whose retry it cannot
+# publish.
+PUBLISH_RETRY = {"max_retries": 10, "interval_start": 0.2, "interval_step": 0.2, "interval_max": 1.0}
 
 
 def make_celery(name: str, broker_url: Secret[str]) -> Celery:
@@ -51,6 +63,25 @@ def make_celery(name: str, broker_url: Secret[str]) -> Celery:
         enable_utc=True,
     )
     return app
+
+
+def consume_events(celery: Celery, queue: str, handle: Callable[[object], None]) -> None:
+    """Have ``handle`` act on each message of an event queue. One that meets a store error comes again.
+
+    Not shared: a task belongs to this app and the deps behind ``handle``, not to every app of the process.
+    """
+
+    @celery.task(  # type: ignore[untyped-decorator]
+        name=QUEUES[queue],
+        shared=False,
+        acks_late=True,
+        ignore_result=True,
+        autoretry_for=STORE_ERRORS,
+        retry_kwargs={"countdown": RETRY_SECONDS, "retry": True, "retry_policy": PUBLISH_RETRY},
+        max_retries=None,
+    )
+    def handle_event(document: object) -> None:
+        handle(document)
 
 
 class Publisher:

@@ -88,7 +88,7 @@ def run(deps: Deps, stop: threading.Event) -> None:
 
 
 class Relay:
-    """One thread for each outbox. When one of them fails in a way that nobody foresaw, all end: a supervisor restarts."""
+    """One thread for each outbox. When one fails in a way that nobody foresaw, all end, and a supervisor restarts."""
 
     def __init__(self, database_urls: Sequence[str], broker_url: Secret[str]) -> None:
         self._stop, self._failed = threading.Event(), threading.Event()

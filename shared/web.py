@@ -80,7 +80,10 @@ def _strict_json(raw: bytes) -> Any:  # noqa: ANN401 - JSON
 class _Parser(FlaskParser):
     """webargs with our JSON reader and our error shape; unknown members are refused in every location but headers."""
 
-    DEFAULT_UNKNOWN_BY_LOCATION = {**FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION, "json": None, "query": None, "form": None}
+    DEFAULT_UNKNOWN_BY_LOCATION = {  # noqa: RUF012 - the base class declares it so
+        **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
+        **dict.fromkeys(("json", "query", "form")),
+    }
 
     def load_json(self, req: Request, schema: Any) -> Any:  # noqa: ANN401, ARG002
         raw = req.get_data(cache=True)
@@ -109,6 +112,10 @@ class RestBlueprint(Blueprint):  # type: ignore[misc]  # flask-smorest ships no 
     """flask-smorest's blueprint with our parser."""
 
     ARGUMENTS_PARSER = _Parser()
+
+    def arguments(self, schema: type[Schema] | Schema, **kwargs: Any) -> Any:  # noqa: ANN401 - a decorator
+        """The parent's, with one schema for all requests: webargs would make one for each, at 50 µs."""
+        return super().arguments(schema() if isinstance(schema, type) else schema, **kwargs)
 
 
 class RestApi(Api):  # type: ignore[misc]  # the same

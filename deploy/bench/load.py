@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 
@@ -18,7 +19,7 @@ class Call:
     body: dict[str, object]
     expected: int
     ip: str
-    keep: Callable[[object], None] | None = None
+    keep: Callable[[Any], None] | None = None
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""The story of the portal's help page (design §1), chapter by chapter.
+"""The story of the portal's help page, chapter by chapter.
 
 The member's account is the one that is played with; the owner's is left alone for the person who tries by hand.
 """

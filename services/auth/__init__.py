@@ -1,1 +1,1 @@
-"""auth: the gateway. Accounts, passwords, sessions, devices, resets and the timeline; the only service that is published."""
+"""The gateway: accounts, passwords, sessions, devices, resets, the timeline. The only service that is published."""

@@ -27,7 +27,7 @@ BLUEPRINTS = (login, session, two_factor, phone, team, activity, resets, support
 
 
 def create_app(deps: Deps) -> Flask:
-    """Wire routes to dependencies. Ready when SQL and Redis answer; an otp outage is reported by otp's own readiness."""
+    """Wire routes to dependencies. Ready when SQL and Redis answer; otp's own readiness tells of an otp outage."""
 
     def sql() -> None:
         with reading(deps.database) as connection:
@@ -45,14 +45,10 @@ def create_app(deps: Deps) -> Flask:
     app.before_request(guard.check_origin)
     schemes = api.spec.components
     schemes.security_scheme("bearer", {"type": "http", "scheme": "bearer"})
-    schemes.security_scheme("cookie", {"type": "apiKey", "in": "cookie", "name": _cookie_name(deps)})
+    schemes.security_scheme("cookie", {"type": "apiKey", "in": "cookie", "name": deps.settings.session_cookie})
     for module in BLUEPRINTS:
         api.register_blueprint(module.blueprint)
     app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.json", config={"app_name": "Latchkey API"}))
     if deps.settings.mode is Mode.DEVELOPMENT:
         app.register_blueprint(development.blueprint)
     return app
-
-
-def _cookie_name(deps: Deps) -> str:
-    return "__Host-latchkey_session" if deps.settings.secure_cookies else "latchkey_session"

@@ -48,3 +48,8 @@ class Client:
 
     ip: str
     user_agent: str
+
+
+def subject(deps: Deps, kind: str, *parts: str) -> str:
+    """A budget's subject that is personal data (IP, email), as a keyed digest."""
+    return deps.settings.digest_keys.newest.mac(kind, *parts)

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from services.auth import limits, notices, session_store
-from services.auth.deps import Client, Deps
+from services.auth.deps import Client, Deps, subject
 from services.auth.domain.account import Account, email_key
 from services.auth.domain.notice_texts import Kind
 from services.auth.domain.session import Factor, Session
@@ -43,11 +43,6 @@ class SecondFactorRequired:
 
     challenge: LoginChallenge
     phone: PhoneNumber | None
-
-
-def subject(deps: Deps, kind: str, *parts: str) -> str:
-    """A budget's subject that is personal data, as a keyed digest."""
-    return deps.settings.digest_keys.newest.mac(kind, *parts)
 
 
 def log_in(
@@ -118,6 +113,11 @@ def verify(deps: Deps, client: Client, *, challenge_id: str, code: str, remember
         _record_sign_in(connection, session, client)
         if remember_device or (challenge.transport == "cookie" and challenge.device_id is None):
             device_token = _remember(deps, connection, account, challenge, client, now, trusted=remember_device)
+    if device_token is not None and session_store.epoch(deps.redis, account.id) != challenge.epoch:
+        # Whoever raised it revoked the account's devices, perhaps just before this one was there to be seen.
+        with writing(deps.database) as connection:
+            devices.revoke_all(connection, account.id, now, now)
+        raise Refusal("challenge_expired")
     return SignedIn(account, session, token, device_token, remember_device)
 
 

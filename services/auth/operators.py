@@ -2,6 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
 
 from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account
@@ -10,6 +14,19 @@ from services.auth.store import accounts, resets, timeline
 from services.auth.store.timeline import Entry
 from shared.database import reading, writing
 from shared.problems import Refusal
+
+
+def note(
+    connection: Connection,
+    client: Client,
+    operator: Account,
+    account: Account,
+    entry: Entry,
+    at: datetime,
+    **details: Any,  # noqa: ANN401 - JSON
+) -> None:
+    """Add to the account's timeline what this operator did."""
+    timeline.write(connection, account.id, entry, at, actor=timeline.operator(operator.id), ip=client.ip, **details)
 
 
 def refuse_own(operator: Account, account: Account) -> None:
@@ -48,29 +65,12 @@ def refusals_recorded(
         yield
     except Refusal as refusal:
         with writing(deps.database) as connection:
-            timeline.write(
-                connection,
-                account.id,
-                Entry.RESET_REFUSED,
-                deps.clock(),
-                actor=timeline.operator(operator.id),
-                ip=client.ip,
-                action=action,
-                ticket=ticket,
-                code=refusal.code,
-            )
+            facts = {"action": action, "ticket": ticket, "code": refusal.code}
+            note(connection, client, operator, account, Entry.RESET_REFUSED, deps.clock(), **facts)
         raise
 
 
 def record_view(deps: Deps, client: Client, operator: Account, account: Account, what: str) -> None:
     """Note that an operator looks; before anything is shown, so that no look goes unrecorded."""
     with writing(deps.database) as connection:
-        timeline.write(
-            connection,
-            account.id,
-            Entry.SUPPORT_VIEWED,
-            deps.clock(),
-            actor=timeline.operator(operator.id),
-            ip=client.ip,
-            what=what,
-        )
+        note(connection, client, operator, account, Entry.SUPPORT_VIEWED, deps.clock(), what=what)

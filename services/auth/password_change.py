@@ -25,11 +25,12 @@ def change(deps: Deps, client: Client, account: Account, session: Session, new_p
     now = deps.clock()
     with writing(deps.database) as connection:
         accounts.set_password_hash(connection, account.id, encoded, now)
+        # Before the commit, so that a Redis that is down leaves the old password in force; and once more after it, for
+        # a login with the old password that slipped in between. Before the devices, so that a login that writes one
+        # just after they are revoked sees that it was overtaken.
+        session_store.end_all(deps.redis, account.id, spare=session.id)
         devices.revoke_all(connection, account.id, now, now)
         timeline.write(connection, account.id, Entry.PASSWORD_CHANGED, now, ip=client.ip)
         notices.tell(connection, deps, account, Kind.PASSWORD_CHANGED, now, ip=client.ip, browser=client.user_agent)
-        # Before the commit, so that a Redis that is down leaves the old password in force; and once more after it, for
-        # a login with the old password that slipped in between.
-        session_store.end_all(deps.redis, account.id, spare=session.id)
     session_store.end_all(deps.redis, account.id, spare=session.id)
     return strength

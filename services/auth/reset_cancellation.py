@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from services.auth import notices, operators
-from services.auth.deps import Client, Deps
+from services.auth.deps import Client, Deps, subject
 from services.auth.domain.account import Account
 from services.auth.domain.notice_texts import Kind
 from services.auth.domain.reset import CANCELLABLE, Reset, Status
@@ -35,7 +35,7 @@ def cancel_by_token(deps: Deps, client: Client, token: str) -> None:
 
     Raises Refusal not_found, reset_not_open, too_many_requests.
     """
-    budgets.take(deps.redis, Charge(RESET_CANCEL_IP, deps.settings.digest_keys.newest.mac("ip", client.ip))).require()
+    budgets.take(deps.redis, Charge(RESET_CANCEL_IP, subject(deps, "ip", client.ip))).require()
     with reading(deps.database) as connection:
         reset = store.by_cancel_token(connection, token)
         account = accounts.by_id(connection, reset.account_id) if reset else None

@@ -1,4 +1,4 @@
-"""Support's removal of two-factor authentication: requested, approved, waited out (design.md §3).
+"""Support's removal of two-factor authentication: requested, approved, waited out.
 
 Row, timeline, notices and event are one transaction. otp does the removal when it hears TwoFactorResetApproved.
 """
@@ -17,7 +17,6 @@ from services.auth.domain.reset import AFTER_APPROVAL, Reset, Status, cool_off_e
 from services.auth.domain.reset_policy import Path
 from services.auth.models import BOX
 from services.auth.store import resets as store
-from services.auth.store import timeline
 from services.auth.store.timeline import Entry
 from shared import outbox
 from shared.database import writing
@@ -73,13 +72,13 @@ def request(deps: Deps, client: Client, operator: Account, account_id: str, aske
         )
         with writing(deps.database) as connection:
             store.add(connection, reset, token)
-            timeline.write(
+            operators.note(
                 connection,
-                account.id,
+                client,
+                operator,
+                account,
                 Entry.RESET_REQUESTED,
                 now,
-                actor=timeline.operator(operator.id),
-                ip=client.ip,
                 reset_id=reset.id,
                 status=status,
                 ticket=reset.ticket,
@@ -121,16 +120,8 @@ def approve(deps: Deps, client: Client, operator: Account, account_id: str, rese
             )
             if not moved:
                 raise Refusal("reset_not_open")
-            timeline.write(
-                connection,
-                account.id,
-                Entry.RESET_APPROVED,
-                now,
-                actor=timeline.operator(operator.id),
-                ip=client.ip,
-                reset_id=reset.id,
-                status=reset.status,
-            )
+            facts = {"reset_id": reset.id, "status": reset.status}
+            operators.note(connection, client, operator, account, Entry.RESET_APPROVED, now, **facts)
             _set_off(connection, reset, now)
             kind = Kind.RESET_STARTED if reset.status is Status.APPROVED else Kind.RESET_SCHEDULED
             notices.tell(connection, deps, account, kind, now, schedule=_schedule(reset))

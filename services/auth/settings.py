@@ -63,6 +63,19 @@ class AuthSettings(WorkerSettings):
         """Whether browsers reach us over HTTPS, which decides on ``__Host-`` cookies."""
         return self.public_origin.startswith("https://")
 
+    @property
+    def session_cookie(self) -> str:
+        """Its name. ``__Host-`` binds it to this host over HTTPS; plain HTTP (development) can't carry that prefix."""
+        return self._cookie("latchkey_session")
+
+    @property
+    def device_cookie(self) -> str:
+        """The name of the remembered device's cookie."""
+        return self._cookie("latchkey_device")
+
+    def _cookie(self, name: str) -> str:
+        return f"__Host-{name}" if self.secure_cookies else name
+
 
 # Where SMS may go unless the operator says otherwise: every further country is a further route for SMS pumping.
 DEFAULT_SMS_COUNTRIES = "AT,AU,BE,CA,CH,DE,DK,ES,FI,FR,GB,IE,IT,LU,NL,NO,NZ,PT,SE,US"

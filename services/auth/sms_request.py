@@ -1,8 +1,8 @@
-"""Asking for an SMS code: a claim check (design.md §3). Only ids and a deadline reach the broker."""
+"""Asking for an SMS code: a claim check. Only ids and a deadline reach the broker."""
 
 from dataclasses import dataclass
 
-from services.auth.deps import Client, Deps
+from services.auth.deps import Client, Deps, subject
 from services.auth.domain.account import Account
 from services.auth.limits import SMS_IP
 from services.auth.otp_client import Purpose
@@ -36,7 +36,7 @@ def send_code(
     What can't be published or recorded is withdrawn: the code that nobody will get must not be one that works.
     Raises Refusal too_many_requests; Unavailable.
     """
-    budgets.take(deps.redis, Charge(SMS_IP, deps.settings.digest_keys.newest.mac("ip", client.ip))).require()
+    budgets.take(deps.redis, Charge(SMS_IP, subject(deps, "ip", client.ip))).require()
     challenge = deps.otp.create_sms_challenge(account.id, purpose, binding, phone.e164)
     message_id = challenge["message_id"]
     now = deps.clock()

@@ -89,14 +89,7 @@ def unlock(deps: Deps, client: Client, operator: Account, account_id: str) -> No
         raise Refusal("own_account", detail="Operators cannot unlock their own account.")
     deps.otp.unlock(account.id)
     with writing(deps.database) as connection:
-        timeline.write(
-            connection,
-            account.id,
-            Entry.SECOND_FACTOR_UNLOCKED,
-            deps.clock(),
-            actor=timeline.operator(operator.id),
-            ip=client.ip,
-        )
+        operators.note(connection, client, operator, account, Entry.SECOND_FACTOR_UNLOCKED, deps.clock())
 
 
 def list_resets(deps: Deps, status: Status | None, *, before: str | None, limit: int) -> list[Reset]:

@@ -2,36 +2,18 @@
 
 import structlog
 from celery import Celery
-from redis.exceptions import RedisError
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from services.auth import events
 from services.auth.deps import WorkerDeps
-from shared.messages import AUTH_EVENTS, QUEUES, UnreadableMessage, decode
-
-# Far below the broker's visibility timeout, or a waiting event would be delivered twice.
-RETRY_SECONDS = 2
-# While the broker is away too, publishing the retry is tried for a while: Celery drops a task whose retry it cannot
-# publish.
-PUBLISH_RETRY = {"max_retries": 10, "interval_start": 0.2, "interval_step": 0.2, "interval_max": 1.0}
+from shared.messages import AUTH_EVENTS, UnreadableMessage, decode
+from shared.queueing import consume_events
 
 log = structlog.get_logger("auth.tasks")
 
 
 def register_tasks(celery: Celery, deps: WorkerDeps) -> None:
     """Put the consumer of auth.events on a Celery app."""
-
-    @celery.task(  # type: ignore[untyped-decorator]
-        name=QUEUES[AUTH_EVENTS],
-        acks_late=True,
-        ignore_result=True,
-        autoretry_for=(RedisError, DBAPIError, PoolTimeoutError),
-        retry_kwargs={"countdown": RETRY_SECONDS, "retry": True, "retry_policy": PUBLISH_RETRY},
-        max_retries=None,
-    )
-    def handle_event(document: object) -> None:
-        handle(deps, document)
+    consume_events(celery, AUTH_EVENTS, lambda document: handle(deps, document))
 
 
 def handle(deps: WorkerDeps, document: object) -> None:

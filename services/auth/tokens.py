@@ -36,7 +36,7 @@ def issue(deps: Deps, account: Account, session: Session) -> tuple[str, int]:
 
 
 def key_set(deps: Deps) -> dict[str, list[dict[str, Any]]]:
-    """The public halves of all signing keys (RFC 7517), so that tokens of the last key still verify after a rotation."""
+    """The public halves of all signing keys (RFC 7517): tokens of the last key still verify after a rotation."""
     return {
         "keys": [
             {

@@ -18,7 +18,7 @@ def begin(deps: Deps, account: Account) -> dict[str, Any]:
 def confirm(deps: Deps, account: Account, session: Session, token: str, enrollment_id: str, code: str) -> list[str]:
     """2FA is on from here; the recovery codes, shown once. Every other session ends (CVE-2023-31140).
 
-    The event AuthenticatorEnrolled ends them again: a gateway that dies between the two lines below leaves nothing open.
+    The event AuthenticatorEnrolled ends them again: a gateway that dies between the lines below leaves nothing open.
     Raises Refusal invalid_passcode, enrollment_expired, too_many_requests.
     """
     codes = deps.otp.confirm_enrollment(account.id, enrollment_id, code, session.id)

@@ -1,4 +1,4 @@
-"""Deliver an SMS code: claim it, send it, record it, report it (design §3, the claim check).
+"""Deliver an SMS code: claim it, send it, record it, report it (the claim check).
 
 Same ``message_id`` twice = one SMS, unless a worker died, or lost the provider's answer, between send and record: then
 a second copy is the lesser evil. A code that never comes locks its owner out; one that comes twice does not.

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 
 from redis import Redis
 
+from shared.clock import unix_milliseconds
+from shared.delivery import Held
 from shared.lua import LuaScript
 
 # An SMTP conversation has several steps of 5 s each. A notice may wait a minute for a worker that was killed.
@@ -21,13 +23,6 @@ class Claimed:
     """The notice is ours to send; ``attempt`` counts from 1."""
 
     attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """Another worker is sending it, or the next try is due later."""
-
-    wait_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +48,9 @@ def claim(redis: Redis, message_id: str, now: datetime, deadline: datetime) -> C
         redis,
         [_key(message_id)],
         [
-            _milliseconds(now),
-            _milliseconds(now + LEASE) - _milliseconds(now),
-            _milliseconds(deadline + KEPT_AFTER_DEADLINE),
+            unix_milliseconds(now),
+            unix_milliseconds(now + LEASE) - unix_milliseconds(now),
+            unix_milliseconds(deadline + KEPT_AFTER_DEADLINE),
         ],
     )
     match reply:
@@ -73,12 +68,8 @@ def settle(redis: Redis, message_id: str) -> None:
 
 def postpone(redis: Redis, message_id: str, retry_at: datetime) -> None:
     """The try failed; nobody tries again before ``retry_at``."""
-    redis.hset(_key(message_id), "held_until", str(_milliseconds(retry_at)))
+    redis.hset(_key(message_id), "held_until", str(unix_milliseconds(retry_at)))
 
 
 def _key(message_id: str) -> str:
     return f"notify:notice:{message_id}"
-
-
-def _milliseconds(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)

@@ -12,7 +12,7 @@ import structlog
 from services.notify import notice_store
 from services.notify.deps import Deps
 from services.notify.domain.retries import DONE, NOTICE_DELAYS, Done, Outcome, hop, next_attempt
-from services.notify.notice_store import Claimed, Held, Settled
+from services.notify.notice_store import Claimed, Settled
 from services.notify.providers import (
     EmailMessage,
     ProviderMisconfigured,
@@ -22,6 +22,7 @@ from services.notify.providers import (
 )
 from services.notify.recording import insist
 from shared.clock import after
+from shared.delivery import Held
 from shared.delivery_reasons import DeliveryReason
 from shared.envelope import Envelope, open_envelope
 from shared.messages import SendEmailNotice, SendSmsNotice

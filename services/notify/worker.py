@@ -5,7 +5,6 @@ The queues are chosen on the command line, so that codes and notices scale, and 
 
 import sys
 import time
-from collections.abc import Callable, Mapping
 
 from redis import Redis
 
@@ -23,40 +22,26 @@ from shared.settings import SettingsError
 # ruff: noqa: PLC0415
 
 
-def _twilio(settings: NotifySettings, _: Redis) -> SmsProvider:
-    from services.notify.providers.twilio import TwilioSms
+def _sms_provider(settings: NotifySettings, redis: Redis) -> SmsProvider:
+    """Twilio where its settings were asked for; else the console, which settings allow in development only."""
+    if settings.twilio is not None:
+        from services.notify.providers.twilio import TwilioSms
 
-    assert settings.twilio is not None  # noqa: S101 - NotifySettings reads it for this provider
-    return TwilioSms(settings.twilio)
-
-
-def _console_sms(_: NotifySettings, redis: Redis) -> SmsProvider:
+        return TwilioSms(settings.twilio)
     from services.notify.providers.console import ConsoleSms
 
     return ConsoleSms(redis, system_clock)
 
 
-def _smtp(settings: NotifySettings, _: Redis) -> EmailProvider:
-    from services.notify.providers.smtp import SmtpEmail
+def _email_provider(settings: NotifySettings, redis: Redis) -> EmailProvider:
+    """The same for SMTP."""
+    if settings.smtp is not None:
+        from services.notify.providers.smtp import SmtpEmail
 
-    assert settings.smtp is not None  # noqa: S101 - NotifySettings reads it for this provider
-    return SmtpEmail(settings.smtp)
-
-
-def _console_email(_: NotifySettings, redis: Redis) -> EmailProvider:
+        return SmtpEmail(settings.smtp)
     from services.notify.providers.console import ConsoleEmail
 
     return ConsoleEmail(redis, system_clock)
-
-
-SMS_PROVIDERS: Mapping[str, Callable[[NotifySettings, Redis], SmsProvider]] = {
-    "twilio": _twilio,
-    "console": _console_sms,
-}
-EMAIL_PROVIDERS: Mapping[str, Callable[[NotifySettings, Redis], EmailProvider]] = {
-    "smtp": _smtp,
-    "console": _console_email,
-}
 
 
 try:
@@ -68,8 +53,8 @@ configure_logging("notify", settings.mode)
 celery, redis = make_celery("notify", settings.stores.broker_url), connect(settings.stores.state_url)
 deps = Deps(
     redis=redis,
-    sms=SMS_PROVIDERS[settings.sms_provider](settings, redis),
-    email=EMAIL_PROVIDERS[settings.email_provider](settings, redis),
+    sms=_sms_provider(settings, redis),
+    email=_email_provider(settings, redis),
     private_keys=settings.private_keys,
     publisher=Publisher(celery),
     clock=system_clock,

@@ -1,4 +1,4 @@
-"""Support's 2FA reset, carried out: otp's part of the event flow (design §3)."""
+"""Support's 2FA reset, carried out: otp's part of the event flow."""
 
 import structlog
 

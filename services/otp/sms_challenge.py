@@ -1,4 +1,4 @@
-"""Send a code by SMS: a claim check. otp mints and seals, auth publishes the id, notify opens and sends (design §3)."""
+"""Send a code by SMS: a claim check. otp mints and seals, auth publishes the id, notify opens and sends."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

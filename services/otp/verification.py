@@ -1,4 +1,4 @@
-"""Verify a second factor: count, compare, claim, record (design §3). README.md has the picture."""
+"""Verify a second factor: count, compare, claim, record. README.md has the picture."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -75,13 +75,15 @@ class Inbox:
 
     def text(self, reference: str) -> str:
         """The text with this reference; waits for it."""
-        return wait_for(
-            lambda: next((message.body for message in self.stub.messages if reference in message.body), None), seconds=30
-        )
+        return wait_for(lambda: next((body for body in self.bodies() if reference in body), None), seconds=30)
+
+    def bodies(self) -> list[str]:
+        """All of them."""
+        return [message.body for message in self.stub.messages]
 
     def count(self, reference: str) -> int:
         """How many texts with this reference were taken."""
-        return sum(reference in message.body for message in self.stub.messages)
+        return sum(reference in body for body in self.bodies())
 
     def code(self, reference: str) -> str:
         """The code of that text."""

@@ -59,7 +59,8 @@ def test_the_cookie_is_httponly_and_lax_and_the_token_is_not_in_the_body(browser
 
 def test_a_page_of_another_site_cannot_write(browser, person):
     log_in(browser, person)
-    for headers in ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": None, "Sec_Fetch_Site": "cross-site"}):
+    foreign = ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": None, "Sec_Fetch_Site": "cross-site"})
+    for headers in foreign:
         status, body = browser.send("POST", "/v1/logout", **headers)
         assert (status, body["code"]) == (403, "origin_refused"), headers
     assert browser.send("GET", "/v1/session")[0] == 200

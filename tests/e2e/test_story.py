@@ -57,7 +57,8 @@ def test_a_weak_reset_cools_off_and_is_then_applied(make_person, operator):
     assert reset.status == 202, reset.body
     assert reset.body["status"] == "cooling_off"
     assert session.get("/v1/two-factor").body["pending_reset"]["id"] == reset.body["id"]
-    wait_for(lambda: operator.get(f"/v1/support/two-factor-resets/{reset.body['id']}").body["status"] == "applied", seconds=20)
+    path = f"/v1/support/two-factor-resets/{reset.body['id']}"
+    wait_for(lambda: operator.get(path).body["status"] == "applied", seconds=20)
     assert session.get("/v1/session").code == "not_authenticated"
     again = person.portal()
     assert again.log_in(person.email, person.password).body["session"]["prompts"] == ["enroll_two_factor"]

@@ -1,0 +1,1 @@
+"""The gateway's rules: pure, no framework, no store, no network."""

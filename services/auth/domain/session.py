@@ -41,7 +41,7 @@ def amr(factors: tuple[Factor, ...]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A signed-in browser or client. ``stepped_up_at`` is the last full proof; None when a trusted device shortened it."""
+    """A signed-in browser or client. ``stepped_up_at``: the last full proof; None if a trusted device shortened it."""
 
     id: str
     account_id: str

@@ -4,7 +4,6 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar, cast
-from urllib.parse import urlsplit
 
 from flask import Response, current_app, g, request
 
@@ -62,35 +61,25 @@ def check_origin() -> None:
         return
     origin = request.headers.get("Origin")
     if origin is not None:
-        if origin != deps().settings.public_origin and urlsplit(origin).netloc != request.host:
+        if origin not in {deps().settings.public_origin, f"http://{request.host}", f"https://{request.host}"}:
             raise Refusal("origin_refused")
     elif request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
         raise Refusal("origin_refused")
 
 
-def session_cookie_name() -> str:
-    """``__Host-`` binds the cookie to this host over HTTPS; plain HTTP (development) can't carry that prefix."""
-    return "__Host-latchkey_session" if deps().settings.secure_cookies else "latchkey_session"
-
-
-def device_cookie_name() -> str:
-    """The remembered device's cookie."""
-    return "__Host-latchkey_device" if deps().settings.secure_cookies else "latchkey_device"
-
-
 def set_session_cookie(response: Response, token: str) -> None:
     """The session lives in Redis; the cookie goes with the browser's session."""
-    _set_cookie(response, session_cookie_name(), token, None)
+    _set_cookie(response, deps().settings.session_cookie, token, None)
 
 
 def set_device_cookie(response: Response, token: str) -> None:
     """Kept 30 days; whether it still skips the code is the server's to say."""
-    _set_cookie(response, device_cookie_name(), token, int(TRUSTED_DEVICE_LIFE.total_seconds()))
+    _set_cookie(response, deps().settings.device_cookie, token, int(TRUSTED_DEVICE_LIFE.total_seconds()))
 
 
 def clear_session_cookie(response: Response) -> None:
     """Tell the browser to forget the session."""
-    _set_cookie(response, session_cookie_name(), "", 0)
+    _set_cookie(response, deps().settings.session_cookie, "", 0)
 
 
 def _set_cookie(response: Response, name: str, value: str, max_age: int | None) -> None:
@@ -105,12 +94,12 @@ def _bearer_token() -> str | None:
 
 def device_token(in_body: str | None = None) -> str | None:
     """The device token of this request: body, header or cookie."""
-    return in_body or request.headers.get(DEVICE_HEADER) or request.cookies.get(device_cookie_name())
+    return in_body or request.headers.get(DEVICE_HEADER) or request.cookies.get(deps().settings.device_cookie)
 
 
 def live_session() -> tuple[Session, str]:
     """The session of this request and its token, without a look at the account. Raises 401 not_authenticated."""
-    token = _bearer_token() or request.cookies.get(session_cookie_name())
+    token = _bearer_token() or request.cookies.get(deps().settings.session_cookie)
     session = session_store.find(deps().redis, token) if token else None
     if session is None or token is None or session.expires_at <= deps().clock():
         raise Refusal("not_authenticated")

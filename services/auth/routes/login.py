@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Response, jsonify, make_response
 
-from services.auth import login, login_sms, session_store, views
+from services.auth import login, login_sms, sessions, views
 from services.auth.login import SecondFactorRequired, SignedIn
 from services.auth.routes.guard import (
     clear_session_cookie,
@@ -24,9 +24,6 @@ from services.auth.schemas.session import (
     VerifyArgs,
 )
 from services.auth.session_store import LoginChallenge
-from services.auth.store import timeline
-from services.auth.store.timeline import Entry
-from shared.database import writing
 from shared.delivery_reasons import describe
 from shared.phone import PhoneNumber
 from shared.web import NothingSchema, RestBlueprint
@@ -96,11 +93,7 @@ def verify(args: dict[str, Any], challenge_id: str) -> Response:
 def log_out(_args: dict[str, Any]) -> Response:
     """End this session."""
     session, _token = live_session()
-    session_store.end(deps().redis, session.account_id, session.id)
-    with writing(deps().database) as connection:
-        timeline.write(
-            connection, session.account_id, Entry.SESSION_ENDED, deps().clock(), ip=client().ip, session_id=session.id
-        )
+    sessions.end(deps(), client(), session.account_id, session.id)
     response = make_response("", 204)
     clear_session_cookie(response)
     return response

@@ -5,12 +5,9 @@ from typing import Any
 
 from flask import Response, jsonify, make_response
 
-from services.auth import session_store, step_up, tokens, views
+from services.auth import sessions, step_up, tokens, views
 from services.auth.routes.guard import client, current, deps, live_session, signed_in
 from services.auth.schemas.session import ReauthenticateArgs, SessionListSchema, SessionSchema, TokenSchema
-from services.auth.store import timeline
-from services.auth.store.timeline import Entry
-from shared.database import writing
 from shared.problems import Refusal
 from shared.web import NothingSchema, RestBlueprint
 
@@ -29,12 +26,12 @@ def session() -> dict[str, Any]:
 @blueprint.route("/v1/sessions", methods=["GET"])
 @signed_in
 @blueprint.response(200, SessionListSchema)
-def sessions() -> dict[str, Any]:
+def list_sessions() -> dict[str, Any]:
     """All live sessions of the account, newest first."""
     principal = current()
     items = [
         {**asdict(one), "assurance": one.assurance, "current": one.id == principal.session.id}
-        for one in session_store.sessions_of(deps().redis, principal.account.id)
+        for one in sessions.listed(deps(), principal.account.id)
     ]
     return {"items": items, "next_cursor": None}
 
@@ -44,13 +41,8 @@ def sessions() -> dict[str, Any]:
 @blueprint.response(204)
 def end_session(session_id: str) -> Response:
     """End one of the account's sessions."""
-    account = current().account
-    if not session_store.end(deps().redis, account.id, session_id):
+    if not sessions.end(deps(), client(), current().account.id, session_id):
         raise Refusal("not_found")
-    with writing(deps().database) as connection:
-        timeline.write(
-            connection, account.id, Entry.SESSION_ENDED, deps().clock(), ip=client().ip, session_id=session_id
-        )
     return make_response("", 204)
 
 

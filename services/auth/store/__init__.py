@@ -1,0 +1,1 @@
+"""SQL of the gateway's tables, a module for each subject."""

@@ -12,7 +12,7 @@ from shared.ids import new_id, token_digest
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A browser that has completed a second factor. Trusted until ``trusted_until``: skips the code; else only known."""
+    """A browser that has completed a second factor. Until ``trusted_until`` it skips the code; else just known."""
 
     id: str
     account_id: str

@@ -3,11 +3,14 @@ from datetime import timedelta
 
 import pytest
 
-from services.auth import events, limits, login, password_change, session_store, two_factor
+from services.auth import events, limits, password_change, session_store, two_factor
+from services.auth.deps import subject
 from services.auth.domain.session import Factor
 from services.auth.otp_client import CodeRefused, Verified, _refusal
+from services.auth.store import devices
 from shared import budgets, delivery
 from shared.budgets import Charge
+from shared.database import reading, writing
 from shared.delivery import DeliveryStatus
 from shared.messages import SendSmsCode, TwoFactorResetApplied
 from shared.problems import Refusal
@@ -47,15 +50,21 @@ def spend(deps, rate, subject, tries):
 
 
 def spent(deps, rate, subject):
-    return [int(deps.redis.get(key) or 0) for key in Charge(rate, subject).keys()]
+    keys = Charge(rate, subject).keys()
+    return [int(deps.redis.get(key) or 0) for key in keys]
+
+
+def trusted_devices(deps, account):
+    with reading(deps.database) as connection:
+        return devices.trusted(connection, account.id, deps.clock(), after="", limit=10)
 
 
 def ip_of(deps):
-    return login.subject(deps, "ip", IP)
+    return subject(deps, "ip", IP)
 
 
 def email_of(deps, account):
-    return login.subject(deps, "email", account.email)
+    return subject(deps, "email", account.email)
 
 
 # --- the password -----------------------------------------------------------------------------------------------------
@@ -177,7 +186,7 @@ def test_an_account_takes_ten_wrong_passwords_and_then_not_even_the_right_one(st
 
 
 def test_another_spelling_of_the_address_is_the_same_budget(stranger, tom):
-    spellings = ["tom@example.com", "TOM@EXAMPLE.COM", " tom@example.com ", "ｔom@example.com", "Tom@Example.com"]  # noqa: RUF001
+    spellings = ["tom@example.com", "TOM@EXAMPLE.COM", " tom@example.com ", "ｔom@example.com", "Tom@Example.com"]
     for spelling in spellings * 2:
         assert log_in(stranger, spelling, "wrong").status_code == 401
     assert log_in(stranger, tom).status_code == 429
@@ -338,11 +347,10 @@ def test_why_a_code_was_refused_is_ours_to_know(stranger, mia, otp, reason):
     assert reason not in refused.text.replace("used before", "")
 
 
-@pytest.mark.parametrize(
-    "code",
-    ["٤٢٤٢٤٢", "４２４２４２", "42_424", "+42424", " 424242", "424242 ", "4242421", "42424", "", None, 424242, ["424242"],
-     "424242\n", "4242\x0042", "e" * 41],
-)  # fmt: skip
+SPELLINGS = ["٤٢٤٢٤٢", "４２４２４２", "42_424", "+42424", " 424242", "424242 ", "4242421", "42424", "", "424242\n"]
+
+
+@pytest.mark.parametrize("code", [*SPELLINGS, None, 424242, ["424242"], "4242\x0042", "e" * 41])
 def test_another_spelling_of_a_code_never_reaches_otp(stranger, mia, otp, code):
     challenge_id = challenge(stranger, mia)
     otp.verify = None
@@ -379,34 +387,15 @@ def test_what_otp_refuses_is_handed_on(stranger, mia, otp):
 
 
 def test_otp_counts_a_known_device_apart(stranger, mia, otp, deps):
+    token = trusted_token(stranger, otp, mia)
+    (device,) = trusted_devices(deps, mia)
+    with writing(deps.database) as connection:
+        devices.trust(connection, device.id, deps.clock(), deps.clock())  # from here it is only known
     seen = []
     otp.verify = lambda *args: seen.append(args) or Verified("totp")
-    first = verify(stranger, challenge(stranger, mia), remember_device=True)
-    challenge_id = challenge(stranger, mia, device_token=first.json["device_token"] + "x")
-    verify(stranger, challenge_id)
-    (device,) = auth_devices(deps, mia)
-    with_device = _known_only(deps, device)
-    known = challenge(stranger, mia, device_token=first.json["device_token"])
-    verify(stranger, known)
-    assert [args[4] for args in seen] == [None, None, with_device]
-
-
-def auth_devices(deps, account):
-    from services.auth.store import devices
-    from shared.database import reading
-
-    with reading(deps.database) as connection:
-        return devices.trusted(connection, account.id, deps.clock(), after="", limit=10)
-
-
-def _known_only(deps, device):
-    """The same device, no longer trusted."""
-    from services.auth.store import devices
-    from shared.database import writing
-
-    with writing(deps.database) as connection:
-        devices.trust(connection, device.id, deps.clock(), deps.clock())
-    return device.id
+    for sent in (None, f"{token}x", token):
+        verify(stranger, challenge(stranger, mia, device_token=sent))
+    assert [device_id for *_, device_id in seen] == [None, None, device.id]
 
 
 # --- the owner hears of it --------------------------------------------------------------------------------------------
@@ -488,7 +477,7 @@ def test_a_change_while_otp_answers_voids_the_login(deps, stranger, mia, otp, ch
     otp.after_verify = lambda: change(deps, mia)
     assert problem(verify(stranger, challenge_id, remember_device=True)) == (410, "challenge_expired")
     assert sessions(deps, mia) == []
-    assert auth_devices(deps, mia) == []
+    assert trusted_devices(deps, mia) == []
 
 
 def test_a_password_that_changes_while_the_old_one_is_hashed_makes_no_session(

@@ -19,7 +19,7 @@ def handle(courier, document, queue=SMS_CODES):
 @pytest.fixture
 def app(courier):
     celery = make_celery("test", Secret("memory://"))
-    tasks.register(celery, courier.deps)
+    tasks.register_tasks(celery, courier.deps)
     return celery
 
 

@@ -1,0 +1,130 @@
+from datetime import timedelta
+
+import pytest
+
+from services.auth import session_store
+from services.auth.store import accounts, devices
+from shared.database import reading, writing
+from tests.support import auth
+from tests.support.auth import notices_in, sign_in, timeline_of, types_of
+from tests.support.sign_in import log_in, problem, who_is
+
+NEW = "nine dry badgers hum softly"
+
+
+def change(caller, password=NEW):
+    return caller.post("/v1/password", {"new_password": password})
+
+
+def stored_hash(deps, account):
+    with reading(deps.database) as connection:
+        return accounts.password_hash(connection, account.id)
+
+
+def live(deps, account):
+    return {session.id for session in session_store.sessions_of(deps.redis, account.id)}
+
+
+def test_the_new_password_is_in_force_and_the_old_one_is_not(deps, api, tom):
+    answer = change(api(tom))
+    assert answer.status_code == 200
+    assert answer.json["strength"]["score"] >= 3
+    assert NEW not in answer.text
+    assert log_in(api(), tom, NEW).status_code == 200
+    assert problem(log_in(api(), tom)) == (401, "invalid_credentials")
+
+
+def test_it_ends_other_sessions_and_spares_this_one(deps, api, tom, ann):
+    caller = api(tom)
+    _, other = sign_in(deps, tom)
+    _, anns = sign_in(deps, ann)
+    change(caller)
+    assert live(deps, tom) == {caller.session.id}
+    assert problem(who_is(api, other)) == (401, "not_authenticated")
+    assert who_is(api, anns).status_code == 200
+
+
+def test_it_ends_every_login_under_way(deps, api, tom):
+    epoch = session_store.epoch(deps.redis, tom.id)
+    change(api(tom))
+    assert session_store.epoch(deps.redis, tom.id) > epoch
+
+
+def test_it_revokes_devices_known_and_trusted(deps, api, mia):
+    with writing(deps.database) as connection:
+        for token, until in (("trusted", deps.clock() + timedelta(days=30)), ("known", None)):
+            devices.add(connection, account_id=mia.id, token=token, label="x", trusted_until=until, now=deps.clock())
+    change(api(mia))
+    with reading(deps.database) as connection:
+        assert devices.by_token(connection, mia.id, "trusted") is None
+        assert devices.by_token(connection, mia.id, "known") is None
+
+
+def test_the_owner_is_told_on_every_channel(deps, api, mia):
+    change(api(mia))
+    assert {notice.recipient for notice in notices_in(deps)} == {mia.phone.e164, mia.email}
+    assert not any(NEW in notice.body for notice in notices_in(deps))
+    (row,) = timeline_of(deps, mia)
+    assert (row.type, row.ip, row.details) == ("password.changed", "127.0.0.1", {})
+
+
+@pytest.mark.parametrize("password", ["short", "password1234", "tom@example.com", "aaaaaaaaaaaaaaaaaa"])
+def test_a_weak_one_is_refused_with_advice_and_changes_nothing(deps, api, tom, password):
+    caller = api(tom)
+    sign_in(deps, tom)
+    before = stored_hash(deps, tom)
+    answer = change(caller, password)
+    assert problem(answer) == (422, "password_too_weak")
+    assert set(answer.json["strength"]) >= {"score", "warning", "suggestions"}
+    assert answer.json["detail"]
+    assert stored_hash(deps, tom) == before
+    assert len(live(deps, tom)) == 2
+    assert types_of(deps, tom) == []
+
+
+def test_it_needs_step_up(deps, api, tom):
+    before = stored_hash(deps, tom)
+    assert problem(change(api(tom, stepped_up=False))) == (403, "step_up_required")
+    assert problem(change(api())) == (401, "not_authenticated")
+    assert stored_hash(deps, tom) == before
+
+
+@pytest.mark.parametrize("password", ["x" * 129, "", None, 7, "a\x00b wet otters juggle"])
+def test_hostile_passwords_are_refused(api, tom, password):
+    assert problem(change(api(tom), password)) == (422, "validation_failed")
+
+
+def test_with_redis_down_the_old_password_stays_in_force(deps, api, tom, redis_server, monkeypatch):
+    """Otherwise sessions that the change should end would live on."""
+    caller = api(tom)
+    real = deps.hashing.hash
+
+    def hash_then_lose_redis(password):
+        redis_server.connected = False
+        return real(password)
+
+    monkeypatch.setattr(deps.hashing, "hash", hash_then_lose_redis)
+    before = stored_hash(deps, tom)
+    assert problem(change(caller)) == (503, "service_unavailable")
+    assert stored_hash(deps, tom) == before
+    assert notices_in(deps) == []
+
+
+def test_a_full_hashing_pool_is_503_and_changes_nothing(deps, api, tom):
+    caller = api(tom)
+    before = stored_hash(deps, tom)
+    places = [deps.hashing._place() for _ in range(4)]
+    try:
+        answer = change(caller)
+    finally:
+        for place in places:
+            place.__exit__()
+    assert problem(answer) == (503, "service_unavailable")
+    assert answer.headers["Retry-After"] == "1"
+    assert stored_hash(deps, tom) == before
+
+
+def test_the_stored_hash_is_argon2id(deps, api, tom):
+    change(api(tom))
+    assert stored_hash(deps, tom).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert auth.PASSWORD not in stored_hash(deps, tom)

@@ -1,0 +1,254 @@
+from datetime import timedelta
+
+import pytest
+
+from services.auth import session_store
+from services.auth.domain.session import AssuranceLevel, Factor, amr, assurance
+from services.auth.limits import SESSION_LIFE
+from services.auth.store import accounts
+from shared.database import writing
+from shared.ids import new_token, token_digest
+from tests.support.auth import NOW, sign_in, types_of
+from tests.support.sign_in import problem, who_is
+
+PASSWORD, TOTP, SMS = Factor.PASSWORD, Factor.TOTP, Factor.SMS
+RECOVERY, DEVICE = Factor.RECOVERY_CODE, Factor.TRUSTED_DEVICE
+
+
+def live(deps, account):
+    return {session.id for session in session_store.sessions_of(deps.redis, account.id)}
+
+
+# --- the store --------------------------------------------------------------------------------------------------------
+
+
+def test_only_the_digest_of_a_token_is_stored(deps, ann):
+    _, token = sign_in(deps, ann)
+    keys = deps.redis.keys("*")
+    assert f"auth:session:{token_digest(token)}" in keys
+    values = [deps.redis.get(key) for key in keys if deps.redis.type(key) == "string"]
+    assert token not in repr(keys) + repr(values) + repr(deps.redis.hgetall(f"auth:sessions:{ann.id}"))
+    assert session_store.find(deps.redis, token_digest(token)) is None
+
+
+def test_a_session_reads_back_as_it_was_opened(deps, ann):
+    session, token = sign_in(deps, ann)
+    assert session_store.find(deps.redis, token) == session
+
+
+def test_redis_forgets_a_session_when_its_life_is_over(deps, ann):
+    _, token = sign_in(deps, ann)
+    for key in (f"auth:session:{token_digest(token)}", f"auth:sessions:{ann.id}"):
+        assert SESSION_LIFE.total_seconds() - 5 < deps.redis.ttl(key) <= SESSION_LIFE.total_seconds()
+
+
+def test_stepping_up_lengthens_no_life(deps, ann):
+    session, token = sign_in(deps, ann)
+    key = f"auth:session:{token_digest(token)}"
+    deps.redis.expire(key, 100)
+    assert session_store.step_up(deps.redis, session, token, NOW, (TOTP,))
+    assert deps.redis.ttl(key) <= 100
+
+
+def test_stepping_up_brings_no_ended_session_back(deps, ann):
+    session, token = sign_in(deps, ann)
+    session_store.end(deps.redis, ann.id, session.id)
+    assert not session_store.step_up(deps.redis, session, token, NOW, (TOTP,))
+    assert session_store.find(deps.redis, token) is None
+
+
+def test_a_session_is_made_under_the_epoch_that_its_login_began_under(deps, ann):
+    session, _ = sign_in(deps, ann)
+    before = session_store.epoch(deps.redis, ann.id)
+    session_store.end_all(deps.redis, ann.id)
+    assert not session_store.open_session(deps.redis, session, new_token(), epoch=before)
+    assert session_store.open_session(deps.redis, session, new_token(), epoch=before + 1)
+
+
+def test_the_epoch_does_not_expire(deps, ann):
+    session_store.end_all(deps.redis, ann.id)
+    assert deps.redis.ttl(f"auth:epoch:{ann.id}") == -1
+
+
+def test_accounts_have_epochs_of_their_own(deps, ann, tom):
+    session_store.end_all(deps.redis, ann.id)
+    assert session_store.epoch(deps.redis, tom.id) == 0
+
+
+def test_ending_all_says_how_many_and_may_spare_one(deps, ann, tom):
+    own, _ = sign_in(deps, ann)
+    for _ in range(3):
+        sign_in(deps, ann)
+    other, _ = sign_in(deps, tom)
+    assert session_store.end_all(deps.redis, ann.id, spare=own.id) == 3
+    assert live(deps, ann) == {own.id}
+    assert live(deps, tom) == {other.id}
+
+
+def test_ending_what_is_older_spares_what_began_after_the_moment(deps, ann, clock):
+    sign_in(deps, ann)
+    clock.turn(microseconds=1)
+    later, _ = sign_in(deps, ann)
+    session_store.end_all(deps.redis, ann.id, authenticated_before=NOW)
+    assert live(deps, ann) == {later.id}
+
+
+def test_ending_sessions_without_logins_leaves_the_epoch(deps, ann):
+    sign_in(deps, ann)
+    session_store.end_all(deps.redis, ann.id, logins=False)
+    assert (live(deps, ann), session_store.epoch(deps.redis, ann.id)) == (set(), 0)
+
+
+def test_a_session_that_redis_forgot_is_not_counted_as_ended(deps, ann):
+    session, token = sign_in(deps, ann)
+    deps.redis.delete(f"auth:session:{token_digest(token)}")
+    assert live(deps, ann) == set()
+    assert not session_store.end(deps.redis, ann.id, session.id)
+    assert session_store.end_all(deps.redis, ann.id) == 0
+
+
+# --- what they prove --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("factors", "level", "methods"),
+    [
+        ((PASSWORD,), "aal1", ["pwd"]),
+        ((PASSWORD, TOTP), "aal2", ["pwd", "otp", "mfa"]),
+        ((PASSWORD, SMS), "aal2", ["pwd", "sms", "mfa"]),
+        ((PASSWORD, RECOVERY), "aal2", ["pwd", "otp", "mfa"]),
+        ((PASSWORD, DEVICE), "aal1", ["pwd"]),
+        ((PASSWORD, DEVICE, TOTP), "aal2", ["pwd", "otp", "mfa"]),
+        ((PASSWORD, TOTP, RECOVERY), "aal2", ["pwd", "otp", "mfa"]),
+    ],
+)
+def test_what_was_shown_decides_on_the_level(factors, level, methods):
+    assert assurance(factors) is AssuranceLevel(level)
+    assert amr(factors) == methods
+
+
+# --- over HTTP --------------------------------------------------------------------------------------------------------
+
+
+def test_a_session_tells_its_owner_about_itself(api, ann):
+    caller = api(ann)
+    document = caller.get("/v1/session").json
+    assert document == {
+        "id": caller.session.id,
+        "account": {
+            "id": ann.id,
+            "email": "ann@example.com",
+            "name": "Ann",
+            "role": "member",
+            "phone_hint": ann.phone.masked(),
+            "pending_phone_hint": None,
+        },
+        "factors": ["password", "totp"],
+        "assurance": "aal2",
+        "transport": "bearer",
+        "authenticated_at": "2026-11-24T05:00:00.000000Z",
+        "expires_at": "2026-11-24T17:00:00.000000Z",
+        "step_up_until": "2026-11-24T05:10:00.000000Z",
+        "prompts": [],
+    }
+
+
+def test_after_a_reset_it_asks_to_turn_2fa_on_again(deps, api, ann):
+    with writing(deps.database) as connection:
+        accounts.set_enrollment_prompt(connection, ann.id, prompted=True)
+    assert api(ann).get("/v1/session").json["prompts"] == ["enroll_two_factor"]
+
+
+def test_the_list_is_newest_first_and_says_which_is_this_one(deps, api, ann, tom, clock):
+    older, _ = sign_in(deps, ann, PASSWORD)
+    sign_in(deps, tom)
+    clock.turn(seconds=1)
+    caller = api(ann)
+    answer = caller.get("/v1/sessions")
+    assert [(item["id"], item["current"], item["assurance"]) for item in answer.json["items"]] == [
+        (caller.session.id, True, "aal2"),
+        (older.id, False, "aal1"),
+    ]
+    assert (answer.json["items"][0]["ip"], answer.json["items"][0]["browser"]) == ("192.0.2.7", "pytest")
+    assert caller.token not in answer.text
+
+
+def test_an_owner_ends_another_session_and_it_is_over_at_once(deps, api, ann):
+    other, token = sign_in(deps, ann)
+    assert api(ann).delete(f"/v1/sessions/{other.id}").status_code == 204
+    assert problem(who_is(api, token)) == (401, "not_authenticated")
+    assert types_of(deps, ann) == ["session.ended"]
+
+
+def test_nobody_ends_another_accounts_session(deps, api, ann, tom):
+    session, token = sign_in(deps, tom)
+    for session_id in (session.id, "ses_none", session.id):
+        assert problem(api(ann).delete(f"/v1/sessions/{session_id}")) == (404, "not_found")
+    assert who_is(api, token).status_code == 200
+    assert types_of(deps, tom) == types_of(deps, ann) == []
+
+
+def test_a_session_is_over_when_its_time_is_even_if_redis_still_has_it(api, ann, clock):
+    caller = api(ann)
+    clock.turn(hours=12, seconds=-1)
+    assert caller.get("/v1/session").status_code == 200
+    clock.turn(seconds=1)
+    for path in ("/v1/session", "/v1/session/verify", "/v1/sessions"):
+        assert problem(caller.get(path)) == (401, "not_authenticated")
+
+
+@pytest.mark.parametrize("path", ["/v1/session", "/v1/sessions", "/v1/session/verify", "/v1/trusted-devices"])
+def test_without_a_session_there_is_nothing_to_see(api, path):
+    answer = api().get(path)
+    assert problem(answer) == (401, "not_authenticated")
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_redis_down_is_503_and_not_401(api, ann, redis_server):
+    caller = api(ann)
+    redis_server.connected = False
+    for path in ("/v1/session", "/v1/session/verify"):
+        answer = caller.get(path)
+        assert problem(answer) == (503, "service_unavailable")
+        assert int(answer.headers["Retry-After"]) >= 1
+
+
+# --- forward-auth -----------------------------------------------------------------------------------------------------
+
+
+def test_forward_auth_says_who_it_is_and_how_well_proven(api, ann):
+    answer = api(ann, PASSWORD, TOTP).get("/v1/session/verify")
+    assert (answer.status_code, answer.data) == (204, b"")
+    assert answer.headers["X-Account-Id"] == ann.id
+    assert answer.headers["X-Assurance"] == "aal2"
+    assert answer.headers["X-Factors"] == "password,totp"
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_forward_auth_tells_a_trusted_device_from_a_code(api, ann):
+    answer = api(ann, PASSWORD, DEVICE).get("/v1/session/verify")
+    assert answer.headers["X-Assurance"] == "aal1"
+    assert answer.headers["X-Factors"] == "password,trusted_device"
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer nothing"}])
+def test_forward_auth_lets_nobody_through_who_is_not_signed_in(api, headers):
+    answer = api().get("/v1/session/verify", headers={**headers, "X-Account-Id": "acc_1", "X-Assurance": "aal2"})
+    assert problem(answer) == (401, "not_authenticated")
+    assert "X-Account-Id" not in answer.headers
+
+
+def test_an_ended_session_is_refused_by_forward_auth(deps, api, ann):
+    caller = api(ann)
+    session_store.end_all(deps.redis, ann.id)
+    assert problem(caller.get("/v1/session/verify")) == (401, "not_authenticated")
+
+
+def test_a_session_begun_later_lives_longer(api, ann, clock):
+    first = api(ann)
+    clock.turn(hours=6)
+    second = api(ann)
+    clock.turn(hours=7)
+    assert first.get("/v1/session").status_code == 401
+    assert second.get("/v1/session").status_code == 200
+    assert second.session.expires_at - first.session.expires_at == timedelta(hours=6)
