@@ -96,6 +96,9 @@ class Environment:
             except OSError as error:
                 self._faults.append(f"{name}_FILE cannot be read ({error.strerror})")
                 return None
+            except UnicodeDecodeError:
+                self._faults.append(f"{name}_FILE cannot be read (it is not UTF-8)")
+                return None
         return self._variables.get(name) or None
 
     def _read(self, name: str, default: T | None, convert: Callable[[str], T], *, fallback: T) -> T:

@@ -1,0 +1,181 @@
+"""Logins at once against what ends them: real Redis, real SQLite file, real threads."""
+
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from services.auth import login, password_change, session_store, two_factor
+from services.auth.deps import Deps
+from services.auth.login import SignedIn
+from services.auth.otp_client import Verified
+from services.auth.session_store import LoginChallenge
+from services.auth.store import devices
+from shared import budgets
+from shared.budgets import Charge, Rate, Window
+from shared.database import create_database, reading
+from shared.hashing import HashingPool
+from shared.ids import new_id
+from shared.migrations import upgrade
+from shared.problems import Refusal
+from shared.redis_client import connect
+from shared.secret import Secret
+from tests.support import auth
+from tests.support.auth import CLIENT, NOW, FakeOtp, ListPublisher, TurnedClock, fresh, make_account, sign_in
+
+THREADS = 16
+ROUNDS = 8
+NEW_PASSWORD = "nine dry badgers hum softly"
+
+
+class GenerousOtp(FakeOtp):
+    """Takes every code, however often: so what is tested is the gateway's claim."""
+
+    def verify(self, *_args):
+        return Verified("totp")
+
+    def disable(self, *_args):
+        pass
+
+
+class InstantHashing(HashingPool):
+    def hash(self, password):
+        return f"hash of {password}"
+
+
+@pytest.fixture
+def deps(real_redis_url, tmp_path):
+    url = f"sqlite:///{tmp_path}/auth.sqlite3"
+    upgrade("auth", url)
+    database, redis, clock = create_database(url), connect(Secret(real_redis_url)), TurnedClock()
+    redis.flushall()
+    yield Deps(
+        settings=auth.settings(),
+        database=database,
+        redis=redis,
+        otp=GenerousOtp(clock),
+        publisher=ListPublisher(),
+        hashing=InstantHashing(max_waiting=1, threads=1),
+        clock=clock,
+    )
+    redis.close()
+    database.dispose()
+
+
+def at_once(*actions):
+    """The answers, or the codes of the refusals, of actions that start together."""
+    barrier = threading.Barrier(len(actions))
+
+    def run(action):
+        barrier.wait()
+        try:
+            return action()
+        except Refusal as refusal:
+            return refusal.code
+
+    with ThreadPoolExecutor(len(actions)) as pool:
+        return list(pool.map(run, actions))
+
+
+def begin(deps, account):
+    """A challenge as the right password makes it."""
+    challenge = LoginChallenge(
+        id=new_id("chl"),
+        account_id=account.id,
+        epoch=session_store.epoch(deps.redis, account.id),
+        transport="bearer",
+        methods=("totp",),
+        expires_at=deps.clock().replace(hour=6),
+        device_id=None,
+        ip=CLIENT.ip,
+        user_agent=CLIENT.user_agent,
+    )
+    session_store.put_challenge(deps.redis, challenge, NOW)
+    return challenge.id
+
+
+def verifier(deps, challenge_id, *, remember=False):
+    return lambda: login.verify(deps, CLIENT, challenge_id=challenge_id, code="424242", remember_device=remember)
+
+
+def live(deps, account):
+    return {session.id for session in session_store.sessions_of(deps.redis, account.id)}
+
+
+def trusted(deps, account):
+    with reading(deps.database) as connection:
+        return devices.count_trusted(connection, account.id, deps.clock())
+
+
+@pytest.mark.parametrize("round_", range(ROUNDS))
+def test_one_challenge_makes_one_session(deps, round_):
+    account = make_account(deps, "mia@example.com")
+    challenge_id = begin(deps, account)
+    answers = at_once(*[verifier(deps, challenge_id)] * THREADS)
+    assert sum(isinstance(answer, SignedIn) for answer in answers) == 1
+    assert answers.count("challenge_expired") == THREADS - 1
+    assert len(live(deps, account)) == 1
+
+
+def _change_password(deps, account, session):
+    password_change.change(deps, CLIENT, account, session, NEW_PASSWORD)
+
+
+def _disable(deps, account, session):
+    two_factor.disable(deps, account, session)
+
+
+@pytest.mark.parametrize("change", [_change_password, _disable])
+@pytest.mark.parametrize("round_", range(ROUNDS))
+def test_no_login_and_no_trust_from_before_a_change_outlives_it(deps, round_, change):
+    """Whichever came first: a session before the change is ended by it, a login after it is refused."""
+    account = make_account(deps, "mia@example.com")
+    own, _ = sign_in(deps, account)
+    logins = [verifier(deps, begin(deps, account), remember=True) for _ in range(6)]
+
+    def end_it():
+        time.sleep(round_ * 0.002)  # so that it meets the logins at another place each round
+        change(deps, fresh(deps, account), own)
+
+    at_once(*logins, end_it)
+    assert live(deps, account) == {own.id}
+    assert trusted(deps, account) == 0
+
+
+@pytest.mark.parametrize("round_", range(ROUNDS))
+def test_a_step_up_brings_no_session_back(deps, round_):
+    account = make_account(deps, "mia@example.com")
+    session, token = sign_in(deps, account)
+    at_once(
+        *[lambda: session_store.step_up(deps.redis, session, token, NOW, session.factors)] * 4,
+        lambda: session_store.end(deps.redis, account.id, session.id),
+    )
+    assert session_store.find(deps.redis, token) is None
+
+
+@pytest.mark.parametrize("round_", range(ROUNDS))
+def test_a_session_is_ended_once(deps, round_):
+    account = make_account(deps, "mia@example.com")
+    session, _ = sign_in(deps, account)
+    answers = at_once(*[lambda: session_store.end(deps.redis, account.id, session.id)] * THREADS)
+    assert Counter(answers) == {True: 1, False: THREADS - 1}
+
+
+def test_tries_at_once_never_exceed_a_budget(deps):
+    charge = Charge(Rate("race", "account", (Window(5, 60), Window(8, 3600))), "mia")
+    answers = at_once(*[lambda: budgets.take(deps.redis, charge).allowed] * 40)
+    assert Counter(answers) == {True: 5, False: 35}
+    deps.redis.delete(charge.keys()[0])
+    answers = at_once(*[lambda: budgets.take(deps.redis, charge).allowed] * 40)
+    assert Counter(answers) == {True: 3, False: 37}
+
+
+def test_a_window_ends_by_itself_and_a_refused_try_does_not_lengthen_it(deps):
+    charge = Charge(Rate("race", "account", (Window(2, 1),)), "mia")
+    assert [budgets.take(deps.redis, charge).allowed for _ in range(3)] == [True, True, False]
+    deadline = time.monotonic() + 1.5
+    while not budgets.take(deps.redis, charge).allowed:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

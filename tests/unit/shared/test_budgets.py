@@ -1,0 +1,202 @@
+import fakeredis
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from services.auth import limits as auth_limits
+from services.otp import limits as otp_limits
+from shared import budgets
+from shared.budgets import Charge, Rate, Window
+from shared.lua import execute_scripted
+from shared.problems import Refusal
+
+SHORT, LONG = Window(3, 60), Window(5, 3600)
+RATE = Rate("test", "account", (SHORT, LONG))
+ANN, BOB = Charge(RATE, "ann"), Charge(RATE, "bob")
+
+
+@pytest.fixture
+def server():
+    return fakeredis.FakeServer()
+
+
+@pytest.fixture
+def redis(server):
+    return fakeredis.FakeRedis(server=server, decode_responses=True)
+
+
+def counts(redis, charge=ANN):
+    keys = charge.keys()
+    return [int(redis.get(key) or 0) for key in keys]
+
+
+def end(redis, window, charge=ANN):
+    """The window is over."""
+    redis.delete(charge.keys()[charge.rate.windows.index(window)])
+
+
+def test_a_window_takes_its_max_and_then_says_when_to_come_back(redis):
+    assert [budgets.take(redis, ANN).count for _ in range(3)] == [1, 2, 3]
+    refused = budgets.take(redis, ANN)
+    assert not refused.allowed
+    assert 58 <= refused.retry_after_seconds <= 60
+    with pytest.raises(Refusal) as refusal:
+        refused.require()
+    assert (refusal.value.code, refusal.value.retry_after_seconds) == (
+        "too_many_requests",
+        refused.retry_after_seconds,
+    )
+
+
+def test_a_refused_try_is_not_counted_and_lengthens_no_wait(redis):
+    for _ in range(3):
+        budgets.take(redis, ANN)
+    redis.pexpire(ANN.keys()[0], 5_000)
+    for _ in range(20):
+        assert 4 <= budgets.take(redis, ANN).retry_after_seconds <= 5
+    assert counts(redis) == [3, 3]
+
+
+def test_a_window_begins_with_its_first_try_and_later_ones_do_not_move_it(redis):
+    budgets.take(redis, ANN)
+    redis.pexpire(ANN.keys()[0], 30_000)
+    budgets.take(redis, ANN)
+    assert redis.pttl(ANN.keys()[0]) <= 30_000
+
+
+def test_every_window_holds_and_the_longest_wait_is_told(redis):
+    for _ in range(3):
+        budgets.take(redis, ANN)
+    end(redis, SHORT)
+    for _ in range(2):
+        assert budgets.take(redis, ANN).allowed
+    refused = budgets.take(redis, ANN)
+    assert not refused.allowed
+    assert refused.retry_after_seconds > 3500
+    end(redis, LONG)
+    assert budgets.take(redis, ANN).allowed
+
+
+def test_one_charge_that_is_spent_leaves_the_others_alone(redis):
+    for _ in range(3):
+        budgets.take(redis, ANN)
+    assert not budgets.take(redis, BOB, ANN).allowed
+    assert counts(redis, BOB) == [0, 0]
+
+
+def test_subjects_and_rates_do_not_meet(redis):
+    other = Charge(Rate("other", "account", (SHORT,)), "ann")
+    for _ in range(3):
+        budgets.take(redis, ANN)
+    assert budgets.take(redis, BOB).allowed
+    assert budgets.take(redis, other).allowed
+
+
+def test_a_refund_gives_one_try_back_in_every_window(redis):
+    for _ in range(3):
+        budgets.take(redis, ANN)
+    budgets.refund(redis, ANN)
+    assert counts(redis) == [2, 2]
+    assert budgets.take(redis, ANN).allowed
+    assert not budgets.take(redis, ANN).allowed
+
+
+def test_a_refund_moves_no_window_and_makes_no_credit(redis):
+    budgets.refund(redis, ANN)
+    assert redis.keys("*") == []
+    budgets.take(redis, ANN)
+    budgets.refund(redis, ANN)
+    budgets.refund(redis, ANN)
+    assert counts(redis) == [0, 0]
+    assert redis.ttl(ANN.keys()[0]) > 0
+
+
+def test_after_a_refund_a_counter_at_zero_still_ends(redis):
+    """INCR from 0 to 1 must not find a key without a life."""
+    for _ in range(3):
+        budgets.take(redis, ANN)
+        budgets.refund(redis, ANN)
+        assert all(redis.ttl(key) > 0 for key in [*ANN.keys()])
+
+
+def test_clearing_forgets_all_tries_of_this_subject_only(redis):
+    budgets.take(redis, ANN)
+    budgets.take(redis, BOB)
+    budgets.clear(redis, ANN)
+    assert (counts(redis), counts(redis, BOB)) == ([0, 0], [1, 1])
+
+
+def test_the_pipelined_form_counts_the_same_and_survives_a_server_that_forgot_the_script(redis):
+    for number in (1, 2):
+        redis.script_flush()
+        pipeline = redis.pipeline(transaction=False)
+        budgets.queue_take(pipeline, ANN)
+        pipeline.get("other")
+        taken, other = execute_scripted(redis, pipeline, budgets.TAKE_SCRIPT)
+        assert (budgets.read_taken(taken).count, other) == (number, None)
+    pipeline = redis.pipeline(transaction=False)
+    budgets.queue_refund(pipeline, ANN)
+    execute_scripted(redis, pipeline, budgets.REFUND_SCRIPT)
+    assert counts(redis) == [1, 1]
+
+
+def test_the_plain_form_survives_a_server_that_forgot_the_script(redis):
+    budgets.take(redis, ANN)
+    redis.script_flush()
+    assert budgets.take(redis, ANN).count == 2
+
+
+def test_a_store_that_is_down_allows_nothing(redis, server):
+    server.connected = False
+    with pytest.raises(RedisConnectionError):
+        budgets.take(redis, ANN)
+
+
+# --- laws -------------------------------------------------------------------------------------------------------------
+
+STEPS = st.lists(st.sampled_from(["take", "refund", "end short", "end long"]), max_size=60)
+
+
+@settings(max_examples=150, deadline=None)
+@given(steps=STEPS)
+def test_no_window_ever_allows_more_than_its_max(steps):
+    """What was allowed and not given back, since the window began, is at most its max; and it never refuses early."""
+    redis = fakeredis.FakeRedis(decode_responses=True)
+    held = {SHORT: 0, LONG: 0}
+    for step in steps:
+        if step == "take":
+            room = all(held[window] < window.max for window in held)
+            taken = budgets.take(redis, ANN)
+            assert taken.allowed == room
+            if taken.allowed:
+                held = {window: count + 1 for window, count in held.items()}
+                assert taken.count == held[SHORT]
+            else:
+                assert taken.retry_after_seconds >= 1
+        elif step == "refund":
+            budgets.refund(redis, ANN)
+            held = {window: max(0, count - 1) for window, count in held.items()}
+        else:
+            window = SHORT if step == "end short" else LONG
+            end(redis, window)
+            held[window] = 0
+        assert counts(redis) == [held[SHORT], held[LONG]]
+        assert all(held[window] <= window.max for window in held)
+        assert all(redis.ttl(key) > 0 for key in redis.keys("*"))
+
+
+RATES = [rate for module in (auth_limits, otp_limits) for rate in vars(module).values() if isinstance(rate, Rate)]
+
+
+@pytest.mark.parametrize("rate", RATES, ids=lambda rate: rate.name)
+def test_every_row_of_our_tables_has_a_limit_that_grows_with_its_window(rate):
+    assert rate.windows
+    seconds, maxima = [w.seconds for w in rate.windows], [w.max for w in rate.windows]
+    assert seconds == sorted(set(seconds))  # the shortest first: its count is the one that is told
+    assert maxima == sorted(set(maxima))
+    assert min(maxima) >= 1
+
+
+def test_no_two_rows_share_their_counters():
+    assert len({rate.name for rate in RATES}) == len(RATES)
