@@ -54,7 +54,8 @@ class Environment:
 
     def mode(self) -> Mode:
         """``LATCHKEY_ENV``; production unless said otherwise."""
-        return self._read("LATCHKEY_ENV", Mode.PRODUCTION, Mode, fallback=Mode.PRODUCTION)
+        # Production first: until done() speaks up, a word that we don't know counts as the first choice.
+        return Mode(self.choice("LATCHKEY_ENV", (Mode.PRODUCTION, Mode.DEVELOPMENT), default=Mode.PRODUCTION))
 
     def choice(self, name: str, allowed: tuple[str, ...], default: str | None = None) -> str:
         """One word out of a few."""

@@ -59,7 +59,7 @@ def log_in(
         device = devices.by_token(connection, found[0].id, device_token) if found and device_token else None
     charges = _password_charges(deps, client, email, device)
     budgets.take(deps.redis, *charges).require()
-    matches = deps.hashing.verify(found[1] if found else _decoy_hash(deps.hashing), password)
+    matches = deps.hashing.verify(found[1] if found else decoy_hash(deps.hashing), password)
     if found is None or not matches:
         if found is not None:
             with writing(deps.database) as connection:
@@ -143,7 +143,7 @@ def _password_charges(deps: Deps, client: Client, email: str, device: Device | N
 
 
 @functools.cache
-def _decoy_hash(hashing: HashingPool) -> str:
+def decoy_hash(hashing: HashingPool) -> str:
     """A hash that no password has, with today's parameters, for addresses that we don't know."""
     return hashing.hash(new_token())
 

@@ -2,6 +2,7 @@
 
 import sys
 
+from services.auth import login
 from services.auth.app import create_app
 from services.auth.deps import Deps
 from services.auth.otp_client import OtpClient
@@ -22,6 +23,8 @@ try:
 except SettingsError as error:
     sys.exit(str(error))
 configure_logging("auth", settings.mode)
+hashing = HashingPool(max_waiting=LOGINS_AT_A_TIME)
+login.decoy_hash(hashing)  # now, or the first unknown address would take twice as long as a wrong password
 app = create_app(
     Deps(
         settings=settings,
@@ -29,7 +32,7 @@ app = create_app(
         redis=connect(settings.stores.state_url),
         otp=OtpClient(settings.otp_url, settings.otp_api_key),
         publisher=Publisher(make_celery("auth", settings.stores.broker_url)),
-        hashing=HashingPool(max_waiting=LOGINS_AT_A_TIME),
+        hashing=hashing,
         clock=system_clock,
     )
 )
