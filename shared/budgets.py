@@ -32,7 +32,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The reply to a count: allowed or not, when to come back, and how many tries the shortest window holds now."""
+    """The reply to a count: allowed or not, when to come back, and the tries in the first charge's longest window."""
 
     allowed: bool
     retry_after_seconds: int
@@ -54,14 +54,15 @@ for i, key in ipairs(KEYS) do
     wait = math.max(wait, redis.call('PTTL', key), 1)
   end
 end
-if wait > 0 then return {0, wait, tonumber(redis.call('GET', KEYS[1]) or '0')} end
-local first
+local shown = tonumber(ARGV[#ARGV])
+if wait > 0 then return {0, wait, tonumber(redis.call('GET', KEYS[shown]) or '0')} end
+local told
 for i, key in ipairs(KEYS) do
   local count = redis.call('INCR', key)
   if count == 1 then redis.call('PEXPIRE', key, ARGV[2 * i]) end
-  first = first or count
+  if i == shown then told = count end
 end
-return {1, 0, first}
+return {1, 0, told}
 """)
 
 # Gives one try back; a window that ended meanwhile stays ended.
@@ -125,4 +126,4 @@ def _keys(charges: tuple[Charge, ...]) -> list[str]:
 
 
 def _args(charges: tuple[Charge, ...]) -> list[int]:
-    return [number for charge in charges for number in charge.args()]
+    return [*(number for charge in charges for number in charge.args()), len(charges[0].rate.windows)]

@@ -12,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.types import TypeDecorator
 
 LOCK_WAIT_SECONDS = 2
+TURN_WAIT_SECONDS, BUSY_WAIT_SECONDS = 1.0, 1.0  # of one process, of SQLite; both together still in time for a 503
 _TURN = "latchkey_write_turn"
 
 
@@ -56,7 +57,7 @@ def _sqlite(url: str) -> Engine:
     engine = create_engine(
         url,
         hide_parameters=True,
-        connect_args={"timeout": LOCK_WAIT_SECONDS, "check_same_thread": False},
+        connect_args={"timeout": BUSY_WAIT_SECONDS, "check_same_thread": False},
         execution_options={_TURN: threading.Lock()},
     )
 
@@ -109,7 +110,7 @@ def _write_turn(engine: Engine) -> Iterator[None]:
     if turn is None:
         yield
         return
-    if not turn.acquire(timeout=LOCK_WAIT_SECONDS):
+    if not turn.acquire(timeout=TURN_WAIT_SECONDS):
         raise PoolTimeoutError("no turn to write came")
     try:
         yield

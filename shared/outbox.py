@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -25,6 +25,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from shared.database import UtcDateTime
 from shared.messages import ROUTES, Message, encode_text
+
+KEEP_FOR = timedelta(days=14)  # longer than any broker redelivers, so a repeated message is still known
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +92,13 @@ class Pending:
 
 
 def pending(connection: Connection, tables: OutboxTables, now: datetime, limit: int) -> list[Pending]:
-    """The oldest messages that are due, locked against a second relay where the database can."""
+    """The oldest messages that are due. A second relay may see the same ones; consumers act once."""
     box = tables.outbox.c
     query = (
         select(box.position, box.queue, box.document)
         .where(box.published_at.is_(None), or_(box.not_before.is_(None), box.not_before <= now))
         .order_by(box.position)
         .limit(limit)
-        .with_for_update(skip_locked=True)
     )
     return [Pending(row.position, row.queue, json.loads(row.document)) for row in connection.execute(query)]
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
-from celery import Celery
+from amqp.exceptions import AMQPError
+from celery import Celery, Task
 from celery.exceptions import OperationalError as CeleryOperationalError
+from celery.exceptions import Reject
 from kombu.entity import Queue
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
@@ -31,7 +33,7 @@ RETRY_SECONDS = 2
 PUBLISH_RETRY = {"max_retries": 10, "interval_start": 0.2, "interval_step": 0.2, "interval_max": 1.0}
 
 
-def make_celery(name: str, broker_url: Secret[str]) -> Celery:
+def make_celery(name: str, broker_url: Secret[str], *, reply_seconds: float = 5.0) -> Celery:
     """A Celery app that acknowledges late, keeps no results and takes one task at a time."""
     app = Celery(name, broker=broker_url.reveal(), set_as_current=False)
     app.conf.update(
@@ -56,7 +58,7 @@ def make_celery(name: str, broker_url: Secret[str]) -> Celery:
             "unacked_restore_throttle": 1,
             "unacked_mutex_expire": RESTORE_EVERY_SECONDS,
             "socket_connect_timeout": 1.0,
-            "socket_timeout": 5.0,
+            "socket_timeout": reply_seconds,
         },
         # A caller waits for the publish, so it fails fast and says 503; the relay tries again by itself.
         task_publish_retry=False,
@@ -73,15 +75,21 @@ def consume_events(celery: Celery, queue: str, handle: Callable[[object], None])
 
     @celery.task(  # type: ignore[untyped-decorator]
         name=QUEUES[queue],
+        bind=True,
         shared=False,
         acks_late=True,
         ignore_result=True,
-        autoretry_for=STORE_ERRORS,
-        retry_kwargs={"countdown": RETRY_SECONDS, "retry": True, "retry_policy": PUBLISH_RETRY},
         max_retries=None,
     )
-    def handle_event(document: object) -> None:
-        handle(document)
+    def handle_event(task: Task, document: object) -> None:
+        try:
+            handle(document)
+        except STORE_ERRORS as error:
+            try:
+                task.retry(exc=error, countdown=RETRY_SECONDS, retry=True, retry_policy=PUBLISH_RETRY)
+            except Reject as reject:
+                # Celery's own drops the message when the broker does not take the retry; ours leaves it there.
+                raise Reject(reject.reason, requeue=True) from None
 
 
 class Publisher:
@@ -99,5 +107,5 @@ class Publisher:
         """Send an encoded message to one queue. Raises Unavailable("broker")."""
         try:
             self._celery.send_task(QUEUES[queue], args=[document], queue=queue)
-        except (CeleryOperationalError, KombuError, OSError, RedisError) as error:
+        except (CeleryOperationalError, KombuError, AMQPError, OSError, RedisError) as error:
             raise Unavailable("broker") from error

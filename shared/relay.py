@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 import structlog
 from sqlalchemy import Engine, MetaData
@@ -27,7 +26,6 @@ BATCH = 100
 IDLE_SECONDS = 0.1
 PAUSE_AFTER_FAILURE_SECONDS = 1.0
 SWEEP_EVERY_SECONDS = 3600.0
-KEEP_FOR = timedelta(days=14)  # longer than any broker redelivers, so a repeated message is still known
 
 log = structlog.get_logger("relay")
 
@@ -47,23 +45,24 @@ TABLES = outbox.outbox_tables(MetaData())
 def carry(deps: Deps) -> int:
     """Publish one batch; how many messages went out.
 
-    A look without a lock comes first: an idle relay must not take SQLite's only write lock ten times a second.
+    No transaction is open while the broker is asked: on SQLite it would hold the only write lock that sign-ins need.
     Raises Unavailable (broker) and SQLAlchemyError (database); what was published by then is marked, so only the
     message that failed is tried again.
     """
     with reading(deps.database) as connection:
-        if not outbox.pending(connection, TABLES, deps.clock(), 1):
-            return 0
-    with writing(deps.database) as connection:
-        published: list[int] = []
-        try:
-            for message in outbox.pending(connection, TABLES, deps.clock(), BATCH):
-                deps.publisher.publish_to(message.queue, message.document)
-                published.append(message.position)
-        except Unavailable:
-            if not published:
-                raise
-        outbox.mark_published(connection, TABLES, published, deps.clock())
+        waiting = outbox.pending(connection, TABLES, deps.clock(), BATCH)
+    published: list[int] = []
+    try:
+        for message in waiting:
+            deps.publisher.publish_to(message.queue, message.document)
+            published.append(message.position)
+    except Unavailable:
+        if not published:
+            raise
+    finally:
+        if published:
+            with writing(deps.database) as connection:
+                outbox.mark_published(connection, TABLES, published, deps.clock())
     return len(published)
 
 
@@ -76,7 +75,7 @@ def run(deps: Deps, stop: threading.Event) -> None:
         try:
             if elapsed >= next_sweep:
                 with writing(deps.database) as connection:
-                    outbox.forget_before(connection, TABLES, deps.clock() - KEEP_FOR)
+                    outbox.forget_before(connection, TABLES, deps.clock() - outbox.KEEP_FOR)
                 next_sweep = elapsed + SWEEP_EVERY_SECONDS
             if carry(deps) == BATCH:
                 pause = 0.0

@@ -5,6 +5,9 @@ each is a process of its own, built by the same composition roots; only the Cele
 not among them: somebody waits for a code.
 """
 
+import os
+import signal
+import threading
 from typing import Any
 
 from celery.signals import worker_ready, worker_shutting_down
@@ -32,6 +35,13 @@ notify_tasks.register_tasks(celery, notify_worker.deps)
 @worker_ready.connect  # type: ignore[untyped-decorator]
 def _start(**_: Any) -> None:  # noqa: ANN401 - Celery's
     relay.start()
+    threading.Thread(target=_end_with_the_relay, daemon=True).start()
+
+
+def _end_with_the_relay() -> None:
+    """A relay that failed takes the process with it, so that the supervisor starts both anew."""
+    if not relay.join():
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]

@@ -75,7 +75,7 @@ def handle(deps: WorkerDeps, message: Message) -> None:
             account_id,
             spare=getattr(message, "session_id", None),
             authenticated_before=message.occurred_at,
-            logins=row.ends_logins,
+            logins=row.ends_logins and _first_time(deps, message),
         )
     with writing(deps.database) as connection:
         if not outbox.handle_once(connection, BOX, message.id, deps.clock()):
@@ -85,6 +85,11 @@ def handle(deps: WorkerDeps, message: Message) -> None:
             log.error("event dropped: no such account", type=message.TYPE, account_id=account_id)
             return
         row.act(Event(deps, connection, account, message))
+
+
+def _first_time(deps: WorkerDeps, message: Message) -> bool:
+    """Whether this event has not ended logins yet: a second delivery must not end those begun since."""
+    return bool(deps.redis.set(f"auth:logins_ended:{message.id}", 1, nx=True, ex=outbox.KEEP_FOR))
 
 
 def _enrolled(event: Event[AuthenticatorEnrolled]) -> None:

@@ -25,6 +25,6 @@ NOTICE_LIFE = timedelta(hours=24)
 
 # The owner is told when a right password meets this many wrong codes in a row of tries (OWASP MFA sheet). One mistyped
 # code is no news; equality, not "at least", makes it one notice a window.
-FAILURES_WORTH_A_NOTICE = 3
+FAILURES_WORTH_A_NOTICE = frozenset({3, 10, 25})
 
 PASSWORD_MIN_CHARACTERS, PASSWORD_MAX_CHARACTERS, PASSWORD_MIN_SCORE = 12, 128, 3  # OWASP; zxcvbn's scale is 0–4

@@ -61,8 +61,9 @@ def log_in(
     budgets.take(deps.redis, *charges).require()
     matches = deps.hashing.verify(found[1] if found else decoy_hash(deps.hashing), password)
     if found is None or not matches:
-        if found is not None:
-            with writing(deps.database) as connection:
+        # A transaction for an unknown address, too: it must take the same time and meet the same outages.
+        with writing(deps.database) as connection:
+            if found is not None:
                 timeline.write(connection, found[0].id, Entry.PASSWORD_REFUSED, now, ip=client.ip)
         raise Refusal("invalid_credentials")
     account = found[0]
@@ -73,6 +74,7 @@ def log_in(
     with reading(deps.database) as connection:
         if accounts.password_hash(connection, account.id) != found[1]:
             raise Refusal("invalid_credentials")
+        device = devices.by_token(connection, account.id, device_token) if device_token else None
     state = deps.otp.state(account.id)
     if state.enabled and not (device is not None and device.is_trusted(now)):
         challenge = _challenge(account, state, epoch, transport, device, client, now)
@@ -228,8 +230,8 @@ def _remember(
 
 
 def _tell_of_failures(deps: Deps, challenge: LoginChallenge, refusal: Refusal, client: Client, now: datetime) -> None:
-    """A right password that meets wrong codes is news for the owner; once a window."""
-    if getattr(refusal, "recent_failures", None) != limits.FAILURES_WORTH_A_NOTICE:
+    """A right password that meets wrong codes is news for the owner, however slowly they come."""
+    if getattr(refusal, "recent_failures", None) not in limits.FAILURES_WORTH_A_NOTICE:
         return
     with writing(deps.database) as connection:
         account = accounts.by_id(connection, challenge.account_id)

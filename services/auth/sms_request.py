@@ -1,5 +1,6 @@
 """Asking for an SMS code: a claim check. Only ids and a deadline reach the broker."""
 
+import contextlib
 from dataclasses import dataclass
 
 from services.auth.deps import Client, Deps, subject
@@ -15,6 +16,7 @@ from shared.database import writing
 from shared.ids import new_id
 from shared.messages import SendSmsCode
 from shared.phone import PhoneNumber
+from shared.problems import Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ def send_code(
             )
         )
     except Exception:
-        deps.otp.withdraw_sms_challenge(account.id, message_id, purpose, binding)
+        with contextlib.suppress(Refusal):  # otp is away as well: the code stays unsent and dies by itself
+            deps.otp.withdraw_sms_challenge(account.id, message_id, purpose, binding)
         raise
     return sent

@@ -2,12 +2,17 @@
 
 from typing import Any
 
+import structlog
+
 from services.auth import session_store
 from services.auth.deps import Deps
 from services.auth.domain.account import Account
 from services.auth.domain.session import Factor, Session
 from services.auth.store import devices
 from shared.database import writing
+from shared.queueing import STORE_ERRORS
+
+log = structlog.get_logger("auth.two_factor")
 
 
 def begin(deps: Deps, account: Account) -> dict[str, Any]:
@@ -22,8 +27,12 @@ def confirm(deps: Deps, account: Account, session: Session, token: str, enrollme
     Raises Refusal invalid_passcode, enrollment_expired, too_many_requests.
     """
     codes = deps.otp.confirm_enrollment(account.id, enrollment_id, code, session.id)
-    _end_everything_else(deps, account, session)
-    session_store.step_up(deps.redis, session, token, deps.clock(), (Factor.TOTP,))
+    try:
+        _end_everything_else(deps, account, session)
+        session_store.step_up(deps.redis, session, token, deps.clock(), (Factor.TOTP,))
+    except STORE_ERRORS:
+        # The codes are shown this once, whatever else fails; the event ends the sessions.
+        log.warning("sessions are left to the event", account_id=account.id)
     return codes
 
 

@@ -17,6 +17,7 @@ from shared.settings import SettingsError
 
 # Of the server's request threads (see deploy/), so many may wait for argon2; the others are for codes.
 LOGINS_AT_A_TIME = 4
+BROKER_REPLY_SECONDS = 1.5  # a caller waits for it
 
 try:
     settings = AuthSettings.from_env()
@@ -31,7 +32,7 @@ app = create_app(
         database=create_database(settings.database_url),
         redis=connect(settings.stores.state_url),
         otp=OtpClient(settings.otp_url, settings.otp_api_key),
-        publisher=Publisher(make_celery("auth", settings.stores.broker_url)),
+        publisher=Publisher(make_celery("auth", settings.stores.broker_url, reply_seconds=BROKER_REPLY_SECONDS)),
         hashing=hashing,
         clock=system_clock,
     )

@@ -205,7 +205,7 @@ class InvalidPasscodeSchema(Schema):
     reason = fields.String(
         metadata={"enum": ["wrong", "clock_skew", "spent", "replayed"], "description": "For the caller alone."}
     )
-    recent_failures = fields.Integer(metadata={"description": "Tries in the shortest window, this one included."})
+    recent_failures = fields.Integer(metadata={"description": "Tries in the longest window, this one included."})
     clock_skew_seconds = fields.Integer(
         metadata={
             "description": "Positive: the user's clock is fast; negative: slow. Only when two codes agree on it, or"

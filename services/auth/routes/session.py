@@ -38,8 +38,9 @@ def list_sessions() -> dict[str, Any]:
 
 @blueprint.route("/v1/sessions/<id:session_id>", methods=["DELETE"])
 @signed_in
+@blueprint.arguments(NothingSchema, required=False)
 @blueprint.response(204)
-def end_session(session_id: str) -> Response:
+def end_session(_args: dict[str, Any], session_id: str) -> Response:
     """End one of the account's sessions."""
     if not sessions.end(deps(), client(), current().account.id, session_id):
         raise Refusal("not_found")

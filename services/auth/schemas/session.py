@@ -3,7 +3,7 @@
 from marshmallow import Schema, fields, validate
 
 from services.auth.schemas.common import Time, code_field, password_field
-from shared.web import Text
+from shared.web import Flag, Text
 
 
 class LoginArgs(Schema):
@@ -19,7 +19,7 @@ class VerifyArgs(Schema):
     """The code, and whether to remember this browser."""
 
     code = code_field(required=True)
-    remember_device = fields.Boolean(load_default=False, truthy={True}, falsy={False})
+    remember_device = Flag(load_default=False)
 
 
 class ReauthenticateArgs(Schema):

@@ -171,7 +171,7 @@ def test_no_window_ever_allows_more_than_its_max(steps):
             assert taken.allowed == room
             if taken.allowed:
                 held = {window: count + 1 for window, count in held.items()}
-                assert taken.count == held[SHORT]
+                assert taken.count == held[LONG]
             else:
                 assert taken.retry_after_seconds >= 1
         elif step == "refund":
