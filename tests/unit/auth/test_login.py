@@ -408,7 +408,7 @@ def fail(stranger, otp, challenge_id, counts):
     otp.refusal = None
 
 
-def test_the_third_wrong_code_of_a_window_is_told_once(deps, stranger, mia, otp):
+def test_the_third_wrong_code_of_a_day_is_told_and_then_the_tenth(deps, stranger, mia, otp):
     challenge_id = challenge(stranger, mia)
     fail(stranger, otp, challenge_id, [1, 2])
     assert notices_in(deps) == []
@@ -417,7 +417,7 @@ def test_the_third_wrong_code_of_a_window_is_told_once(deps, stranger, mia, otp)
     assert (sms.recipient, email.recipient) == (PHONE.e164, mia.email)
     assert IP in email.body
     assert types_of(deps, mia) == ["second_factor.failed"]
-    fail(stranger, otp, challenge_id, [1, 2, 3])  # the next window
+    fail(stranger, otp, challenge_id, [6, 7, 8, 9, 10, 11])
     assert len(notices_in(deps)) == 4
 
 

@@ -40,6 +40,13 @@ class TestBudget:
         world.enrol()
         assert [world.verify(world.wrong_code()).json["recent_failures"] for _ in range(3)] == [1, 2, 3]
 
+    def test_slow_guesses_add_up(self, world: World):
+        """The owner is told of the third in a day, not of three in five minutes: two at a time must not go unnoticed."""
+        world.enrol()
+        fail(world, 2)
+        world.redis.delete(f"budget:otp.verify.login:300:{ACCOUNT}")
+        assert world.verify(world.wrong_code()).json["recent_failures"] == 3
+
     def test_a_new_challenge_does_not_renew_it(self, world: World):
         world.enrol()
         statuses = [world.verify(world.wrong_code(), binding=f"chl_{number}").status_code for number in range(6)]
