@@ -41,7 +41,7 @@ class TestBudget:
         assert [world.verify(world.wrong_code()).json["recent_failures"] for _ in range(3)] == [1, 2, 3]
 
     def test_slow_guesses_add_up(self, world: World):
-        """The owner is told of the third in a day, not of three in five minutes: two at a time must not go unnoticed."""
+        """The owner is told of the third in a day: two every five minutes must not go unnoticed."""
         world.enrol()
         fail(world, 2)
         world.redis.delete(f"budget:otp.verify.login:300:{ACCOUNT}")
