@@ -1,6 +1,7 @@
 """How often something may be tried: counted before it is tried, all windows in one atomic step."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,11 +33,16 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The reply to a count: allowed or not, when to come back, and the tries in the first charge's longest window."""
+    """The reply to a count: allowed or not, and when to come back.
+
+    ``counts``: the tries in each charge's longest window, this one included. ``read``: what stood at the keys that were
+    to be read in the same step: text, a list of fields and values, or None.
+    """
 
     allowed: bool
     retry_after_seconds: int
-    count: int
+    counts: tuple[int, ...]
+    read: tuple[Any, ...] = ()
 
     def require(self) -> "Taken":
         """Raise 429 too_many_requests unless the budget had room."""
@@ -46,23 +52,26 @@ class Taken:
 
 
 # A refused try is not counted: it was not evaluated, and counting it would let a stranger extend the owner's wait.
-TAKE_SCRIPT = LuaScript("""
-local wait = 0
-for i, key in ipairs(KEYS) do
-  local count = tonumber(redis.call('GET', key) or '0')
-  if count >= tonumber(ARGV[2 * i - 1]) then
-    wait = math.max(wait, redis.call('PTTL', key), 1)
+# The keys after the counters (ARGV is a pair a counter) are read in the same step.
+_TAKE = LuaScript("""
+local counters, wait, counts, read = #ARGV / 2, 0, {}, {}
+for i = 1, counters do
+  counts[i] = tonumber(redis.call('GET', KEYS[i]) or '0')
+  if counts[i] >= tonumber(ARGV[2 * i - 1]) then
+    wait = math.max(wait, redis.call('PTTL', KEYS[i]), 1)
   end
 end
-local shown = tonumber(ARGV[#ARGV])
-if wait > 0 then return {0, wait, tonumber(redis.call('GET', KEYS[shown]) or '0')} end
-local told
-for i, key in ipairs(KEYS) do
-  local count = redis.call('INCR', key)
-  if count == 1 then redis.call('PEXPIRE', key, ARGV[2 * i]) end
-  if i == shown then told = count end
+if wait == 0 then
+  for i = 1, counters do
+    counts[i] = redis.call('INCR', KEYS[i])
+    if counts[i] == 1 then redis.call('PEXPIRE', KEYS[i], ARGV[2 * i]) end
+  end
 end
-return {1, 0, told}
+for i = counters + 1, #KEYS do
+  local reader = ({string = 'GET', hash = 'HGETALL'})[redis.call('TYPE', KEYS[i]).ok]
+  read[i - counters] = reader and redis.call(reader, KEYS[i])
+end
+return {wait, counts, read}
 """)
 
 # Gives one try back; a window that ended meanwhile stays ended.
@@ -90,20 +99,15 @@ class Charge:
         return [number for window in self.rate.windows for number in (window.max, window.seconds * 1000)]
 
 
-def take(redis: "Redis", *charges: Charge) -> Taken:
-    """Count one try against every charge, or against none when one of them is spent. Raises RedisError."""
-    return read_taken(TAKE_SCRIPT.run(redis, _keys(charges), _args(charges)))
+def take(redis: "Redis", *charges: Charge, read: Sequence[str] = ()) -> Taken:
+    """Count one try against every charge, or against none when one of them is spent; then read these keys.
 
-
-def queue_take(pipeline: "Pipeline", *charges: Charge) -> None:
-    """The same inside a pipeline; read the reply with read_taken."""
-    TAKE_SCRIPT.queue(pipeline, _keys(charges), _args(charges))
-
-
-def read_taken(reply: Any) -> Taken:  # noqa: ANN401 - what redis-py returns
-    """The reply of the script as a value."""
-    allowed, wait_ms, count = (int(number) for number in reply)
-    return Taken(bool(allowed), -(-wait_ms // 1000), count)
+    One round trip, all of it one step. Raises RedisError.
+    """
+    wait_ms, counts, replies = _TAKE.run(redis, [*_keys(charges), *read], _args(charges))
+    last_windows = itertools.accumulate(len(charge.rate.windows) for charge in charges)
+    tries = tuple(counts[number - 1] for number in last_windows)
+    return Taken(wait_ms == 0, -(-wait_ms // 1000), tries, tuple(replies))
 
 
 def refund(redis: "Redis", *charges: Charge) -> None:
@@ -126,4 +130,4 @@ def _keys(charges: tuple[Charge, ...]) -> list[str]:
 
 
 def _args(charges: tuple[Charge, ...]) -> list[int]:
-    return [*(number for charge in charges for number in charge.args()), len(charges[0].rate.windows)]
+    return [number for charge in charges for number in charge.args()]

@@ -31,7 +31,10 @@ def parse_rfc3339(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("a time without a zone")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:  # in the first or the last hours of the calendar
+        raise ValueError("a time outside the calendar") from None
 
 
 def after(moment: datetime, seconds: float) -> datetime:

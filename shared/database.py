@@ -69,18 +69,15 @@ def _sqlite(url: str) -> Engine:
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        if connection.get_execution_options().get("latchkey_write"):
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-
     return engine
 
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """One transaction that writes; all of it is committed, or none."""
-    with _write_turn(engine), engine.connect() as connection, connection.execution_options(latchkey_write=True).begin():
+    with _write_turn(engine), engine.connect() as connection, connection.begin():
+        if _is_sqlite(engine):  # its driver does not begin by itself, see _configure
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
         yield connection
 
 
@@ -89,7 +86,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
     """A connection for reads, each statement its own; no transaction is opened for them."""
     with engine.connect() as connection:
         # SQLite's connections are in that mode anyway (see _configure), and switching them costs as much as a read.
-        yield connection if _TURN in engine.get_execution_options() else _autocommit(connection)
+        yield connection if _is_sqlite(engine) else _autocommit(connection)
 
 
 @contextmanager
@@ -97,6 +94,10 @@ def claiming(connection: Connection) -> Iterator[None]:
     """One writing statement on a connection for reads: it waits its turn among this process's writers."""
     with _write_turn(connection.engine):
         yield
+
+
+def _is_sqlite(engine: Engine) -> bool:
+    return _TURN in engine.get_execution_options()
 
 
 def _autocommit(connection: Connection) -> Connection:

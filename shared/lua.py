@@ -1,12 +1,15 @@
 """Lua scripts in one round trip, also inside a pipeline."""
 
 import hashlib
+import threading
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from redis import Redis
+from redis import ConnectionPool, Redis
 from redis.client import Pipeline
-from redis.exceptions import NoScriptError
+from redis.connection import Connection
+from redis.exceptions import NoScriptError, RedisError
 
 
 class LuaScript:
@@ -17,15 +20,49 @@ class LuaScript:
         self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     def run(self, redis: "Redis", keys: Sequence[str], args: Sequence[str | int]) -> Any:  # noqa: ANN401
-        """Run it alone."""
+        """Run it alone. Raises RedisError; a script whose answer was lost is not repeated: it may have claimed."""
+        connection = _kept.connection(redis.connection_pool)
         try:
-            return redis.evalsha(self.sha, len(keys), *keys, *args)
+            return _ask(connection, "EVALSHA", self.sha, len(keys), *keys, *args)
         except NoScriptError:
-            return redis.eval(self.text, len(keys), *keys, *args)
+            return _ask(connection, "EVAL", self.text, len(keys), *keys, *args)
 
     def queue(self, pipeline: "Pipeline", keys: Sequence[str], args: Sequence[str | int]) -> None:
         """Add it to a pipeline that execute_scripted will send."""
         pipeline.evalsha(self.sha, len(keys), *keys, *args)
+
+
+class _KeptConnections(threading.local):
+    """A connection of each pool for each thread: what a pool does for every command costs as much as the command."""
+
+    def __init__(self) -> None:
+        self._of: WeakKeyDictionary[ConnectionPool, Connection] = WeakKeyDictionary()
+
+    def connection(self, pool: ConnectionPool) -> Connection:
+        """One that is connected, and in step with the server. Raises RedisError."""
+        connection = self._of.get(pool)
+        if connection is None:
+            connection = self._of[pool] = pool.connection_class(**pool.connection_kwargs)
+        elif not _in_step(connection):
+            connection.disconnect()  # type: ignore[no-untyped-call]
+        connection.connect()
+        return connection
+
+
+def _in_step(connection: Connection) -> bool:
+    """Nothing is there to be read, for nobody asked: else the server has closed it, or an answer came too late."""
+    try:
+        return not connection.can_read(timeout=0)
+    except (RedisError, OSError):
+        return False
+
+
+_kept = _KeptConnections()
+
+
+def _ask(connection: Connection, *command: str | int) -> Any:  # noqa: ANN401 - whatever the script returns
+    connection.send_command(*command)  # type: ignore[no-untyped-call]
+    return connection.read_response()
 
 
 def execute_scripted(redis: "Redis", pipeline: "Pipeline", *scripts: LuaScript) -> list[Any]:

@@ -6,6 +6,7 @@ transaction claims the message and does the rest. A crash in between repeats the
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -75,7 +76,7 @@ def handle(deps: WorkerDeps, message: Message) -> None:
             account_id,
             spare=getattr(message, "session_id", None),
             authenticated_before=message.occurred_at,
-            logins=row.ends_logins and _first_time(deps, message),
+            cause=row.cause(message),
         )
     with writing(deps.database) as connection:
         if not outbox.handle_once(connection, BOX, message.id, deps.clock()):
@@ -85,11 +86,6 @@ def handle(deps: WorkerDeps, message: Message) -> None:
             log.error("event dropped: no such account", type=message.TYPE, account_id=account_id)
             return
         row.act(Event(deps, connection, account, message))
-
-
-def _first_time(deps: WorkerDeps, message: Message) -> bool:
-    """Whether this event has not ended logins yet: a second delivery must not end those begun since."""
-    return bool(deps.redis.set(f"auth:logins_ended:{message.id}", 1, nx=True, ex=outbox.KEEP_FOR))
 
 
 def _enrolled(event: Event[AuthenticatorEnrolled]) -> None:
@@ -174,17 +170,17 @@ class Handler:
 
     act: Callable[[Event[Any]], None]
     ends_sessions: bool = False
-    # Not where the gateway has done so when it happened: a login that was begun since then is nobody's to end.
-    ends_logins: bool = False
+    # What logins are ended for, once: the event, unless the gateway does so by another name when it happens.
+    cause: Callable[[Any], str] = attrgetter("id")
 
 
 HANDLERS: Mapping[type[Message], Handler] = {
-    AuthenticatorEnrolled: Handler(_enrolled, ends_sessions=True),
+    AuthenticatorEnrolled: Handler(_enrolled, ends_sessions=True, cause=attrgetter("authenticator_id")),
     TwoFactorDisabled: Handler(_disabled, ends_sessions=True),
     RecoveryCodeSpent: Handler(_recovery_code_spent),
     RecoveryCodesRegenerated: Handler(_recovery_codes_regenerated),
     SecondFactorLocked: Handler(_locked),
     TwoFactorResetCoolOffEnded: Handler(_cool_off_ended),
-    TwoFactorResetApplied: Handler(_reset_applied, ends_sessions=True, ends_logins=True),
+    TwoFactorResetApplied: Handler(_reset_applied, ends_sessions=True),
     SmsDeliveryChanged: Handler(_sms_delivery_changed),
 }

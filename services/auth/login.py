@@ -21,7 +21,6 @@ from shared.budgets import Charge
 from shared.database import reading, writing
 from shared.hashing import HashingPool
 from shared.ids import new_id, new_token
-from shared.lua import execute_scripted
 from shared.phone import PhoneNumber
 from shared.problems import Refusal
 
@@ -125,12 +124,9 @@ def verify(deps: Deps, client: Client, *, challenge_id: str, code: str, remember
 
 def _counted_challenge(deps: Deps, client: Client, challenge_id: str) -> LoginChallenge:
     """Count the try against the IP and read the challenge, in one round trip."""
-    pipeline = deps.redis.pipeline(transaction=False)
-    budgets.queue_take(pipeline, Charge(limits.VERIFY_IP, subject(deps, "ip", client.ip)))
-    session_store.queue_get_challenge(pipeline, challenge_id)
-    taken, raw = execute_scripted(deps.redis, pipeline, budgets.TAKE_SCRIPT)
-    budgets.read_taken(taken).require()
-    challenge = session_store.load_challenge(raw)
+    by_ip = Charge(limits.VERIFY_IP, subject(deps, "ip", client.ip))
+    taken = budgets.take(deps.redis, by_ip, read=[session_store.challenge_key(challenge_id)]).require()
+    challenge = session_store.load_challenge(taken.read[0])
     if challenge is None or challenge.expires_at <= deps.clock():
         raise Refusal("challenge_expired")
     return challenge

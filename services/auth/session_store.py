@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 from redis import Redis
-from redis.client import Pipeline
 
 from services.auth.domain.session import Factor, Session
+from shared import outbox
 from shared.clock import parse_rfc3339, rfc3339
 from shared.ids import token_digest
 from shared.lua import LuaScript
@@ -51,7 +51,7 @@ return 1
 """)
 
 _END_ALL = LuaScript("""
-if ARGV[4] == '1' then redis.call('INCR', KEYS[1]) end
+if not KEYS[3] or redis.call('SET', KEYS[3], 1, 'NX', 'EX', ARGV[4]) then redis.call('INCR', KEYS[1]) end
 local ended = 0
 for _, id in ipairs(redis.call('HKEYS', KEYS[2])) do
   local key = ARGV[1] .. redis.call('HGET', KEYS[2], id)
@@ -84,7 +84,8 @@ def _epoch_key(account_id: str) -> str:
     return f"auth:epoch:{account_id}"
 
 
-def _challenge_key(challenge_id: str) -> str:
+def challenge_key(challenge_id: str) -> str:
+    """Where a challenge stands, for reading it in one step with a count; load it with load_challenge."""
     return f"auth:challenge:{challenge_id}"
 
 
@@ -105,7 +106,7 @@ def open_session(redis: "Redis", session: Session, token: str, *, epoch: int, ch
     """
     keys = [_epoch_key(session.account_id), _session_key(token), _index_key(session.account_id)]
     if challenge_id is not None:
-        keys.append(_challenge_key(challenge_id))
+        keys.append(challenge_key(challenge_id))
     life_ms = int((session.expires_at - session.authenticated_at).total_seconds() * 1000)
     return int(_OPEN.run(redis, keys, [epoch, _dump(session), life_ms, session.id, token_digest(token)])) == 1
 
@@ -146,32 +147,30 @@ def end_all(
     *,
     spare: str | None = None,
     authenticated_before: datetime | None = None,
-    logins: bool = True,
+    cause: str | None = None,
 ) -> int:
-    """End every session but ``spare`` and those from after a moment, and with ``logins`` every login under way.
+    """End every session but ``spare`` and those from after a moment, and every login under way.
 
-    How many sessions were ended.
+    Of those who come with the same ``cause`` only the first ends logins: they carry no time that the others could
+    spare them by. How many sessions were ended.
     """
     before = rfc3339(authenticated_before) if authenticated_before else ""
     keys = [_epoch_key(account_id), _index_key(account_id)]
-    return int(_END_ALL.run(redis, keys, [_SESSION, spare or "", before, int(logins)]))
+    if cause is not None:
+        keys.append(f"auth:logins_ended:{cause}")
+    return int(_END_ALL.run(redis, keys, [_SESSION, spare or "", before, int(outbox.KEEP_FOR.total_seconds())]))
 
 
 def put_challenge(redis: "Redis", challenge: LoginChallenge, now: datetime) -> None:
     """Store a challenge until it expires."""
     members = {**asdict(challenge), "expires_at": rfc3339(challenge.expires_at)}
     life_ms = int((challenge.expires_at - now).total_seconds() * 1000)
-    redis.set(_challenge_key(challenge.id), json.dumps(members), px=life_ms)
-
-
-def queue_get_challenge(pipeline: "Pipeline", challenge_id: str) -> None:
-    """Read a challenge inside a pipeline; load the reply with load_challenge."""
-    pipeline.get(_challenge_key(challenge_id))
+    redis.set(challenge_key(challenge.id), json.dumps(members), px=life_ms)
 
 
 def get_challenge(redis: "Redis", challenge_id: str) -> LoginChallenge | None:
     """The live challenge of this id."""
-    return load_challenge(_text(redis.get(_challenge_key(challenge_id))))
+    return load_challenge(_text(redis.get(challenge_key(challenge_id))))
 
 
 def load_challenge(raw: str | None) -> LoginChallenge | None:
@@ -186,7 +185,7 @@ def load_challenge(raw: str | None) -> LoginChallenge | None:
 
 def delete_challenge(redis: "Redis", challenge_id: str) -> None:
     """The login can't be completed (an SMS request that could not be published)."""
-    redis.delete(_challenge_key(challenge_id), _sms_key(challenge_id))
+    redis.delete(challenge_key(challenge_id), _sms_key(challenge_id))
 
 
 def note_sms(redis: "Redis", challenge: LoginChallenge, sent: SentSms, now: datetime) -> None:

@@ -1,5 +1,7 @@
 """Turning 2FA on and off: otp does it, auth ends what was signed in before."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import structlog
@@ -23,23 +25,20 @@ def begin(deps: Deps, account: Account) -> dict[str, Any]:
 def confirm(deps: Deps, account: Account, session: Session, token: str, enrollment_id: str, code: str) -> list[str]:
     """2FA is on from here; the recovery codes, shown once. Every other session ends (CVE-2023-31140).
 
-    The event AuthenticatorEnrolled ends them again: a gateway that dies between the lines below leaves nothing open.
     Raises Refusal invalid_passcode, enrollment_expired, too_many_requests.
     """
     codes = deps.otp.confirm_enrollment(account.id, enrollment_id, code, session.id)
-    try:
-        _end_everything_else(deps, account, session)
+    with _or_else_the_event(account):
+        _end_everything_else(deps, account, session, cause=enrollment_id)
         session_store.step_up(deps.redis, session, token, deps.clock(), (Factor.TOTP,))
-    except STORE_ERRORS:
-        # The codes are shown this once, whatever else fails; the event ends the sessions.
-        log.warning("sessions are left to the event", account_id=account.id)
     return codes
 
 
 def disable(deps: Deps, account: Account, session: Session) -> None:
     """2FA is off from here. Raises Refusal two_factor_off."""
     deps.otp.disable(account.id, session.id)
-    _end_everything_else(deps, account, session)
+    with _or_else_the_event(account):
+        _end_everything_else(deps, account, session)
 
 
 def regenerate_recovery_codes(deps: Deps, account: Account) -> list[str]:
@@ -47,8 +46,21 @@ def regenerate_recovery_codes(deps: Deps, account: Account) -> list[str]:
     return deps.otp.regenerate_recovery_codes(account.id)
 
 
-def _end_everything_else(deps: Deps, account: Account, session: Session) -> None:
-    session_store.end_all(deps.redis, account.id, spare=session.id)
+@contextlib.contextmanager
+def _or_else_the_event(account: Account) -> Iterator[None]:
+    """What otp has done is done, and its answer (backup codes, shown this once) must reach the owner.
+
+    otp's event ends sessions, logins and devices too, so a store that is down, or a gateway that dies here, leaves
+    nothing open for longer than the event takes.
+    """
+    try:
+        yield
+    except STORE_ERRORS:
+        log.warning("sessions are left to the event", account_id=account.id)
+
+
+def _end_everything_else(deps: Deps, account: Account, session: Session, cause: str | None = None) -> None:
+    session_store.end_all(deps.redis, account.id, spare=session.id, cause=cause)
     now = deps.clock()
     with writing(deps.database) as connection:
         devices.revoke_all(connection, account.id, now, now)

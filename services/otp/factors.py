@@ -12,7 +12,7 @@ from services.otp.domain.attempt import Brake, Outcome, Reason, Rejected, Thrott
 from services.otp.domain.passcode import Passcode
 from services.otp.domain.purpose import PURPOSES, Factor
 from services.otp.domain.recovery_code import RecoveryCode
-from services.otp.domain.totp import SharedSecret, match_step, step_at
+from services.otp.domain.totp import VALIDATION_WINDOW, SharedSecret, match_step, step_at
 from services.otp.limits import HARD_STOP
 from services.otp.models import outbox as outbox_tables
 from services.otp.sms_store import LivePasscode, Slot
@@ -106,7 +106,8 @@ def _totp(trial: Trial, connection: Connection) -> Verified | Rejected:
     at = step_at(unix_seconds(trial.now))
     step = match_step(trial.secret, trial.passcode, at, after=trial.authenticator.last_accepted_step)
     if step is None:
-        used_before = match_step(trial.secret, trial.passcode, at) is not None
+        window_was_used = trial.authenticator.last_accepted_step >= at - VALIDATION_WINDOW
+        used_before = window_was_used and match_step(trial.secret, trial.passcode, at) is not None
         return Rejected(Reason.REPLAYED) if used_before else WRONG
     with claiming(connection):
         claimed = store.claim_step(connection, trial.authenticator.id, step, trial.now)

@@ -35,7 +35,7 @@ def answer(outcome: Outcome, taken: Taken) -> Verified:
 
 def _invalid(outcome: Rejected, taken: Taken) -> Refusal:
     # reason and recent_failures are for the gateway, which decides on notices and keeps them to itself.
-    extra: dict[str, Any] = {"reason": outcome.reason.word, "recent_failures": taken.count}
+    extra: dict[str, Any] = {"reason": outcome.reason.word, "recent_failures": taken.counts[0]}
     if outcome.coach_may_speak:
         extra["clock_skew_seconds"] = outcome.clock_skew_seconds
     return Refusal("invalid_passcode", reason=outcome.reason.word, extra=extra)

@@ -14,7 +14,6 @@ from shared.budgets import Charge
 from shared.database import reading
 from shared.envelope import Envelope
 from shared.ids import new_id
-from shared.lua import execute_scripted
 from shared.phone import PhoneNumber
 from shared.problems import Refusal
 
@@ -49,11 +48,7 @@ def request(deps: Deps, command: RequestSms) -> SmsChallenge:
     _require_open(deps, command)
     slot = Slot(command.account_id, command.purpose, command.binding)
     phone = deps.digest_keys.newest.mac("phone", command.phone.e164)
-    pipeline = deps.redis.pipeline(transaction=False)
-    budgets.queue_take(pipeline, *_charges(slot, phone))
-    sms_store.queue_read(pipeline, slot)
-    taken, earlier = execute_scripted(deps.redis, pipeline, budgets.TAKE_SCRIPT)
-    budgets.read_taken(taken).require()
+    taken = budgets.take(deps.redis, *_charges(slot, phone), read=[slot.key]).require()
 
     now = deps.clock()
     passcode, reference, message_id = sms_text.new_passcode(), sms_text.new_reference(), new_id("sms")
@@ -68,7 +63,7 @@ def request(deps: Deps, command: RequestSms) -> SmsChallenge:
         expires_at=expires_at,
     )
     sealed = envelope.seal(deps.notify_public_key)
-    sms_store.put(deps.redis, slot, new, sealed, earlier=sms_store.parse(earlier, now), now=now)
+    sms_store.put(deps.redis, slot, new, sealed, earlier=sms_store.parse(taken.read[0], now), now=now)
     return SmsChallenge(
         message_id=message_id,
         reference=reference,

@@ -5,7 +5,7 @@ One hash a slot, a field a message. An index of the slots of each account lets a
 
 import hmac
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -65,14 +65,11 @@ class LivePasscode:
     phone: str
 
 
-def queue_read(pipeline: Pipeline, slot: Slot) -> None:
-    """Ask for the live passcodes of a slot; read the reply with ``parse``."""
-    pipeline.hgetall(slot.key)
-
-
-def parse(reply: Mapping[str, str], now: datetime) -> list[LivePasscode]:
-    """The passcodes that have not expired, newest first."""
-    passcodes = [_load(message_id, value) for message_id, value in reply.items()]
+def parse(reply: Sequence[str] | None, now: datetime) -> list[LivePasscode]:
+    """The passcodes of a slot that have not expired, newest first; ``reply`` is its hash as a script returns it."""
+    if not reply:
+        return []
+    passcodes = [_load(message_id, value) for message_id, value in zip(reply[::2], reply[1::2], strict=True)]
     passcodes.sort(key=lambda passcode: passcode.expires_at, reverse=True)
     return [passcode for passcode in passcodes if passcode.expires_at > now]
 

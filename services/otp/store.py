@@ -35,28 +35,30 @@ class StoredRecoveryCode:
 
 @dataclass(frozen=True, slots=True)
 class VerificationState:
-    """All that one attempt reads."""
+    """All that one attempt reads. Without an active authenticator 2FA is off, and nothing else matters."""
 
     consecutive_failures: int
     authenticator: StoredAuthenticator | None
     recovery_code: StoredRecoveryCode | None
 
 
+_TWO_FACTOR_OFF = VerificationState(0, None, None)
+
 _a, _r, _s = authenticators.c, recovery_codes.c, verification_states.c
-_asked = select(bindparam("account", type_=String(80)).label("account_id")).subquery("asked")
 _state_columns = (_s.consecutive_failures, _a.id, _a.key_id, _a.ciphertext, _a.last_accepted_step)
-_state_tables = _asked.outerjoin(verification_states, _s.account_id == _asked.c.account_id).outerjoin(
-    authenticators, and_(_a.account_id == _asked.c.account_id, _a.kind == TOTP, _a.status == ACTIVE)
-)
-# One SELECT an attempt, whatever exists of the account.
-_READ_STATE = select(*_state_columns).select_from(_state_tables)
-_READ_STATE_AND_CODE = select(
-    *_state_columns, _r.id.label("code_id"), _r.hash.label("code_hash"), _r.spent_at.label("code_spent_at")
-).select_from(
-    _state_tables.outerjoin(
-        recovery_codes,
-        and_(_r.account_id == _asked.c.account_id, _r.selector == bindparam("selector", type_=String(1))),
+_state_tables = authenticators.outerjoin(verification_states, _s.account_id == _a.account_id)
+_active = and_(_a.account_id == bindparam("account", type_=String(80)), _a.kind == TOTP, _a.status == ACTIVE)
+# One SELECT an attempt.
+_READ_STATE = select(*_state_columns).select_from(_state_tables).where(_active)
+_READ_STATE_AND_CODE = (
+    select(*_state_columns, _r.id.label("code_id"), _r.hash.label("code_hash"), _r.spent_at.label("code_spent_at"))
+    .select_from(
+        _state_tables.outerjoin(
+            recovery_codes,
+            and_(_r.account_id == _a.account_id, _r.selector == bindparam("selector", type_=String(1))),
+        )
     )
+    .where(_active)
 )
 _CLAIM_STEP = (
     update(authenticators)
@@ -66,24 +68,26 @@ _CLAIM_STEP = (
 
 
 def read_state(connection: Connection, account_id: str) -> VerificationState:
-    """The failures so far and the active authenticator."""
-    row = connection.execute(_READ_STATE, {"account": account_id}).one()
-    return VerificationState(row.consecutive_failures or 0, _authenticator(row), None)
+    """The active authenticator and the failures so far."""
+    row = connection.execute(_READ_STATE, {"account": account_id}).one_or_none()
+    if row is None:
+        return _TWO_FACTOR_OFF
+    failures, *authenticator = row
+    return VerificationState(failures or 0, _authenticator(*authenticator), None)
 
 
 def read_state_and_code(connection: Connection, account_id: str, selector: str) -> VerificationState:
     """The same and the recovery code of that number."""
-    row = connection.execute(_READ_STATE_AND_CODE, {"account": account_id, "selector": selector}).one()
-    code = None
-    if row.code_id is not None:
-        code = StoredRecoveryCode(row.code_id, row.code_hash, spent=row.code_spent_at is not None)
-    return VerificationState(row.consecutive_failures or 0, _authenticator(row), code)
+    row = connection.execute(_READ_STATE_AND_CODE, {"account": account_id, "selector": selector}).one_or_none()
+    if row is None:
+        return _TWO_FACTOR_OFF
+    failures, *authenticator, code_id, code_hash, spent_at = row
+    code = None if code_id is None else StoredRecoveryCode(code_id, code_hash, spent=spent_at is not None)
+    return VerificationState(failures or 0, _authenticator(*authenticator), code)
 
 
-def _authenticator(row: Any) -> StoredAuthenticator | None:  # noqa: ANN401 - a row of either SELECT
-    if row.id is None:
-        return None
-    return StoredAuthenticator(row.id, Sealed(row.key_id, row.ciphertext), TimeStep(row.last_accepted_step))
+def _authenticator(id_: str, key_id: str, ciphertext: bytes, last_accepted_step: int) -> StoredAuthenticator:
+    return StoredAuthenticator(id_, Sealed(key_id, ciphertext), TimeStep(last_accepted_step))
 
 
 def claim_step(connection: Connection, authenticator_id: str, step: TimeStep, now: datetime) -> bool:

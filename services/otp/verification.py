@@ -1,8 +1,5 @@
 """Verify a second factor: count, compare, claim, record. README.md has the picture."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 from redis.client import Pipeline
 
 from services.otp import factors, sms_store
@@ -16,16 +13,6 @@ from services.otp.recorder import Attempt
 from services.otp.sms_store import LivePasscode, Slot
 from shared import budgets
 from shared.budgets import Charge, Taken
-from shared.lua import execute_scripted
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """The reply to the one Redis round trip."""
-
-    taken: Taken
-    consecutive: int
-    passcodes: Mapping[str, str]
 
 
 def verify(deps: Deps, command: Verify) -> Verified:
@@ -40,9 +27,9 @@ def verify(deps: Deps, command: Verify) -> Verified:
     slot = Slot(command.account_id, command.purpose, command.binding)
     charges = (charge, hard_stop) if rule.second_factor else (charge,)
 
-    counted = _count(deps, charges, hard_stop, slot)
-    live = sms_store.parse(counted.passcodes, deps.clock())
-    outcome = _throttled(counted, charges, hard_stop) or _compare(deps, command, live)
+    taken = budgets.take(deps.redis, *charges, read=[slot.key])
+    live = sms_store.parse(taken.read[0], deps.clock())
+    outcome = _throttled(taken) or _compare(deps, command, live)
 
     def settle(pipeline: Pipeline) -> None:
         """A success pays for nothing, ends the row of failures, and makes a text that still waits superfluous."""
@@ -55,28 +42,16 @@ def verify(deps: Deps, command: Verify) -> Verified:
         outcome, command.account_id, command.purpose, deps.clock(), device_known=command.device_id is not None
     )
     deps.recorder.record(Attempt(row, outcome, rule.second_factor, settle if isinstance(outcome, Verified) else None))
-    return answer(outcome, counted.taken)
+    return answer(outcome, taken)
 
 
-def _count(deps: Deps, charges: tuple[Charge, ...], hard_stop: Charge, slot: Slot) -> Counted:
-    """Count the try before anything is read.
-
-    One round trip but no transaction: the script is atomic by itself, and what follows it only reads.
-    """
-    pipeline = deps.redis.pipeline(transaction=False)
-    budgets.queue_take(pipeline, *charges)
-    pipeline.get(*hard_stop.keys())
-    sms_store.queue_read(pipeline, slot)
-    taken, consecutive, passcodes = execute_scripted(deps.redis, pipeline, budgets.TAKE_SCRIPT)
-    return Counted(budgets.read_taken(taken), int(consecutive or 0), passcodes)
-
-
-def _throttled(counted: Counted, charges: tuple[Charge, ...], hard_stop: Charge) -> Throttled | None:
-    if counted.taken.allowed:
+def _throttled(taken: Taken) -> Throttled | None:
+    if taken.allowed:
         return None
-    if hard_stop in charges and counted.consecutive >= HARD_STOP:
+    _tries, *consecutive_failures = taken.counts
+    if consecutive_failures and consecutive_failures[0] >= HARD_STOP:
         return Throttled(Brake.HARD_STOP)
-    return Throttled(Brake.BUDGET, counted.taken.retry_after_seconds)
+    return Throttled(Brake.BUDGET, taken.retry_after_seconds)
 
 
 def _compare(deps: Deps, command: Verify, live: list[LivePasscode]) -> Outcome:

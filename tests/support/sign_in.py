@@ -2,8 +2,18 @@
 
 from typing import Any
 
+from services.auth import session_store
+from services.auth.deps import Deps, subject
 from services.auth.domain.account import Account
+from services.auth.domain.session import Session
+from services.auth.store import devices
+from services.auth.store.devices import Device
+from shared import budgets
+from shared.budgets import Charge, Rate
+from shared.database import reading
 from tests.support.auth import PASSWORD, Api, FakeOtp
+
+IP = "127.0.0.1"  # of every caller
 
 
 def log_in(caller: Api, account: Account | str, password: str = PASSWORD, **members: Any) -> Any:
@@ -52,3 +62,46 @@ def problem(answer: Any) -> tuple[int, str]:
 def who_is(api: Any, token: str) -> Any:
     """GET /v1/session with this token."""
     return api().get("/v1/session", headers={"Authorization": f"Bearer {token}"})
+
+
+def down(answer: Any, part: str) -> None:
+    """It says which part is down and when to come back."""
+    assert problem(answer) == (503, "service_unavailable")
+    assert answer.json["part"] == part
+    assert int(answer.headers["Retry-After"]) >= 1
+
+
+# --- what a login leaves ----------------------------------------------------------------------------------------------
+
+
+def sessions(deps: Deps, account: Account) -> list[Session]:
+    """The live sessions of the account."""
+    return session_store.sessions_of(deps.redis, account.id)
+
+
+def trusted_devices(deps: Deps, account: Account) -> list[Device]:
+    """The devices that skip the code."""
+    with reading(deps.database) as connection:
+        return devices.trusted(connection, account.id, deps.clock(), after="", limit=10)
+
+
+def spend(deps: Deps, rate: Rate, whose: str, tries: int) -> None:
+    """So many tries were counted."""
+    for _ in range(tries):
+        assert budgets.take(deps.redis, Charge(rate, whose)).allowed
+
+
+def spent(deps: Deps, rate: Rate, whose: str) -> list[int]:
+    """How many tries are counted, a number for each window."""
+    keys = Charge(rate, whose).keys()
+    return [int(deps.redis.get(key) or 0) for key in keys]
+
+
+def ip_of(deps: Deps) -> str:
+    """The callers' IP as budgets know it."""
+    return subject(deps, "ip", IP)
+
+
+def email_of(deps: Deps, account: Account) -> str:
+    """The account's address as budgets know it."""
+    return subject(deps, "email", account.email)

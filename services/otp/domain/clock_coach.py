@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from services.otp.domain.passcode import Passcode
-from services.otp.domain.totp import PERIOD_SECONDS, VALIDATION_WINDOW, SharedSecret, TimeStep, match_step
+from services.otp.domain.totp import PERIOD_SECONDS, VALIDATION_WINDOW, SharedSecret, TimeStep, first_match
 
 REACH_STEPS = 20  # ten minutes
 REMEMBERED_FOR = timedelta(minutes=10)
 # The second code comes from the next time the user looks at the app: within three minutes, or it is another story.
 FARTHEST_STEPS_APART = 6
 JITTER_STEPS = 1
+_NEAREST_FIRST = [
+    offset for distance in range(VALIDATION_WINDOW + 1, REACH_STEPS + 1) for offset in (-distance, distance)
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +41,5 @@ class Observation:
 
 def observe(secret: SharedSecret, passcode: Passcode, at: TimeStep) -> Observation | None:
     """Where outside the validation window, within ten minutes, this code is right; None when nowhere."""
-    for distance in range(VALIDATION_WINDOW + 1, REACH_STEPS + 1):
-        for offset in (-distance, distance):
-            if match_step(secret, passcode, TimeStep(at + offset), window=0) is not None:
-                return Observation(TimeStep(at + offset), offset)
-    return None
+    step = first_match(secret, passcode, [at + offset for offset in _NEAREST_FIRST if at + offset >= 0])
+    return None if step is None else Observation(step, step - at)

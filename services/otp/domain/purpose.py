@@ -35,7 +35,8 @@ class PurposeRule:
 
 PURPOSES: Mapping[Purpose, PurposeRule] = {
     Purpose.LOGIN: PurposeRule(frozenset({Factor.TOTP, Factor.SMS, Factor.RECOVERY_CODE}), second_factor=True),
-    # Step-up changes factors and phones, so the weaker factor (NIST §3.2.9: PSTN is restricted) may not open it.
+    # A step-up opens changes of factors and phones: an SMS (NIST §3.2.9: PSTN is restricted) renews none. A login by
+    # SMS counts as one for its first ten minutes, as every login does.
     Purpose.STEP_UP: PurposeRule(frozenset({Factor.TOTP, Factor.RECOVERY_CODE}), second_factor=True),
     Purpose.PHONE_VERIFICATION: PurposeRule(frozenset({Factor.SMS}), second_factor=False),
 }

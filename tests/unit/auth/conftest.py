@@ -1,6 +1,7 @@
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 
 import fakeredis
 import pytest
@@ -13,6 +14,29 @@ from shared.hashing import HashingPool
 from shared.migrations import upgrade
 from tests.support import auth
 from tests.support.auth import PASSWORD, PHONE, Api, FakeOtp, ListPublisher, TurnedClock
+
+
+class WatchedHashing:
+    """A hashing pool that notes the hashes that passwords are compared with.
+
+    ``meanwhile`` is what happens elsewhere while it hashes: it takes longer than anything else in a request.
+    """
+
+    def __init__(self, pool):
+        self._pool = pool
+        self.compared = []
+        self.meanwhile = lambda: None
+
+    def hash(self, password):
+        encoded = self._pool.hash(password)
+        self.meanwhile()
+        return encoded
+
+    def verify(self, encoded, password):
+        self.compared.append(encoded)
+        matches = self._pool.verify(encoded, password)
+        self.meanwhile()
+        return matches
 
 
 @pytest.fixture(scope="session")
@@ -94,6 +118,14 @@ def app(deps, apps):
 
 
 @pytest.fixture
+def watched(app, deps):
+    """The hashing pool of the app from here on."""
+    hashing = WatchedHashing(deps.hashing)
+    app.extensions["latchkey"] = replace(deps, hashing=hashing)
+    return hashing
+
+
+@pytest.fixture
 def make_account(deps):
     return lambda email, **kwargs: auth.make_account(deps, email, **kwargs)
 
@@ -109,6 +141,11 @@ def api(app, deps):
         return Api(app, token, session)
 
     return as_caller
+
+
+@pytest.fixture
+def stranger(api):
+    return api()
 
 
 @pytest.fixture

@@ -1,14 +1,19 @@
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from twilio.request_validator import RequestValidator
 
+from services.auth import events
 from services.auth.settings import AuthSettings
-from shared.messages import RecordReceipt
+from services.notify.receipts import record_receipt
+from shared import delivery
+from shared.delivery import DeliveryStatus
+from shared.messages import RecordReceipt, SmsDeliveryChanged
 from shared.settings import Environment
 from tests.support import auth
-from tests.support.auth import NOW
-from tests.support.sign_in import problem
+from tests.support.auth import NOW, timeline_of
+from tests.support.sign_in import challenge, problem
 
 TOKEN = auth.ENVIRONMENT["TWILIO_AUTH_TOKEN"]
 PATH = "/v1/callbacks/twilio/status?message_id=sms_1"
@@ -88,6 +93,39 @@ def test_a_replay_says_the_same_again_which_notify_ignores(call, publisher):
     first, second = publisher.messages
     assert replace(first, id="") == replace(second, id="")
     assert first.id != second.id
+
+
+@pytest.mark.parametrize(
+    ("words", "shown", "told"),
+    [
+        (["sent", "delivered"], "delivered", ["delivered"]),
+        (["delivered", "sent", "undelivered", "failed", "delivered"], "delivered", ["delivered"]),
+        (["undelivered", "delivered"], "undelivered", ["undelivered"]),
+        (["queued", "sending", "failed", "sent"], "failed", ["failed"]),
+    ],
+)
+def test_what_the_carrier_says_stands_on_the_page_and_in_the_timeline_and_never_goes_back(
+    call, deps, publisher, stranger, mia, clock, words, shown, told
+):
+    """From the callback through notify's use case and the event back to the gateway, with one Redis."""
+    challenge_id = challenge(stranger, mia)
+    message_id = stranger.post(f"/v1/login/{challenge_id}/sms").json["message_id"]
+    pipeline = deps.redis.pipeline()
+    delivery.queue_put(pipeline, message_id, "sealed", now=NOW, ttl=timedelta(minutes=5), account_id=mia.id)
+    pipeline.execute()
+    delivery.advance(deps.redis, message_id, DeliveryStatus.SENT, clock())
+    path = f"/v1/callbacks/twilio/status?message_id={message_id}"
+    for word in words:
+        form = {**FORM, "MessageStatus": word, "ErrorCode": "30003" if word in {"undelivered", "failed"} else ""}
+        assert call(path, form, sign(path=path, form=form)).status_code == 204
+        record_receipt(deps, publisher.messages[-1])  # needs redis, publisher and clock, which ours are as well
+    reported = [message for message in publisher.messages if isinstance(message, SmsDeliveryChanged)]
+    for message in reported:
+        events.handle(deps, message)
+    page = stranger.get(f"/v1/login/{challenge_id}").json["delivery"]
+    assert (page["status"], page["message_id"]) == (shown, message_id)
+    rows = [row.details for row in timeline_of(deps, mia) if row.type == "sms.delivery_changed"]
+    assert [(row["status"], row["provider"]) for row in rows] == [(status, "twilio") for status in told]
 
 
 def test_without_a_token_of_ours_nothing_is_signed(app, deps, call, publisher):

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -151,11 +152,39 @@ def test_a_reset_ends_a_login_under_way(deps, ann):
     assert session_store.epoch(deps.redis, ann.id) > epoch
 
 
+def test_a_reset_that_is_delivered_again_ends_no_login_begun_since(deps, ann):
+    message = one_of_each(ann.id)[6]
+    events.handle(deps, message)
+    epoch = session_store.epoch(deps.redis, ann.id)
+    events.handle(deps, message)
+    assert session_store.epoch(deps.redis, ann.id) == epoch
+    events.handle(deps, replace(message, id="evt_another"))
+    assert session_store.epoch(deps.redis, ann.id) > epoch
+
+
+def test_a_reset_whose_ending_failed_ends_logins_when_it_comes_again(deps, ann, redis_server):
+    epoch = session_store.epoch(deps.redis, ann.id)
+    redis_server.connected = False
+    with pytest.raises(RedisConnectionError):
+        events.handle(deps, one_of_each(ann.id)[6])
+    redis_server.connected = True
+    events.handle(deps, one_of_each(ann.id)[6])
+    assert session_store.epoch(deps.redis, ann.id) > epoch
+
+
+def test_the_event_of_what_the_gateway_did_itself_ends_no_login_begun_since(deps, ann):
+    enrolled = one_of_each(ann.id)[0]
+    session_store.end_all(deps.redis, ann.id, cause=enrolled.authenticator_id)
+    epoch = session_store.epoch(deps.redis, ann.id)
+    events.handle(deps, enrolled)
+    assert session_store.epoch(deps.redis, ann.id) == epoch
+
+
 @pytest.mark.parametrize("index", [0, 1])
-def test_the_event_of_what_the_gateway_did_itself_ends_no_login_begun_since(deps, ann, index):
+def test_the_event_of_what_the_gateway_could_not_do_ends_logins_too(deps, ann, index):
     epoch = session_store.epoch(deps.redis, ann.id)
     events.handle(deps, one_of_each(ann.id)[index])
-    assert session_store.epoch(deps.redis, ann.id) == epoch
+    assert session_store.epoch(deps.redis, ann.id) > epoch
 
 
 @pytest.mark.parametrize("index", [2, 3, 4, 5, 7])

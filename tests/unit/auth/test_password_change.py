@@ -94,17 +94,11 @@ def test_hostile_passwords_are_refused(api, tom, password):
     assert problem(change(api(tom), password)) == (422, "validation_failed")
 
 
-def test_with_redis_down_the_old_password_stays_in_force(deps, api, tom, redis_server, monkeypatch):
+def test_with_redis_down_the_old_password_stays_in_force(deps, api, tom, redis_server, watched):
     """Otherwise sessions that the change should end would live on."""
     caller = api(tom)
-    real = deps.hashing.hash
-
-    def hash_then_lose_redis(password):
-        redis_server.connected = False
-        return real(password)
-
-    monkeypatch.setattr(deps.hashing, "hash", hash_then_lose_redis)
     before = stored_hash(deps, tom)
+    watched.meanwhile = lambda: setattr(redis_server, "connected", False)
     assert problem(change(caller)) == (503, "service_unavailable")
     assert stored_hash(deps, tom) == before
     assert notices_in(deps) == []

@@ -93,10 +93,11 @@ def test_ending_what_is_older_spares_what_began_after_the_moment(deps, ann, cloc
     assert live(deps, ann) == {later.id}
 
 
-def test_ending_sessions_without_logins_leaves_the_epoch(deps, ann):
-    sign_in(deps, ann)
-    session_store.end_all(deps.redis, ann.id, logins=False)
-    assert (live(deps, ann), session_store.epoch(deps.redis, ann.id)) == (set(), 0)
+def test_one_cause_ends_logins_once_and_sessions_each_time(deps, ann):
+    for _ in range(2):
+        sign_in(deps, ann)
+        session_store.end_all(deps.redis, ann.id, cause="reset")
+        assert (live(deps, ann), session_store.epoch(deps.redis, ann.id)) == (set(), 1)
 
 
 def test_a_session_that_redis_forgot_is_not_counted_as_ended(deps, ann):

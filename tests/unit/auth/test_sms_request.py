@@ -3,7 +3,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from services.auth import sms_request
-from shared.problems import Refusal
+from shared.problems import Refusal, Unavailable
 from tests.support.auth import CLIENT, PHONE, timeline_of
 
 
@@ -36,6 +36,17 @@ def test_what_cannot_be_published_is_withdrawn(deps, ann, otp, publisher):
         send(deps, ann)
     assert (refusal.value.code, refusal.value.reason) == ("service_unavailable", "broker")
     assert (otp.live_sms, otp.codes) == ({}, {})
+
+
+def test_when_otp_is_gone_with_the_broker_it_is_still_the_broker_that_is_named(deps, ann, otp, publisher):
+    def lose_otp_too(_message):
+        otp.go_down()
+        raise Unavailable("broker")
+
+    publisher.publish = lose_otp_too
+    with pytest.raises(Refusal) as refusal:
+        send(deps, ann)
+    assert (refusal.value.code, refusal.value.reason) == ("service_unavailable", "broker")
 
 
 def test_what_cannot_be_recorded_is_withdrawn_and_not_sent(deps, ann, otp, publisher):

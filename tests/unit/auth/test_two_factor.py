@@ -2,11 +2,12 @@ from datetime import timedelta
 
 import pytest
 
-from services.auth import session_store
+from services.auth import events, session_store
 from services.auth.domain.session import Factor
 from services.auth.store import devices
 from shared.database import reading, writing
-from tests.support.auth import sign_in
+from shared.messages import AuthenticatorEnrolled
+from tests.support.auth import NOW, sign_in
 from tests.support.sign_in import problem, who_is
 
 
@@ -63,6 +64,53 @@ def test_it_ends_all_that_was_signed_in_before_but_for_this_session(deps, api, t
     assert who_is(api, anns).status_code == 200
     assert trusted_count(deps, tom) == 0
     assert session_store.epoch(deps.redis, tom.id) > epoch
+
+
+@pytest.mark.parametrize("store", ["redis", "sql"])
+def test_the_backup_codes_are_shown_though_the_store_of_what_is_to_end_is_down(
+    deps, api, tom, otp, redis_server, store
+):
+    caller = api(tom, Factor.PASSWORD)
+    sign_in(deps, tom)
+    trust(deps, tom)
+
+    def confirm_then_lose_the_store(*args):
+        codes = type(otp).confirm_enrollment(otp, *args)
+        if store == "redis":
+            redis_server.connected = False
+        else:
+            rename("devices", "gone")
+        return codes
+
+    def rename(table, to):
+        with deps.database.begin() as connection:
+            connection.exec_driver_sql(f"ALTER TABLE {table} RENAME TO {to}")
+
+    otp.confirm_enrollment = confirm_then_lose_the_store
+    answer = confirm(caller, otp, tom)
+    assert answer.status_code == 200
+    assert len(answer.json["recovery_codes"]) == 10
+    redis_server.connected = True
+    if store == "sql":
+        rename("gone", "devices")
+    enrolled = AuthenticatorEnrolled(
+        id="evt_1", occurred_at=NOW, account_id=tom.id, authenticator_id="enr_1", session_id=caller.session.id
+    )
+    events.handle(deps, enrolled)
+    assert live(deps, tom) == {caller.session.id}
+    assert trusted_count(deps, tom) == 0
+
+
+def test_turning_it_off_is_answered_though_the_store_of_what_is_to_end_is_down(deps, api, tom, otp, redis_server):
+    otp.enabled.add(tom.id)
+    caller = api(tom)
+
+    def disable_then_lose_the_store(*args):
+        type(otp).disable(otp, *args)
+        redis_server.connected = False
+
+    otp.disable = disable_then_lose_the_store
+    assert caller.delete("/v1/two-factor").status_code == 204
 
 
 def test_this_session_has_shown_the_new_factor(api, tom, otp, clock):

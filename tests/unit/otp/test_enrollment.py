@@ -1,5 +1,6 @@
 import base64
 import urllib.parse
+from dataclasses import replace
 from datetime import timedelta
 
 import pyotp
@@ -90,6 +91,19 @@ def test_recovery_codes_are_stored_as_argon2id(world: World, begun):
     assert len(hashes) == len(set(hashes)) == 10
     assert all(hash_.startswith("$argon2id$v=19$m=19456,t=2,p=1$") for hash_ in hashes)
     assert not any(code.replace("-", "")[1:] in hash_ for code in codes for hash_ in hashes)
+
+
+def test_the_codes_are_shown_though_redis_fails_after_the_count(world: World, begun, redis_server):
+    class HashingThatLosesRedis:
+        def hash_many(self, passwords):
+            redis_server.connected = False
+            return [f"hash of {password}" for password in passwords]
+
+    world.deps = replace(world.deps, hashing=HashingThatLosesRedis())
+    response = confirm(world, begun["enrollment_id"], world.code(secret=shown(begun)))
+    assert (response.status_code, len(response.json["recovery_codes"])) == (200, 10)
+    assert world.event_types() == ["authenticator.enrolled"]
+    assert [attempt["outcome"] for attempt in world.attempts()] == ["verified"]
 
 
 def test_the_confirming_code_is_used_up(world: World, begun):

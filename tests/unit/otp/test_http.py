@@ -2,9 +2,11 @@ import pytest
 import redis as redis_library
 from sqlalchemy import select
 
+from services.otp import sms_store
 from services.otp.models import metadata
 from shared.database import reading
 from shared.keys import encode_key
+from tests.support import redis_wire
 from tests.support.otp import API_KEY, World
 
 BODIES = {
@@ -87,6 +89,13 @@ class TestHostileBodies:
         response = still_world.account("POST", path, {**BODIES[path], "surplus": 1})
         assert (response.status_code, response.json["code"]) == (422, "validation_failed")
 
+    def test_no_route_ignores_what_it_does_not_know(self, still_world: World):
+        writes = [(method, path) for method, path in routes(still_world) if method != "GET"]
+        assert {method for method, _ in writes} == {"POST", "DELETE"}
+        for method, path in writes:
+            response = still_world.call(method, path, {"surplus": 1})
+            assert "surplus" in response.json["errors"], (method, path)
+
     @pytest.mark.parametrize(("path", "member"), [(path, member) for path, body in BODIES.items() for member in body])
     @pytest.mark.parametrize("value", [7, True, [], {}, "a\x00b", "\ud800", "x" * 200, 1.5])
     def test_a_wrong_value_is_422(self, still_world: World, path, member, value):
@@ -151,10 +160,11 @@ class TestStoresDown:
         message_id = world.send_sms().json["message_id"]
         code = open_envelope(notify_keys, world.redis.get(f"notify:sealed:{message_id}")).body[-6:]
 
-        def fails(*_args, **_kwargs):
-            raise redis_library.exceptions.TimeoutError
+        def claim_fails(command):
+            if sms_store._CLAIM.sha.encode() in command:
+                raise redis_library.exceptions.TimeoutError
 
-        monkeypatch.setattr(world.redis, "evalsha", fails)
+        redis_wire.watch(monkeypatch, world.redis, claim_fails)
         assert world.verify(code).status_code == 503
 
 

@@ -37,7 +37,7 @@ def end(redis, window, charge=ANN):
 
 
 def test_a_window_takes_its_max_and_then_says_when_to_come_back(redis):
-    assert [budgets.take(redis, ANN).count for _ in range(3)] == [1, 2, 3]
+    assert [budgets.take(redis, ANN).counts[0] for _ in range(3)] == [1, 2, 3]
     refused = budgets.take(redis, ANN)
     assert not refused.allowed
     assert 58 <= refused.retry_after_seconds <= 60
@@ -127,24 +127,40 @@ def test_clearing_forgets_all_tries_of_this_subject_only(redis):
     assert (counts(redis), counts(redis, BOB)) == ([0, 0], [1, 1])
 
 
-def test_the_pipelined_form_counts_the_same_and_survives_a_server_that_forgot_the_script(redis):
-    for number in (1, 2):
-        redis.script_flush()
-        pipeline = redis.pipeline(transaction=False)
-        budgets.queue_take(pipeline, ANN)
-        pipeline.get("other")
-        taken, other = execute_scripted(redis, pipeline, budgets.TAKE_SCRIPT)
-        assert (budgets.read_taken(taken).count, other) == (number, None)
+def test_a_pipelined_refund_survives_a_server_that_forgot_the_script(redis):
+    budgets.take(redis, ANN)
+    redis.script_flush()
     pipeline = redis.pipeline(transaction=False)
     budgets.queue_refund(pipeline, ANN)
     execute_scripted(redis, pipeline, budgets.REFUND_SCRIPT)
-    assert counts(redis) == [1, 1]
+    assert counts(redis) == [0, 0]
+
+
+def test_every_charge_tells_the_tries_of_its_longest_window(redis):
+    budgets.take(redis, ANN)
+    end(redis, SHORT)
+    assert budgets.take(redis, ANN, BOB).counts == (2, 1)
+
+
+def test_what_is_read_with_a_count_is_what_stands_there(redis):
+    redis.set("text", "a")
+    redis.hset("hash", "field", "b")
+    taken = budgets.take(redis, ANN, read=["text", "nothing", "hash"])
+    assert taken.read == ("a", None, ["field", "b"])
+
+
+def test_a_spent_budget_counts_nothing_and_still_tells(redis):
+    for _ in range(3):
+        budgets.take(redis, ANN)
+    redis.set("text", "a")
+    taken = budgets.take(redis, BOB, ANN, read=["text"])
+    assert (taken.allowed, taken.counts, taken.read) == (False, (0, 3), ("a",))
 
 
 def test_the_plain_form_survives_a_server_that_forgot_the_script(redis):
     budgets.take(redis, ANN)
     redis.script_flush()
-    assert budgets.take(redis, ANN).count == 2
+    assert budgets.take(redis, ANN).counts == (2,)
 
 
 def test_a_store_that_is_down_allows_nothing(redis, server):
@@ -171,7 +187,7 @@ def test_no_window_ever_allows_more_than_its_max(steps):
             assert taken.allowed == room
             if taken.allowed:
                 held = {window: count + 1 for window, count in held.items()}
-                assert taken.count == held[LONG]
+                assert taken.counts[0] == held[LONG]
             else:
                 assert taken.retry_after_seconds >= 1
         elif step == "refund":

@@ -38,7 +38,7 @@ def test_what_is_encoded_decodes_to_itself(kind, data):
 
 @given(st.datetimes(), st.sampled_from(["+05:30", "-08:00"]))
 def test_a_time_of_another_zone_is_the_same_moment(naive, zone):
-    stamp = naive.replace(year=2026).isoformat(timespec="microseconds") + zone
+    stamp = naive.replace(year=2028).isoformat(timespec="microseconds") + zone
     message = decode({**DOCUMENT, "occurred_at": stamp})
     assert message.occurred_at == datetime.fromisoformat(stamp)
     assert message.occurred_at.tzinfo is UTC

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared.problems import PROBLEMS, Refusal, Unavailable
-from shared.web import MAX_BODY_BYTES, NothingSchema, RestBlueprint, Text, create_base_app
+from shared.web import MAX_BODY_BYTES, Flag, NothingSchema, RestBlueprint, Text, create_base_app
 
 SECRET = "hunter2-at-/srv/latchkey"
 JSON = {"content_type": "application/json"}
@@ -22,6 +22,7 @@ JSON = {"content_type": "application/json"}
 class Args(Schema):
     text = Text(load_default="")
     count = fields.Integer(load_default=0)
+    flag = Flag()
 
 
 class Query(Schema):
@@ -170,6 +171,7 @@ def test_what_is_no_json_object_is_a_malformed_body(client, body):
         ({"text": True}, "text"),
         ({"count": "many"}, "count"),
         ({"count": []}, "count"),
+        *(({"flag": value}, "flag") for value in (0, 1, 1.0, "yes", "true", "True", "off", "", None, [], {})),
         ({"unknown": 1}, "unknown"),
         ({"__proto__": 1}, "__proto__"),
         ({"\ud800": 1}, "\ud800"),
@@ -183,6 +185,11 @@ def test_a_wrong_member_is_named(client, body, field):
 @pytest.mark.parametrize("count", [b"1e999", b"-1e999", b"1e308"])
 def test_an_endless_number_is_no_crash(client, count):
     assert client.post("/echo", data=b'{"count": ' + count + b"}", **JSON).status_code in {200, 422}
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_a_flag_is_true_or_false(client, flag):
+    assert client.post("/echo", json={"flag": flag}).json["flag"] is flag
 
 
 def test_bytes_are_no_text():
@@ -407,6 +414,21 @@ def test_metrics_count_by_route_and_never_by_address(client):
     assert 'route="(none)"' in text
     assert "acc_in_the_path" not in text
     assert "nowhere_at_all" not in text
+
+
+@pytest.mark.parametrize("method", ["BREW", "PROPFIND", "PATCH", "X" * 200])
+def test_metrics_know_made_up_methods_as_other(client, method):
+    assert client.open("/listed", method=method).status_code == 405
+    lines = client.get("/metrics").text.splitlines()
+    counted = [line for line in lines if line.startswith("latchkey_test_requests_total")]
+    assert any('method="OTHER",route="(none)",status="405"' in line for line in counted)
+    assert not any(f'method="{method}"' in line for line in counted)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"])
+def test_metrics_count_the_methods_of_http_by_name(client, method):
+    client.open("/things/x", method=method)
+    assert f'method="{method}"' in client.get("/metrics").text
 
 
 def test_two_apps_in_one_process_count_apart():

@@ -1,0 +1,106 @@
+"""Events as Celery's worker handles them, over a broker in memory that refuses when a test says so."""
+
+import threading
+from collections import deque
+from typing import ClassVar
+
+import pytest
+from celery import current_app
+from celery.concurrency.solo import TaskPool
+from celery.worker.request import Request
+from kombu.transport import TRANSPORT_ALIASES, memory, virtual
+from redis.exceptions import ConnectionError as RedisConnectionError
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from shared.messages import OTP_EVENTS, QUEUES
+from shared.queueing import Publisher, consume_events, make_celery
+from shared.secret import Secret
+
+DOCUMENT = {"id": "evt_1"}
+ERRORS = [RedisConnectionError("gone"), OperationalError("UPDATE", None, Exception("gone")), PoolTimeoutError("busy")]
+
+
+class Broker(memory.Transport):
+    """Takes no new message while it ``refuses``, and keeps what it has."""
+
+    refuses = threading.Event()
+    global_state = virtual.BrokerState()
+
+    class Channel(memory.Channel):
+        queues: ClassVar = {}  # its own, not those of other brokers in memory
+
+        def basic_publish(self, *args, **kwargs):
+            if Broker.refuses.is_set():
+                raise RuntimeError("OOM command not allowed when used memory > 'maxmemory'")
+            return super().basic_publish(*args, **kwargs)
+
+
+class Worker:
+    """Takes one message after the other off the queue; ``errors`` are what its handler meets, one a message."""
+
+    def __init__(self):
+        self.celery = make_celery("test", Secret("refusing://"))
+        consume_events(self.celery, OTP_EVENTS, self.handle)
+        self.seen, self.errors = [], deque()
+        self.connection = self.celery.connection_for_read()
+        self.channel = self.connection.default_channel
+        self.celery.amqp.queues[OTP_EVENTS](self.channel).declare()
+
+    def handle(self, document):
+        self.seen.append(document)
+        if self.errors:
+            raise self.errors.popleft()
+
+    def work(self):
+        """Handle the next message; False when the queue is empty."""
+        message = self.channel.basic_get(OTP_EVENTS)
+        if message is None:
+            return False
+        Request(
+            message,
+            app=self.celery,
+            task=self.celery.tasks[QUEUES[OTP_EVENTS]],
+            on_ack=lambda *_: message.ack(),
+            on_reject=lambda _log, _errors, requeue: message.reject(requeue=requeue),
+        ).execute_using_pool(TaskPool())
+        return True
+
+
+@pytest.fixture
+def worker(monkeypatch):
+    monkeypatch.setitem(TRANSPORT_ALIASES, "refusing", f"{__name__}:Broker")
+    Broker.refuses.clear()
+    worker, others = Worker(), current_app._get_current_object()
+    worker.celery.set_current()  # a worker's pool looks for its tasks there
+    Publisher(worker.celery).publish_to(OTP_EVENTS, DOCUMENT)
+    yield worker
+    others.set_current()
+    worker.channel.queue_purge(OTP_EVENTS)
+    worker.connection.release()
+    worker.celery.close()
+
+
+def test_an_event_is_handled_once(worker):
+    assert worker.work()
+    assert not worker.work()
+    assert worker.seen == [DOCUMENT]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_an_event_that_meets_a_store_error_comes_again(worker, error):
+    worker.errors.extend([error] * 20)
+    while worker.work():
+        pass
+    assert worker.seen == [DOCUMENT] * 21
+
+
+def test_an_event_whose_retry_the_broker_refuses_is_left_on_the_queue(worker):
+    worker.errors.extend([ERRORS[0]] * 2)
+    Broker.refuses.set()
+    assert worker.work()
+    assert worker.work()
+    Broker.refuses.clear()
+    assert worker.work()
+    assert not worker.work()
+    assert worker.seen == [DOCUMENT] * 3
