@@ -69,7 +69,7 @@ if wait == 0 then
 end
 for i = counters + 1, #KEYS do
   local reader = ({string = 'GET', hash = 'HGETALL'})[redis.call('TYPE', KEYS[i]).ok]
-  read[i - counters] = reader and redis.call(reader, KEYS[i])
+  read[i - counters] = reader and redis.call(reader, KEYS[i]) or false
 end
 return {wait, counts, read}
 """)
