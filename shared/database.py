@@ -1,14 +1,17 @@
 """SQL from one code path: SQLite on one machine, PostgreSQL beyond it."""
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, DateTime, Engine, create_engine, event
+from sqlalchemy import Connection, DateTime, Engine, Select, create_engine, event
 from sqlalchemy.engine import Dialect, make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeDecorator
 
 LOCK_WAIT_SECONDS = 2
@@ -94,6 +97,38 @@ def claiming(connection: Connection) -> Iterator[None]:
     """One writing statement on a connection for reads: it waits its turn among this process's writers."""
     with _write_turn(connection.engine):
         yield
+
+
+class PlainRead:
+    """A SELECT of text, numbers and bytes, run on the driver's own cursor.
+
+    For the one read that every attempt makes: SQLAlchemy's execution costs several times what the query does.
+    """
+
+    def __init__(self, statement: Select[Any]) -> None:
+        self._statement = statement
+        self._compiled: dict[str, SQLCompiler] = {}
+
+    def one_or_none(self, connection: Connection, **parameters: str) -> tuple[Any, ...] | None:
+        """The row that there is, at most one. Raises DBAPIError, as every statement does."""
+        compiled = self._for(connection.dialect)
+        named = compiled.construct_params(dict(parameters))
+        arguments = [named[name] for name in compiled.positiontup or ()] if compiled.positional else named
+        driver_error = connection.dialect.loaded_dbapi.Error
+        try:
+            with contextlib.closing(connection.connection.cursor()) as cursor:
+                cursor.execute(str(compiled), arguments)
+                row: tuple[Any, ...] | None = cursor.fetchone()
+        except driver_error as error:
+            connection.invalidate(error)  # whatever is wrong with it: the pool must not hand it out again
+            raise DBAPIError.instance(str(compiled), None, error, driver_error, hide_parameters=True) from error
+        return row
+
+    def _for(self, dialect: Dialect) -> SQLCompiler:
+        compiled = self._compiled.get(dialect.name)
+        if compiled is None:
+            compiled = self._compiled[dialect.name] = self._statement.compile(dialect=dialect)
+        return compiled
 
 
 def _is_sqlite(engine: Engine) -> bool:

@@ -12,6 +12,7 @@ from services.otp.domain.recovery_code import RecoveryCode
 from services.otp.domain.totp import NEVER, TimeStep
 from services.otp.models import ACTIVE, PENDING, REVOKED, TOTP, authenticators, recovery_codes, verification_states
 from services.otp.secrets_box import Sealed
+from shared.database import PlainRead
 from shared.ids import new_id
 
 
@@ -49,9 +50,14 @@ _state_columns = (_s.consecutive_failures, _a.id, _a.key_id, _a.ciphertext, _a.l
 _state_tables = authenticators.outerjoin(verification_states, _s.account_id == _a.account_id)
 _active = and_(_a.account_id == bindparam("account", type_=String(80)), _a.kind == TOTP, _a.status == ACTIVE)
 # One SELECT an attempt.
-_READ_STATE = select(*_state_columns).select_from(_state_tables).where(_active)
-_READ_STATE_AND_CODE = (
-    select(*_state_columns, _r.id.label("code_id"), _r.hash.label("code_hash"), _r.spent_at.label("code_spent_at"))
+_READ_STATE = PlainRead(select(*_state_columns).select_from(_state_tables).where(_active))
+_READ_STATE_AND_CODE = PlainRead(
+    select(
+        *_state_columns,
+        _r.id.label("code_id"),
+        _r.hash.label("code_hash"),
+        _r.spent_at.is_not(None).label("code_spent"),
+    )
     .select_from(
         _state_tables.outerjoin(
             recovery_codes,
@@ -69,7 +75,7 @@ _CLAIM_STEP = (
 
 def read_state(connection: Connection, account_id: str) -> VerificationState:
     """The active authenticator and the failures so far."""
-    row = connection.execute(_READ_STATE, {"account": account_id}).one_or_none()
+    row = _READ_STATE.one_or_none(connection, account=account_id)
     if row is None:
         return _TWO_FACTOR_OFF
     failures, *authenticator = row
@@ -78,11 +84,11 @@ def read_state(connection: Connection, account_id: str) -> VerificationState:
 
 def read_state_and_code(connection: Connection, account_id: str, selector: str) -> VerificationState:
     """The same and the recovery code of that number."""
-    row = connection.execute(_READ_STATE_AND_CODE, {"account": account_id, "selector": selector}).one_or_none()
+    row = _READ_STATE_AND_CODE.one_or_none(connection, account=account_id, selector=selector)
     if row is None:
         return _TWO_FACTOR_OFF
-    failures, *authenticator, code_id, code_hash, spent_at = row
-    code = None if code_id is None else StoredRecoveryCode(code_id, code_hash, spent=spent_at is not None)
+    failures, *authenticator, code_id, code_hash, spent = row
+    code = None if code_id is None else StoredRecoveryCode(code_id, code_hash, spent=bool(spent))
     return VerificationState(failures or 0, _authenticator(*authenticator), code)
 
 

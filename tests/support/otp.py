@@ -209,19 +209,24 @@ def make_world(database: Engine, redis: Redis, hashing: HashingPool, notify_publ
 
 @contextmanager
 def counted_statements(database: Engine):
-    """The SQL statements of this thread, as a growing list."""
+    """The SQL statements that SQLite runs for this thread, as a growing list."""
     statements: list[str] = []
     thread = threading.get_ident()
 
-    def note(_connection, _cursor, statement, *_rest) -> None:
+    def note(statement) -> None:
         if threading.get_ident() == thread:
             statements.append(statement)
 
-    event.listen(database, "before_cursor_execute", note)
+    def trace(connection, *_rest) -> None:
+        connection.set_trace_callback(note)
+
+    event.listen(database, "checkout", trace)
     try:
         yield statements
     finally:
-        event.remove(database, "before_cursor_execute", note)
+        event.remove(database, "checkout", trace)
+        with database.connect() as connection:
+            connection.connection.driver_connection.set_trace_callback(None)
 
 
 def at_once(count: int, action: Callable[[int], Any]) -> list[Any]:
