@@ -1,6 +1,8 @@
 """The gateway's otp client against the real verifier over HTTP: what auth's tests take for granted of otp."""
 
+import contextlib
 import shutil
+import socket
 import sqlite3
 import threading
 from contextlib import closing
@@ -120,7 +122,7 @@ def test_attempts_merge_page_by_page(client, world):
 
 
 def test_a_wrong_key_of_ours_is_an_outage_and_no_401(client, world):
-    port = client._pool.port
+    port = client._line._connection.port
     stranger = OtpClient(f"http://127.0.0.1:{port}", Key("new", Secret(b"x" * 32)))
     with pytest.raises(Refusal) as refusal:
         stranger.state(ACCOUNT)
@@ -131,3 +133,52 @@ def test_nobody_there_is_an_outage(world):
     with pytest.raises(Refusal) as refusal:
         OtpClient(f"http://127.0.0.1:{free_port()}", Key("new", Secret(API_KEY))).state(ACCOUNT)
     assert refusal.value.code == "service_unavailable"
+
+
+ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
+
+
+@contextlib.contextmanager
+def line(*answers: bytes):
+    """A server with one kept connection after the other, an answer each; what it was asked, request by request."""
+    asked = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            for answer in answers:
+                connection, _ = server.accept()
+                with connection:
+                    asked.append(connection.recv(65536))
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        client = OtpClient(f"http://127.0.0.1:{server.getsockname()[1]}/base/", Key("new", Secret(API_KEY)))
+        yield client, asked
+        client.close()
+        thread.join()
+
+
+def test_a_connection_that_otp_has_closed_costs_no_call():
+    with line(ANSWER, ANSWER) as (client, asked):
+        client.unlock(ACCOUNT)
+        client.unlock(ACCOUNT)
+    assert [request.split(b"\r\n")[0] for request in asked] == [
+        f"POST /base/accounts/{ACCOUNT}/unlock HTTP/1.1".encode()
+    ] * 2
+
+
+def test_a_call_whose_answer_is_lost_is_not_repeated():
+    with line(b"", ANSWER) as (client, asked):
+        with pytest.raises(Refusal) as refusal:
+            client.unlock(ACCOUNT)
+        assert (refusal.value.code, len(asked)) == ("service_unavailable", 1)
+        client.unlock(ACCOUNT)
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", b"nonsense\r\n\r\n"])
+def test_an_answer_that_is_none_is_an_outage(answer):
+    with line(answer) as (client, _asked):
+        with pytest.raises(Refusal) as refusal:
+            client.unlock(ACCOUNT)
+        assert refusal.value.code == "service_unavailable"
