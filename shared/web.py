@@ -24,6 +24,8 @@ from shared.problems import Refusal, Unavailable
 
 MAX_BODY_BYTES = 16 * 1024
 PROBLEM_JSON = "application/problem+json"
+NOT_STORED = {"Cache-Control": "no-store"}
+FOR_BROWSERS = {**NOT_STORED, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 
 _HTTP_CODES = {
     400: "bad_request",
@@ -164,8 +166,12 @@ def create_base_app(
     checks: Mapping[str, HealthCheck],
     docs: bool,
     form_endpoints: frozenset[str] = frozenset(),
+    headers: Mapping[str, str] = NOT_STORED,
 ) -> tuple[Flask, RestApi]:
-    """A Flask app with the house rules. ``checks`` are this service's own stores; ready when none of them raises."""
+    """A Flask app with the house rules. ``checks`` are this service's own stores; ready when none of them raises.
+
+    ``headers`` go with every answer that has none of that name.
+    """
     app = Flask(f"services.{service}", static_folder=None)
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
@@ -180,7 +186,7 @@ def create_base_app(
     app.url_map.converters["id"] = _IdConverter
     metrics = make_metrics(service)
     _register_errors(app)
-    _register_request_rules(app, metrics, form_endpoints)
+    _register_request_rules(app, metrics, form_endpoints, headers)
     _register_health(app, checks, metrics)
     return app, RestApi(app)
 
@@ -229,7 +235,9 @@ def _register_errors(app: Flask) -> None:
     app.register_error_handler(Exception, unexpected)
 
 
-def _register_request_rules(app: Flask, metrics: Metrics, form_endpoints: frozenset[str]) -> None:
+def _register_request_rules(
+    app: Flask, metrics: Metrics, form_endpoints: frozenset[str], headers: Mapping[str, str]
+) -> None:
     @app.before_request
     def begin() -> None:
         g.started = time.perf_counter()
@@ -248,9 +256,8 @@ def _register_request_rules(app: Flask, metrics: Metrics, form_endpoints: frozen
         metrics.requests.labels(route, _method(), response.status_code).inc()
         metrics.seconds.labels(route).observe(seconds)
         response.headers["X-Request-Id"] = g.get("request_id", "")
-        response.headers.setdefault("Cache-Control", "no-store")
-        response.headers.setdefault("X-Content-Type-Options", "nosniff")
-        response.headers.setdefault("Referrer-Policy", "no-referrer")
+        for name, value in headers.items():
+            response.headers.setdefault(name, value)
         return response
 
     @app.teardown_request

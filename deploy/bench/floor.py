@@ -5,10 +5,10 @@ What verification costs beyond this is ours; what the floor costs is HTTP, WSGI 
 
 import os
 
-import urllib3
 from flask import Flask, Response, request
 
-from shared.web import create_base_app
+from services.auth.otp_client import Line
+from shared.web import FOR_BROWSERS, create_base_app
 
 _UPSTREAM = os.environ.get("BENCH_FLOOR_UPSTREAM", "")  # the benchmark starts us; this is no product setting
 
@@ -25,14 +25,14 @@ def _verifier() -> Flask:
 
 
 def _gateway() -> Flask:
-    app, _api = create_base_app("floor_auth", title="floor", version="v1", checks={}, docs=False)
-    pool = urllib3.connectionpool.connection_from_url(_UPSTREAM or "http://127.0.0.1:1", maxsize=16, block=False)
+    app, _api = create_base_app("floor_auth", title="floor", version="v1", checks={}, docs=False, headers=FOR_BROWSERS)
+    line = Line(_UPSTREAM or "http://127.0.0.1:1")
 
     @app.post("/nothing")
     def nothing() -> Response:
         headers = {"Content-Type": "application/json"}
-        answer = pool.urlopen("POST", "/nothing", body=request.get_data(), headers=headers, retries=False)
-        return Response(answer.data, mimetype="application/json")
+        _status, data = line.exchange("POST", "/nothing", request.get_data(), headers)
+        return Response(data, mimetype="application/json")
 
     return app
 

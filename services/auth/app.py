@@ -20,7 +20,7 @@ from services.auth.routes import (
 )
 from shared.database import reading
 from shared.settings import Mode
-from shared.web import create_base_app
+from shared.web import FOR_BROWSERS, create_base_app
 
 VERSION = "v1"
 BLUEPRINTS = (login, session, two_factor, phone, team, activity, resets, support, callbacks)
@@ -40,6 +40,7 @@ def create_app(deps: Deps) -> Flask:
         checks={"sql": sql, "redis": deps.redis.ping},
         docs=True,
         form_endpoints=frozenset({callbacks.TWILIO_ENDPOINT}),
+        headers=FOR_BROWSERS,
     )
     app.extensions["latchkey"] = deps
     app.before_request(guard.check_origin)

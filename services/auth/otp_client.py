@@ -50,7 +50,7 @@ class OtpClient:
     """Calls otp's internal API. Every method raises Refusal as otp gave it, or Unavailable("otp")."""
 
     def __init__(self, base_url: str, api_key: Key) -> None:
-        self._line = _Line(base_url)
+        self._line = Line(base_url)
         self._headers = {
             "Authorization": f"Bearer {encode_key(api_key.material.reveal())}",
             "Content-Type": "application/json",
@@ -132,7 +132,7 @@ class OtpClient:
         raise _refusal(status, document)
 
 
-class _Line(threading.local):
+class Line(threading.local):
     """A kept connection for each thread. A pool, urllib3's for one, costs each call as much again."""
 
     def __init__(self, base_url: str) -> None:

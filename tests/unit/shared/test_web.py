@@ -13,7 +13,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared.problems import PROBLEMS, Refusal, Unavailable
-from shared.web import MAX_BODY_BYTES, Flag, NothingSchema, RestBlueprint, Text, create_base_app
+from shared.web import FOR_BROWSERS, MAX_BODY_BYTES, Flag, NothingSchema, RestBlueprint, Text, create_base_app
 
 SECRET = "hunter2-at-/srv/latchkey"
 JSON = {"content_type": "application/json"}
@@ -370,6 +370,9 @@ def test_an_unknown_code_is_a_fault_of_the_program():
 @pytest.mark.parametrize("path", ["/listed", "/nowhere", "/raise/value", "/raise/redis"])
 def test_no_answer_is_kept_sniffed_or_told_to_others(client, path):
     headers = client.get(path).headers
+    assert (headers["Cache-Control"], "Referrer-Policy" in headers) == ("no-store", False)
+    for_browsers, _ = create_base_app("test", title="T", version="v1", checks={}, docs=False, headers=FOR_BROWSERS)
+    headers = for_browsers.test_client().get(path).headers
     assert headers["Cache-Control"] == "no-store"
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] == "no-referrer"
