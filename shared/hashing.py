@@ -26,7 +26,10 @@ class HashingPool:
     fewer request threads than callers would let logins occupy all of them.
     """
 
-    def __init__(self, *, max_waiting: int, threads: int | None = None) -> None:
+    def __init__(
+        self, *, max_waiting: int, threads: int | None = None, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
+        self._patience_seconds = patience_seconds
         self._hasher = PasswordHasher(time_cost=ITERATIONS, memory_cost=MEMORY_KIB, parallelism=LANES)
         self._threads = threads or os.cpu_count() or 1
         self._places = threading.BoundedSemaphore(max_waiting)
@@ -40,7 +43,7 @@ class HashingPool:
         """One hash each, side by side, for one place in the queue."""
         with self._place():
             futures = [self._pool.submit(self._hasher.hash, password) for password in passwords]
-            deadline = time.monotonic() + PATIENCE_SECONDS
+            deadline = time.monotonic() + self._patience_seconds
             try:
                 return [future.result(max(0.0, deadline - time.monotonic())) for future in futures]
             except FutureTimeoutError:
@@ -53,7 +56,7 @@ class HashingPool:
         with self._place():
             future = self._pool.submit(self._verify, encoded, password)
             try:
-                return future.result(PATIENCE_SECONDS)
+                return future.result(self._patience_seconds)
             except FutureTimeoutError:
                 future.cancel()
                 raise Unavailable("password hashing", retry_after_seconds=RETRY_AFTER_SECONDS) from None

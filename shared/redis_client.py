@@ -2,7 +2,6 @@
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
 from shared.secret import Secret
@@ -11,13 +10,13 @@ from shared.secret import Secret
 def connect(url: Secret[str]) -> Redis:
     """A pooled, thread-safe client; replies are str. It connects on first use.
 
-    One immediate retry, and only for a connection found broken (the server restarted): a reply that never came
-    must not repeat a claim, so time-outs are not retried.
+    No command is repeated: one whose reply never came may have claimed. A connection that the server has closed is
+    found out before it is used.
     """
     return Redis.from_url(
         url.reveal(),
         decode_responses=True,
         socket_connect_timeout=1.0,
         socket_timeout=1.0,
-        retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
+        retry=Retry(NoBackoff(), 0),
     )

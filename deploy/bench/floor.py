@@ -7,7 +7,7 @@ import os
 
 from flask import Flask, Response, request
 
-from services.auth.otp_client import Line
+from services.auth.otp_line import Line
 from shared.web import FOR_BROWSERS, create_base_app
 
 _UPSTREAM = os.environ.get("BENCH_FLOOR_UPSTREAM", "")  # the benchmark starts us; this is no product setting

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import Engine
 
+from services.auth.domain.network import network_of
 from services.auth.otp_client import OtpClient
 from services.auth.settings import AuthSettings, WorkerSettings
+from shared.budgets import Charge, Rate
 from shared.clock import Clock
 from shared.hashing import HashingPool
 from shared.messages import Message
@@ -50,6 +52,11 @@ class Client:
     user_agent: str
 
 
+def by_ip(deps: Deps, rate: Rate, client: Client) -> Charge:
+    """What a try from this client's network is charged to."""
+    return Charge(rate, subject(deps, "ip", network_of(client.ip)))
+
+
 def subject(deps: Deps, kind: str, *parts: str) -> str:
-    """A budget's subject that is personal data (IP, email), as a keyed digest."""
+    """A budget's subject that is personal data (network, email), as a keyed digest."""
     return deps.settings.digest_keys.newest.mac(kind, *parts)

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from services.auth import limits, notices, session_store
-from services.auth.deps import Client, Deps, subject
+from services.auth.deps import Client, Deps, by_ip, subject
 from services.auth.domain.account import Account, email_key
 from services.auth.domain.notice_texts import Kind
 from services.auth.domain.session import Factor, Session
@@ -124,8 +124,8 @@ def verify(deps: Deps, client: Client, *, challenge_id: str, code: str, remember
 
 def _counted_challenge(deps: Deps, client: Client, challenge_id: str) -> LoginChallenge:
     """Count the try against the IP and read the challenge, in one round trip."""
-    by_ip = Charge(limits.VERIFY_IP, subject(deps, "ip", client.ip))
-    taken = budgets.take(deps.redis, by_ip, read=[session_store.challenge_key(challenge_id)]).require()
+    charge, key = by_ip(deps, limits.VERIFY_IP, client), session_store.challenge_key(challenge_id)
+    taken = budgets.take(deps.redis, charge, read=[key]).require()
     challenge = session_store.load_challenge(taken.read[0])
     if challenge is None or challenge.expires_at <= deps.clock():
         raise Refusal("challenge_expired")
@@ -134,10 +134,10 @@ def _counted_challenge(deps: Deps, client: Client, challenge_id: str) -> LoginCh
 
 def _password_charges(deps: Deps, client: Client, email: str, device: Device | None) -> tuple[Charge, ...]:
     """By IP, and by account: a browser that has signed in before has its own, so strangers can't lock the owner out."""
-    by_ip = Charge(limits.LOGIN_IP, subject(deps, "ip", client.ip))
+    ip = by_ip(deps, limits.LOGIN_IP, client)
     if device is not None:
-        return by_ip, Charge(limits.LOGIN_KNOWN_DEVICE, device.id)
-    return by_ip, Charge(limits.LOGIN_EMAIL, subject(deps, "email", email_key(email)))
+        return ip, Charge(limits.LOGIN_KNOWN_DEVICE, device.id)
+    return ip, Charge(limits.LOGIN_EMAIL, subject(deps, "email", email_key(email)))
 
 
 @functools.cache

@@ -1,22 +1,15 @@
-"""The gateway's door to otp: kept connections, short time-outs, answers as values, outages as 503.
-
-No request is repeated: a verification counts, so a second one would cost the owner a try.
-"""
+"""The gateway's door to otp: answers as values, outages as 503. How they travel is otp_line's."""
 
 import json
-import threading
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from urllib3.util import wait_for_read
-
+from services.auth.otp_line import Line, LineDown
 from shared.keys import Key, encode_key
 from shared.problems import PROBLEMS, Refusal, Unavailable
 
 Purpose = Literal["login", "step_up", "phone_verification"]
-CONNECT_SECONDS, READ_SECONDS = 0.5, 2.2  # together under the three seconds in which a 503 is due
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,44 +118,11 @@ class OtpClient:
                 method, path, None if body is None else json.dumps(body).encode(), self._headers
             )
             document = json.loads(data) if data else None
-        except (OSError, HTTPException, ValueError) as error:
+        except (LineDown, ValueError) as error:
             raise Unavailable("otp") from error
         if status < 400:
             return document
         raise _refusal(status, document)
-
-
-class Line(threading.local):
-    """A kept connection for each thread. A pool, urllib3's for one, costs each call as much again."""
-
-    def __init__(self, base_url: str) -> None:
-        url = urlsplit(base_url)
-        kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
-        self._connection = kind(url.netloc, timeout=CONNECT_SECONDS)
-        self._prefix = url.path.rstrip("/")
-
-    def exchange(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
-        """Send one request; the status and body of its answer. Raises OSError, HTTPException."""
-        connection = self._connection
-        try:
-            if connection.sock is not None and wait_for_read(connection.sock, timeout=0):
-                connection.close()  # nobody asked, so what is there to be read is the end: the server has closed it
-            if connection.sock is None:
-                _connect(connection)
-            connection.request(method, self._prefix + path, body, headers)
-            response = connection.getresponse()
-            return response.status, response.read()
-        except BaseException:
-            connection.close()
-            raise
-
-    def close(self) -> None:
-        self._connection.close()
-
-
-def _connect(connection: HTTPConnection) -> None:
-    connection.connect()
-    connection.sock.settimeout(READ_SECONDS)
 
 
 def _refusal(status: int, document: Any) -> Refusal:  # noqa: ANN401 - JSON

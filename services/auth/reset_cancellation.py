@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from services.auth import notices, operators
-from services.auth.deps import Client, Deps, subject
+from services.auth.deps import Client, Deps, by_ip
 from services.auth.domain.account import Account
 from services.auth.domain.notice_texts import Kind
 from services.auth.domain.reset import CANCELLABLE, Reset, Status
@@ -12,7 +12,6 @@ from services.auth.store import accounts, timeline
 from services.auth.store import resets as store
 from services.auth.store.timeline import OWNER, Entry
 from shared import budgets
-from shared.budgets import Charge
 from shared.database import reading, writing
 from shared.problems import Refusal
 
@@ -35,7 +34,7 @@ def cancel_by_token(deps: Deps, client: Client, token: str) -> None:
 
     Raises Refusal not_found, reset_not_open, too_many_requests.
     """
-    budgets.take(deps.redis, Charge(RESET_CANCEL_IP, subject(deps, "ip", client.ip))).require()
+    budgets.take(deps.redis, by_ip(deps, RESET_CANCEL_IP, client)).require()
     with reading(deps.database) as connection:
         reset = store.by_cancel_token(connection, token)
         account = accounts.by_id(connection, reset.account_id) if reset else None

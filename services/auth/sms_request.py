@@ -3,14 +3,13 @@
 import contextlib
 from dataclasses import dataclass
 
-from services.auth.deps import Client, Deps, subject
+from services.auth.deps import Client, Deps, by_ip
 from services.auth.domain.account import Account
 from services.auth.limits import SMS_IP
 from services.auth.otp_client import Purpose
 from services.auth.store import timeline
 from services.auth.store.timeline import Entry
 from shared import budgets
-from shared.budgets import Charge
 from shared.clock import parse_rfc3339
 from shared.database import writing
 from shared.ids import new_id
@@ -38,7 +37,7 @@ def send_code(
     What can't be published or recorded is withdrawn: the code that nobody will get must not be one that works.
     Raises Refusal too_many_requests; Unavailable.
     """
-    budgets.take(deps.redis, Charge(SMS_IP, subject(deps, "ip", client.ip))).require()
+    budgets.take(deps.redis, by_ip(deps, SMS_IP, client)).require()
     challenge = deps.otp.create_sms_challenge(account.id, purpose, binding, phone.e164)
     message_id = challenge["message_id"]
     now = deps.clock()

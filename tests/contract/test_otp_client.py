@@ -5,12 +5,14 @@ import shutil
 import socket
 import sqlite3
 import threading
+import time
 from contextlib import closing
 
 import fakeredis
 import pytest
 from werkzeug.serving import make_server
 
+from services.auth import otp_line
 from services.auth.history import Place, merge
 from services.auth.otp_client import CodeRefused, OtpClient
 from shared.database import create_database
@@ -21,7 +23,7 @@ from shared.problems import Refusal
 from shared.secret import Secret
 from tests.support.auth import ENVIRONMENT as AUTH_ENVIRONMENT
 from tests.support.free_port import free_port
-from tests.support.otp import ACCOUNT, API_KEY, PHONE, make_world
+from tests.support.otp import ACCOUNT, API_KEY, PHONE, at_once, make_world
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,7 @@ def world(migrated_file, tmp_path):
     world = make_world(
         database,
         fakeredis.FakeRedis(decode_responses=True),
-        HashingPool(max_waiting=4),
+        HashingPool(max_waiting=4, patience_seconds=20),
         AUTH_ENVIRONMENT["NOTIFY_PUBLIC_KEY"],
     )
     yield world
@@ -122,7 +124,7 @@ def test_attempts_merge_page_by_page(client, world):
 
 
 def test_a_wrong_key_of_ours_is_an_outage_and_no_401(client, world):
-    port = client._line._connection.port
+    port = client._line._kept.connection.port
     stranger = OtpClient(f"http://127.0.0.1:{port}", Key("new", Secret(b"x" * 32)))
     with pytest.raises(Refusal) as refusal:
         stranger.state(ACCOUNT)
@@ -182,3 +184,54 @@ def test_an_answer_that_is_none_is_an_outage(answer):
         with pytest.raises(Refusal) as refusal:
             client.unlock(ACCOUNT)
         assert refusal.value.code == "service_unavailable"
+
+
+@pytest.fixture
+def mute(monkeypatch):
+    """An otp that takes calls and does not answer; whoever waits, waits for a tenth of a second."""
+    monkeypatch.setattr(otp_line, "READ_SECONDS", 0.1)
+    monkeypatch.setattr(otp_line, "PROBED_AFTER_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        client = OtpClient(f"http://127.0.0.1:{server.getsockname()[1]}", Key("new", Secret(API_KEY)))
+        yield client, server
+        client.close()
+
+
+def calls(server):
+    """How many connections were made since the last look."""
+    server.settimeout(0.05)
+    count = 0
+    with contextlib.suppress(TimeoutError):
+        while True:
+            server.accept()[0].close()
+            count += 1
+    return count
+
+
+def refused(client):
+    with pytest.raises(Refusal) as refusal:
+        client.unlock(ACCOUNT)
+    return refusal.value.code == "service_unavailable"
+
+
+def test_an_otp_that_does_not_answer_is_soon_no_longer_asked(mute):
+    client, server = mute
+    assert all(refused(client) for _ in range(20))
+    assert calls(server) == otp_line.OPENS_AFTER_FAILURES
+
+
+def test_one_caller_finds_out_for_all_whether_otp_is_back(mute):
+    client, server = mute
+    assert all(refused(client) for _ in range(otp_line.OPENS_AFTER_FAILURES))
+    calls(server)
+    time.sleep(1.1)
+    assert all(at_once(8, lambda _: refused(client)))
+    assert calls(server) == 1
+
+
+def test_refused_codes_open_no_breaker(client, world):
+    world.enrol()
+    for _ in range(otp_line.OPENS_AFTER_FAILURES + 1):
+        with pytest.raises(Refusal) as refusal:
+            client.verify(ACCOUNT, world.wrong_code(), "login", "chl_1")
+        assert refusal.value.code in {"invalid_passcode", "too_many_requests"}

@@ -24,7 +24,7 @@ def migrated_file(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def hashing():
-    return HashingPool(max_waiting=4)
+    return HashingPool(max_waiting=4, patience_seconds=20)
 
 
 @pytest.fixture(scope="session")
