@@ -36,7 +36,7 @@ class _KeptConnections(threading.local):
     """A connection of each pool for each thread: what a pool does for every command costs as much as the command."""
 
     def __init__(self) -> None:
-        self._of: WeakKeyDictionary[ConnectionPool, Connection] = WeakKeyDictionary()
+        self._of = _ConnectionOfPool()
 
     def connection(self, pool: ConnectionPool) -> Connection:
         """One that is connected, and in step with the server. Raises RedisError."""
@@ -47,6 +47,14 @@ class _KeptConnections(threading.local):
             connection.disconnect()  # type: ignore[no-untyped-call]
         connection.connect()
         return connection
+
+
+class _ConnectionOfPool(WeakKeyDictionary[ConnectionPool, Connection]):
+    """Hangs up when its thread ends; redis-py's own would wait for the garbage collector."""
+
+    def __del__(self) -> None:
+        for connection in list(self.values()):
+            connection.disconnect()  # type: ignore[no-untyped-call]
 
 
 def _in_step(connection: Connection) -> bool:

@@ -30,7 +30,7 @@ def environment_of(service: str, settings: LocalSettings, keys: Mapping[str, str
         "PUBLIC_ORIGIN": f"http://127.0.0.1:{settings.port}",
         # Long enough to cancel by hand, short enough to see the end of it.
         "RESET_COOL_OFF_SECONDS": "20",
-        "SMS_PROVIDER": "console",
+        "SMS_PROVIDERS": "console",
         "EMAIL_PROVIDER": "console",
         "PYTHONUNBUFFERED": "1",
     }

@@ -1,7 +1,7 @@
 """Deliver an SMS code: claim it, send it, record it, report it (the claim check).
 
-Same ``message_id`` twice = one SMS, unless a worker died, or lost the provider's answer, between send and record: then
-a second copy is the lesser evil. A code that never comes locks its owner out; one that comes twice does not.
+Same ``message_id`` twice = one SMS, unless a worker died between the provider's answer and its record: then a second
+copy is the lesser evil. A code that never comes locks its owner out; one that comes twice does not.
 """
 
 from datetime import datetime
@@ -9,17 +9,10 @@ from datetime import datetime
 import structlog
 
 from services.notify.deps import Deps
-from services.notify.domain.retries import (
-    CODE_DELAYS,
-    DONE,
-    MAYBE_SENT_DELAYS,
-    Done,
-    Outcome,
-    hop,
-    next_attempt,
-)
+from services.notify.domain.retries import DONE, Done, Outcome, hop
 from services.notify.events import publish_change
-from services.notify.providers import ProviderMisconfigured, ProviderUnavailable, RecipientRejected, SmsMessage
+from services.notify.providers import SmsMessage
+from services.notify.providers.router import CODE, GivenUp, Later, Sent
 from services.notify.recording import insist
 from shared import delivery
 from shared.clock import after
@@ -45,7 +38,7 @@ def deliver(deps: Deps, command: SendSmsCode) -> Outcome:
             return hop(wait_seconds + _AFTER_LEASE_SECONDS)
         case Overdue(account_id):
             log.warning("sms code overdue", message_id=command.message_id)
-            publish_change(deps, command.message_id, account_id, DeliveryStatus.EXPIRED, DeliveryReason.TOO_LATE)
+            publish_change(deps, command.message_id, account_id, DeliveryStatus.EXPIRED, DeliveryReason.TOO_LATE, None)
         case Settled(status):
             log.info("sms code not sent", message_id=command.message_id, status=status)
     return DONE
@@ -59,76 +52,60 @@ def _open_and_send(deps: Deps, command: SendSmsCode, claimed: Claimed) -> Outcom
         # The error's text is ours and shows no content; a ValueError's might.
         detail = str(error) if isinstance(error, CannotOpen) else "the recipient is not an E.164 number"
         log.error("sms code unreadable", message_id=command.message_id, detail=detail)  # noqa: TRY400
-        return _give_up(deps, command, None, DeliveryReason.OUR_FAULT)
+        return _give_up(deps, command, None, GivenUp(None, DeliveryReason.OUR_FAULT))
     return _send(deps, command, claimed, envelope, to)
 
 
 def _send(deps: Deps, command: SendSmsCode, claimed: Claimed, envelope: Envelope, to: PhoneNumber) -> Outcome:
-    facts = log.bind(message_id=command.message_id, provider=deps.sms.name, attempt=claimed.attempt, phone=to.masked())
     began = deps.clock()
     message = SmsMessage(
         message_id=command.message_id,
         to=to,
         body=envelope.body,
-        valid_for_seconds=int((min(command.deadline, envelope.expires_at) - began).total_seconds()),
+        valid_for_seconds=int((envelope.expires_at - began).total_seconds()),
         wants_receipt=True,
     )
-    try:
-        provider_message_id = deps.sms.send(message)
-    except RecipientRejected as error:
-        facts.warning("sms code refused", reason=error.reason, detail=error.detail)
-        return _give_up(deps, command, envelope.account_id, error.reason)
-    except ProviderUnavailable as error:
-        level = facts.error if isinstance(error, ProviderMisconfigured) else facts.warning
-        level("sms provider failed", detail=error.detail, possible_duplicate=error.maybe_sent)
-        return _try_later(deps, command, claimed, envelope, error)
-    facts.info(
-        "sms code sent",
-        provider_message_id=provider_message_id,
-        age_ms=_milliseconds(command.occurred_at, began),
-        took_ms=_milliseconds(began, deps.clock()),
-    )
-    _record_sent(deps, command, envelope)
+    match deps.sms.send(message, min(command.deadline, envelope.expires_at), CODE):
+        case Later(seconds):
+            now = deps.clock()
+            delivery.release(deps.redis, command.message_id, claimed, now, after(now, seconds))
+            return hop(seconds)
+        case GivenUp() as given_up:
+            return _give_up(deps, command, envelope.account_id, given_up)
+        case Sent() as sent:
+            log.info(
+                "sms code sent",
+                message_id=command.message_id,
+                provider=sent.provider,
+                provider_message_id=sent.provider_message_id,
+                confirmed=sent.confirmed,
+                attempt=claimed.attempt,
+                phone=to.masked(),
+                age_ms=_milliseconds(command.occurred_at, began),
+                took_ms=_milliseconds(began, deps.clock()),
+            )
+            _record_sent(deps, command, envelope, sent)
     return DONE
 
 
-def _try_later(
-    deps: Deps, command: SendSmsCode, claimed: Claimed, envelope: Envelope, error: ProviderUnavailable
-) -> Outcome:
-    now = deps.clock()
-    delays = MAYBE_SENT_DELAYS if error.maybe_sent else CODE_DELAYS
-    deadline = min(command.deadline, envelope.expires_at)
-    delay = next_attempt(claimed.attempt, now, deadline, delays)
-    if delay is None:
-        return _give_up(deps, command, envelope.account_id, error.reason)
-    delivery.release(deps.redis, command.message_id, claimed, now, after(now, delay))
-    return hop(delay)
-
-
-def _give_up(deps: Deps, command: SendSmsCode, account_id: str | None, reason: DeliveryReason) -> Done:
-    now = deps.clock()
-    if delivery.advance(
-        deps.redis, command.message_id, DeliveryStatus.FAILED, now, reason=reason, account_id=account_id
-    ):
-        publish_change(
-            deps,
-            command.message_id,
-            account_id or delivery.account_of(deps.redis, command.message_id),
-            DeliveryStatus.FAILED,
-            reason,
-        )
+def _give_up(deps: Deps, command: SendSmsCode, account_id: str | None, given_up: GivenUp) -> Done:
+    now, failed, reason = deps.clock(), DeliveryStatus.FAILED, given_up.reason
+    if delivery.advance(deps.redis, command.message_id, failed, now, reason=reason, account_id=account_id):
+        owner = account_id or delivery.account_of(deps.redis, command.message_id)
+        publish_change(deps, command.message_id, owner, failed, reason, given_up.provider)
     return DONE
 
 
-def _record_sent(deps: Deps, command: SendSmsCode, envelope: Envelope) -> None:
+def _record_sent(deps: Deps, command: SendSmsCode, envelope: Envelope, sent: Sent) -> None:
+    status, account_id = DeliveryStatus.SENT, envelope.account_id
+    reason = None if sent.confirmed else DeliveryReason.PROVIDER_DOWN
+
     def record() -> bool:
         now = deps.clock()
-        return delivery.advance(
-            deps.redis, command.message_id, DeliveryStatus.SENT, now, account_id=envelope.account_id
-        )
+        return delivery.advance(deps.redis, command.message_id, status, now, reason=reason, account_id=account_id)
 
     if insist(deps, command.message_id, record):
-        publish_change(deps, command.message_id, envelope.account_id, DeliveryStatus.SENT, None)
+        publish_change(deps, command.message_id, account_id, status, reason, sent.provider)
 
 
 def _milliseconds(start: datetime, end: datetime) -> int:

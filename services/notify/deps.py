@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from redis import Redis
 
-from services.notify.providers import EmailProvider, SmsProvider
+from services.notify.providers import EmailProvider
+from services.notify.providers.router import SmsRouter
 from shared.clock import Clock
 from shared.keys import KeyList
 from shared.queueing import Publisher
@@ -16,7 +17,7 @@ class Deps:
     """Built once by the worker; ``redis`` is the state server, ``sleep`` waits inside a use case."""
 
     redis: Redis
-    sms: SmsProvider
+    sms: SmsRouter
     email: EmailProvider
     private_keys: KeyList
     publisher: Publisher

@@ -13,9 +13,14 @@ log = structlog.get_logger("notify.events")
 
 
 def publish_change(
-    deps: Deps, message_id: str, account_id: str | None, status: DeliveryStatus, reason: DeliveryReason | None
+    deps: Deps,
+    message_id: str,
+    account_id: str | None,
+    status: DeliveryStatus,
+    reason: DeliveryReason | None,
+    provider: str | None,
 ) -> None:
-    """Publish SmsDeliveryChanged, after the change is recorded.
+    """Publish SmsDeliveryChanged, after the change is recorded. ``provider`` is None when none was asked.
 
     A broker that does not take it is logged and no more: the record is what counts, and a task that failed here would
     send its SMS again. Without a known account there is nobody to tell.
@@ -29,7 +34,7 @@ def publish_change(
         message_id=message_id,
         status=status,
         reason=reason,
-        provider=deps.sms.name,
+        provider=provider,
     )
     try:
         deps.publisher.publish(event)

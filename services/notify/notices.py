@@ -4,7 +4,6 @@ Notices have a long deadline and no hurry. A delay longer than one hop is kept i
 task comes round in short hops until then.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -20,10 +19,10 @@ from services.notify.providers import (
     RecipientRejected,
     SmsMessage,
 )
+from services.notify.providers.router import NOTICE, GivenUp, Later, Sent
 from services.notify.recording import insist
 from shared.clock import after
 from shared.delivery import Held
-from shared.delivery_reasons import DeliveryReason
 from shared.envelope import Envelope, open_envelope
 from shared.messages import SendEmailNotice, SendSmsNotice
 from shared.phone import PhoneNumber
@@ -54,53 +53,63 @@ def deliver_notice(deps: Deps, command: Notice) -> Outcome:
 def _send(deps: Deps, command: Notice, facts: Any, attempt: int) -> Outcome:  # noqa: ANN401 - a bound logger
     try:
         envelope = open_envelope(deps.private_keys, command.sealed)
-        provider_message_id = _CHANNELS[type(command)](deps, command, envelope)
     except CannotOpen as error:
         facts.error("notice unreadable", detail=str(error))
         return _settle(deps, command)
-    except RecipientRejected as error:
-        facts.warning("notice refused", reason=error.reason, detail=error.detail)
+    if isinstance(command, SendSmsNotice):
+        return _by_sms(deps, command, envelope, facts)
+    return _by_email(deps, command, envelope, facts, attempt)
+
+
+def _by_sms(deps: Deps, command: SendSmsNotice, envelope: Envelope, facts: Any) -> Outcome:  # noqa: ANN401
+    try:
+        to = PhoneNumber(envelope.recipient)
+    except ValueError:
+        facts.warning("notice refused", detail="not an E.164 number")
         return _settle(deps, command)
-    except ProviderUnavailable as error:
-        level = facts.error if isinstance(error, ProviderMisconfigured) else facts.warning
-        level("notice provider failed", detail=error.detail, possible_duplicate=error.maybe_sent)
-        return _try_later(deps, command, facts, attempt)
-    facts.info("notice sent", provider_message_id=provider_message_id)
+    left = int((envelope.expires_at - deps.clock()).total_seconds())
+    message = SmsMessage(command.message_id, to, envelope.body, left, wants_receipt=False)
+    match deps.sms.send(message, min(command.deadline, envelope.expires_at), NOTICE):
+        case Later(seconds):
+            return _postpone(deps, command, seconds)
+        case GivenUp(provider, reason):
+            facts.warning("notice given up", provider=provider, reason=reason)
+        case Sent(provider, provider_message_id, confirmed):
+            facts.info("notice sent", provider=provider, provider_message_id=provider_message_id, confirmed=confirmed)
     return _settle(deps, command)
 
 
-def _try_later(deps: Deps, command: Notice, facts: Any, attempt: int) -> Outcome:  # noqa: ANN401 - a bound logger
-    now = deps.clock()
-    delay = next_attempt(attempt, now, command.deadline, NOTICE_DELAYS)
-    if delay is None:
+def _by_email(
+    deps: Deps,
+    command: SendEmailNotice,
+    envelope: Envelope,
+    facts: Any,  # noqa: ANN401
+    attempt: int,
+) -> Outcome:
+    letter = EmailMessage(
+        command.message_id, envelope.recipient, envelope.subject or "", envelope.body, command.occurred_at
+    )
+    try:
+        provider_message_id = deps.email.send(letter)
+    except RecipientRejected as error:
+        facts.warning("notice refused", reason=error.reason, detail=error.detail)
+    except ProviderUnavailable as error:
+        level = facts.error if isinstance(error, ProviderMisconfigured) else facts.warning
+        level("notice provider failed", detail=error.detail, possible_duplicate=error.maybe_sent)
+        delay = next_attempt(attempt, deps.clock(), command.deadline, NOTICE_DELAYS)
+        if delay is not None:
+            return _postpone(deps, command, delay)
         facts.error("notice given up")
-        return _settle(deps, command)
-    notice_store.postpone(deps.redis, command.message_id, after(now, delay))
-    return hop(delay)
+    else:
+        facts.info("notice sent", provider_message_id=provider_message_id)
+    return _settle(deps, command)
+
+
+def _postpone(deps: Deps, command: Notice, seconds: float) -> Outcome:
+    notice_store.postpone(deps.redis, command.message_id, after(deps.clock(), seconds))
+    return hop(seconds)
 
 
 def _settle(deps: Deps, command: Notice) -> Done:
     insist(deps, command.message_id, lambda: notice_store.settle(deps.redis, command.message_id))
     return DONE
-
-
-def _by_sms(deps: Deps, command: Notice, envelope: Envelope) -> str:
-    try:
-        to = PhoneNumber(envelope.recipient)
-    except ValueError:
-        raise RecipientRejected(DeliveryReason.NUMBER_REFUSED, "not an E.164 number") from None
-    left = int((command.deadline - deps.clock()).total_seconds())
-    return deps.sms.send(SmsMessage(command.message_id, to, envelope.body, left, wants_receipt=False))
-
-
-def _by_email(deps: Deps, command: Notice, envelope: Envelope) -> str:
-    subject = envelope.subject or ""
-    return deps.email.send(
-        EmailMessage(command.message_id, envelope.recipient, subject, envelope.body, command.occurred_at)
-    )
-
-
-_CHANNELS: dict[type[Notice], Callable[[Deps, Notice, Envelope], str]] = {
-    SendSmsNotice: _by_sms,
-    SendEmailNotice: _by_email,
-}

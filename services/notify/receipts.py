@@ -34,5 +34,5 @@ def record_receipt(deps: Deps, command: RecordReceipt) -> Done:
     if delivery.advance(deps.redis, command.message_id, reading.status, deps.clock(), reason=reading.reason):
         facts.info("sms code reported", status=reading.status)
         account_id = delivery.account_of(deps.redis, command.message_id)
-        publish_change(deps, command.message_id, account_id, reading.status, reading.reason)
+        publish_change(deps, command.message_id, account_id, reading.status, reading.reason, command.provider)
     return DONE

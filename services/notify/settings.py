@@ -1,8 +1,10 @@
 """The courier's environment: read once, typed, refused at start when something is missing."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 from urllib.parse import urlsplit
 
 from shared.keys import KeyList
@@ -20,6 +22,9 @@ class SmtpSecurity(StrEnum):
 
 _SMTP_PORTS = {SmtpSecurity.NONE: 25, SmtpSecurity.STARTTLS: 587, SmtpSecurity.TLS: 465}
 _SENDER = re.compile(r"[^\r\n]*[^\s@<>]+@[^\s@<>]+>?\Z")
+CONSOLE: Final = "console"
+SMS_PROVIDERS: Final = ("twilio", "http", CONSOLE)
+_RATE = re.compile(r"[0-9]{1,4}(\.[0-9]{1,3})?\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,14 @@ class TwilioSettings:
     from_number: str | None
     api_base_url: str
     status_callback_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSmsSettings:
+    """Where the gateway is, and the keys that sign what it is sent, newest first."""
+
+    url: str
+    keys: KeyList
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +61,19 @@ class SmtpSettings:
 
 @dataclass(frozen=True, slots=True)
 class NotifySettings:
-    """Everything that the courier is told from outside; ``twilio`` and ``smtp`` are there when they are chosen."""
+    """Everything that the courier is told from outside; ``twilio``, ``http`` and ``smtp`` are there when chosen.
+
+    ``sms_providers`` in the order of preference; ``sms_rates`` are messages a second, for those that have a limit.
+    """
 
     mode: Mode
     stores: StoreSettings
     private_keys: KeyList
-    sms_provider: str
+    sms_providers: tuple[str, ...]
+    sms_rates: Mapping[str, float]
     email_provider: str
     twilio: TwilioSettings | None
+    http: HttpSmsSettings | None
     smtp: SmtpSettings | None
 
     @classmethod
@@ -63,27 +81,48 @@ class NotifySettings:
         """Read it all. Raises SettingsError that names every fault."""
         env = environment or Environment()
         mode = env.mode()
-        sms_provider = _provider(env, mode, "SMS_PROVIDER", "twilio")
-        email_provider = _provider(env, mode, "EMAIL_PROVIDER", "smtp")
+        sms_providers = _sms_providers(env, mode)
+        email_provider = env.choice("EMAIL_PROVIDER", ("smtp", CONSOLE), _default(mode))
+        for name, chosen in (("SMS_PROVIDERS", sms_providers), ("EMAIL_PROVIDER", (email_provider,))):
+            if CONSOLE in chosen and mode is Mode.PRODUCTION:
+                env.fault(f"{name} console is for development: it delivers to nobody")
         settings = cls(
             mode=mode,
             stores=StoreSettings.read(env),
             private_keys=env.keys("NOTIFY_PRIVATE_KEYS"),
-            sms_provider=sms_provider,
+            sms_providers=sms_providers,
+            sms_rates=_sms_rates(env),
             email_provider=email_provider,
-            twilio=_twilio(env) if sms_provider == "twilio" else None,
+            twilio=_twilio(env) if "twilio" in sms_providers else None,
+            http=_http(env, mode) if "http" in sms_providers else None,
             smtp=_smtp(env, mode) if email_provider == "smtp" else None,
         )
         env.done()
         return settings
 
 
-def _provider(env: Environment, mode: Mode, name: str, real: str) -> str:
-    """The chosen provider. Production has no default and no console, which delivers to nobody."""
-    chosen = env.choice(name, (real, "console"), None if mode is Mode.PRODUCTION else "console")
-    if chosen == "console" and mode is Mode.PRODUCTION:
-        env.fault(f"{name} console is for development: it delivers to nobody")
-    return chosen
+def _default(mode: Mode) -> str | None:
+    """Production has no default provider and no console, which delivers to nobody."""
+    return None if mode is Mode.PRODUCTION else CONSOLE
+
+
+def _sms_providers(env: Environment, mode: Mode) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in env.text("SMS_PROVIDERS", _default(mode)).split(","))
+    if names != ("",) and not (set(names) <= set(SMS_PROVIDERS) and len(set(names)) == len(names)):
+        env.fault(f"SMS_PROVIDERS must list each of its names once, out of {', '.join(SMS_PROVIDERS)}")
+    return names
+
+
+def _sms_rates(env: Environment) -> dict[str, float]:
+    """``name:messages`` for each provider that allows so many a second."""
+    rates: dict[str, float] = {}
+    for row in filter(None, (env.optional("SMS_RATE_PER_SECOND") or "").split(",")):
+        name, _, rate = (part.strip() for part in row.partition(":"))
+        if name not in SMS_PROVIDERS or name in rates or not _RATE.match(rate) or float(rate) == 0:
+            env.fault("SMS_RATE_PER_SECOND must be like twilio:10,http:0.5, each name once, from 0.001 to 9999.999")
+            return {}
+        rates[name] = float(rate)
+    return rates
 
 
 def _twilio(env: Environment) -> TwilioSettings:
@@ -100,6 +139,17 @@ def _twilio(env: Environment) -> TwilioSettings:
     _check_url(env, "TWILIO_API_BASE_URL", settings.api_base_url)
     if settings.status_callback_url is not None:
         _check_url(env, "TWILIO_STATUS_CALLBACK_URL", settings.status_callback_url)
+    return settings
+
+
+def _http(env: Environment, mode: Mode) -> HttpSmsSettings:
+    settings = HttpSmsSettings(url=env.text("SMS_HTTP_URL"), keys=env.keys("SMS_HTTP_KEYS"))
+    _check_url(env, "SMS_HTTP_URL", settings.url)
+    parts = urlsplit(settings.url)
+    if parts.username or parts.password:
+        env.fault("SMS_HTTP_URL must hold no password: the signature says who we are")
+    if parts.scheme == "http" and mode is Mode.PRODUCTION:
+        env.fault("SMS_HTTP_URL must be https: codes travel there")
     return settings
 
 

@@ -10,6 +10,7 @@ from redis import Redis
 
 from services.notify.deps import Deps
 from services.notify.providers import EmailProvider, SmsProvider
+from services.notify.providers.router import SmsRouter
 from services.notify.settings import NotifySettings
 from services.notify.tasks import register_tasks
 from shared.clock import system_clock
@@ -22,19 +23,23 @@ from shared.settings import SettingsError
 # ruff: noqa: PLC0415
 
 
-def _sms_provider(settings: NotifySettings, redis: Redis) -> SmsProvider:
-    """Twilio where its settings were asked for; else the console, which settings allow in development only."""
-    if settings.twilio is not None:
+def _sms_provider(name: str, settings: NotifySettings, redis: Redis) -> SmsProvider:
+    """The provider of that name; settings allow the console in development only."""
+    if name == "twilio" and settings.twilio is not None:
         from services.notify.providers.twilio import TwilioSms
 
         return TwilioSms(settings.twilio)
+    if name == "http" and settings.http is not None:
+        from services.notify.providers.http import HttpSms
+
+        return HttpSms(settings.http, system_clock)
     from services.notify.providers.console import ConsoleSms
 
     return ConsoleSms(redis, system_clock)
 
 
 def _email_provider(settings: NotifySettings, redis: Redis) -> EmailProvider:
-    """The same for SMTP."""
+    """SMTP where its settings were asked for, else the console."""
     if settings.smtp is not None:
         from services.notify.providers.smtp import SmtpEmail
 
@@ -53,7 +58,12 @@ configure_logging("notify", settings.mode)
 celery, redis = make_celery("notify", settings.stores.broker_url), connect(settings.stores.state_url)
 deps = Deps(
     redis=redis,
-    sms=_sms_provider(settings, redis),
+    sms=SmsRouter(
+        providers=tuple(_sms_provider(name, settings, redis) for name in settings.sms_providers),
+        rates=settings.sms_rates,
+        redis=redis,
+        clock=system_clock,
+    ),
     email=_email_provider(settings, redis),
     private_keys=settings.private_keys,
     publisher=Publisher(celery),

@@ -7,10 +7,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.notify.providers import ProviderMisconfigured, ProviderUnavailable, RecipientRejected, SmsMessage
-from services.notify.providers import twilio as twilio_provider
+from services.notify.domain.verdict import Verdict
+from services.notify.providers import (
+    ProviderMisconfigured,
+    ProviderUnavailable,
+    RecipientRejected,
+    SmsMessage,
+    transport,
+)
 from services.notify.providers.twilio import TwilioSms
-from services.notify.providers.twilio_codes import ERRORS, Verdict
+from services.notify.providers.twilio_codes import ERRORS
 from services.notify.settings import TwilioSettings
 from shared.delivery_reasons import DeliveryReason
 from shared.phone import PhoneNumber
@@ -133,7 +139,9 @@ def test_an_unknown_code_falls_back_to_the_status_and_never_blames_the_recipient
     assert type(refused.value) is kind
 
 
-@pytest.mark.parametrize(("status", "maybe"), [(429, False), (500, True), (502, True), (503, False), (504, True)])
+@pytest.mark.parametrize(
+    ("status", "maybe"), [(429, False), (500, True), (502, True), (503, False), (504, True), (520, True), (599, True)]
+)
 def test_which_statuses_leave_open_whether_it_was_sent(stub, status, maybe):
     stub.will(Behaviour(status=status))
     with pytest.raises(ProviderUnavailable) as refused:
@@ -153,7 +161,7 @@ def test_a_reset_is_maybe_sent_and_never_repeated(stub, reset):
 
 
 def test_a_read_time_out_is_maybe_sent_and_never_repeated(stub, monkeypatch):
-    monkeypatch.setattr(twilio_provider, "TIMEOUT_SECONDS", (5.0, 0.2))
+    monkeypatch.setattr(transport, "TIMEOUT_SECONDS", (5.0, 0.2))
     stub.will(Behaviour(delay=0.6))
     with pytest.raises(ProviderUnavailable, match="ReadTimeout") as slow:
         provider(stub.url).send(message())
@@ -162,7 +170,7 @@ def test_a_read_time_out_is_maybe_sent_and_never_repeated(stub, monkeypatch):
 
 
 def test_time_outs_are_five_seconds():
-    assert twilio_provider.TIMEOUT_SECONDS == (5.0, 5.0)
+    assert transport.TIMEOUT_SECONDS == (5.0, 5.0)
 
 
 def test_a_closed_port_was_never_sent():
@@ -178,7 +186,7 @@ def test_a_name_that_does_not_resolve_was_never_sent():
 
 
 def test_a_connection_that_is_never_accepted_was_never_sent(monkeypatch):
-    monkeypatch.setattr(twilio_provider, "TIMEOUT_SECONDS", (0.2, 5.0))
+    monkeypatch.setattr(transport, "TIMEOUT_SECONDS", (0.2, 5.0))
     with socket.socket() as full:
         full.bind(("127.0.0.1", free_port()))
         full.listen(0)

@@ -6,9 +6,12 @@ each message as a line of JSON; other processes read ``GET /messages`` and set `
 
 import argparse
 import base64
+import contextlib
 import json
 import re
+import secrets
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -58,7 +61,10 @@ class Received:
 
 
 class TwilioStub:
-    """The server in a thread. ``script`` behaviours are used up first, then ``default`` holds."""
+    """The server in a thread. ``script`` behaviours are used up first, then ``default`` holds.
+
+    What another provider's stub does otherwise (http_stub.py) is in the methods from ``read`` to ``error``.
+    """
 
     def __init__(
         self, *, port: int = 0, account_sid: str = ACCOUNT_SID, auth_token: str = AUTH_TOKEN, echo: bool = False
@@ -71,13 +77,12 @@ class TwilioStub:
         self.faults: list[str] = []
         self.requests = 0
         self.connections = 0
+        self.open: set[socket.socket] = set()
         self.echo = echo
         self._lock = threading.Lock()
         self._arrived = threading.Condition(self._lock)
         self.port = port or free_port()
-        self._server = _Server(("127.0.0.1", self.port), _Handler)
-        self._server.stub = self
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._open()
 
     @property
     def url(self) -> str:
@@ -88,9 +93,32 @@ class TwilioStub:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.go_down()
+
+    def go_down(self) -> None:
+        """Close the port and every connection, as a server that is gone."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+        with self._lock:
+            connections, self.open = self.open, set()
+        for connection in connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def come_back(self) -> None:
+        """Listen again, at the same address."""
+        self._open()
+        self._thread.start()
+
+    def speak_tls(self, context: ssl.SSLContext) -> None:
+        """Take connections over TLS only, from here on."""
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+
+    def _open(self) -> None:
+        self._server = _Server(("127.0.0.1", self.port), _Handler)
+        self._server.stub = self
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     def will(self, *behaviours: Behaviour) -> None:
         """Answer the next requests so."""
@@ -109,12 +137,24 @@ class TwilioStub:
             self.requests += 1
             return self.script.popleft() if self.script else self.default
 
-    def take(self, form: dict[str, str]) -> str:
-        """Record a message; its SID."""
+    def keep(self, received: Received) -> None:
+        """Record a message."""
         with self._arrived:
-            sid = f"SM{len(self.messages) + 1:032x}"
-            validity = form.get("ValidityPeriod")
-            received = Received(
+            self.messages.append(received)
+            self._arrived.notify_all()
+        if self.echo:
+            sys.stdout.write(json.dumps(asdict(received)) + "\n")
+            sys.stdout.flush()
+
+    def read(self, path: str, headers: Any, body: bytes) -> tuple[dict[str, str], "Fault | None"]:
+        """The message of a request, or what is wrong with it."""
+        return _read_form(path, headers, body, self)
+
+    def take(self, form: dict[str, str]) -> str:
+        """Record the message; the answer."""
+        sid, validity = f"SM{secrets.token_hex(16)}", form.get("ValidityPeriod")
+        self.keep(
+            Received(
                 to=form["To"],
                 body=form["Body"],
                 sender=form.get("From") or form["MessagingServiceSid"],
@@ -122,12 +162,17 @@ class TwilioStub:
                 status_callback=form.get("StatusCallback"),
                 sid=sid,
             )
-            self.messages.append(received)
-            self._arrived.notify_all()
-        if self.echo:
-            sys.stdout.write(json.dumps(asdict(received)) + "\n")
-            sys.stdout.flush()
-        return sid
+        )
+        answer = {"sid": sid, "status": "accepted", "to": form["To"], "body": form["Body"]}
+        return json.dumps({**answer, "account_sid": self.account_sid})
+
+    def refuse(self, form: dict[str, str], behaviour: Behaviour) -> str:
+        """The answer to a good request that is refused. Twilio's quotes the number: nothing of it may reach a log."""
+        return _error(behaviour.status, behaviour.code, f"The 'To' number {form['To']} was refused.")
+
+    def error(self, fault: "Fault") -> str:
+        """The answer to a bad request."""
+        return _error(fault.status, fault.code, fault.words)
 
     def fault(self, words: str) -> None:
         """Note a request that Twilio would not understand."""
@@ -142,7 +187,9 @@ class _Server(ThreadingHTTPServer):
 
     def get_request(self) -> tuple[socket.socket, Any]:
         self.stub.connections += 1
-        return super().get_request()
+        connection, address = super().get_request()
+        self.stub.open.add(connection)
+        return connection, address
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is what some tests are about."""
@@ -160,30 +207,17 @@ class _Handler(BaseHTTPRequestHandler):
         if behaviour.reset == "before":
             return self._cut()
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        form, fault = _read_form(self.path, self.headers, body, stub)
+        message, fault = stub.read(self.path, self.headers, body)
         if fault is not None:
             stub.fault(fault.words)
-            return self._answer(fault.status, _error(fault.status, fault.code, fault.words))
+            return self._answer(fault.status, stub.error(fault))
         taken = behaviour.status < 300 or behaviour.reset == "after"
-        if behaviour.delay and not taken:
-            time.sleep(behaviour.delay)
-        if not taken:
-            # Twilio's texts quote the number: nothing of them may reach a log.
-            words = f"The 'To' number {form['To']} was refused."
-            return self._answer(behaviour.status, behaviour.body or _error(behaviour.status, behaviour.code, words))
-        sid = stub.take(form)
+        answer = stub.take(message) if taken else stub.refuse(message, behaviour)
         if behaviour.delay:
             time.sleep(behaviour.delay)
         if behaviour.reset == "after":
             return self._cut()
-        answer = {
-            "sid": sid,
-            "status": "accepted",
-            "to": form["To"],
-            "body": form["Body"],
-            "account_sid": stub.account_sid,
-        }
-        return self._answer(behaviour.status, behaviour.body or json.dumps(answer))
+        return self._answer(behaviour.status, behaviour.body or answer)
 
     def do_GET(self) -> None:
         stub = self.server.stub
@@ -206,6 +240,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
+        if 300 <= status < 400:
+            self.send_header("Location", "/elsewhere")
         self.end_headers()
         self.wfile.write(content)
 
@@ -220,31 +256,33 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @dataclass(frozen=True)
-class _Fault:
+class Fault:
+    """What is wrong with a request."""
+
     status: int
     code: int
     words: str
 
 
-def _read_form(path: str, headers: Any, body: bytes, stub: TwilioStub) -> tuple[dict[str, str], _Fault | None]:
+def _read_form(path: str, headers: Any, body: bytes, stub: TwilioStub) -> tuple[dict[str, str], Fault | None]:
     """The form, or what Twilio would say is wrong with the request."""
     form = {name: values[-1] for name, values in parse_qs(body.decode(), keep_blank_values=True).items()}
     match = _PATH.match(urlsplit(path).path)
     expected = "Basic " + base64.b64encode(f"{stub.account_sid}:{stub.auth_token}".encode()).decode()
     validity = form.get("ValidityPeriod", "1")
     checks = [
-        (match is not None, _Fault(404, 20404, "no such path")),
-        (headers.get("Authorization") == expected, _Fault(401, 20003, "authenticate")),
-        (match is not None and match[1] == stub.account_sid, _Fault(401, 20003, "another account")),
-        (headers.get_content_type() == "application/x-www-form-urlencoded", _Fault(400, 20001, "not a form")),
-        (not form.keys() - _KNOWN_FIELDS, _Fault(400, 20001, f"unknown fields {sorted(form.keys() - _KNOWN_FIELDS)}")),
-        (bool(form.get("To")), _Fault(400, 21604, "To is missing")),
-        (bool(_E164.match(form.get("To", ""))), _Fault(400, 21211, "To is not a number")),
-        (bool(form.get("From")) != bool(form.get("MessagingServiceSid")), _Fault(400, 21603, "no sender, or two")),
-        (bool(form.get("Body")), _Fault(400, 21602, "Body is missing")),
-        (len(form.get("Body", "")) <= 1600, _Fault(400, 21617, "Body is too long")),
-        (validity.isdecimal() and 1 <= int(validity) <= 36000, _Fault(400, 90007, "invalid validity period")),
-        (_is_callback(form.get("StatusCallback")), _Fault(400, 21609, "invalid StatusCallback")),
+        (match is not None, Fault(404, 20404, "no such path")),
+        (headers.get("Authorization") == expected, Fault(401, 20003, "authenticate")),
+        (match is not None and match[1] == stub.account_sid, Fault(401, 20003, "another account")),
+        (headers.get_content_type() == "application/x-www-form-urlencoded", Fault(400, 20001, "not a form")),
+        (not form.keys() - _KNOWN_FIELDS, Fault(400, 20001, f"unknown fields {sorted(form.keys() - _KNOWN_FIELDS)}")),
+        (bool(form.get("To")), Fault(400, 21604, "To is missing")),
+        (bool(_E164.match(form.get("To", ""))), Fault(400, 21211, "To is not a number")),
+        (bool(form.get("From")) != bool(form.get("MessagingServiceSid")), Fault(400, 21603, "no sender, or two")),
+        (bool(form.get("Body")), Fault(400, 21602, "Body is missing")),
+        (len(form.get("Body", "")) <= 1600, Fault(400, 21617, "Body is too long")),
+        (validity.isdecimal() and 1 <= int(validity) <= 36000, Fault(400, 90007, "invalid validity period")),
+        (_is_callback(form.get("StatusCallback")), Fault(400, 21609, "invalid StatusCallback")),
     ]
     return form, next((fault for holds, fault in checks if not holds), None)
 

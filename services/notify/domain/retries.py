@@ -10,9 +10,13 @@ SHORTEST_HOP_SECONDS = 0.1
 
 # The delay after the first failed try, the second, …; the last one repeats until the deadline.
 CODE_DELAYS = (1.0, 2.0, 3.0, 5.0)
-# The provider may have taken the message and lost its answer: time for its receipt to come in and settle the matter.
+# The provider may have taken the message and lost its answer, and can be asked again (domain/routing.py).
 MAYBE_SENT_DELAYS = (5.0, 10.0)
+# One provider said no: ask the next.
+FAILOVER_SECONDS = SHORTEST_HOP_SECONDS
 NOTICE_DELAYS = (2.0, 5.0, 15.0, 60.0, 300.0)
+# A notice that has no turn at a provider asks again, and does not wait in line: codes go first.
+NOTICE_TURN_SECONDS = 2.0
 # The store does not answer: nothing was claimed, so nothing counts as a try.
 STORE_PAUSE_SECONDS = 2.0
 # Tries to record a message that was sent, while the lease keeps other workers from sending it again.

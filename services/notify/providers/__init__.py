@@ -1,4 +1,7 @@
-"""What the courier asks of a provider, and how a provider says no. A vendor is one file in this folder."""
+"""What the courier asks of a provider, and how a provider says no. A vendor is one file in this folder.
+
+router.py chooses among the SMS providers, and state.py holds what all workers know of them.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +13,7 @@ from shared.phone import PhoneNumber
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SmsMessage:
-    """One SMS. ``valid_for_seconds`` is what is left of its worth; only codes ask for the carrier's receipts."""
+    """One SMS. ``valid_for_seconds`` is what is left of its life; only codes ask for the carrier's receipts."""
 
     message_id: str
     to: PhoneNumber
@@ -41,7 +44,11 @@ class SmsProvider(Protocol):
 
     @property
     def name(self) -> str:
-        """The name in logs, events and receipts."""
+        """The name in settings, logs, events and receipts."""
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether the same message id twice is one SMS there."""
 
     def send(self, message: SmsMessage) -> str:
         """Send it; the provider's own id. Raises ProviderUnavailable, ProviderMisconfigured, RecipientRejected."""
@@ -61,7 +68,7 @@ class EmailProvider(Protocol):
 class ProviderUnavailable(Exception):  # noqa: N818
     """It did not work now and may work later. ``detail`` is for logs: no number, no text.
 
-    ``maybe_sent``: the provider may have taken the message before the answer was lost.
+    ``maybe_sent``: the provider may have taken the message before the answer was lost (domain/routing.py).
     """
 
     reason = DeliveryReason.PROVIDER_DOWN

@@ -11,6 +11,7 @@ class ConsoleSms:
     """An SmsProvider for development."""
 
     name = "console"
+    idempotent = False
 
     def __init__(self, redis: Redis, clock: Clock) -> None:
         self._redis = redis

@@ -1,7 +1,7 @@
 """SMS through Twilio's official client; the only file that imports it.
 
 POST Messages is not idempotent and takes no idempotency key, so nothing here repeats a request: a time-out, or a
-connection that broke after the request was written, means "maybe sent", and the use case decides.
+connection that broke after the request was written, means "maybe sent", and domain/routing.py says what follows.
 """
 
 import logging
@@ -9,25 +9,22 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from twilio.base.exceptions import TwilioRestException, TwilioServiceException
 from twilio.http import HttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
-from urllib3.exceptions import NewConnectionError
 
+from services.notify.domain.verdict import Verdict
 from services.notify.providers import (
     ProviderMisconfigured,
     ProviderUnavailable,
     RecipientRejected,
     SmsMessage,
+    transport,
 )
-from services.notify.providers.twilio_codes import MAYBE_TAKEN_STATUSES, Verdict, outcome
+from services.notify.providers.twilio_codes import outcome
 from services.notify.settings import TwilioSettings
 
-TIMEOUT_SECONDS = (5.0, 5.0)  # to connect, to read
-# Kept idle connections, not a limit on sends. More threads than this in one process buy nothing: it is CPU-bound first.
-POOL_SIZE = 64
 SHORTEST_VALIDITY, LONGEST_VALIDITY = 1, 36_000  # seconds; outside of it Twilio answers 90007
 _UNREADABLE = "2xx without Twilio's JSON"
 
@@ -36,6 +33,7 @@ class TwilioSms:
     """An SmsProvider; one instance, and with it one connection pool, for each process."""
 
     name = "twilio"
+    idempotent = False
 
     def __init__(self, settings: TwilioSettings) -> None:
         self._status_callback_url = settings.status_callback_url
@@ -60,7 +58,7 @@ class TwilioSms:
         except (TwilioRestException, TwilioServiceException) as error:
             raise _refusal(_number(error.status) or 0, _number(error.code)) from None
         except requests.RequestException as error:
-            raise ProviderUnavailable(type(error).__name__, maybe_sent=_maybe_sent(error)) from None
+            raise ProviderUnavailable(type(error).__name__, maybe_sent=transport.maybe_sent(error)) from None
         except (ValueError, TypeError, KeyError, AttributeError):  # the client takes any 2xx for Twilio's JSON
             raise ProviderUnavailable(_UNREADABLE, maybe_sent=True) from None
         if not sent.sid:
@@ -85,14 +83,7 @@ class _PooledHttp(HttpClient):  # type: ignore[misc] # twilio ships no types
     def __init__(self, base_url: str) -> None:
         super().__init__(logging.getLogger(__name__), is_async=False)
         self._base = urlsplit(base_url)
-        self._session = requests.Session()
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=POOL_SIZE, max_retries=0)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
-        environment = self._session.merge_environment_settings(base_url, {}, None, None, None)
-        self._session.proxies = environment["proxies"]
-        self._session.verify = environment["verify"]
-        self._session.trust_env = False
+        self._session = transport.pooled_session(base_url)
 
     def request(
         self,
@@ -113,7 +104,7 @@ class _PooledHttp(HttpClient):  # type: ignore[misc] # twilio ships no types
             data=data,
             headers=headers,
             auth=auth,
-            timeout=TIMEOUT_SECONDS,
+            timeout=transport.TIMEOUT_SECONDS,
             allow_redirects=allow_redirects,
         )
         return Response(answer.status_code, answer.content.decode("utf-8", "replace"), answer.headers)
@@ -128,25 +119,16 @@ class _PooledHttp(HttpClient):  # type: ignore[misc] # twilio ships no types
 def _refusal(status: int, code: int | None) -> ProviderUnavailable | RecipientRejected:
     meaning = outcome(status, code)
     detail = f"twilio {code} (HTTP {status})"
-    match meaning.verdict:
-        case Verdict.REJECT:
-            return RecipientRejected(meaning.reason, detail)
-        case Verdict.RETRY:
-            return ProviderUnavailable(detail, maybe_sent=status in MAYBE_TAKEN_STATUSES)
-        case Verdict.OUR_FAULT:
-            return ProviderMisconfigured(detail)
+    if meaning.verdict is Verdict.REJECT:
+        return RecipientRejected(meaning.reason, detail)
+    if meaning.verdict is Verdict.OUR_FAULT:
+        return ProviderMisconfigured(detail)
+    return ProviderUnavailable(detail, maybe_sent=meaning.verdict is Verdict.MAYBE_SENT)
 
 
 def _number(value: object) -> int | None:
     """A number of Twilio's answer, which may hold anything."""
     return int(value) if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()) else None
-
-
-def _maybe_sent(error: requests.RequestException) -> bool:
-    """Whether the request may have reached Twilio: unless the connection was never made, it may."""
-    never_sent = (requests.ConnectTimeout, requests.exceptions.SSLError, requests.exceptions.ProxyError)
-    cause = getattr(error.args[0], "reason", None) if error.args else None
-    return not isinstance(error, never_sent) and not isinstance(cause, NewConnectionError)
 
 
 def _with_message_id(url: str, message_id: str) -> str:

@@ -1,4 +1,4 @@
-"""Twilio's words in ours. Two tables and nothing to import: receipts are read where the client is not loaded.
+"""Twilio's words in ours. Tables and nothing to import: receipts are read where the client is not loaded.
 
 Source: Twilio's error and warning dictionary (https://www.twilio.com/docs/api/errors, read in November 2026) and the
 message statuses of https://www.twilio.com/docs/messaging/api/message-resource. Twilio asks not to build much on single
@@ -6,18 +6,10 @@ codes, since it refines them: what the table does not know falls back to the HTT
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 
+from services.notify.domain.verdict import Verdict
 from shared.delivery import DeliveryStatus
 from shared.delivery_reasons import DeliveryReason
-
-
-class Verdict(StrEnum):
-    """What a refusal means for the message."""
-
-    RETRY = "retry"
-    REJECT = "reject"
-    OUR_FAULT = "our_fault"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +97,9 @@ ERRORS: dict[int, Outcome] = {
     30450: _FILTERED,  # SMS pumping protection
 }
 
-# 5xx that Twilio may answer after it took the message.
-MAYBE_TAKEN_STATUSES = frozenset({500, 502, 504})
+# The one 5xx that says "not taken". After any other the message may be out, and Twilio itself warns of asking twice
+# (https://www.twilio.com/docs/api/errors/20500).
+NOT_TAKEN_STATUS = 503
 
 STATUSES: dict[str, DeliveryStatus | None] = {  # None: nothing that a page does not show already
     "accepted": None,
@@ -135,9 +128,10 @@ class Reading:
 def outcome(http_status: int, code: int | None) -> Outcome:
     """What a refused request means: by its code, else by its HTTP status, else it is our own fault."""
     known = ERRORS.get(code) if code is not None else None
-    if known is not None:
-        return known
-    return _RETRY if http_status == 429 or http_status >= 500 else _OURS
+    meaning = known or (_RETRY if http_status == 429 or http_status >= 500 else _OURS)
+    if meaning.verdict is Verdict.RETRY and http_status >= 500 and http_status != NOT_TAKEN_STATUS:
+        return Outcome(Verdict.MAYBE_SENT, meaning.reason)
+    return meaning
 
 
 def read_receipt(status: str, error: str | None) -> Reading | None:

@@ -34,9 +34,9 @@ def test_only_a_database_s_owner_and_the_background_know_where_it_is(service, da
 
 
 def test_the_caller_s_settings_pass_through_and_win_over_defaults():
-    got = environment("auth", PORT="9000", TRUSTED_PROXY_COUNT="2", SMS_PROVIDER="twilio", RESET_COOL_OFF_SECONDS="5")
+    got = environment("auth", PORT="9000", TRUSTED_PROXY_COUNT="2", SMS_PROVIDERS="twilio", RESET_COOL_OFF_SECONDS="5")
     assert got["TRUSTED_PROXY_COUNT"] == "2"
-    assert got["SMS_PROVIDER"] == "twilio"
+    assert got["SMS_PROVIDERS"] == "twilio"
     assert got["EMAIL_PROVIDER"] == "console"
     assert got["RESET_COOL_OFF_SECONDS"] == "5"
     assert got["AUTH_DATABASE_URL"] == "sqlite:////v/auth.sqlite3"
@@ -45,7 +45,7 @@ def test_the_caller_s_settings_pass_through_and_win_over_defaults():
 
 
 def test_an_empty_variable_is_as_good_as_none():
-    assert environment("notify", SMS_PROVIDER="")["SMS_PROVIDER"] == "console"
+    assert environment("notify", SMS_PROVIDERS="")["SMS_PROVIDERS"] == "console"
 
 
 def test_the_stack_is_always_a_development_one():

@@ -9,6 +9,8 @@ import fakeredis
 from nacl.public import PrivateKey
 
 from services.notify.deps import Deps
+from services.notify.domain.retries import Again, Outcome
+from services.notify.providers.router import SmsRouter
 from shared import delivery
 from shared.envelope import Envelope
 from shared.keys import KeyList
@@ -41,6 +43,7 @@ class FakeProvider:
     """Sends into a list; ``troubles`` are raised, or called, one for each send."""
 
     name: str = "fake"
+    idempotent: bool = False
     sent: list = field(default_factory=list)
     troubles: list = field(default_factory=list)
     calls: int = 0
@@ -78,17 +81,18 @@ def make_keys() -> tuple[KeyList, KeyList]:
 
 
 class Courier:
-    """Everything that a test of a use case touches."""
+    """Everything that a test of a use case touches: one SMS provider, unless others are given."""
 
-    def __init__(self) -> None:
+    def __init__(self, *providers, rates: dict[str, float] | None = None, redis=None) -> None:
         self.clock = FakeClock()
-        self.redis = fakeredis.FakeStrictRedis(decode_responses=True)
+        self.server = fakeredis.FakeServer()
+        self.redis = redis or fakeredis.FakeStrictRedis(server=self.server, decode_responses=True)
         self.sms, self.email, self.publisher = FakeProvider("fake-sms"), FakeProvider("fake-email"), FakePublisher()
         self.private_keys, self.public_keys = make_keys()
         self.slept: list[float] = []
         self.deps = Deps(
             redis=self.redis,
-            sms=self.sms,
+            sms=SmsRouter(providers or (self.sms,), rates or {}, self.redis, self.clock),
             email=self.email,
             private_keys=self.private_keys,
             publisher=self.publisher,
@@ -130,6 +134,12 @@ class Courier:
 
     def email_notice(self, **how) -> SendEmailNotice:
         return self.notice(SendEmailNotice, **how)
+
+    def run(self, use_case, order) -> Outcome:
+        """Serve the task as often as it says "again", each time when it asks for it."""
+        while isinstance(outcome := use_case(self.deps, order), Again):
+            self.clock.turn(outcome.seconds)
+        return outcome
 
     def status(self, message_id: str = "msg_1") -> tuple[str, str | None]:
         found = delivery.read(self.redis, message_id)

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared import delivery
@@ -92,6 +92,7 @@ def test_nothing_is_known_of_a_message_that_nobody_put(courier):
     assert delivery.read(courier.redis, "msg_forged") is None
 
 
+@settings(deadline=None)
 @given(steps=st.lists(st.sampled_from(list(DeliveryStatus)), min_size=1, max_size=12))
 def test_a_delivery_never_goes_backwards_and_a_final_status_never_changes(steps):
     courier = Courier()

@@ -5,7 +5,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from services.notify import recording
 from services.notify.delivery import deliver
-from services.notify.domain.retries import DONE, MAYBE_SENT_DELAYS, RECORD_PAUSES, Again
+from services.notify.domain.retries import DONE, RECORD_PAUSES, Again
 from services.notify.providers import ProviderMisconfigured, ProviderUnavailable, RecipientRejected
 from shared import delivery
 from shared.clock import after
@@ -52,11 +52,20 @@ def test_ten_workers_one_sms(courier):
     assert len(courier.sms.sent) == 1
 
 
-def test_the_provider_is_told_what_is_left_of_the_code(courier):
-    order = courier.code(life=300)
+def test_the_provider_is_told_what_is_left_of_the_codes_life_not_of_the_time_to_send_it(courier):
+    courier.code(life=300)
+    order = courier.order(life=270)
     courier.clock.turn(40.5)
     deliver(courier.deps, order)
     assert courier.sms.sent[0].valid_for_seconds == 259
+
+
+def test_a_code_is_not_sent_after_its_life_whatever_its_order_says(courier):
+    courier.code(life=60)
+    order = courier.order(life=300)
+    courier.sms.troubles = [ProviderUnavailable("down")] * 100
+    courier.run(deliver, order)
+    assert (courier.clock() - order.occurred_at).total_seconds() <= 60
 
 
 def test_a_code_that_another_worker_sends_is_left_to_it(courier):
@@ -148,25 +157,21 @@ def test_an_outage_that_outlives_the_code_fails_with_its_reason(courier, trouble
     assert courier.sms.sent == []
 
 
-def test_what_may_have_been_sent_is_sent_again_after_a_longer_wait(courier, log_text):
+def test_what_may_have_been_sent_is_not_sent_again_and_its_owner_is_told_to_try_again(courier):
     order = courier.code()
     courier.sms.troubles = [ProviderUnavailable("ReadTimeout", maybe_sent=True)]
-    outcome = deliver(courier.deps, order)
-    assert outcome == Again(MAYBE_SENT_DELAYS[0])
-    assert '"possible_duplicate": true' in log_text()
-    courier.clock.turn(outcome.seconds)
-    assert deliver(courier.deps, order) == DONE
-    assert len(courier.sms.sent) == 1
+    assert [deliver(courier.deps, order) for _ in range(3)] == [DONE] * 3
+    assert courier.sms.calls == 1
+    assert courier.status() == ("sent", "provider_down")
+    assert courier.told() == [("sent", "provider_down")]
 
 
 def test_a_receipt_settles_what_may_have_been_sent(courier):
     order = courier.code()
     courier.sms.troubles = [ProviderUnavailable("ReadTimeout", maybe_sent=True)]
-    outcome = deliver(courier.deps, order)
-    delivery.advance(courier.redis, "msg_1", delivery.DeliveryStatus.DELIVERED, courier.clock())
-    courier.clock.turn(outcome.seconds)
-    assert deliver(courier.deps, order) == DONE
-    assert courier.sms.calls == 1
+    deliver(courier.deps, order)
+    assert delivery.advance(courier.redis, "msg_1", delivery.DeliveryStatus.DELIVERED, courier.clock())
+    assert courier.status() == ("delivered", None)
 
 
 def test_a_code_sealed_to_another_key_is_our_fault(courier, log_text):

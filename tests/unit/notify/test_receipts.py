@@ -47,7 +47,7 @@ def test_the_carriers_word_advances_the_delivery(sent, word, error, status, reas
     assert record_receipt(sent.deps, receipt(word, error)) == DONE
     assert sent.status() == (status, reason)
     [event] = sent.publisher.events
-    assert (event.account_id, event.status, event.reason) == (ACCOUNT, status, reason)
+    assert (event.account_id, event.status, event.reason, event.provider) == (ACCOUNT, status, reason, "twilio")
 
 
 @pytest.mark.parametrize("word", ["queued", "accepted", "scheduled", "sending", "sent"])

@@ -1,6 +1,5 @@
 import pytest
 from celery.exceptions import Reject, Retry
-from redis.exceptions import ConnectionError as RedisConnectionError
 
 from services.notify import tasks
 from services.notify.domain.retries import STORE_PAUSE_SECONDS, Again
@@ -63,11 +62,8 @@ def test_a_message_of_another_queue_is_dropped_loudly(courier, log_text):
     assert '"level": "error"' in log_text()
 
 
-def test_a_store_that_does_not_answer_is_asked_again(courier, monkeypatch):
-    def away(*_):
-        raise RedisConnectionError
-
-    monkeypatch.setattr(courier.redis, "evalsha", away)
+def test_a_store_that_does_not_answer_is_asked_again(courier):
+    courier.server.connected = False
     assert handle(courier, encode(courier.order())) == Again(STORE_PAUSE_SECONDS)
 
 

@@ -10,13 +10,13 @@ import pytest
 from shared.messages import QUEUES
 from shared.queueing import RESTORE_EVERY_SECONDS, VISIBILITY_TIMEOUT_SECONDS, make_celery
 from shared.secret import Secret
-from tests.unit.notify.test_settings import BASE, SMTP, WHOLE
+from tests.unit.notify.test_settings import BASE, HTTP, SMTP, WHOLE
 
 SHOW = """
 import sys
 from services.notify.worker import celery
 print(sorted(name for name in celery.tasks if name.startswith("notify.")))
-print(sorted({"twilio", "requests"} & set(sys.modules)))
+print(sorted({"twilio", "requests", "standardwebhooks"} & set(sys.modules)))
 """
 
 
@@ -28,7 +28,13 @@ def start(variables):
 
 
 @pytest.mark.parametrize(
-    ("variables", "loaded"), [(WHOLE, ["requests", "twilio"]), (BASE | {"LATCHKEY_ENV": "development"}, [])]
+    ("variables", "loaded"),
+    [
+        (WHOLE, ["requests", "twilio"]),
+        (WHOLE | HTTP | {"SMS_PROVIDERS": "http"}, ["requests", "standardwebhooks"]),
+        (WHOLE | HTTP | {"SMS_PROVIDERS": "http,twilio"}, ["requests", "standardwebhooks", "twilio"]),
+        (BASE | {"LATCHKEY_ENV": "development"}, []),
+    ],
 )
 def test_only_the_chosen_provider_is_loaded(variables, loaded):
     tasks, modules = start(variables).stdout.splitlines()
@@ -39,7 +45,7 @@ def test_only_the_chosen_provider_is_loaded(variables, loaded):
 def test_a_missing_setting_is_a_sentence_not_a_traceback():
     refused = start(BASE | SMTP)
     assert refused.returncode != 0
-    assert "SMS_PROVIDER is not set" in refused.stderr
+    assert "SMS_PROVIDERS is not set" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 

@@ -1,0 +1,99 @@
+"""SMS through any gateway that takes a signed JSON webhook (https://www.standardwebhooks.com).
+
+``POST`` with ``webhook-id`` (our message id: the gateway sends one SMS for it, however often it comes),
+``webhook-timestamp``, ``webhook-signature`` and the body
+``{"type": "sms.send", "timestamp": …, "data": {"message_id", "to", "text", "valid_for_seconds"}}``.
+The answers are in http_answers.py. The only file that imports ``standardwebhooks``.
+"""
+
+import json
+from datetime import datetime
+from typing import Any
+
+import requests
+from standardwebhooks import Webhook
+
+from services.notify.domain.verdict import Verdict
+from services.notify.providers import (
+    ProviderMisconfigured,
+    ProviderUnavailable,
+    RecipientRejected,
+    SmsMessage,
+    http_answers,
+    transport,
+)
+from services.notify.settings import HttpSmsSettings
+from shared.clock import Clock, rfc3339, unix_seconds
+
+TYPE = "sms.send"
+
+
+class HttpSms:
+    """An SmsProvider; one instance, and with it one connection pool, for each process."""
+
+    name = "http"
+    idempotent = True
+
+    def __init__(self, settings: HttpSmsSettings, clock: Clock) -> None:
+        self._url = settings.url
+        # With every key, so that the gateway may hold the old one or the new one while they are rotated.
+        self._signers = [Webhook(key.material.reveal()) for key in settings.keys]
+        self._clock = clock
+        self._session = transport.pooled_session(settings.url)
+
+    def send(self, message: SmsMessage) -> str:
+        """Send; the gateway's id, or ours where it gave none."""
+        now = self._clock()
+        body = _body(message, now)
+        try:
+            answer = self._session.post(
+                self._url,
+                data=body.encode(),
+                headers=self._headers(message.message_id, now, body),
+                timeout=transport.TIMEOUT_SECONDS,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            raise ProviderUnavailable(type(error).__name__, maybe_sent=transport.maybe_sent(error)) from None
+        return _read(answer) or message.message_id
+
+    def _headers(self, message_id: str, now: datetime, body: str) -> dict[str, str]:
+        return {
+            "Content-Type": "application/json",
+            "webhook-id": message_id,
+            "webhook-timestamp": str(unix_seconds(now)),
+            "webhook-signature": " ".join(signer.sign(message_id, now, body) for signer in self._signers),
+        }
+
+
+def _body(message: SmsMessage, now: datetime) -> str:
+    data = {
+        "message_id": message.message_id,
+        "to": message.to.e164,
+        "text": message.body,
+        "valid_for_seconds": max(message.valid_for_seconds, 1),
+    }
+    return json.dumps({"type": TYPE, "timestamp": rfc3339(now), "data": data})
+
+
+def _read(answer: requests.Response) -> str | None:
+    """The gateway's id. Raises what it says no with; no text of it: it may quote the number."""
+    detail = f"http {answer.status_code}"
+    match http_answers.verdict(answer.status_code):
+        case Verdict.SENT:
+            return http_answers.message_id(_json(answer))
+        case Verdict.REJECT:
+            raise RecipientRejected(http_answers.reason(_json(answer)), detail)
+        case Verdict.RETRY:
+            raise ProviderUnavailable(detail)
+        case Verdict.MAYBE_SENT:
+            raise ProviderUnavailable(detail, maybe_sent=True)
+        case Verdict.OUR_FAULT:
+            raise ProviderMisconfigured(detail)
+
+
+def _json(answer: requests.Response) -> Any:  # noqa: ANN401 - JSON
+    try:
+        return answer.json()
+    except (ValueError, RecursionError):
+        return None

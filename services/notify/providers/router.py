@@ -1,0 +1,175 @@
+"""Hands an SMS to the provider whose turn it is, and says what became of it. The rules are in domain/routing.py."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from redis import Redis
+from redis.exceptions import RedisError
+
+from services.notify.domain.health import Health, Sample, is_good, judge
+from services.notify.domain.retries import CODE_DELAYS, MAYBE_SENT_DELAYS, NOTICE_DELAYS, NOTICE_TURN_SECONDS
+from services.notify.domain.routing import Route, Turn, choose, maybe_taken, next_try, not_taken
+from services.notify.providers import (
+    ProviderMisconfigured,
+    ProviderUnavailable,
+    RecipientRejected,
+    SmsMessage,
+    SmsProvider,
+    state,
+)
+from services.notify.providers.state import NoTurn
+from shared.clock import Clock
+from shared.delivery_reasons import DeliveryReason
+
+log = structlog.get_logger("notify.sms")
+
+
+@dataclass(frozen=True, slots=True)
+class Urgency:
+    """How a kind of message waits: between rounds, and in line for a turn or not."""
+
+    delays: tuple[float, ...]
+    in_line: bool
+
+
+CODE = Urgency(CODE_DELAYS, in_line=True)
+NOTICE = Urgency(NOTICE_DELAYS, in_line=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A provider took it; ``confirmed`` is False when it may have, and its answer was lost."""
+
+    provider: str
+    provider_message_id: str | None = None
+    confirmed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Nobody took it yet: send it again in ``seconds``, not before."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """It is not sent, and will not be."""
+
+    provider: str | None
+    reason: DeliveryReason
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    message: SmsMessage
+    deadline: datetime
+    urgency: Urgency
+
+
+@dataclass(frozen=True, slots=True)
+class SmsRouter:
+    """The providers in the order in which they are preferred, and the messages a second that each allows, if it does.
+
+    One sender for each provider, so its name is the name of its rate.
+    """
+
+    providers: tuple[SmsProvider, ...]
+    rates: Mapping[str, float]
+    redis: Redis
+    clock: Clock
+
+    def send(self, message: SmsMessage, deadline: datetime, urgency: Urgency) -> Sent | Later | GivenUp:
+        """Send through one provider. Raises RedisError, but never after a provider took the message."""
+        order, now = _Order(message, deadline, urgency), self.clock()
+        route, provider = self._choose(message, now)
+        facts = log.bind(message_id=message.message_id, phone=message.to.masked())
+        if provider is None:
+            facts.error("sms at a provider that is not in use", provider=route.at)
+            return GivenUp(None, DeliveryReason.PROVIDER_DOWN)
+        facts = facts.bind(provider=provider.name)
+        turn = self._turn(order, route, provider.name, now)
+        if isinstance(turn, NoTurn) and not urgency.in_line:
+            return Later(max(NOTICE_TURN_SECONDS, (turn.at - now).total_seconds()))
+        if isinstance(turn, NoTurn):
+            facts.warning("sms provider has no turn in time")
+            return self._not_taken(order, route, provider.name, DeliveryReason.TOO_LATE)
+        if turn > now:
+            state.put_route(self.redis, message.message_id, replace(route, turn=Turn(provider.name, turn)))
+            return Later((turn - now).total_seconds())
+        state.put_route(self.redis, message.message_id, route.handed_to(provider.name))
+        if route.at is not None:
+            facts.warning("sms handed over again", possible_duplicate=not provider.idempotent)
+        return self._hand_over(order, route, provider, facts)
+
+    def _choose(self, message: SmsMessage, now: datetime) -> tuple[Route, SmsProvider | None]:
+        by_name = {provider.name: provider for provider in self.providers}
+        names = tuple(by_name)
+        route, samples = state.read(self.redis, message.message_id, names)
+        health = {name: judge(samples[name], now) for name in names}
+        well = {name for name in names if health[name] is Health.WELL}
+        probation = {name for name in names if health[name] is Health.ON_PROBATION}
+        name = choose(names, well | probation, route)
+        if name in probation and len(names) > 1 and not state.claim_probe(self.redis, name, now):
+            name = choose(names, well, route)
+        return route, by_name[name] if name is not None else None
+
+    def _turn(self, order: _Order, route: Route, name: str, now: datetime) -> datetime | NoTurn:
+        """When the provider's rate lets this message go; a turn that was waited for has come."""
+        if name not in self.rates or (route.turn is not None and route.turn.provider == name and route.turn.at <= now):
+            return now
+        latest = order.deadline - timedelta(milliseconds=1) if order.urgency.in_line else now
+        return state.take_turn(self.redis, name, self.rates[name], now, latest)
+
+    def _hand_over(
+        self,
+        order: _Order,
+        route: Route,
+        provider: SmsProvider,
+        facts: Any,  # noqa: ANN401 - a bound logger
+    ) -> Sent | Later | GivenUp:
+        began = self.clock()
+        try:
+            provider_message_id = provider.send(order.message)
+        except RecipientRejected as error:
+            self._note(provider.name, began, failed=False)
+            facts.warning("sms refused", reason=error.reason, detail=error.detail)
+            return GivenUp(provider.name, error.reason)
+        except ProviderUnavailable as error:
+            self._note(provider.name, began, failed=True)
+            level = facts.error if isinstance(error, ProviderMisconfigured) else facts.warning
+            level("sms provider failed", detail=error.detail, maybe_sent=error.maybe_sent)
+            if not error.maybe_sent:
+                return self._not_taken(order, route, provider.name, error.reason)
+            if not provider.idempotent:
+                return Sent(provider.name, confirmed=False)
+            return self._try_later(
+                order, maybe_taken(route, provider.name), MAYBE_SENT_DELAYS, provider.name, error.reason
+            )
+        self._note(provider.name, began, failed=False)
+        return Sent(provider.name, provider_message_id)
+
+    def _not_taken(self, order: _Order, route: Route, name: str, reason: DeliveryReason) -> Later | GivenUp:
+        after = not_taken(route, name, [provider.name for provider in self.providers])
+        return self._try_later(order, after, order.urgency.delays, name, reason)
+
+    def _try_later(
+        self, order: _Order, route: Route, delays: tuple[float, ...], name: str, reason: DeliveryReason
+    ) -> Later | GivenUp:
+        delay = next_try(route, self.clock(), order.deadline, delays)
+        if delay is None:
+            return GivenUp(name, reason)
+        state.put_route(self.redis, order.message.message_id, route)
+        return Later(delay)
+
+    def _note(self, name: str, began: datetime, *, failed: bool) -> None:
+        """Remember how the provider did. A store that is away forgets it, and nothing else: the SMS may be out."""
+        now = self.clock()
+        sample = Sample(now, is_good((now - began).total_seconds(), failed=failed))
+        try:
+            state.note(self.redis, name, sample)
+        except RedisError as error:
+            log.warning("store does not answer", provider=name, cause=type(error).__name__)

@@ -1,0 +1,127 @@
+"""What all workers know of the SMS providers: the route of a message, how a provider is, and its rate. All in Redis."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from redis import Redis
+
+from services.notify.domain.health import PROBE_SECONDS, SAMPLES, Sample
+from services.notify.domain.routing import Route, Turn
+from shared.clock import unix_milliseconds
+from shared.lua import LuaScript
+
+# Longer than the longest pause between two tries, and than the longest quarantine.
+ROUTES_KEPT_FOR, SAMPLES_KEPT_FOR = timedelta(minutes=15), timedelta(hours=1)
+
+_PROBE = LuaScript("""
+local now = tonumber(ARGV[1])
+if tonumber(redis.call('GET', KEYS[1]) or '0') > now then return 0 end
+redis.call('SET', KEYS[1], now + tonumber(ARGV[2]), 'PX', ARGV[2])
+return 1
+""")
+
+# A token bucket that holds the tokens of one second, kept as the moment when it will be full (GCRA). A turn may lie
+# ahead: its token is taken now, so those who wait are served in the order in which they came, each of them once.
+_TURN = LuaScript("""
+local now, interval, burst, latest = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local full_at = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now) + interval
+local turn = math.max(now, math.ceil(full_at - burst))
+if turn > latest then return {0, turn} end
+redis.call('SET', KEYS[1], string.format('%.3f', full_at), 'PX', math.ceil(full_at - now) + 1000)
+return {1, turn}
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class NoTurn:
+    """No token before the latest moment; the next one would be had at ``at``."""
+
+    at: datetime
+
+
+def read(redis: Redis, message_id: str, providers: Sequence[str]) -> tuple[Route, dict[str, list[Sample]]]:
+    """The message's route and the samples of each provider, newest first."""
+    pipeline = redis.pipeline(transaction=False)
+    pipeline.get(_route_key(message_id))
+    for name in providers:
+        pipeline.lrange(_samples_key(name), 0, SAMPLES - 1)
+    route, *samples = pipeline.execute()
+    return _parse_route(route), {
+        name: [_parse_sample(text) for text in texts] for name, texts in zip(providers, samples, strict=True)
+    }
+
+
+def put_route(redis: Redis, message_id: str, route: Route) -> None:
+    """Keep the route until the message is long over."""
+    turn = route.turn and [route.turn.provider, unix_milliseconds(route.turn.at)]
+    text = json.dumps({"at": route.at, "failed": route.failed, "rounds": route.rounds, "turn": turn})
+    redis.set(_route_key(message_id), text, ex=ROUTES_KEPT_FOR)
+
+
+def note(redis: Redis, provider: str, sample: Sample) -> None:
+    """Remember what a send came to."""
+    pipeline = redis.pipeline(transaction=False)
+    pipeline.lpush(_samples_key(provider), f"{unix_milliseconds(sample.at)} {int(sample.good)}")
+    pipeline.ltrim(_samples_key(provider), 0, SAMPLES - 1)
+    pipeline.expire(_samples_key(provider), SAMPLES_KEPT_FOR)
+    pipeline.execute()
+
+
+def claim_probe(redis: Redis, provider: str, now: datetime) -> bool:
+    """Whether this message is the one that finds out how the provider is."""
+    reply = _PROBE.run(redis, [f"notify:probe:{provider}"], [unix_milliseconds(now), int(PROBE_SECONDS * 1000)])
+    return int(reply) == 1
+
+
+def take_turn(redis: Redis, provider: str, per_second: float, now: datetime, latest: datetime) -> datetime | NoTurn:
+    """Take one token of the provider's bucket, shared by all workers, in one step whose reply is the answer.
+
+    The moment when it may be used, ``now`` at the earliest and ``latest`` at the latest.
+    """
+    interval = 1000 / per_second
+    granted, turn = _TURN.run(
+        redis,
+        [f"notify:rate:{provider}"],
+        [
+            unix_milliseconds(now),
+            f"{interval:.3f}",
+            f"{max(1.0, math.floor(per_second)) * interval:.3f}",
+            unix_milliseconds(latest),
+        ],
+    )
+    moment = _moment(int(turn))
+    return moment if int(granted) == 1 else NoTurn(moment)
+
+
+def _parse_route(text: str | None) -> Route:
+    if text is None:
+        return Route()
+    members: dict[str, Any] = json.loads(text)
+    turn = members["turn"]
+    return Route(
+        at=members["at"],
+        failed=tuple(members["failed"]),
+        rounds=members["rounds"],
+        turn=turn and Turn(turn[0], _moment(turn[1])),
+    )
+
+
+def _parse_sample(text: str) -> Sample:
+    milliseconds, good = text.split(" ")
+    return Sample(_moment(int(milliseconds)), good == "1")
+
+
+def _moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def _route_key(message_id: str) -> str:
+    return f"notify:route:{message_id}"
+
+
+def _samples_key(provider: str) -> str:
+    return f"notify:health:{provider}"
