@@ -18,6 +18,8 @@ from services.auth.routes import (
     team,
     two_factor,
 )
+from shared.clock import system_clock
+from shared.clock_check import require_right_clock
 from shared.database import reading
 from shared.settings import Mode
 from shared.web import FOR_BROWSERS, create_base_app
@@ -27,17 +29,20 @@ BLUEPRINTS = (login, session, two_factor, phone, team, activity, resets, support
 
 
 def create_app(deps: Deps) -> Flask:
-    """Wire routes to dependencies. Ready when SQL and Redis answer; otp's own readiness tells of an otp outage."""
+    """Wire routes to dependencies. Ready when SQL and Redis answer and the clock is right; otp's own readiness tells of an otp outage."""
 
     def sql() -> None:
         with reading(deps.database) as connection:
             connection.execute(text("SELECT 1"))
 
+    def clock() -> None:
+        require_right_clock(deps.redis, system_clock)
+
     app, api = create_base_app(
         "auth",
         title="Latchkey",
         version=VERSION,
-        checks={"sql": sql, "redis": deps.redis.ping},
+        checks={"sql": sql, "redis": deps.redis.ping, "clock": clock},
         docs=True,
         form_endpoints=frozenset({callbacks.TWILIO_ENDPOINT}),
         headers=FOR_BROWSERS,

@@ -8,6 +8,8 @@ from sqlalchemy import text
 from services.otp.deps import Deps
 from services.otp.routes import BLUEPRINTS
 from services.otp.settings import OtpSettings
+from shared.clock import system_clock
+from shared.clock_check import require_right_clock
 from shared.database import reading
 from shared.keys import KeyList, encode_key
 from shared.problems import Refusal
@@ -27,8 +29,15 @@ def create_app(settings: OtpSettings, deps: Deps) -> Flask:
     def redis() -> None:
         deps.redis.ping()
 
+    def clock() -> None:
+        require_right_clock(deps.redis, system_clock)
+
     app, api = create_base_app(
-        "otp", title="Latchkey otp", version=VERSION, checks={"sql": sql, "redis": redis}, docs=True
+        "otp",
+        title="Latchkey otp",
+        version=VERSION,
+        checks={"sql": sql, "redis": redis, "clock": clock},
+        docs=True,
     )
     _require_key(app, settings.api_keys)
     for blueprint in BLUEPRINTS:

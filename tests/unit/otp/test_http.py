@@ -171,12 +171,12 @@ class TestStoresDown:
 class TestHealth:
     def test_ready(self, world: World):
         response = world.app.test_client().get("/readyz")
-        assert (response.status_code, response.json["parts"]) == (200, {"sql": "ok", "redis": "ok"})
+        assert (response.status_code, response.json["parts"]) == (200, {"sql": "ok", "redis": "ok", "clock": "ok"})
 
     def test_says_which_part_is_down(self, world: World, redis_server):
         redis_server.connected = False
         response = world.app.test_client().get("/readyz")
-        assert (response.status_code, response.json["parts"]) == (503, {"sql": "ok", "redis": "down"})
+        assert (response.status_code, response.json["parts"]) == (503, {"sql": "ok", "redis": "down", "clock": "ok"})
 
 
 def test_the_contract_is_generated(world: World):
