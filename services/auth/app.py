@@ -29,7 +29,10 @@ BLUEPRINTS = (login, session, two_factor, phone, team, activity, resets, support
 
 
 def create_app(deps: Deps) -> Flask:
-    """Wire routes to dependencies. Ready when SQL and Redis answer and the clock is right; otp's own readiness tells of an otp outage."""
+    """Wire routes to dependencies.
+
+    Ready when SQL and Redis answer and the clock is right; otp's own readiness tells of an otp outage.
+    """
 
     def sql() -> None:
         with reading(deps.database) as connection:
