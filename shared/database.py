@@ -9,10 +9,13 @@ from typing import Any
 
 from sqlalchemy import Connection, DateTime, Engine, Select, create_engine, event
 from sqlalchemy.engine import Dialect, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeDecorator
+
+from shared.breaker import Breaker
+from shared.deadline import at_most
 
 LOCK_WAIT_SECONDS = 2
 TURN_WAIT_SECONDS, BUSY_WAIT_SECONDS = 1.0, 1.0  # of one process, of SQLite; both together still in time for a 503
@@ -56,12 +59,22 @@ def create_database(url: str) -> Engine:
     )
 
 
+@contextmanager
+def opened(url: str) -> Iterator[Engine]:
+    """An engine for the length of a block, for commands."""
+    engine = create_database(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
 def _sqlite(url: str) -> Engine:
     engine = create_engine(
         url,
         hide_parameters=True,
         connect_args={"timeout": BUSY_WAIT_SECONDS, "check_same_thread": False},
-        execution_options={_TURN: threading.Lock()},
+        execution_options={_TURN: _Turn()},
     )
 
     @event.listens_for(engine, "connect")
@@ -146,9 +159,28 @@ def _write_turn(engine: Engine) -> Iterator[None]:
     if turn is None:
         yield
         return
-    if not turn.acquire(timeout=TURN_WAIT_SECONDS):
-        raise PoolTimeoutError("no turn to write came")
-    try:
-        yield
-    finally:
-        turn.release()
+    with turn.breaker.call(_no_turn()) as tries:
+        if not turn.lock.acquire(timeout=0 if tries else at_most(TURN_WAIT_SECONDS)):
+            raise _no_turn()
+        try:
+            yield
+        finally:
+            turn.lock.release()
+
+
+def _no_turn() -> PoolTimeoutError:
+    return PoolTimeoutError("no turn to write came")
+
+
+class _Turn:
+    """Who of this process writes, and whether somebody else's lock has kept its writers waiting lately."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.breaker = Breaker("sqlite", _kept_waiting, opens_after=3)
+
+
+def _kept_waiting(error: BaseException) -> bool:
+    if isinstance(error, OperationalError):
+        return getattr(error.orig, "sqlite_errorname", None) == "SQLITE_BUSY"
+    return isinstance(error, PoolTimeoutError)

@@ -4,12 +4,16 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from shared.deadline import at_most
 from shared.problems import Unavailable
 
 # OWASP Password Storage Cheat Sheet: argon2id, m = 19 MiB, t = 2, p = 1. The salt has 16 bytes.
@@ -41,9 +45,9 @@ class HashingPool:
 
     def hash_many(self, passwords: list[str]) -> list[str]:
         """One hash each, side by side, for one place in the queue."""
-        with self._place():
+        with self.place():
             futures = [self._pool.submit(self._hasher.hash, password) for password in passwords]
-            deadline = time.monotonic() + self._patience_seconds
+            deadline = time.monotonic() + at_most(self._patience_seconds)
             try:
                 return [future.result(max(0.0, deadline - time.monotonic())) for future in futures]
             except FutureTimeoutError:
@@ -53,17 +57,33 @@ class HashingPool:
 
     def verify(self, encoded: str, password: str) -> bool:
         """Whether this is the password. Raises Unavailable like hash; a damaged hash is simply no match."""
-        with self._place():
-            future = self._pool.submit(self._verify, encoded, password)
-            try:
-                return future.result(self._patience_seconds)
-            except FutureTimeoutError:
-                future.cancel()
-                raise Unavailable("password hashing", retry_after_seconds=RETRY_AFTER_SECONDS) from None
+        with self.place() as place:
+            return place.verify(encoded, password)
+
+    @contextmanager
+    def place(self) -> Iterator["Place"]:
+        """A place in the pool, for a caller with something to do before it hashes that a full pool must spare it.
+
+        Raises Unavailable at once when there is none.
+        """
+        if not self._places.acquire(blocking=False):
+            raise Unavailable("password hashing", retry_after_seconds=RETRY_AFTER_SECONDS)
+        try:
+            yield Place(self._verify_in_time)
+        finally:
+            self._places.release()
 
     def needs_rehash(self, encoded: str) -> bool:
         """Whether the hash was made with other parameters than today's."""
         return self._hasher.check_needs_rehash(encoded)
+
+    def _verify_in_time(self, encoded: str, password: str) -> bool:
+        future = self._pool.submit(self._verify, encoded, password)
+        try:
+            return future.result(at_most(self._patience_seconds))
+        except FutureTimeoutError:
+            future.cancel()
+            raise Unavailable("password hashing", retry_after_seconds=RETRY_AFTER_SECONDS) from None
 
     def _verify(self, encoded: str, password: str) -> bool:
         try:
@@ -71,21 +91,12 @@ class HashingPool:
         except (VerificationError, InvalidHashError):
             return False
 
-    def _place(self) -> "_Place":
-        if not self._places.acquire(blocking=False):
-            raise Unavailable("password hashing", retry_after_seconds=RETRY_AFTER_SECONDS)
-        return _Place(self._places)
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in the pool. ``verify`` is HashingPool.verify for who holds one."""
 
-class _Place:
-    def __init__(self, places: threading.BoundedSemaphore) -> None:
-        self._places = places
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        self._places.release()
+    verify: Callable[[str, str], bool]
 
 
 def _step_back() -> None:

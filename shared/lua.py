@@ -11,6 +11,8 @@ from redis.client import Pipeline
 from redis.connection import Connection
 from redis.exceptions import NoScriptError, RedisError
 
+from shared.redis_client import guarded
+
 
 class LuaScript:
     """One script, sent by its digest; the text travels only when the server does not know it yet."""
@@ -21,11 +23,12 @@ class LuaScript:
 
     def run(self, redis: "Redis", keys: Sequence[str], args: Sequence[str | int]) -> Any:  # noqa: ANN401
         """Run it alone. Raises RedisError; a script whose answer was lost is not repeated: it may have claimed."""
-        connection = _kept.connection(redis.connection_pool)
-        try:
-            return _ask(connection, "EVALSHA", self.sha, len(keys), *keys, *args)
-        except NoScriptError:
-            return _ask(connection, "EVAL", self.text, len(keys), *keys, *args)
+        with guarded(redis):
+            connection = _kept.connection(redis.connection_pool)
+            try:
+                return _ask(connection, "EVALSHA", self.sha, len(keys), *keys, *args)
+            except NoScriptError:
+                return _ask(connection, "EVAL", self.text, len(keys), *keys, *args)
 
     def queue(self, pipeline: "Pipeline", keys: Sequence[str], args: Sequence[str | int]) -> None:
         """Add it to a pipeline that execute_scripted will send."""

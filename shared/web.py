@@ -19,6 +19,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
 from werkzeug.sansio.response import Response as BaseResponse
 
+from shared.deadline import begin_request
 from shared.ids import new_id
 from shared.problems import Refusal, Unavailable
 
@@ -241,6 +242,7 @@ def _register_request_rules(
     @app.before_request
     def begin() -> None:
         g.started = time.perf_counter()
+        begin_request()
         g.request_id = new_id("req")
         structlog.contextvars.bind_contextvars(request_id=g.request_id)
         if (request.content_length or 0) > MAX_BODY_BYTES:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from deploy.bench.flood import flood_of_logins
 from deploy.bench.floor_servers import floor_servers
 from deploy.bench.load import Call, Measured, drive
 from deploy.bench.pool import PASSWORD, Pooled, fill
@@ -21,12 +22,14 @@ from deploy.bench.processes import Usage, usage
 from deploy.local.ports import free_port
 from deploy.local.stack import Stack, StackError, running_stack
 from shared.hashing import HashingPool
-from tests.support.twilio_stub import ACCOUNT_SID, AUTH_TOKEN, TwilioStub
+from tests.support.stack_settings import settings_for
+from tests.support.twilio_stub import TwilioStub
 
 CONCURRENCY = {1: 120, 8: 400, 32: 400}  # concurrency -> accounts; each answers with wrong codes and a right one
 WRONG_PER_ACCOUNT = 2  # a third one in a row would also measure the notice to the owner
 ROUNDS = 4  # floor and verification take turns, so that a noisy neighbour disturbs both
 LOGIN_CONCURRENCY = 4
+FLOOD_CLIENTS, FLOOD_ACCOUNTS = 16, 40  # who flood logins; who verify meanwhile, one after the other
 SMS_REQUESTS, SMS_PAUSE_SECONDS = 60, 0.25
 
 console = Console()
@@ -35,16 +38,8 @@ console = Console()
 def main() -> int:
     """0 when it ran to the end; the figures are for people to judge."""
     with tempfile.TemporaryDirectory(prefix="latchkey-bench-") as folder, TwilioStub() as stub:
-        settings = {
-            "TRUSTED_PROXY_COUNT": "1",  # each account calls from an address of its own
-            "SMS_PROVIDER": "twilio",
-            "TWILIO_API_BASE_URL": f"http://127.0.0.1:{stub.port}",
-            "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
-            "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
-            "TWILIO_FROM": "+15005550006",
-        }
         try:
-            with running_stack(Path(folder), free_port(3), settings) as stack, floor_servers() as floor_url:
+            with running_stack(Path(folder), free_port(3), settings_for(stub)) as stack, floor_servers() as floor_url:
                 _run(stack, floor_url, stub)
         except StackError as error:
             sys.stderr.write(f"{error}\n")
@@ -55,7 +50,7 @@ def main() -> int:
 def _run(stack: Stack, floor_url: str, stub: TwilioStub) -> None:
     cores = os.cpu_count() or 1
     idle = usage(stack)
-    pool = fill(stack, sum(CONCURRENCY.values()) + SMS_REQUESTS)
+    pool = fill(stack, sum(CONCURRENCY.values()) + 2 * FLOOD_ACCOUNTS + SMS_REQUESTS)
     challenges: dict[str, str] = {}
     table = Table(title=f"{cores} cores; compare within this run only")
     for column in ("what", "conc.", "calls", "per s", "p50 ms", "p99 ms", "against"):
@@ -82,6 +77,10 @@ def _run(stack: Stack, floor_url: str, stub: TwilioStub) -> None:
         )
         spent = {name: spent.get(name, 0.0) + seconds for name, seconds in cpu.items()}
         verified += len(verification.latencies_ms)
+    for what, clients in (("TOTP verification, alone", 0), ("TOTP verification in a flood of logins", FLOOD_CLIENTS)):
+        verification, flood = _in_a_flood(stack, pool[start : start + FLOOD_ACCOUNTS], challenges, clients)
+        start += FLOOD_ACCOUNTS
+        _row(table, what, 1, verification, flood)
     _row(table, "SMS request until the provider has it", 1, _sms(stack, pool[start:], challenges, stub), "")
     console.print(table)
     console.print(_process_table(idle, usage(stack), spent, verified))
@@ -127,6 +126,17 @@ def _verification(
         for name, after in usage(stack).items():
             cpu[name] = cpu.get(name, 0.0) + after.cpu_seconds - before[name].cpu_seconds
     return floor, verification, cpu
+
+
+def _in_a_flood(stack: Stack, accounts: list[Pooled], challenges: dict[str, str], clients: int) -> tuple[Measured, str]:
+    """One client's verifications while others log in as fast as they are answered; what the flood was answered."""
+    calls = _verify_calls(accounts, challenges)
+    if not clients:
+        return drive(stack.base_url, calls, 1), ""
+    with flood_of_logins(stack.base_url, clients) as statuses:
+        measured = drive(stack.base_url, calls, 1)
+    answered = ", ".join(f"{count} times {status}" for status, count in sorted(statuses.items()))
+    return measured, f"{clients} clients flood: {answered}"
 
 
 def _verify_calls(accounts: list[Pooled], challenges: dict[str, str]) -> list[Call]:

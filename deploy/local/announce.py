@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from celery import Celery
+from celery.exceptions import OperationalError
 
 from deploy.local.control import GAVE_UP, RUNNING, Control
 from deploy.local.demo_data import DemoData, read_demo
@@ -95,7 +96,7 @@ def _answering(broker_url: str, workers: Sequence[str]) -> set[str]:
     app = Celery(broker=broker_url, set_as_current=False)
     try:
         replies = app.control.broadcast("ping", destination=nodes, reply=True, timeout=1.0, limit=len(nodes)) or []
-    except (OSError, *app.connection_for_read().recoverable_connection_errors):
+    except (OSError, OperationalError):
         return set()
     finally:
         app.close()

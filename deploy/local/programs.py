@@ -31,11 +31,11 @@ class Program:
 def web_argv(app: str, threads: int, host: str, port: int) -> list[str]:
     """The command line of an HTTP service; the benchmark's floor is served by the same one."""
     # One process, a few threads: two hops of Python share two cores, and SQLite has one writer anyway. A worker that
-    # dies takes its parent with it, so that one supervisor restarts everything in one way. The queue in front of the
-    # threads stays short: a caller who would wait for seconds is better told so by its own time-out.
+    # dies takes its parent with it, so that one supervisor restarts everything in one way. No --backpressure: it limits
+    # connections, idle ones too, and so many kept-alive clients would shut all others out.
     return [
         *(sys.executable, "-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(port)),
-        *("--workers", "1", "--blocking-threads", str(threads), "--backpressure", "64", "--http", "1", "--no-ws"),
+        *("--workers", "1", "--blocking-threads", str(threads), "--http", "1", "--no-ws"),
         # A warm thread for as long as possible: a new one opens its own database connection.
         *("--blocking-threads-idle-timeout", "600", "--workers-kill-timeout", "5", "--log-level", "warning", app),
     ]

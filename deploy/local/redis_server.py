@@ -9,6 +9,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from redis import Redis
+from redis.exceptions import RedisError
+
 from deploy.local.files import make_private_dir
 
 _READY_SECONDS = 10.0
@@ -37,6 +40,19 @@ def redis_executable() -> str:
         "valkey-server or redis-server, or set REDIS_URL to a server that runs."
     )
     raise RedisUnavailableError(message)
+
+
+def require_answer(url: str) -> None:
+    """Ask somebody else's server whether it is there.
+
+    Raises RedisUnavailableError when it isn't. The message doesn't repeat the URL, which may hold a password.
+    """
+    try:
+        with Redis.from_url(url, socket_connect_timeout=2, socket_timeout=2, retry=None) as client:
+            client.ping()
+    except (RedisError, ValueError) as error:
+        message = f"The server that REDIS_URL names does not answer: {error}. Start it, or unset REDIS_URL."
+        raise RedisUnavailableError(message) from error
 
 
 def redis_argv(directory: Path, port: int) -> list[str]:

@@ -19,7 +19,7 @@ from deploy.local.files import make_private_dir
 from deploy.local.keys import load_or_make_keys
 from deploy.local.ports import is_free, listener_on
 from deploy.local.programs import ANNOUNCE, programs_of
-from deploy.local.redis_server import RedisUnavailableError, redis_executable
+from deploy.local.redis_server import RedisUnavailableError, redis_executable, require_answer
 from deploy.local.seed import SeedError, seed
 from deploy.local.settings import LocalSettings, SettingsError
 from deploy.local.supervisor_conf import write_conf
@@ -76,6 +76,8 @@ def prepare(settings: LocalSettings) -> None:
     if settings.redis_is_embedded:
         redis_executable()
         make_private_dir(settings.var_dir / "redis")
+    else:
+        require_answer(settings.redis_url)
     keys, notices = load_or_make_keys(settings.keys_file)
     for notice in notices:
         print(f"latchkey: {notice}")

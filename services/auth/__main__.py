@@ -6,7 +6,7 @@ Exit codes: 0 done, 1 refused (the reason is on stderr), 2 wrong usage or settin
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import click
 from marshmallow import ValidationError, validate
@@ -21,7 +21,7 @@ from services.auth.store import accounts, timeline
 from services.auth.store.timeline import Entry
 from shared import migrations
 from shared.clock import system_clock
-from shared.database import create_database, reading, writing
+from shared.database import opened, reading, writing
 from shared.hashing import HashingPool
 from shared.problems import Unavailable
 from shared.redis_client import connect
@@ -70,13 +70,12 @@ def _text(_context: click.Context, parameter: click.Parameter, value: str) -> st
 @click.option("--name", required=True, callback=_text, help="The person's name.")
 def create(email: str, role: str, team: str, name: str) -> None:
     """Make an account. The password is asked for, or read as one line from standard input."""
-    with _faults():
-        database = _database()
+    with _faults(), _database() as database:
         password = _read_password()
         strength = password_strength.assess(password, [email, name, team])
         if not strength.acceptable:
             raise click.ClickException(f"the password is too weak. {strength.advice}".rstrip())
-        encoded = HashingPool(max_waiting=1, threads=1).hash(password)
+        encoded = HashingPool(max_waiting=1, threads=1, patience_seconds=60).hash(password)
         now = system_clock()
         with writing(database) as connection:
             account = accounts.add(
@@ -95,7 +94,7 @@ def create(email: str, role: str, team: str, name: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="A JSON array in place of the table.")
 def list_accounts(*, as_json: bool) -> None:
     """Show every account."""
-    with _faults(), reading(_database()) as connection:
+    with _faults(), _database() as database, reading(database) as connection:
         rows = [
             {"id": account.id, "email": account.email, "role": account.role, "team": team, "name": account.name}
             for account, team in accounts.with_team_names(connection)
@@ -113,8 +112,7 @@ def list_accounts(*, as_json: bool) -> None:
 @click.argument("role", type=_ROLES)
 def set_role(account: str, role: str) -> None:
     """Give an account another role. Its sessions end: what they show and sign was made for the old role."""
-    with _faults():
-        database = _database()
+    with _faults(), _database() as database:
         env = Environment()
         stores = StoreSettings.read(env)
         env.done()
@@ -155,8 +153,8 @@ def _read_password() -> str:
     return line
 
 
-def _database() -> Engine:
-    return create_database(database_url_from_env())
+def _database() -> AbstractContextManager[Engine]:
+    return opened(database_url_from_env())
 
 
 @contextmanager

@@ -53,12 +53,15 @@ def log_in(
     Raises Refusal invalid_credentials, too_many_requests; Unavailable.
     """
     now = deps.clock()
-    with reading(deps.database) as connection:
-        found = accounts.credentials(connection, email)
-        device = devices.by_token(connection, found[0].id, device_token) if found and device_token else None
-    charges = _password_charges(deps, client, email, device)
-    budgets.take(deps.redis, *charges).require()
-    matches = deps.hashing.verify(found[1] if found else decoy_hash(deps.hashing), password)
+    decoy = decoy_hash(deps.hashing)
+    # The place first: whoever is told to come back in a second must not have paid for the try.
+    with deps.hashing.place() as place:
+        with reading(deps.database) as connection:
+            found = accounts.credentials(connection, email)
+            device = devices.by_token(connection, found[0].id, device_token) if found and device_token else None
+        charges = _password_charges(deps, client, email, device)
+        budgets.take(deps.redis, *charges).require()
+        matches = place.verify(found[1] if found else decoy, password)
     if found is None or not matches:
         # A transaction for an unknown address, too: it must take the same time and meet the same outages.
         with writing(deps.database) as connection:

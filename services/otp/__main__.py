@@ -12,7 +12,7 @@ from services.otp.key_uri import decode_secret
 from services.otp.secrets_box import SecretBox
 from shared import migrations
 from shared.clock import system_clock
-from shared.database import create_database
+from shared.database import opened
 from shared.problems import Refusal
 from shared.secret import Secret
 from shared.settings import Environment, SettingsError
@@ -54,14 +54,10 @@ def import_authenticator(account_id: str, label: str) -> None:
     try:
         if len(decode_secret(base32).reveal()) * 8 < RECOMMENDED_SECRET_BITS:
             click.echo(f"note: the secret is shorter than {RECOMMENDED_SECRET_BITS} bits (RFC 4226 §4)", err=True)
-        authenticator_id = authenticators.import_active(
-            create_database(url.reveal()),
-            SecretBox(keys),
-            system_clock,
-            account_id=account_id,
-            label=label,
-            base32=base32,
-        )
+        with opened(url.reveal()) as database:
+            authenticator_id = authenticators.import_active(
+                database, SecretBox(keys), system_clock, account_id=account_id, label=label, base32=base32
+            )
     except (ValueError, Refusal) as error:
         raise click.ClickException(error.detail if isinstance(error, Refusal) else str(error)) from None
     click.echo(json.dumps({"authenticator_id": authenticator_id, "account_id": account_id}))
@@ -74,7 +70,8 @@ def reseal() -> None:
     url, keys = env.secret("OTP_DATABASE_URL"), env.keys("OTP_SECRET_KEYS")
     env.done()
     try:
-        moved = authenticators.reseal(create_database(url.reveal()), SecretBox(keys))
+        with opened(url.reveal()) as database:
+            moved = authenticators.reseal(database, SecretBox(keys))
     except Refusal:
         raise click.ClickException("a secret is sealed under a key that OTP_SECRET_KEYS does not hold") from None
     click.echo(json.dumps({"resealed": moved}))

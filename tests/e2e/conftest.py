@@ -14,7 +14,8 @@ from deploy.local.ports import free_port
 from deploy.local.settings import ROOT
 from deploy.local.stack import running_stack
 from deploy.portal import AuthenticatorApp, Portal, wait_for
-from tests.support.twilio_stub import ACCOUNT_SID, AUTH_TOKEN, TwilioStub
+from tests.support.stack_settings import settings_for
+from tests.support.twilio_stub import TwilioStub
 
 PHONE_NOTICE = "the phone for your codes is now"
 
@@ -103,15 +104,7 @@ def stub():
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory, stub):
-    settings = {
-        "TRUSTED_PROXY_COUNT": "1",
-        "RESET_COOL_OFF_SECONDS": "4",
-        "SMS_PROVIDER": "twilio",
-        "TWILIO_API_BASE_URL": f"http://127.0.0.1:{stub.port}",
-        "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
-        "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
-        "TWILIO_FROM": "+15005550006",
-    }
+    settings = {**settings_for(stub), "RESET_COOL_OFF_SECONDS": "4"}
     with running_stack(tmp_path_factory.mktemp("var"), free_port(3), settings) as running:
         yield running
 

@@ -1,7 +1,6 @@
 """A part is down: 503 with Retry-After within three seconds, health says which, and it heals by itself."""
 
 import contextlib
-import signal
 import time
 
 import pytest
@@ -12,10 +11,11 @@ from deploy.local.redis_server import redis_server
 from deploy.local.stack import running_stack
 from deploy.portal import Portal, wait_for
 from tests.e2e.conftest import Inbox, new_person
-from tests.support.twilio_stub import ACCOUNT_SID, AUTH_TOKEN, Behaviour, TwilioStub
+from tests.support.outages import WITHIN_SECONDS, assert_unavailable, frozen, timed
+from tests.support.stack_settings import settings_for
+from tests.support.twilio_stub import Behaviour, TwilioStub
 
 pytestmark = pytest.mark.e2e
-WITHIN_SECONDS = 3.0
 
 
 @pytest.fixture(scope="module")
@@ -27,15 +27,7 @@ def stub_here():
 @pytest.fixture(scope="module")
 def fragile(tmp_path_factory, stub_here):
     """A stack of its own: its parts are stopped and killed."""
-    settings = {
-        "TRUSTED_PROXY_COUNT": "1",
-        "SMS_PROVIDER": "twilio",
-        "TWILIO_API_BASE_URL": f"http://127.0.0.1:{stub_here.port}",
-        "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
-        "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
-        "TWILIO_FROM": "+15005550006",
-    }
-    with running_stack(tmp_path_factory.mktemp("var"), free_port(3), settings) as running:
+    with running_stack(tmp_path_factory.mktemp("var"), free_port(3), settings_for(stub_here)) as running:
         yield running
 
 
@@ -44,26 +36,11 @@ def person(fragile):
     return new_person(fragile, "member", "Outages")
 
 
-def timed(call):
-    started = time.monotonic()
-    answer = call()
-    return answer, time.monotonic() - started
-
-
 def is_live(stack):
     try:
         return Portal(stack.base_url).get("/healthz").status == 200
     except urllib3.exceptions.HTTPError:
         return False
-
-
-def assert_unavailable(call, part=None):
-    answer, seconds = timed(call)
-    assert answer.status == 503, answer.body
-    assert answer.code == "service_unavailable"
-    assert int(answer.headers["Retry-After"]) > 0
-    assert seconds < WITHIN_SECONDS
-    assert part is None or answer.body["part"] == part
 
 
 def test_otp_down(fragile, person):
@@ -84,14 +61,8 @@ def test_otp_down(fragile, person):
 
 def test_otp_hangs(fragile, person):
     portal = person.enrolled()
-    processes = fragile.processes_of("otp")
-    for process in processes:
-        process.send_signal(signal.SIGSTOP)
-    try:
+    with frozen(fragile.processes_of("otp")):
         assert_unavailable(lambda: portal.get("/v1/two-factor"), "otp")
-    finally:
-        for process in processes:
-            process.send_signal(signal.SIGCONT)
     wait_for(lambda: portal.get("/v1/two-factor").status == 200)
 
 
@@ -103,7 +74,7 @@ def test_redis_down_and_back(fragile, person):
         assert_unavailable(lambda: person.portal().log_in(person.email, person.password), "redis")
         ready, seconds = timed(lambda: portal.get("/readyz"))
         assert ready.status == 503
-        assert ready.body["parts"] == {"sql": "ok", "redis": "down"}
+        assert ready.body["parts"] == {"sql": "ok", "redis": "down", "clock": "ok"}
         assert seconds < WITHIN_SECONDS
         assert portal.get("/healthz").status == 200
     finally:
@@ -115,14 +86,8 @@ def test_redis_down_and_back(fragile, person):
 
 def test_redis_hangs(fragile, person):
     portal = person.signed_in()
-    processes = fragile.processes_of("redis")
-    for process in processes:
-        process.send_signal(signal.SIGSTOP)
-    try:
+    with frozen(fragile.processes_of("redis")):
         assert_unavailable(lambda: portal.get("/v1/session"), "redis")
-    finally:
-        for process in processes:
-            process.send_signal(signal.SIGCONT)
     wait_for(lambda: portal.get("/v1/session").status == 200)
 
 

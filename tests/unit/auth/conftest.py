@@ -1,6 +1,6 @@
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import fakeredis
@@ -10,7 +10,7 @@ from services.auth.app import create_app
 from services.auth.deps import Deps
 from services.auth.domain.account import Role
 from shared.database import create_database
-from shared.hashing import HashingPool
+from shared.hashing import HashingPool, Place
 from shared.migrations import upgrade
 from tests.support import auth
 from tests.support.auth import PASSWORD, PHONE, Api, FakeOtp, ListPublisher, TurnedClock
@@ -32,9 +32,17 @@ class WatchedHashing:
         self.meanwhile()
         return encoded
 
+    @contextmanager
+    def place(self):
+        with self._pool.place() as place:
+            yield Place(lambda encoded, password: self._compare(place, encoded, password))
+
     def verify(self, encoded, password):
+        return self._compare(self._pool, encoded, password)
+
+    def _compare(self, place, encoded, password):
         self.compared.append(encoded)
-        matches = self._pool.verify(encoded, password)
+        matches = place.verify(encoded, password)
         self.meanwhile()
         return matches
 

@@ -8,7 +8,7 @@ from services.auth import __main__ as cli
 from services.auth import session_store
 from services.auth.domain.account import Role
 from services.auth.store import accounts
-from shared.database import create_database, reading
+from shared.database import opened, reading
 from shared.hashing import HashingPool
 from tests.support.auth import PASSWORD, fresh, sign_in, timeline_of
 
@@ -128,7 +128,7 @@ def test_migrate_twice(run, monkeypatch, tmp_path):
     url = f"sqlite:///{tmp_path}/new.sqlite3"
     monkeypatch.setenv("AUTH_DATABASE_URL", url)
     assert run("migrate").exit_code == run("migrate").exit_code == 0
-    with reading(create_database(url)) as connection:
+    with opened(url) as database, reading(database) as connection:
         assert accounts.with_team_names(connection) == []
 
 

@@ -1,3 +1,4 @@
+from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
@@ -107,12 +108,10 @@ def test_with_redis_down_the_old_password_stays_in_force(deps, api, tom, redis_s
 def test_a_full_hashing_pool_is_503_and_changes_nothing(deps, api, tom):
     caller = api(tom)
     before = stored_hash(deps, tom)
-    places = [deps.hashing._place() for _ in range(4)]
-    try:
+    with ExitStack() as places:
+        for _ in range(4):
+            places.enter_context(deps.hashing.place())
         answer = change(caller)
-    finally:
-        for place in places:
-            place.__exit__()
     assert problem(answer) == (503, "service_unavailable")
     assert answer.headers["Retry-After"] == "1"
     assert stored_hash(deps, tom) == before

@@ -1,4 +1,5 @@
 import dataclasses
+from contextlib import ExitStack
 
 from sqlalchemy import select
 
@@ -126,12 +127,10 @@ class TestRecoveryCodes:
 def test_a_full_hashing_pool_is_503_and_no_wrong_code(world: World, hashing):
     world.enrol()
     codes = world.give_recovery_codes()
-    places = [hashing._place() for _ in range(4)]
-    try:
+    with ExitStack() as places:
+        for _ in range(4):
+            places.enter_context(hashing.place())
         response = world.verify(codes[0])
         assert (response.status_code, response.json["code"]) == (503, "service_unavailable")
         assert world.verify(world.code()).status_code == 200  # six digits wait for nobody
-    finally:
-        for place in places:
-            place.__exit__()
     assert world.verify(codes[0]).status_code == 200
