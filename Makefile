@@ -9,7 +9,7 @@ JOBS   ?= 2
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run demo bench test test-unit test-e2e lint types imports migrations-check requirements ci clean
+.PHONY: help venv run demo bench queues dead-letters up down scale-sms test test-unit test-e2e test-real test-faults test-compose lint types imports migrations-check requirements ci clean
 
 help:  ## Print this list
 	@awk -F ':.*##' '/^[a-z][a-z0-9-]*:.*##/ { printf "  make %-18s%s\n", $$1, $$2 }' Makefile
@@ -36,14 +36,46 @@ demo: $(STAMP)  ## Play the whole story against the running stack, or against on
 bench: $(STAMP)  ## Measure the stack and print one table
 	@exec $(BIN)/python -m deploy.bench
 
+queues: $(STAMP)  ## Show how deep the queues of the running stack are, and how old the oldest unsent code is
+	@exec $(BIN)/python -m deploy.local.operate shared.queues
+
+dead-letters: $(STAMP)  ## List messages that no task could act on; DO="show ID", "replay ID" or "drop --all"
+	@exec $(BIN)/python -m deploy.local.operate shared.dead_letters $(or $(DO),list)
+
+up: $(STAMP)  ## Start everything in containers, for a try (needs Docker; settings: PORT, VAR_DIR, BROKER ...)
+	@exec $(BIN)/python -m deploy.compose up
+
+down: $(STAMP)  ## Stop the containers; FORGET=1 deletes their data too
+	@exec $(BIN)/python -m deploy.compose down $(if $(FORGET),--forget)
+
+scale-sms: $(STAMP)  ## Have N workers send SMS codes: make scale-sms N=4
+	@exec $(BIN)/python -m deploy.compose scale $(N)
+
 test: test-unit test-e2e  ## Run every test
 
 test-unit: $(STAMP)  ## Run the tests that need no running stack
-	$(BIN)/python -m pytest tests --ignore=tests/e2e -n $(JOBS)
+	$(BIN)/python -m pytest tests --ignore=tests/e2e --ignore=tests/real --ignore=tests/faults --ignore=tests/compose -n $(JOBS)
 
 # After the unit tests also under `make -j`: two at a time would measure each other.
 test-e2e: $(STAMP) test-unit
 	$(BIN)/python -m pytest tests/e2e
+
+# Servers that pip does not install (Debian: apt-get install postgresql rabbitmq-server redis-server), started on free
+# ports and thrown away. CI is set because a server that is missing fails here, and says how to get it.
+test-real: $(STAMP)  ## Run the tests that need PostgreSQL, RabbitMQ and a Redis with TLS
+	CI=true $(BIN)/python -m pytest tests/real --ignore=tests/real/test_story_on_real_parts.py -n $(JOBS) --dist loadfile
+	CI=true $(BIN)/python -m pytest tests/real/test_story_on_real_parts.py
+
+# One process: the runs would measure each other. Needs what test-real needs, and libfaketime for the clocks.
+test-faults: $(STAMP)  ## Kill, cut and slow down each part under a steady load, and print what became of it
+	CI=true $(BIN)/python -m pytest tests/faults
+
+test-compose: $(VENV)/.compose  ## Build the images, run the whole stack in containers, kill and scale it (needs Docker)
+	COMPOSE_TESTS=1 $(BIN)/python -m pytest tests/compose
+
+$(VENV)/.compose: $(STAMP) requirements/compose.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements/compose.txt
+	@touch $@
 
 lint: $(STAMP)  ## Check style and formatting
 	$(BIN)/ruff check .
@@ -63,7 +95,7 @@ ci: lint types imports migrations-check test  ## Run what the build runs
 requirements:  ## Resolve the pinned requirements anew from requirements/*.in
 	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && \
 	$(PYTHON) -m venv "$$tools" && "$$tools/bin/python" -m pip install --quiet --disable-pip-version-check uv && \
-	for name in auth otp notify dev; do \
+	for name in auth otp notify image dev compose; do \
 	    echo "requirements/$$name.txt" && \
 	    "$$tools/bin/uv" pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	        "requirements/$$name.in" -o "requirements/$$name.txt" || exit 1; \

@@ -17,7 +17,6 @@ from sqlalchemy.types import TypeDecorator
 from shared.breaker import Breaker
 from shared.deadline import at_most
 
-LOCK_WAIT_SECONDS = 2
 TURN_WAIT_SECONDS, BUSY_WAIT_SECONDS = 1.0, 1.0  # of one process, of SQLite; both together still in time for a 503
 _TURN = "latchkey_write_turn"
 
@@ -48,15 +47,9 @@ def create_database(url: str) -> Engine:
     """An engine that answers or fails within about two seconds."""
     if make_url(url).get_backend_name() == "sqlite":
         return _sqlite(url)
-    return create_engine(
-        url,
-        hide_parameters=True,  # an error in the log must not carry what was to be stored
-        pool_pre_ping=True,
-        pool_size=8,
-        max_overflow=4,
-        pool_timeout=LOCK_WAIT_SECONDS,
-        connect_args={"connect_timeout": 2, "options": f"-c statement_timeout={LOCK_WAIT_SECONDS * 1000}"},
-    )
+    from shared.postgres import create_postgres  # noqa: PLC0415 - a driver of 10 MB, which SQLite needs not
+
+    return create_postgres(url)
 
 
 @contextmanager

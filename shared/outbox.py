@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -24,9 +24,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from shared.database import UtcDateTime
-from shared.messages import ROUTES, Message, encode_text
+from shared.messages import ROUTES, Message, UnreadableMessage, encode_text
 
 KEEP_FOR = timedelta(days=14)  # longer than any broker redelivers, so a repeated message is still known
+SET_ASIDE = datetime(9999, 1, 1, tzinfo=UTC)  # the ``not_before`` of a message that cannot be published
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,18 @@ class Pending:
 
     position: int
     queue: str
-    document: dict[str, Any]
+    text: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The message as ``encode`` made it. Raises UnreadableMessage."""
+        try:
+            document = json.loads(self.text)
+        except ValueError:
+            raise UnreadableMessage("not JSON") from None
+        if not isinstance(document, dict):
+            raise UnreadableMessage("not an object")
+        return document
 
 
 def pending(connection: Connection, tables: OutboxTables, now: datetime, limit: int) -> list[Pending]:
@@ -100,13 +112,19 @@ def pending(connection: Connection, tables: OutboxTables, now: datetime, limit: 
         .order_by(box.position)
         .limit(limit)
     )
-    return [Pending(row.position, row.queue, json.loads(row.document)) for row in connection.execute(query)]
+    return [Pending(row.position, row.queue, row.document) for row in connection.execute(query)]
 
 
 def mark_published(connection: Connection, tables: OutboxTables, positions: list[int], now: datetime) -> None:
     """Publishing is done; a crash before this line publishes again, and the consumers act once."""
     box = tables.outbox
     connection.execute(update(box).where(box.c.position.in_(positions)).values(published_at=now))
+
+
+def set_aside(connection: Connection, tables: OutboxTables, positions: list[int]) -> None:
+    """Keep what cannot be published out of the way, for good; a person may look at it, and clear ``not_before``."""
+    box = tables.outbox
+    connection.execute(update(box).where(box.c.position.in_(positions)).values(not_before=SET_ASIDE))
 
 
 def forget_before(connection: Connection, tables: OutboxTables, moment: datetime) -> int:

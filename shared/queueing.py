@@ -6,26 +6,26 @@ from amqp.exceptions import AMQPError
 from celery import Celery, Task
 from celery.exceptions import OperationalError as CeleryOperationalError
 from celery.exceptions import Reject
-from kombu.entity import Queue
-from kombu.exceptions import KombuError
+from kombu.exceptions import EncodeError, KombuError, LimitExceeded
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from shared.messages import QUEUES, ROUTES, Message, encode
+from shared.brokers import (  # noqa: F401 - who waits in a task must know for how long
+    HEARTBEAT_SECONDS,
+    RESTORE_EVERY_SECONDS,
+    VISIBILITY_TIMEOUT_SECONDS,
+    broker_of,
+)
+from shared.messages import QUEUES, ROUTES, Message, UnreadableMessage, encode
 from shared.problems import Unavailable
 from shared.secret import Secret
 
-# How long Redis waits before it hands an unacknowledged task to another worker. Every countdown must stay far below it:
-# a task that waits longer than this is delivered twice.
-VISIBILITY_TIMEOUT_SECONDS = 15
-# How often a worker looks for such tasks, so that a code whose worker was killed is sent again within 20 s. kombu's own
-# pace is every tenth of its ten-second rounds, and a worker killed while it looks would keep all others from looking
-# for five minutes.
-RESTORE_EVERY_SECONDS = 5
-
 # A store that does not answer: its event is delivered again, for as long as it takes.
 STORE_ERRORS = (RedisError, DBAPIError, PoolTimeoutError)
+# What a publish that failed raises.
+PUBLISH_ERRORS = (CeleryOperationalError, KombuError, AMQPError, OSError, RedisError)
 # Far below the visibility timeout, or a waiting event would be delivered twice.
 RETRY_SECONDS = 2
 # While the broker is away too, publishing the retry is tried for a while: Celery drops a task whose retry it cannot
@@ -34,16 +34,19 @@ PUBLISH_RETRY = {"max_retries": 10, "interval_start": 0.2, "interval_step": 0.2,
 
 
 def make_celery(name: str, broker_url: Secret[str], *, reply_seconds: float = 5.0) -> Celery:
-    """A Celery app that acknowledges late, keeps no results and takes one task at a time."""
-    app = Celery(name, broker=broker_url.reveal(), set_as_current=False)
+    """A Celery app that acknowledges late, keeps no results and takes one task at a time.
+
+    ``reply_seconds`` is how long the broker may take for an answer; a publish that waits longer has failed.
+    """
+    broker = broker_of(broker_url.reveal(), reply_seconds)
+    app = Celery(name, broker=broker.url, task_cls=broker.task_class, set_as_current=False)
     app.conf.update(
         accept_content=["json"],
         task_serializer="json",
         task_ignore_result=True,
         task_acks_late=True,
         task_reject_on_worker_lost=True,
-        # Without a key of its own, every queue is bound to the exchange under one and the same.
-        task_queues=[Queue(queue, routing_key=queue) for queue in QUEUES],  # type: ignore[no-untyped-call]
+        task_queues=broker.queues,
         task_create_missing_queues=False,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
@@ -52,14 +55,11 @@ def make_celery(name: str, broker_url: Secret[str], *, reply_seconds: float = 5.
         broker_connection_retry_on_startup=True,
         broker_connection_timeout=1.0,
         broker_connection_max_retries=None,
-        broker_transport_options={
-            "visibility_timeout": VISIBILITY_TIMEOUT_SECONDS,
-            "unacked_restore_interval": RESTORE_EVERY_SECONDS,
-            "unacked_restore_throttle": 1,
-            "unacked_mutex_expire": RESTORE_EVERY_SECONDS,
-            "socket_connect_timeout": 1.0,
-            "socket_timeout": reply_seconds,
-        },
+        broker_pool_acquire_timeout=reply_seconds,
+        broker_transport=broker.transport,
+        broker_heartbeat=HEARTBEAT_SECONDS,
+        broker_transport_options=broker.transport_options,
+        broker_use_ssl=broker.tls,
         # A caller waits for the publish, so it fails fast and says 503; the relay tries again by itself.
         task_publish_retry=False,
         enable_utc=True,
@@ -86,7 +86,7 @@ def consume_events(celery: Celery, queue: str, handle: Callable[[object], None])
             handle(document)
         except STORE_ERRORS as error:
             try:
-                task.retry(exc=error, countdown=RETRY_SECONDS, retry=True, retry_policy=PUBLISH_RETRY)
+                task.retry(exc=error, countdown=RETRY_SECONDS, queue=queue, retry=True, retry_policy=PUBLISH_RETRY)
             except Reject as reject:
                 # Celery's own drops the message when the broker does not take the retry; ours leaves it there.
                 raise Reject(reject.reason, requeue=True) from None
@@ -104,8 +104,36 @@ class Publisher:
             self.publish_to(queue, encode(message))
 
     def publish_to(self, queue: str, document: dict[str, object]) -> None:
-        """Send an encoded message to one queue. Raises Unavailable("broker")."""
+        """Send an encoded message to one queue. Raises Unavailable("broker"), UnreadableMessage.
+
+        Whoever hears that a message was not taken may publish it again; it may have been taken all the same.
+        """
+        if queue not in QUEUES:
+            raise UnreadableMessage("for a queue that nobody serves")
         try:
-            self._celery.send_task(QUEUES[queue], args=[document], queue=queue)
-        except (CeleryOperationalError, KombuError, AMQPError, OSError, RedisError) as error:
+            try:
+                self._send(queue, document)
+            except PUBLISH_ERRORS as error:
+                if _timed_out(error):
+                    raise
+                # The connection was broken, which shows only when it is used: the broker may be back since long.
+                self._send(queue, document)
+        except EncodeError as error:
+            raise UnreadableMessage(f"cannot be written as JSON: {type(error).__name__}") from error
+        except PUBLISH_ERRORS as error:
             raise Unavailable("broker") from error
+
+    def _send(self, queue: str, document: dict[str, object]) -> None:
+        with self._celery.producer_or_acquire() as producer:
+            try:
+                self._celery.send_task(QUEUES[queue], args=[document], queue=queue, producer=producer)
+            except PUBLISH_ERRORS:
+                # Dropped without a word: the broker would have to answer a proper goodbye, and a confirmation that
+                # comes late would be taken for that of the next message.
+                producer.connection.collect()
+                raise
+
+
+def _timed_out(error: Exception) -> bool:
+    """Whether time was lost already: another try would take the caller's."""
+    return isinstance(error.__cause__ or error, TimeoutError | RedisTimeoutError | LimitExceeded)

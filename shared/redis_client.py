@@ -8,9 +8,11 @@ from redis.backoff import NoBackoff
 from redis.client import Pipeline
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
 from shared.breaker import Breaker
 from shared.secret import Secret
+from shared.settings import Sentinels
 
 
 def connect(url: Secret[str]) -> Redis:
@@ -19,12 +21,24 @@ def connect(url: Secret[str]) -> Redis:
     No command is repeated: one whose reply never came may have claimed. A connection that the server has closed is
     found out before it is used.
     """
-    return _Redis.from_url(
-        url.reveal(),
-        decode_responses=True,
-        socket_connect_timeout=1.0,
-        socket_timeout=1.0,
-        retry=Retry(NoBackoff(), 0),
+    options: dict[str, Any] = {
+        "decode_responses": True,
+        "socket_connect_timeout": 1.0,
+        "socket_timeout": 1.0,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    if not url.reveal().startswith("sentinel://"):
+        return _Redis.from_url(url.reveal(), **options)
+    sentinels = Sentinels.parse(url.reveal())
+    # Asked one after the other, so each gets half of what a server gets.
+    known = Sentinel(sentinels.hosts, socket_connect_timeout=0.5, socket_timeout=0.5)  # type: ignore[no-untyped-call]
+    return known.master_for(  # type: ignore[no-any-return, no-untyped-call]
+        sentinels.master,
+        redis_class=_Redis,
+        db=sentinels.db,
+        username=sentinels.username,
+        password=sentinels.password.reveal() if sentinels.password else None,
+        **options,
     )
 
 

@@ -17,6 +17,7 @@ from shared import outbox
 from shared.clock import Clock, system_clock
 from shared.database import create_database, reading, writing
 from shared.log import configure_logging
+from shared.messages import UnreadableMessage
 from shared.problems import Unavailable
 from shared.queueing import Publisher, make_celery
 from shared.secret import Secret
@@ -47,22 +48,30 @@ def carry(deps: Deps) -> int:
 
     No transaction is open while the broker is asked: on SQLite it would hold the only write lock that sign-ins need.
     Raises Unavailable (broker) and SQLAlchemyError (database); what was published by then is marked, so only the
-    message that failed is tried again.
+    message that failed is tried again. One that nobody could read is set aside: it must not keep back the rest.
     """
     with reading(deps.database) as connection:
         waiting = outbox.pending(connection, TABLES, deps.clock(), BATCH)
     published: list[int] = []
+    unreadable: list[int] = []
     try:
         for message in waiting:
-            deps.publisher.publish_to(message.queue, message.document)
-            published.append(message.position)
+            try:
+                deps.publisher.publish_to(message.queue, message.document)
+            except UnreadableMessage as error:
+                log.error("message set aside", position=message.position, queue=message.queue, cause=str(error))  # noqa: TRY400 - the trace says nothing
+                unreadable.append(message.position)
+            else:
+                published.append(message.position)
     except Unavailable:
         if not published:
             raise
     finally:
-        if published:
+        if published or unreadable:
             with writing(deps.database) as connection:
                 outbox.mark_published(connection, TABLES, published, deps.clock())
+                if unreadable:
+                    outbox.set_aside(connection, TABLES, unreadable)
     return len(published)
 
 

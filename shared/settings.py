@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote, urlsplit
 
 from shared.keys import KeyList
 from shared.secret import Secret
@@ -117,8 +118,52 @@ class Environment:
 
 
 @dataclass(frozen=True, slots=True)
+class Sentinels:
+    """Who knows which of several Redis servers is the master: ``sentinel://[user:password@]host[:port],…/MASTER[/DB]``.
+
+    User and password are those of the master.
+    """
+
+    hosts: tuple[tuple[str, int], ...]
+    master: str
+    db: int
+    username: str | None
+    password: Secret[str] | None
+
+    @classmethod
+    def parse(cls, url: str) -> "Sentinels":
+        """Raises ValueError when it is not of that form; the message shows no value."""
+        try:
+            return cls._parse(url)
+        except ValueError:
+            # Its own words could hold a piece of a password that was not quoted.
+            raise ValueError("must be sentinel://[user:password@]host[:port],…/MASTER[/DB]") from None
+
+    @classmethod
+    def _parse(cls, url: str) -> "Sentinels":
+        parts = urlsplit(url)
+        # One address at a time: `hostname` and `port` of the whole would be those of a single host.
+        addresses = [urlsplit(f"//{host}") for host in parts.netloc.rpartition("@")[2].split(",")]
+        master, _, db = parts.path.strip("/").partition("/")
+        if parts.scheme != "sentinel" or not master or not all(one.hostname for one in addresses):
+            raise ValueError
+        return cls(
+            hosts=tuple((one.hostname or "", one.port or SENTINEL_PORT) for one in addresses),
+            master=master,
+            db=int(db or 0),
+            username=unquote(parts.username) if parts.username else None,
+            password=Secret(unquote(parts.password)) if parts.password else None,
+        )
+
+
+SENTINEL_PORT = 26379
+REDIS_SCHEMES = ("redis", "rediss", "sentinel")
+RABBITMQ_SCHEMES = ("amqp", "amqps")
+
+
+@dataclass(frozen=True, slots=True)
 class StoreSettings:
-    """Two Redis roles, one server unless said otherwise."""
+    """Two roles, one Redis server unless said otherwise. Only the broker's may be RabbitMQ."""
 
     state_url: Secret[str]
     broker_url: Secret[str]
@@ -127,6 +172,22 @@ class StoreSettings:
     def read(cls, env: Environment) -> "StoreSettings":
         """``STATE_REDIS_URL`` and ``BROKER_URL``, both falling back to ``REDIS_URL``."""
         return cls(
-            state_url=env.optional_secret("STATE_REDIS_URL") or env.secret("REDIS_URL"),
-            broker_url=env.optional_secret("BROKER_URL") or env.secret("REDIS_URL"),
+            state_url=_store_url(env, "STATE_REDIS_URL", REDIS_SCHEMES),
+            broker_url=_store_url(env, "BROKER_URL", REDIS_SCHEMES + RABBITMQ_SCHEMES),
         )
+
+
+def _store_url(env: Environment, name: str, schemes: tuple[str, ...]) -> Secret[str]:
+    own = env.optional_secret(name)
+    url, name = (own, name) if own else (env.secret("REDIS_URL"), "REDIS_URL")
+    scheme, separator, _ = url.reveal().partition("://")
+    if not url.reveal():
+        return url  # said already: it is not set
+    if not separator or scheme not in schemes:
+        env.fault(f"{name} must begin with one of {', '.join(f'{one}://' for one in schemes)}")
+    elif scheme == "sentinel":
+        try:
+            Sentinels.parse(url.reveal())
+        except ValueError as error:
+            env.fault(f"{name} {error}")
+    return url

@@ -1,4 +1,4 @@
-"""Two at once: SQLite under threads, as one machine has it."""
+"""Two at once: each kind of database under threads."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,6 @@ from services.auth.store import resets as store
 from shared.database import create_database, reading
 from shared.hashing import HashingPool
 from shared.messages import AuthenticatorEnrolled, TwoFactorResetApproved
-from shared.migrations import upgrade
 from shared.problems import Refusal
 from tests.support import auth
 from tests.support.auth import CLIENT, NOW, PHONE, FakeOtp, ListPublisher, TurnedClock, fresh, make_account, types_of
@@ -24,10 +23,8 @@ ROUNDS = 12
 
 
 @pytest.fixture
-def deps(tmp_path):
-    url = f"sqlite:///{tmp_path}/auth.sqlite3"
-    upgrade("auth", url)
-    database = create_database(url)
+def deps(new_database):
+    database = create_database(new_database("auth"))
     clock = TurnedClock()
     yield Deps(
         settings=auth.settings(),

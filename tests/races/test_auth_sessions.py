@@ -1,4 +1,4 @@
-"""Logins at once against what ends them: real Redis, real SQLite file, real threads."""
+"""Logins at once against what ends them: real Redis, real databases of both kinds, real threads."""
 
 import threading
 import time
@@ -18,7 +18,6 @@ from shared.budgets import Charge, Rate, Window
 from shared.database import create_database, reading
 from shared.hashing import HashingPool
 from shared.ids import new_id
-from shared.migrations import upgrade
 from shared.problems import Refusal
 from shared.redis_client import connect
 from shared.secret import Secret
@@ -46,10 +45,8 @@ class InstantHashing(HashingPool):
 
 
 @pytest.fixture
-def deps(real_redis_url, tmp_path):
-    url = f"sqlite:///{tmp_path}/auth.sqlite3"
-    upgrade("auth", url)
-    database, redis, clock = create_database(url), connect(Secret(real_redis_url)), TurnedClock()
+def deps(real_redis_url, new_database):
+    database, redis, clock = create_database(new_database("auth")), connect(Secret(real_redis_url)), TurnedClock()
     redis.flushall()
     yield Deps(
         settings=auth.settings(),

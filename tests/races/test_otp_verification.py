@@ -1,4 +1,4 @@
-"""N at once: exactly one wins, and no budget is exceeded. Real Redis, real SQLite file, real threads."""
+"""N at once: exactly one wins, and no budget is exceeded. Real Redis, real databases of both kinds, real threads."""
 
 from collections import Counter
 
@@ -10,7 +10,6 @@ from shared.database import create_database
 from shared.envelope import open_envelope
 from shared.hashing import HashingPool
 from shared.keys import KeyList, encode_key
-from shared.migrations import upgrade
 from shared.redis_client import connect
 from shared.secret import Secret
 from tests.support.otp import ACCOUNT, World, at_once, make_world
@@ -22,10 +21,8 @@ NOTIFY_KEYS = KeyList.parse(f"n1:{encode_key(bytes(PRIVATE))}")
 
 
 @pytest.fixture
-def world(real_redis_url, tmp_path):
-    url = f"sqlite:///{tmp_path}/otp.sqlite3"
-    upgrade("otp", url)
-    redis, database = connect(Secret(real_redis_url)), create_database(url)
+def world(real_redis_url, new_database):
+    redis, database = connect(Secret(real_redis_url)), create_database(new_database("otp"))
     redis.flushall()
     hashing = HashingPool(max_waiting=THREADS)
     world = make_world(database, redis, hashing, f"n1:{encode_key(bytes(PRIVATE.public_key))}")

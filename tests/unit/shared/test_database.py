@@ -135,8 +135,7 @@ def test_a_read_and_a_write_in_one_transaction_lose_no_update(database):
     assert rows(database)[0].at == datetime(2026, 1, 21, tzinfo=UTC)
 
 
-def test_a_lock_of_another_process_is_given_up_on_in_time(database, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "LOCK_WAIT_SECONDS", 0.1)
+def test_a_lock_of_another_process_is_given_up_on_in_time(database, tmp_path):
     other = create_database(f"sqlite:///{tmp_path}/x.sqlite3")
     with writing(database), pytest.raises((OperationalError, PoolTimeoutError)):
         add(other, id=1)

@@ -1,0 +1,94 @@
+"""`python -m deploy.compose secrets | up | down | scale N`; `make up`, `make down` and `make scale-sms` call it."""
+
+import argparse
+import sys
+
+from deploy.compose import secret_files
+from deploy.compose.accounts import seed
+from deploy.compose.containers import DEVELOPMENT, PRODUCTION, ComposeError, Containers
+from deploy.local.demo_data import DemoData
+from deploy.local.files import make_private_dir
+from deploy.local.settings import LocalSettings, SettingsError
+
+READY_SECONDS = 180
+LOG_LINES = 20  # of each container, when one does not get ready
+
+
+def make_secrets(containers: Containers) -> None:
+    """Make the secret files that are missing."""
+    make_private_dir(containers.settings.var_dir)
+    make_private_dir(containers.folder)
+    written = secret_files.make(containers.secrets_folder)
+    if written:
+        print(f"latchkey: wrote {len(written)} files to {containers.secrets_folder}", flush=True)
+
+
+def up(containers: Containers) -> None:
+    """Build and start everything for a try, wait until it is healthy, seed, and say what to open."""
+    make_secrets(containers)
+    try:
+        containers.call("up", "--detach", "--build", "--wait", "--wait-timeout", str(READY_SECONDS))
+    except ComposeError:
+        containers.call("logs", "--tail", str(LOG_LINES))
+        raise
+    print(_ready_text(seed(containers), containers), flush=True)
+
+
+def scale(containers: Containers, workers: int) -> None:
+    """Have so many workers send codes; nothing that runs is touched, but workers beyond the number are stopped."""
+    files = containers.running_files()
+    if not files:
+        raise ComposeError("no stack is running: `make up` starts one")
+    running = Containers(containers.settings, files)
+    running.call("up", "--detach", "--wait", "--no-deps", "--no-recreate", "--scale", f"notify={workers}", "notify")
+
+
+def down(containers: Containers, *, forget: bool) -> None:
+    """Stop and remove the containers; the data stays, unless it shall be forgotten, and the accounts with it."""
+    containers.call("--profile", "*", "down", "--remove-orphans", *(["--volumes"] if forget else []))
+    if forget:
+        containers.demo_file.unlink(missing_ok=True)
+
+
+def _ready_text(demo: DemoData, containers: Containers) -> str:
+    return f"""
+Latchkey is running in containers. `make down` stops it; the next `make up` finds its data again.
+
+  API          {demo.base_url}/v1
+  Reference    {demo.base_url}/docs
+  SMS, email   {demo.base_url}/dev/inbox.json
+  Accounts     {containers.demo_file}
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """0 when it is done, 1 when Compose refuses, 2 for wrong usage or settings."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.compose")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("secrets", help="make the secret files that are missing")
+    commands.add_parser("up", help="start everything, for a try")
+    commands.add_parser("down", help="stop everything").add_argument("--forget", action="store_true")
+    commands.add_parser("scale", help="change the number of workers for codes").add_argument("workers", type=int)
+    options = parser.parse_args(arguments)
+    try:
+        containers = Containers(LocalSettings.from_env(), (PRODUCTION, DEVELOPMENT))
+        match options.command:
+            case "secrets":
+                make_secrets(containers)
+            case "up":
+                up(containers)
+            case "down":
+                down(containers, forget=options.forget)
+            case "scale":
+                scale(containers, options.workers)
+    except SettingsError as error:
+        print(f"latchkey: {error}", file=sys.stderr)
+        return 2
+    except ComposeError as error:
+        print(f"latchkey: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,90 @@
+"""Docker Compose, called for the stack of this checkout."""
+
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.settings import ROOT, LocalSettings
+
+PROJECT = "latchkey"
+PRODUCTION = ROOT / "docker-compose.yml"
+DEVELOPMENT = ROOT / "deploy" / "compose" / "development.yml"
+
+
+class ComposeError(Exception):
+    """Compose refused, or can't be run; the message says what it said, unless it has said so itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Containers:
+    """The stack's containers, as these Compose files describe them."""
+
+    settings: LocalSettings
+    files: tuple[Path, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Secrets, and what was seeded."""
+        return self.settings.var_dir / "compose"
+
+    @property
+    def secrets_folder(self) -> Path:
+        """One file for each secret."""
+        return self.folder / "secrets"
+
+    @property
+    def demo_file(self) -> Path:
+        """The seeded accounts."""
+        return self.folder / "demo.json"
+
+    @property
+    def base_url(self) -> str:
+        """The gateway, as a client on this machine reaches it."""
+        return f"http://127.0.0.1:{self.settings.port}"
+
+    def call(self, *arguments: str) -> None:
+        """Run Compose, which speaks to the person at the console. Raises ComposeError."""
+        self._run(arguments, None, capture=False)
+
+    def ask(self, *arguments: str, text: str = "") -> str:
+        """What Compose prints, with `text` on its standard input. Raises ComposeError."""
+        return self._run(arguments, text, capture=True)
+
+    def execute(self, service: str, arguments: Sequence[str], text: str) -> str:
+        """What a Python module prints that runs in a container of the service. Raises ComposeError."""
+        return self.ask("exec", "-T", service, "python", "-m", *arguments, text=text)
+
+    def running_files(self) -> tuple[Path, ...]:
+        """The Compose files that the running stack was started with; none when no stack runs."""
+        name = self.settings.environ.get("COMPOSE_PROJECT_NAME") or PROJECT
+        for project in json.loads(self.ask("ls", "--format", "json")):
+            if project["Name"] == name:
+                return tuple(Path(file) for file in project["ConfigFiles"].split(","))
+        return ()
+
+    def _run(self, arguments: Sequence[str], text: str | None, *, capture: bool) -> str:
+        command = (self.settings.environ.get("COMPOSE") or "docker compose").split()
+        chosen = [part for file in self.files for part in ("--file", str(file))]
+        # Said here, so that Compose and we mean the same ones, whatever the caller's folder or .env.
+        own = {"VAR_DIR": str(self.settings.var_dir), "PORT": str(self.settings.port)}
+        try:
+            done = subprocess.run(
+                [*command, "--project-directory", str(ROOT), *chosen, *arguments],
+                env={**os.environ, **own},
+                input=text,
+                stdin=None if capture else subprocess.DEVNULL,
+                capture_output=capture,
+                text=True,
+                check=True,
+            )
+        except FileNotFoundError as error:
+            message = f"{command[0]} was not found: install Docker with Compose v2, or say in COMPOSE how it is called."
+            raise ComposeError(message) from error
+        except subprocess.CalledProcessError as error:
+            said = f":\n{error.stdout}{error.stderr}" if capture else "; see above"
+            message = f"`{' '.join((*command, *arguments))}` failed{said}"
+            raise ComposeError(message) from error
+        return str(done.stdout)

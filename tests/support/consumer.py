@@ -1,0 +1,108 @@
+"""A worker process of the shared queueing alone, whose only task writes down what it was told to do.
+
+A message asks for its own treatment: ``{"id", "fail": times, "again": seconds, "work": seconds}``.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from deploy.local.settings import ROOT
+from shared.messages import AUTH_EVENTS, OTP_EVENTS, QUEUES
+from shared.queueing import consume_events, make_celery
+from shared.secret import Secret
+
+JOURNAL = "TEST_JOURNAL"
+
+
+class Journal:
+    """What the workers wrote, one line for each time that a message was begun or done."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        path.touch()
+
+    def write(self, what: str, message_id: str) -> None:
+        with self.path.open("a") as file:
+            file.write(json.dumps([what, message_id, time.time()]) + "\n")
+
+    def lines(self) -> list[tuple[str, str, float]]:
+        return [tuple(json.loads(line)) for line in self.path.read_text().splitlines()]
+
+    def count(self, what: str) -> Counter:
+        return Counter(message_id for word, message_id, _ in self.lines() if word == what)
+
+    def times(self, what: str, message_id: str) -> list[float]:
+        return [at for word, one, at in self.lines() if (word, one) == (what, message_id)]
+
+    def wait_for(self, what: str, message_id: str, *, seconds: float = 30.0, times: int = 1) -> float:
+        """Wait until it is written so often; how many seconds that took."""
+        started = time.monotonic()
+        while len(self.times(what, message_id)) < times:
+            waited = time.monotonic() - started
+            assert waited < seconds, f"{what} {message_id} did not come in {seconds} s: {self.lines()}"
+            time.sleep(0.02)
+        return time.monotonic() - started
+
+
+def _app():
+    journal = Journal(Path(os.environ[JOURNAL]))
+    app = make_celery("consumer", Secret(os.environ["BROKER_URL"]))
+
+    def handle(document):
+        journal.write("begun", document["id"])
+        if journal.count("begun")[document["id"]] <= document.get("fail", 0):
+            raise RedisConnectionError("the store does not answer")
+        time.sleep(document.get("work", 0))
+        journal.write("done", document["id"])
+
+    consume_events(app, AUTH_EVENTS, handle)
+
+    @app.task(name=QUEUES[OTP_EVENTS], bind=True, shared=False, acks_late=True, max_retries=None)
+    def come_again(task, document):
+        """As a courier's task does, with a countdown of its own."""
+        journal.write("begun", document["id"])
+        if task.request.retries < document["again_times"]:
+            raise task.retry(countdown=document["again"], queue=OTP_EVENTS)
+        journal.write("done", document["id"])
+
+    return app
+
+
+if JOURNAL in os.environ:
+    celery = _app()
+
+
+@contextlib.contextmanager
+def consumer(broker_url: str, journal: Journal, *, threads: int = 1, name: str = "one") -> Iterator[subprocess.Popen]:
+    """A running worker; it has connected when this returns."""
+    log = journal.path.with_name(f"{name}.log")
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "deploy.local.worker", "tests.support.consumer:celery", "--name", name),
+                *("--queues", f"{AUTH_EVENTS},{OTP_EVENTS}", "--threads", str(threads)),
+            ],
+            cwd=ROOT,
+            env={**os.environ, "BROKER_URL": broker_url, JOURNAL: str(journal.path)},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

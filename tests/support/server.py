@@ -1,0 +1,110 @@
+"""Throwaway server processes: started, waited for until they answer, stopped, killed, frozen, started again."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+
+STOP_SECONDS = 20.0
+
+
+class ServerError(Exception):
+    """A server did not start; the message holds the end of its log."""
+
+
+@dataclass
+class Server:
+    """One server. ``answers`` says whether it serves: an open port is not enough."""
+
+    name: str
+    argv: Sequence[str]
+    answers: Callable[[], bool]
+    log: Path
+    environment: dict[str, str] | None = None
+    user: str | None = None
+    start_seconds: float = 30.0
+    _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
+
+    def start(self) -> None:
+        """Run it and wait for an answer. Raises ServerError."""
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self.argv,
+                env=self.environment,
+                user=self.user,
+                group=None if self.user is None else _group_of(self.user),
+                extra_groups=None if self.user is None else [],
+                cwd=self.log.parent,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + self.start_seconds
+        while not self.answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise ServerError(f"{self.name} did not start:\n{self.log.read_text(errors='replace')[-3000:]}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Ask it to end, as an operator would; kill what does not."""
+        if self._process is not None and self._process.poll() is None:
+            self.resume()
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_SECONDS)
+        self.kill()
+
+    def kill(self) -> None:
+        """End it as a power cut would: -9, with every process below it."""
+        if self._process is None:
+            return
+        for process in self._processes():
+            _signal(process, signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+
+    def pause(self) -> None:
+        """Freeze it: connections stay open, nothing is answered."""
+        for process in self._processes():
+            _signal(process, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Go on after ``pause``."""
+        for process in self._processes():
+            _signal(process, signal.SIGCONT)
+
+    def _processes(self) -> list[psutil.Process]:
+        if self._process is None:
+            return []
+        try:
+            main = psutil.Process(self._process.pid)
+            return [main, *main.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+
+def no_server(reason: str) -> None:
+    """Skip, and say why and what to do; a build has installed everything, so there it is a failure."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def _group_of(user: str) -> int:
+    import pwd
+
+    return pwd.getpwnam(user).pw_gid
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.send_signal(number)
