@@ -9,7 +9,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from shared import database as module
 from shared.database import UtcDateTime, create_database, reading, writing
 
 METADATA = MetaData()
