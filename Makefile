@@ -9,7 +9,7 @@ JOBS   ?= 2
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run demo bench  up down scale-sms test test-unit test-e2e test-real test-faults test-compose lint types imports migrations-check requirements ci clean
+.PHONY: help venv run demo bench up down scale-sms test test-unit test-e2e test-real test-compose lint types imports migrations-check requirements ci clean
 
 help:  ## Print this list
 	@awk -F ':.*##' '/^[a-z][a-z0-9-]*:.*##/ { printf "  make %-18s%s\n", $$1, $$2 }' Makefile
