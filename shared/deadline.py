@@ -14,6 +14,11 @@ def begin_request() -> None:
     _ends_at.set(time.monotonic() + REQUEST_SECONDS)
 
 
+def end_request() -> None:
+    """What this thread does from here on is nobody's request."""
+    _ends_at.set(None)
+
+
 def at_most(seconds: float) -> float:
     """A time-out: this long, or what is left of the request when that is less."""
     ends_at = _ends_at.get()

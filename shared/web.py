@@ -19,7 +19,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
 from werkzeug.sansio.response import Response as BaseResponse
 
-from shared.deadline import begin_request
+from shared.deadline import begin_request, end_request
 from shared.ids import new_id
 from shared.problems import Refusal, Unavailable
 
@@ -264,6 +264,7 @@ def _register_request_rules(
 
     @app.teardown_request
     def forget(_error: BaseException | None) -> None:
+        end_request()
         structlog.contextvars.unbind_contextvars("request_id")
 
 

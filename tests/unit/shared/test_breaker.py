@@ -4,7 +4,7 @@ import time
 import pytest
 
 from shared.breaker import Breaker
-from shared.deadline import at_most, begin_request
+from shared.deadline import at_most, begin_request, end_request
 from tests.support.otp import at_once
 
 
@@ -96,11 +96,13 @@ def test_a_wait_is_cut_to_what_is_left_of_the_request():
         seen.append(at_most(9.0))
         time.sleep(0.2)
         seen.append(at_most(9.0))
+        end_request()
+        seen.append(at_most(9.0))
 
     thread = threading.Thread(target=request)
     thread.start()
     thread.join()
-    outside, short, whole, later = seen
-    assert (outside, short) == (9.0, 1.0)
+    outside, short, whole, later, over = seen
+    assert (outside, short, over) == (9.0, 1.0, 9.0)
     assert 2.5 < whole <= 2.7
     assert later <= whole - 0.2

@@ -13,7 +13,7 @@ PASSWORD = "seven wet otters juggle"
 
 @pytest.fixture(scope="module")
 def pool():
-    return HashingPool(max_waiting=4)
+    return HashingPool(max_waiting=4, patience_seconds=20)
 
 
 @pytest.fixture
