@@ -20,6 +20,11 @@ class Breaker:
         self._circuit = _AlwaysTried(opens_after, None, lambda _kind, error: is_failure(error), name)
         self._trying = threading.Lock()
 
+    @property
+    def failed_last(self) -> bool:
+        """Whether the last call failed. Who waited behind it has lost that time already."""
+        return bool(self._circuit.failure_count)
+
     @contextmanager
     def call(self, refusal: Exception) -> Iterator[bool]:
         """A call that may fail; whether it tries an open breaker: then it should not wait long, it has queued already.

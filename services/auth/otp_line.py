@@ -30,10 +30,11 @@ class Line:
 
     def exchange(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
         """Send one request; the status and body of its answer. Raises LineDown."""
-        with self._breaker.call(LineDown("it has not answered lately")) as tries:
+        with self._breaker.call(LineDown("it has not answered lately")):
+            hurried = self._breaker.failed_last
             connection = self._kept.connection
             try:
-                _make_ready(connection, at_most(TRY_SECONDS if tries else READ_SECONDS))
+                _make_ready(connection, at_most(TRY_SECONDS if hurried else READ_SECONDS))
                 connection.request(method, self._prefix + path, body, headers)
                 response = connection.getresponse()
                 return response.status, response.read()

@@ -42,6 +42,14 @@ def test_one_success_begins_the_row_anew(breaker):
     assert call(breaker) == "made"
 
 
+def test_it_tells_whether_the_last_call_failed(breaker):
+    told = []
+    for outcome in (None, HungError(), HungError(), None):
+        call(breaker, outcome)
+        told.append(breaker.failed_last)
+    assert told == [False, True, True, False]
+
+
 def test_what_is_no_failure_of_the_part_opens_nothing(breaker):
     for _ in range(9):
         with pytest.raises(ValueError, match="ours"), breaker.call(RefusedError()):
