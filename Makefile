@@ -9,7 +9,7 @@ JOBS   ?= 2
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run demo bench up down scale-sms test test-unit test-e2e test-real test-compose lint types imports migrations-check requirements ci clean
+.PHONY: help venv run demo bench up down scale-sms test test-unit test-e2e test-real test-faults test-compose lint types imports migrations-check requirements ci clean
 
 help:  ## Print this list
 	@awk -F ':.*##' '/^[a-z][a-z0-9-]*:.*##/ { printf "  make %-18s%s\n", $$1, $$2 }' Makefile
@@ -60,9 +60,9 @@ test-real: $(STAMP)  ## Run the tests that need PostgreSQL, RabbitMQ and a Redis
 	CI=true $(BIN)/python -m pytest tests/real --ignore=tests/real/test_story_on_real_parts.py -n $(JOBS) --dist loadfile
 	CI=true $(BIN)/python -m pytest tests/real/test_story_on_real_parts.py
 
-# One process: the runs would measure each other. Needs what test-real needs, and libfaketime for the clocks.
+# Needs what test-real needs, and libfaketime for the clocks.
 test-faults: $(STAMP)  ## Kill, cut and slow down each part under a steady load, and print what became of it
-	CI=true $(BIN)/python -m pytest tests/faults
+	CI=true $(BIN)/python -m pytest tests/faults -n $(JOBS) --dist loadfile
 
 test-compose: $(VENV)/.compose  ## Build the images, run the whole stack in containers, kill and scale it (needs Docker)
 	COMPOSE_TESTS=1 $(BIN)/python -m pytest tests/compose

@@ -1,0 +1,375 @@
+"""A stack whose parts run apart, as in production, and a run of load over it while something breaks."""
+
+import contextlib
+import functools
+import socket
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from celery import Celery
+from celery.exceptions import OperationalError
+from redis import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import func, select
+
+from deploy.local.announce import answers_200
+from deploy.local.environment import environment_of
+from deploy.local.keys import read_keys
+from deploy.local.ports import free_port
+from deploy.local.programs import web_argv
+from deploy.local.settings import ROOT
+from deploy.local.stack import Stack, running_stack
+from deploy.portal import AuthenticatorApp, Portal
+from services.auth.models import BOX as AUTH_BOX
+from services.auth.models import timeline
+from services.otp import models as otp_models
+from services.otp.models import recovery_codes
+from shared import delivery
+from shared.clock import system_clock
+from shared.database import create_database, reading
+from shared.delivery import DeliveryStatus
+from shared.messages import QUEUES
+from tests.faults.ledger import Fate, Fault, Figures, Ledger, Row, Stores, Text, figures
+from tests.faults.load import Crowd, Phones, Plan
+from tests.faults.people import Person, fill
+from tests.support.server import Server
+from tests.support.stack_settings import settings_for
+from tests.support.twilio_stub import Behaviour, TwilioStub
+
+LOOK_SECONDS = 0.3
+DRAIN_SECONDS = 45.0
+SETTLE_SECONDS = 30.0
+
+# name -> (whose environment, the Celery app or None for the relay, its queues, its threads)
+PARTS: Mapping[str, tuple[str, str | None, str, int]] = {
+    "codes-1": ("notify", "services.notify.worker:celery", "sms.codes,sms.receipts", 4),
+    "codes-2": ("notify", "services.notify.worker:celery", "sms.codes,sms.receipts", 4),
+    "notices": ("notify", "services.notify.worker:celery", "sms.notices,email.notices", 2),
+    "auth-events": ("auth", "services.auth.worker:celery", "auth.events", 2),
+    "otp-events": ("otp", "services.otp.worker:celery", "otp.events", 2),
+    "relay": ("background", None, "", 0),
+}
+CODE_WORKERS = ("codes-1", "codes-2")
+
+
+@dataclass
+class Run:
+    """A run under way: what a fault may look at, and where it says when it began, killed and ended."""
+
+    ledger: Ledger
+    people: Sequence[Person]
+    reserved: Sequence[Person]  # no visitor is one of them
+    phones: Phones
+    began: float = 0.0
+    ended: float = 0.0
+    kills: list[float] = field(default_factory=list)
+    expected: set[Row] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
+
+    def begins(self) -> None:
+        self.began = time.monotonic()
+
+    def ends(self) -> None:
+        self.ended = time.monotonic()
+
+
+@dataclass
+class Stage:
+    """The running stack and its parts."""
+
+    stack: Stack
+    stub: TwilioStub
+    parts: dict[str, Server]
+    broker: Server
+    broker_url: str
+    lines: list[Figures]
+
+    def __post_init__(self) -> None:
+        environ, var = self.stack.settings.environ, self.stack.var_dir
+        self.auth = create_database(environ.get("AUTH_DATABASE_URL") or f"sqlite:///{var}/auth.sqlite3")
+        self.otp = create_database(environ.get("OTP_DATABASE_URL") or f"sqlite:///{var}/otp.sqlite3")
+        self.state = Redis.from_url(self.stack.settings.redis_url, decode_responses=True)
+        self.base_url = self.stack.base_url
+
+    # --- parts --------------------------------------------------------------------------------------------------------
+
+    def kill(self, run: Run, *names: str) -> None:
+        """-9."""
+        for name in names:
+            if name in CODE_WORKERS:
+                run.kills.append(time.monotonic())
+            self.parts[name].kill()
+
+    def kill_supervised(self, name: str, *, frozen_seconds: float = 0.4) -> None:
+        """-9 amid what came in while it was frozen: of otp, auth or the state, which their supervisor restarts."""
+        processes = self.stack.processes_of(name)
+        for process in processes:
+            process.suspend()
+        time.sleep(frozen_seconds)
+        for process in processes:
+            process.kill()
+
+    def start(self, *names: str) -> None:
+        start_all([self.parts[name] for name in names])
+
+    def pids(self) -> list[int]:
+        """The processes of the parts, as long as they are the ones that were started."""
+        return [server._process.pid for server in self.parts.values() if server._process.poll() is None]
+
+    def environment(self, service: str) -> dict[str, str]:
+        return part_environment(self.stack, service)
+
+    def wait_until_ready(self, url: str | None = None, seconds: float = 40.0) -> None:
+        """Until the gateway's and the verifier's health say so."""
+        urls = [f"{url}"] if url else [self.stack.base_url, self.stack.settings.otp_url]
+        deadline = time.monotonic() + seconds
+        for one in urls:
+            while not _answers(one):
+                assert time.monotonic() < deadline, f"{one} does not come back"
+                time.sleep(0.1)
+
+    # --- a run --------------------------------------------------------------------------------------------------------
+
+    def play(
+        self,
+        name: str,
+        fault: Callable[[Run], None],
+        *,
+        plan: Plan | None = None,
+        before: float = 3.0,
+        after: float = 6.0,
+        people: int = 220,
+        users: int = 5,
+        pace: float = 0.9,
+        send_seconds: float = 0.0,
+        drain: float = DRAIN_SECONDS,
+        reserve: int = 0,
+    ) -> Figures:
+        """Load, the fault in its midst, load again; then wait until all is settled, and count."""
+        everybody = fill(self.stack, self.auth, self.otp, people + reserve)
+        ledger, first_text = Ledger(), len(self.stub.messages)
+        run = Run(ledger, everybody, everybody[people:], Phones(self.stub))
+        visitors = iter(everybody[:people])
+        crowd = Crowd(lambda: self.base_url, visitors, run.phones, ledger, plan or Plan(), users=users, pace=pace)
+        self.stub.default = Behaviour(delay=send_seconds)
+        crowd.start()
+        try:
+            time.sleep(before)
+            run.begins()
+            fault(run)
+            if not run.ended:
+                run.ends()
+            time.sleep(after)
+        finally:
+            crowd.stop(drain)
+            self.stub.default = Behaviour()
+            self.stub.script.clear()
+        stores = self._settled(run)
+        phones = {person.phone for person in everybody}
+        texts = [
+            Text(message.to, message.body, message.monotonic)
+            for message in self.stub.messages[first_text:]
+            if message.to in phones
+        ]
+        line = figures(name, ledger, texts, stores, Fault(run.began, run.ended, tuple(run.kills), send_seconds))
+        line.notes = run.notes + evidence(ledger, stores) + self._left_at_the_broker()
+        self.lines.append(line)
+        return line
+
+    def _settled(self, run: Run) -> Stores:
+        """What the databases hold, once everything that must be there is, or time is up."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while True:
+            stores = self._stores(run)
+            missing = stores.expected - set(stores.rows)
+            if (not missing and not stores.unpublished) or time.monotonic() > deadline:
+                # A second effect would follow soon.
+                time.sleep(1.0)
+                return self._stores(run)
+            time.sleep(LOOK_SECONDS)
+
+    def _stores(self, run: Run) -> Stores:
+        accounts = [person.id for person in run.people]
+        expected = set(run.expected)
+        with reading(self.otp) as connection:
+            query = select(recovery_codes.c.account_id).where(
+                recovery_codes.c.account_id.in_(accounts), recovery_codes.c.spent_at.is_not(None)
+            )
+            expected |= {Row(account, "recovery_code.spent") for (account,) in connection.execute(query)}
+            unpublished = connection.execute(_unpublished(otp_models.outbox.outbox)).scalar_one()
+        with reading(self.auth) as connection:
+            query = select(timeline.c.account_id, timeline.c.type, timeline.c.details).where(
+                timeline.c.account_id.in_(accounts)
+            )
+            rows = [_row(*line) for line in connection.execute(query)]
+            unpublished += connection.execute(_unpublished(AUTH_BOX.outbox)).scalar_one()
+        for asked in run.ledger.asked:
+            state = delivery.read(self.state, asked.message_id)
+            if state is not None and state.status in _REPORTED:
+                expected.add(Row(asked.account, "sms.delivery_changed", f"{asked.message_id} {state.status}"))
+        return Stores(rows, expected, unpublished)
+
+    def _left_at_the_broker(self) -> list[str]:
+        """Messages that wait or are in somebody's hands when all should be settled (Redis shows it easily)."""
+        if not self.broker_url.startswith("redis"):
+            return []
+        client = Redis.from_url(self.broker_url)
+        left = {queue: client.llen(queue) for queue in QUEUES} | {"unacknowledged": client.hlen("unacked")}
+        return [f"left at the broker: {count} {name}" for name, count in left.items() if count]
+
+    # --- support ------------------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def operator(self) -> Portal:
+        """A signed-in support operator."""
+        account = self.stack.demo.account("support@latchkey.example")
+        portal = Portal(self.base_url, ip="10.250.0.1")
+        challenge = portal.log_in(account.email, account.password).body["challenge"]
+        answer = portal.verify(challenge["id"], AuthenticatorApp(account.totp_secret).fresh())
+        assert answer.status == 200, answer.body
+        return portal
+
+
+# "expired" is no news when the text was withdrawn because its code was used; a run that expects it says so.
+_REPORTED = frozenset({DeliveryStatus.SENT, DeliveryStatus.FAILED, DeliveryStatus.DELIVERED})
+
+
+def evidence(ledger: Ledger, stores: Stores) -> list[str]:
+    """What stood behind the counts, for whoever reads the table."""
+    odd_codes = Counter(
+        f"{code.factor} {code.fate}: {code.statuses}"
+        for code in ledger.codes
+        if code.good and code.fate is not Fate.PASSED
+    )
+    notes = [f"{count} x {words}" for words, count in odd_codes.items()]
+    away = Counter(f"{call.what} 503 {call.part}" for call in ledger.calls if call.status == 503)
+    notes += [f"{count} x {words}" for words, count in away.items()]
+    seen = set(stores.rows)
+    notes += [f"missing: {row.type} {row.detail}" for row in sorted(stores.expected - seen, key=str)]
+    if stores.unpublished:
+        notes.append(f"{stores.unpublished} messages stayed in an outbox")
+    odd = [call for call in ledger.calls if call.status >= 500 and (call.status != 503 or not call.retry_after)]
+    notes += [f"{call.what}: {call.status} {call.code}" for call in odd]
+    return notes
+
+
+def _unpublished(outbox):
+    due = func.coalesce(outbox.c.not_before, outbox.c.recorded_at)
+    return select(func.count()).where(outbox.c.published_at.is_(None), due <= system_clock())
+
+
+def _row(account: str, kind: str, details: dict) -> Row:
+    if kind == "sms.delivery_changed":
+        return Row(account, kind, f"{details['message_id']} {details['status']}")
+    if kind == "session.started":
+        return Row(account, kind, details["session_id"], tuple(details["factors"]))
+    if kind == "two_factor.reset_applied":
+        return Row(account, kind, details["reset_id"])
+    return Row(account, kind)
+
+
+def _answers(url: str) -> bool:
+    return answers_200(f"{url}/readyz")
+
+
+def _is_live(url: str) -> bool:
+    return answers_200(f"{url}/healthz")
+
+
+def start_all(servers: Sequence[Server]) -> None:
+    """All at once: each takes seconds to load."""
+    with ThreadPoolExecutor(len(servers)) as threads:
+        list(threads.map(Server.start, servers))
+
+
+def part_environment(stack: Stack, service: str) -> dict[str, str]:
+    """As the stack's own programs of that service have it."""
+    return {**environment_of(service, stack.settings, read_keys(stack.settings.keys_file)), "PYTHONPATH": str(ROOT)}
+
+
+def part(stack: Stack, name: str, broker_url: str, **more: str) -> Server:
+    """A worker or the relay, to be started. ``more`` goes into its environment."""
+    service, app, queues, threads = PARTS[name]
+    log = stack.settings.log_dir / f"{name}.log"
+    environment = part_environment(stack, service) | more
+    if app is None:
+        argv = [sys.executable, "-m", "shared.relay"]
+        return Server(name=name, argv=argv, answers=lambda: True, log=log, environment=environment)
+    argv = [
+        *(sys.executable, "-m", "deploy.local.worker", app, "--name", name),
+        *("--queues", queues, "--threads", str(threads)),
+    ]
+    return Server(
+        name=name,
+        argv=argv,
+        answers=lambda: worker_answers(broker_url, name),
+        log=log,
+        environment=environment,
+        start_seconds=60.0,
+    )
+
+
+def worker_answers(broker_url: str, name: str) -> bool:
+    """Whether the worker of this name answers a ping through the broker."""
+    node = f"{name}@{socket.gethostname()}"
+    app = Celery(broker=broker_url, set_as_current=False)
+    try:
+        return bool(app.control.broadcast("ping", destination=[node], reply=True, timeout=1.0, limit=1))
+    except (OSError, OperationalError, RedisError):
+        return False
+    finally:
+        app.close()
+
+
+@contextlib.contextmanager
+def staged(
+    var_dir: Path, stub: TwilioStub, broker: Server, broker_url: str, lines: list[Figures], settings: Mapping[str, str]
+) -> Iterator[Stage]:
+    """A stack whose workers and relay are processes of their own."""
+    environment = settings_for(stub) | {"SMS_PROVIDERS": "twilio", "BROKER_URL": broker_url} | dict(settings)
+    with running_stack(var_dir, free_port(3), environment) as stack:
+        for name in ("notify-codes", "background"):
+            stack.stop_program(name)
+        parts = {name: part(stack, name, broker_url) for name in PARTS}
+        try:
+            start_all(list(parts.values()))
+            stage = Stage(stack, stub, parts, broker, broker_url, lines)
+            yield stage
+            stage.auth.dispose()
+            stage.otp.dispose()
+        finally:
+            with ThreadPoolExecutor(len(parts)) as threads:
+                list(threads.map(Server.stop, parts.values()))
+
+
+# service -> its app and threads
+SERVERS: Mapping[str, tuple[str, int]] = {"auth": ("services.auth.wsgi:app", 8), "otp": ("services.otp.wsgi:app", 4)}
+
+
+@contextlib.contextmanager
+def second_server(stage: Stage, service: str, **more: str) -> Iterator[str]:
+    """The URL of one more auth or otp. ``more`` goes into its environment."""
+    port, (app, threads) = free_port(), SERVERS[service]
+    server = Server(
+        name=f"{service}-2",
+        argv=web_argv(app, threads, "127.0.0.1", port),
+        answers=lambda: _is_live(f"http://127.0.0.1:{port}"),
+        log=stage.stack.settings.log_dir / f"{service}-2.log",
+        environment=stage.environment(service) | more,
+        start_seconds=60.0,
+    )
+    server.start()
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.stop()
+
+
+def second_gateway(stage: Stage, otp_port: int, **more: str) -> contextlib.AbstractContextManager[str]:
+    """The URL of one more gateway, which reaches otp on this port."""
+    return second_server(stage, "auth", OTP_URL=f"http://127.0.0.1:{otp_port}", **more)

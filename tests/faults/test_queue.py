@@ -1,0 +1,140 @@
+"""Tasks that come three times, that come too late, and thousands that waited behind a stopped worker."""
+
+import time
+
+import pytest
+from sqlalchemy import update
+
+from deploy.portal import wait_for
+from services.auth.models import BOX as AUTH_BOX
+from services.otp import models as otp_models
+from shared import delivery
+from shared.clock import after, parse_rfc3339, system_clock
+from shared.database import writing
+from shared.delivery import DeliveryStatus
+from shared.envelope import Envelope
+from shared.ids import new_id
+from shared.keys import KeyList
+from shared.messages import SendSmsCode
+from shared.queueing import Publisher, make_celery
+from shared.secret import Secret
+from tests.faults.ledger import Row
+from tests.faults.load import Plan
+from tests.faults.stage import CODE_WORKERS
+
+pytestmark = pytest.mark.timeout(240)
+
+QUEUED, LIVE_WITHIN_SECONDS = 5000, 30.0
+TOO_LATE = 40
+
+
+def publisher(stage):
+    return Publisher(make_celery("harness", Secret(stage.broker_url)))
+
+
+def command(message_id, deadline):
+    return SendSmsCode(id=new_id("msg"), occurred_at=system_clock(), message_id=message_id, deadline=deadline)
+
+
+def test_the_same_task_three_times(small):
+    """Commands as they are promised, events by a relay that forgot what it had published."""
+    again = publisher(small)
+
+    def twice_more(promised):
+        deadline = after(parse_rfc3339(promised["expires_at"]), -30.0)
+        for _ in range(2):
+            again.publish(command(promised["message_id"], deadline))
+
+    def publish_again(run):
+        since = system_clock()
+        for _ in range(2):
+            time.sleep(5)
+            for engine, box in ((small.auth, AUTH_BOX.outbox), (small.otp, otp_models.outbox.outbox)):
+                with writing(engine) as connection:
+                    connection.execute(update(box).where(box.c.recorded_at >= since).values(published_at=None))
+
+    plan = Plan(totp=0.2, sms=0.4, backup=0.4, on_asked=twice_more)
+    line = small.play("each task and each event three times", publish_again, plan=plan, send_seconds=0.3)
+    assert not line.violations()
+    assert line.sms_twice_by_death == 0
+
+
+def sealed_text(stage, person):
+    """A code as otp leaves it for the courier."""
+    key = KeyList.parse(stage.environment("otp")["NOTIFY_PUBLIC_KEY"]).newest
+    body = "Your code is 000000 (ref LATE).\n\n@127.0.0.1 #000000"
+    return Envelope(person.id, person.phone, None, body, after(system_clock(), 300)).seal(key)
+
+
+def queue_late(stage, run, people, count, deadline):
+    """So many commands, with the texts of these people; only the people's own are reported to anyone."""
+    sealed = {person.id: sealed_text(stage, person) for person in people}
+    message_ids, pipeline, now = [], stage.state.pipeline(transaction=False), system_clock()
+    for number in range(count):
+        person, message_id = people[number % len(people)], new_id("sms")
+        owner = person.id if number < len(people) else None
+        delivery.queue_put(
+            pipeline, message_id, sealed[person.id], now=now, ttl=after(now, 300) - now, account_id=owner
+        )
+        message_ids.append(message_id)
+        if owner:
+            run.expected.add(Row(owner, "sms.delivery_changed", f"{message_id} expired"))
+    pipeline.execute()
+    out = publisher(stage)
+    for message_id in message_ids:
+        out.publish(command(message_id, deadline))
+    return message_ids
+
+
+def expired(stage, message_ids):
+    return sum(
+        (state := delivery.read(stage.state, message_id)) is not None and state.status is DeliveryStatus.EXPIRED
+        for message_id in message_ids
+    )
+
+
+def test_a_task_after_its_deadline(small):
+    late = []
+
+    def too_late(run):
+        small.kill(run, *CODE_WORKERS)
+        late.extend(queue_late(small, run, run.reserved, TOO_LATE, after(system_clock(), 1.0)))
+        time.sleep(1.5)
+        small.start(*CODE_WORKERS)
+        run.ends()
+        wait_for(lambda: expired(small, late) == TOO_LATE, seconds=30)
+
+    line = small.play(f"{TOO_LATE} tasks after their deadline", too_late, reserve=TOO_LATE)
+    assert not line.violations()
+    assert not [message for message in small.stub.messages if "(ref LATE)" in message.body]
+
+
+def test_thousands_behind_a_stopped_worker(small):
+    """What is too late is dropped at once, so the living do not wait behind it."""
+    late, runs = [], []
+
+    def pile_up(run):
+        runs.append(run)
+        for name in CODE_WORKERS:
+            small.parts[name].stop()
+        late.extend(queue_late(small, run, run.reserved, QUEUED, after(system_clock(), 1.0)))
+        time.sleep(3)  # the living ask meanwhile, and stand behind them
+        run.ends()
+        small.start("codes-1")
+        waited = wait_for(lambda: expired(small, late) == QUEUED, seconds=60) and time.monotonic() - run.ended
+        run.notes.append(f"{QUEUED} stale codes were dropped within {waited:.1f} s by one courier")
+        small.start("codes-2")
+
+    line = small.play(f"{QUEUED} codes queued behind stopped couriers", pile_up, reserve=20, pace=2.0)
+    assert not line.violations()
+    assert not [message for message in small.stub.messages if "(ref LATE)" in message.body]
+    assert expired(small, late) == QUEUED
+    (run,) = runs
+    waits = [
+        text.at - max(asked.at, run.ended)
+        for asked in run.ledger.asked
+        for text in run.phones.texts(asked.phone)
+        if f"(ref {asked.reference})" in text.body
+    ]
+    line.notes.append(f"the slowest living code came {max(waits):.1f} s after the courier's start, or its request")
+    assert max(waits) < LIVE_WITHIN_SECONDS
