@@ -12,12 +12,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from shared.brokers import (  # noqa: F401 - who waits in a task must know for how long
-    HEARTBEAT_SECONDS,
-    RESTORE_EVERY_SECONDS,
-    VISIBILITY_TIMEOUT_SECONDS,
-    broker_of,
-)
+from shared.brokers import HEARTBEAT_SECONDS, broker_of
 from shared.messages import QUEUES, ROUTES, Message, UnreadableMessage, encode
 from shared.problems import Unavailable
 from shared.secret import Secret

@@ -11,6 +11,7 @@ from services.auth.domain.reset import Status
 from services.auth.store import accounts, devices, timeline
 from services.auth.store import resets as store
 from services.auth.store.timeline import Entry
+from shared.brokers import VISIBILITY_TIMEOUT_SECONDS
 from shared.database import reading, writing
 from shared.messages import (
     AUTH_EVENTS,
@@ -27,7 +28,7 @@ from shared.messages import (
     TwoFactorResetCoolOffEnded,
     encode,
 )
-from shared.queueing import RETRY_SECONDS, VISIBILITY_TIMEOUT_SECONDS
+from shared.queueing import RETRY_SECONDS
 from tests.support import auth
 from tests.support.auth import NOW, PHONE, events_in, fresh, notices_in, sign_in, timeline_of, types_of
 

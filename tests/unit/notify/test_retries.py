@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from services.notify.domain import retries
 from services.notify.domain.retries import Again, hop, next_attempt
+from shared.brokers import VISIBILITY_TIMEOUT_SECONDS
 from shared.clock import after
 from shared.delivery import LEASE
-from shared.queueing import VISIBILITY_TIMEOUT_SECONDS
 from tests.unit.notify.courier import START
 
 TABLES = [retries.CODE_DELAYS, retries.MAYBE_SENT_DELAYS, retries.NOTICE_DELAYS]

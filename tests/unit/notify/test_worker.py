@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from shared.brokers import RESTORE_EVERY_SECONDS, VISIBILITY_TIMEOUT_SECONDS
 from shared.messages import QUEUES
-from shared.queueing import RESTORE_EVERY_SECONDS, VISIBILITY_TIMEOUT_SECONDS, make_celery
+from shared.queueing import make_celery
 from shared.secret import Secret
 from tests.unit.notify.test_settings import BASE, HTTP, SMTP, WHOLE
 

@@ -4,9 +4,10 @@ from sqlalchemy import select
 from services.otp import reset
 from services.otp.models import authenticators, recovery_codes
 from services.otp.tasks import handle, register_tasks
+from shared.brokers import VISIBILITY_TIMEOUT_SECONDS
 from shared.database import reading
 from shared.messages import OTP_EVENTS, QUEUES, ROUTES, TwoFactorDisabled, TwoFactorResetApproved, encode
-from shared.queueing import RETRY_SECONDS, VISIBILITY_TIMEOUT_SECONDS, make_celery
+from shared.queueing import RETRY_SECONDS, make_celery
 from shared.secret import Secret
 from tests.support.otp import ACCOUNT, World
 
