@@ -9,7 +9,7 @@ JOBS   ?= 2
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run demo bench up down scale-sms test test-unit test-e2e test-real test-faults test-compose lint types imports migrations-check requirements ci clean
+.PHONY: help venv run demo bench queues dead-letters up down scale-sms test test-unit test-e2e test-real test-compose lint types imports migrations-check requirements ci clean
 
 help:  ## Print this list
 	@awk -F ':.*##' '/^[a-z][a-z0-9-]*:.*##/ { printf "  make %-18s%s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,12 @@ demo: $(STAMP)  ## Play the whole story against the running stack, or against on
 
 bench: $(STAMP)  ## Measure the stack and print one table
 	@exec $(BIN)/python -m deploy.bench
+
+queues: $(STAMP)  ## Show how deep the queues of the running stack are, and how old the oldest unsent code is
+	@exec $(BIN)/python -m deploy.local.operate shared.queues
+
+dead-letters: $(STAMP)  ## List messages that no task could act on; DO="show ID", "replay ID" or "drop --all"
+	@exec $(BIN)/python -m deploy.local.operate shared.dead_letters $(or $(DO),list)
 
 up: $(STAMP)  ## Start everything in containers, for a try (needs Docker; settings: PORT, VAR_DIR, BROKER ...)
 	@exec $(BIN)/python -m deploy.compose up

@@ -1,7 +1,11 @@
 """The two kinds of broker, Redis and RabbitMQ, and all that differs between them for Celery."""
 
+import base64
+import binascii
+import json
 import math
 import ssl
+import uuid
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, quote
@@ -10,6 +14,7 @@ from celery import Task
 from kombu.entity import Exchange, Queue
 from kombu.transport import redis as kombu_redis
 from kombu.transport.base import Transport
+from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from shared.messages import QUEUES
@@ -28,6 +33,9 @@ HEARTBEAT_SECONDS = 10
 # A publisher's new connection: one more try, at once, which with several brokers in the URL is the next one's turn.
 # kombu's own pace is two seconds, and the caller's time would be over.
 CONNECT_ONCE_MORE = {"max_retries": 1, "interval_start": 0.1, "interval_step": 0.0, "interval_max": 0.1}
+
+# Between a queue's name and the priority in the key of its list.
+_PRIORITY_SEPARATOR = kombu_redis.Channel.sep
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +83,67 @@ def _redis(url: str, reply_seconds: float) -> Broker:
     )
 
 
+class _OnlyMessages(Redis):
+    """Takes from a queue what kombu can read. Anything else would end the worker, and be lost.
+
+    It becomes the body of a message that is no task, which a worker sets aside as a dead letter.
+    """
+
+    def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
+        reply = super().parse_response(connection, command_name, **options)  # type: ignore[no-untyped-call]
+        if command_name != "BRPOP" or not reply or _is_message(reply[1]):
+            return reply
+        queue = reply[0].decode().partition(_PRIORITY_SEPARATOR)[0]
+        return [reply[0], _message_of(queue, reply[1])]
+
+
+def _is_message(text: bytes) -> bool:
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    match message:
+        case {
+            "body": str(body),
+            "headers": dict(),
+            "properties": {
+                "body_encoding": "base64",
+                "delivery_tag": str(),
+                "delivery_info": {"exchange": str(), "routing_key": str()},
+            },
+        }:
+            try:
+                base64.b64decode(body)
+            except (binascii.Error, ValueError):
+                return False
+            return True
+    return False
+
+
+def _message_of(queue: str, body: bytes) -> bytes:
+    properties = {
+        "body_encoding": "base64",
+        "delivery_tag": str(uuid.uuid4()),
+        "delivery_info": {"exchange": "", "routing_key": queue},
+    }
+    message = {
+        "body": base64.b64encode(body).decode(),
+        "content-type": "application/octet-stream",
+        "content-encoding": "binary",
+        "headers": {},
+        "properties": properties,
+    }
+    return json.dumps(message).encode()
+
+
 class _NoClientForTheDead(kombu_redis.Channel):
     """A channel whose connection was lost fails as a lost connection does.
 
     kombu's own fails with an AttributeError, which ends a worker that has tasks in hand when Redis goes away.
     """
+
+    def _get_client(self) -> type[Redis]:
+        return _OnlyMessages
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:  # noqa: FBT002 - kombu's
         if self.connection.client is None:

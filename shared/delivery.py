@@ -18,6 +18,8 @@ from shared.lua import LuaScript
 # redelivered task of a killed worker finds the lease over.
 LEASE = timedelta(seconds=12)
 STATUS_LIVES_FOR = timedelta(hours=24)
+# Far longer than any code lives: one that nobody closed by then has lost its task, and operations have seen it.
+UNSENT_SEEN_FOR = timedelta(hours=1)
 
 
 class DeliveryStatus(StrEnum):
@@ -73,6 +75,14 @@ class Overdue:
 
 
 @dataclass(frozen=True, slots=True)
+class Unsent:
+    """The codes that wait to be sent, or are being sent; the oldest one's age is 0 when there is none."""
+
+    count: int
+    oldest_age_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """What a page may show of a message."""
 
@@ -83,7 +93,10 @@ class Delivery:
 
 _CLAIM = LuaScript("""
 local status = redis.call('HGET', KEYS[2], 'status') or 'queued'
-if status ~= 'queued' and status ~= 'sending' then return {'settled', status} end
+if status ~= 'queued' and status ~= 'sending' then
+  redis.call('ZREM', KEYS[3], ARGV[6])
+  return {'settled', status}
+end
 local now = tonumber(ARGV[1])
 local overdue = now >= tonumber(ARGV[5])
 local held_until = tonumber(redis.call('HGET', KEYS[2], 'held_until') or '0')
@@ -94,6 +107,7 @@ if overdue or not sealed then
   redis.call('HSET', KEYS[2], 'status', 'expired', 'rank', 3, 'updated_at', ARGV[3], 'reason', reason)
   redis.call('EXPIRE', KEYS[2], ARGV[4])
   redis.call('DEL', KEYS[1])
+  redis.call('ZREM', KEYS[3], ARGV[6])
   if overdue then return {'overdue', redis.call('HGET', KEYS[2], 'account_id') or ''} end
   return {'settled', 'expired'}
 end
@@ -111,7 +125,10 @@ if tonumber(rank) >= tonumber(ARGV[2]) then return 0 end
 redis.call('HSET', KEYS[2], 'status', ARGV[1], 'rank', ARGV[2], 'updated_at', ARGV[3], 'reason', ARGV[4])
 redis.call('HDEL', KEYS[2], 'held_until')
 redis.call('EXPIRE', KEYS[2], ARGV[5])
-if tonumber(ARGV[2]) >= 2 then redis.call('DEL', KEYS[1]) end
+if tonumber(ARGV[2]) >= 2 then
+  redis.call('DEL', KEYS[1])
+  redis.call('ZREM', KEYS[3], ARGV[7])
+end
 return 1
 """)
 
@@ -121,6 +138,12 @@ if claim[1] ~= 'sending' or claim[2] ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], 'status', 'queued', 'rank', 0, 'updated_at', ARGV[1], 'held_until', ARGV[3])
 return 1
 """)
+
+
+# One command, because callers count the replies of their pipelines; by its text, because it must never be NOSCRIPT.
+_WITHDRAW = "redis.call('ZREM', KEYS[2], ARGV[1]) return redis.call('DEL', KEYS[1])"
+
+_UNSENT = "notify:unsent"  # message ids by the milliseconds at which they were queued
 
 
 def _sealed_key(message_id: str) -> str:
@@ -144,24 +167,27 @@ def queue_put(
     pipeline.set(_sealed_key(message_id), sealed, px=int(ttl.total_seconds() * 1000))
     pipeline.hset(_status_key(message_id), mapping=cast("Any", status))
     pipeline.expire(_status_key(message_id), STATUS_LIVES_FOR)
+    pipeline.zremrangebyscore(_UNSENT, "-inf", unix_milliseconds(now - UNSENT_SEEN_FOR))
+    pipeline.zadd(_UNSENT, {message_id: unix_milliseconds(now)})
 
 
 def queue_withdraw(pipeline: Pipeline, message_id: str) -> None:
     """Take the text back: superseded by a resend, already verified, or never published. A later claim finds it gone."""
-    pipeline.delete(_sealed_key(message_id))
+    pipeline.eval(_WITHDRAW, 2, _sealed_key(message_id), _UNSENT, message_id)
 
 
 def claim(redis: Redis, message_id: str, now: datetime, deadline: datetime) -> Claimed | Held | Settled | Overdue:
     """Claim the message for sending, in one step whose reply is the answer."""
     reply = _CLAIM.run(
         redis,
-        [_sealed_key(message_id), _status_key(message_id)],
+        [_sealed_key(message_id), _status_key(message_id), _UNSENT],
         [
             unix_milliseconds(now),
             int(LEASE.total_seconds() * 1000),
             rfc3339(now),
             int(STATUS_LIVES_FOR.total_seconds()),
             unix_milliseconds(deadline),
+            message_id,
         ],
     )
     match reply:
@@ -191,7 +217,7 @@ def advance(
     """
     reply = _ADVANCE.run(
         redis,
-        [_sealed_key(message_id), _status_key(message_id)],
+        [_sealed_key(message_id), _status_key(message_id), _UNSENT],
         [
             status,
             RANK[status],
@@ -199,6 +225,7 @@ def advance(
             reason or "",
             int(STATUS_LIVES_FOR.total_seconds()),
             account_id or "",
+            message_id,
         ],
     )
     return int(reply) == 1
@@ -224,3 +251,14 @@ def read(redis: Redis, message_id: str) -> Delivery | None:
     if not fields:
         return None
     return Delivery(DeliveryStatus(fields["status"]), parse_rfc3339(fields["updated_at"]), fields.get("reason") or None)
+
+
+def unsent(redis: Redis, now: datetime) -> Unsent:
+    """How many codes were queued and neither sent nor closed since, and how long the oldest of them has waited."""
+    since = unix_milliseconds(now - UNSENT_SEEN_FOR)
+    with redis.pipeline(transaction=False) as pipeline:
+        pipeline.zcount(_UNSENT, since, "+inf")
+        pipeline.zrangebyscore(_UNSENT, since, "+inf", start=0, num=1, withscores=True)
+        count, oldest = pipeline.execute()
+    age = max(0.0, (unix_milliseconds(now) - oldest[0][1]) / 1000) if oldest else 0.0
+    return Unsent(int(count), age)

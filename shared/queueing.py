@@ -1,18 +1,23 @@
 """Celery as all services use it: one configuration, one way to publish."""
 
+import traceback
 from collections.abc import Callable
+from typing import TypeVar
 
+import structlog
 from amqp.exceptions import AMQPError
 from celery import Celery, Task
 from celery.exceptions import OperationalError as CeleryOperationalError
 from celery.exceptions import Reject
 from kombu.exceptions import EncodeError, KombuError, LimitExceeded
+from kombu.utils.json import dumps
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared.brokers import HEARTBEAT_SECONDS, broker_of
+from shared.dead_letters import DeadLetters
 from shared.messages import QUEUES, ROUTES, Message, UnreadableMessage, encode
 from shared.problems import Unavailable
 from shared.secret import Secret
@@ -26,6 +31,10 @@ RETRY_SECONDS = 2
 # While the broker is away too, publishing the retry is tried for a while: Celery drops a task whose retry it cannot
 # publish.
 PUBLISH_RETRY = {"max_retries": 10, "interval_start": 0.2, "interval_step": 0.2, "interval_max": 1.0}
+
+T = TypeVar("T")
+
+log = structlog.get_logger("queueing")
 
 
 def make_celery(name: str, broker_url: Secret[str], *, reply_seconds: float = 5.0) -> Celery:
@@ -62,7 +71,27 @@ def make_celery(name: str, broker_url: Secret[str], *, reply_seconds: float = 5.
     return app
 
 
-def consume_events(celery: Celery, queue: str, handle: Callable[[object], None]) -> None:
+def act_or_keep(letters: DeadLetters, queue: str, task: Task, document: object, act: Callable[[object], T]) -> T | None:
+    """What ``act`` makes of a document; None when it is kept as a dead letter instead.
+
+    Kept is what nobody can read, and what met a fault of ours: Celery would acknowledge it, and it would be lost.
+    Raises STORE_ERRORS; the message is to be delivered again then.
+    """
+    try:
+        return act(document)
+    except STORE_ERRORS:
+        raise
+    except UnreadableMessage as error:
+        reason = str(error)
+    except Exception as error:
+        log.exception("message failed", queue=queue)
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        reason = f"{type(error).__name__} in {where.name}, line {where.lineno}; the log has more"
+    letters.keep(queue=queue, task=task.name, document=dumps(document), reason=reason, source_id=task.request.id)  # type: ignore[no-untyped-call]
+    return None
+
+
+def consume_events(celery: Celery, queue: str, letters: DeadLetters, handle: Callable[[object], None]) -> None:
     """Have ``handle`` act on each message of an event queue. One that meets a store error comes again.
 
     Not shared: a task belongs to this app and the deps behind ``handle``, not to every app of the process.
@@ -78,7 +107,7 @@ def consume_events(celery: Celery, queue: str, handle: Callable[[object], None])
     )
     def handle_event(task: Task, document: object) -> None:
         try:
-            handle(document)
+            act_or_keep(letters, queue, task, document, handle)
         except STORE_ERRORS as error:
             try:
                 task.retry(exc=error, countdown=RETRY_SECONDS, queue=queue, retry=True, retry_policy=PUBLISH_RETRY)
@@ -98,30 +127,32 @@ class Publisher:
         for queue in ROUTES[type(message)]:
             self.publish_to(queue, encode(message))
 
-    def publish_to(self, queue: str, document: dict[str, object]) -> None:
-        """Send an encoded message to one queue. Raises Unavailable("broker"), UnreadableMessage.
+    def publish_to(self, queue: str, document: object, *, task: str | None = None) -> None:
+        """Send an encoded message to one queue, for its own task unless another is named.
 
-        Whoever hears that a message was not taken may publish it again; it may have been taken all the same.
+        Raises Unavailable("broker"), UnreadableMessage. Whoever hears that a message was not taken may publish it
+        again; it may have been taken all the same.
         """
         if queue not in QUEUES:
             raise UnreadableMessage("for a queue that nobody serves")
         try:
+            task = task or QUEUES[queue]
             try:
-                self._send(queue, document)
+                self._send(queue, task, document)
             except PUBLISH_ERRORS as error:
                 if _timed_out(error):
                     raise
                 # The connection was broken, which shows only when it is used: the broker may be back since long.
-                self._send(queue, document)
+                self._send(queue, task, document)
         except EncodeError as error:
             raise UnreadableMessage(f"cannot be written as JSON: {type(error).__name__}") from error
         except PUBLISH_ERRORS as error:
             raise Unavailable("broker") from error
 
-    def _send(self, queue: str, document: dict[str, object]) -> None:
+    def _send(self, queue: str, task: str, document: object) -> None:
         with self._celery.producer_or_acquire() as producer:
             try:
-                self._celery.send_task(QUEUES[queue], args=[document], queue=queue, producer=producer)
+                self._celery.send_task(task, args=[document], queue=queue, producer=producer)
             except PUBLISH_ERRORS:
                 # Dropped without a word: the broker would have to answer a proper goodbye, and a confirmation that
                 # comes late would be taken for that of the next message.

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from deploy.bench import workers
 from deploy.bench.flood import flood_of_logins
 from deploy.bench.floor_servers import floor_servers
 from deploy.bench.load import Call, Measured, drive
@@ -44,7 +45,7 @@ def main() -> int:
         except StackError as error:
             sys.stderr.write(f"{error}\n")
             return 1
-    return 0
+    return workers.main()
 
 
 def _run(stack: Stack, floor_url: str, stub: TwilioStub) -> None:

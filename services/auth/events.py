@@ -33,6 +33,7 @@ from shared.messages import (
     TwoFactorDisabled,
     TwoFactorResetApplied,
     TwoFactorResetCoolOffEnded,
+    UnreadableMessage,
 )
 
 log = structlog.get_logger("auth.events")
@@ -64,11 +65,10 @@ class Event(Generic[M]):
 
 
 def handle(deps: WorkerDeps, message: Message) -> None:
-    """Act on an event. Raises store errors; it is to be delivered again then."""
+    """Act on an event. Raises store errors, when it is to be delivered again, and UnreadableMessage."""
     row = HANDLERS.get(type(message))
     if row is None:
-        log.error("event dropped: nobody handles it", type=message.TYPE)
-        return
+        raise UnreadableMessage(f"nobody here handles {message.TYPE}")
     account_id: str = getattr(message, "account_id")  # noqa: B009 - every event in the table has one
     if row.ends_sessions:
         session_store.end_all(

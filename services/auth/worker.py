@@ -9,6 +9,7 @@ from shared.clock import system_clock
 from shared.database import create_database
 from shared.log import configure_logging
 from shared.queueing import make_celery
+from shared.reception import equip
 from shared.redis_client import connect
 from shared.settings import SettingsError
 
@@ -26,3 +27,4 @@ deps = WorkerDeps(
     clock=system_clock,
 )
 register_tasks(celery, deps)
+equip(celery, deps.redis, deps.clock)

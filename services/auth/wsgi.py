@@ -11,6 +11,7 @@ from shared.clock import system_clock
 from shared.database import create_database
 from shared.hashing import HashingPool
 from shared.log import configure_logging
+from shared.queue_metrics import QueueCollector
 from shared.queueing import Publisher, make_celery
 from shared.redis_client import connect
 from shared.settings import SettingsError
@@ -26,14 +27,17 @@ except SettingsError as error:
 configure_logging("auth", settings.mode)
 hashing = HashingPool(max_waiting=LOGINS_AT_A_TIME)
 login.decoy_hash(hashing)  # now, or the first unknown address would take twice as long as a wrong password
+celery = make_celery("auth", settings.stores.broker_url, reply_seconds=BROKER_REPLY_SECONDS)
+redis = connect(settings.stores.state_url)
 app = create_app(
     Deps(
         settings=settings,
         database=create_database(settings.database_url),
-        redis=connect(settings.stores.state_url),
+        redis=redis,
         otp=OtpClient(settings.otp_url, settings.otp_api_key),
-        publisher=Publisher(make_celery("auth", settings.stores.broker_url, reply_seconds=BROKER_REPLY_SECONDS)),
+        publisher=Publisher(celery),
         hashing=hashing,
         clock=system_clock,
-    )
+    ),
+    collectors=[QueueCollector(celery, redis, system_clock)],
 )

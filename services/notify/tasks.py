@@ -14,6 +14,7 @@ from services.notify.deps import Deps
 from services.notify.domain.retries import STORE_PAUSE_SECONDS, Again, Outcome
 from services.notify.notices import deliver_notice
 from services.notify.receipts import record_receipt
+from shared.dead_letters import DeadLetters
 from shared.messages import (
     EMAIL_NOTICES,
     QUEUES,
@@ -28,6 +29,7 @@ from shared.messages import (
     UnreadableMessage,
     decode,
 )
+from shared.queueing import act_or_keep
 
 log = structlog.get_logger("notify.tasks")
 
@@ -50,39 +52,36 @@ CONSUMERS: Mapping[str, Consumer] = {
 
 def register_tasks(celery: Celery, deps: Deps) -> None:
     """Make one task for each queue, under the name that shared.messages gives it."""
+    letters = DeadLetters(deps.redis, deps.clock)
     for queue, consumer in CONSUMERS.items():
         # Not shared: a task belongs to this app and these deps, not to every app of the process.
         options = {"name": QUEUES[queue], "bind": True, "shared": False}
-        celery.task(**options, acks_late=True, ignore_result=True, max_retries=None)(_task(deps, queue, consumer))
+        celery.task(**options, acks_late=True, ignore_result=True, max_retries=None)(
+            _task(deps, letters, queue, consumer)
+        )
 
 
-def _task(deps: Deps, queue: str, consumer: Consumer) -> Callable[[Task, object], None]:
+def _task(deps: Deps, letters: DeadLetters, queue: str, consumer: Consumer) -> Callable[[Task, object], None]:
     def run(task: Task, document: object) -> None:
-        outcome = handle(deps, queue, consumer, document)
+        outcome: Outcome | None
+        try:
+            outcome = act_or_keep(letters, queue, task, document, lambda document: handle(deps, consumer, document))
+        except RedisError as error:
+            # A task that fails is acknowledged, and its message lost.
+            log.warning("store does not answer", queue=queue, task_id=task.request.id, cause=type(error).__name__)
+            outcome = Again(STORE_PAUSE_SECONDS)
         if isinstance(outcome, Again):
             _come_again(task, queue, outcome.seconds)
 
     return run
 
 
-def handle(deps: Deps, queue: str, consumer: Consumer, document: object) -> Outcome | None:
-    """Decode and serve one message; None when it is not one that we can read.
-
-    A store that does not answer means "again": a task that fails is acknowledged, and its message lost.
-    """
-    try:
-        message = decode(document)
-    except UnreadableMessage as error:
-        log.error("message dropped", queue=queue, detail=str(error))  # noqa: TRY400 - the message, not our stack
-        return None
+def handle(deps: Deps, consumer: Consumer, document: object) -> Outcome:
+    """Decode and serve one message. Raises UnreadableMessage for what does not belong here, and RedisError."""
+    message = decode(document)
     if type(message) is not consumer.message:
-        log.error("message dropped", queue=queue, detail=f"{message.TYPE} does not belong here")
-        return None
-    try:
-        return consumer.use_case(deps, message)
-    except RedisError as error:
-        log.warning("store does not answer", queue=queue, message_id=message.id, cause=type(error).__name__)
-        return Again(STORE_PAUSE_SECONDS)
+        raise UnreadableMessage(f"{message.TYPE} does not belong here")
+    return consumer.use_case(deps, message)
 
 
 def _come_again(task: Task, queue: str, seconds: float) -> NoReturn:

@@ -16,6 +16,7 @@ from services.notify.tasks import register_tasks
 from shared.clock import system_clock
 from shared.log import configure_logging
 from shared.queueing import Publisher, make_celery
+from shared.reception import equip
 from shared.redis_client import connect
 from shared.settings import SettingsError
 
@@ -71,3 +72,4 @@ deps = Deps(
     sleep=time.sleep,
 )
 register_tasks(celery, deps)
+equip(celery, redis, system_clock)

@@ -259,7 +259,7 @@ def test_one_connection_serves_many_messages(stub):
 def test_an_idle_connection_is_kept_alive(stub):
     sms = provider(stub.sms_url)
     sms.send(message())
-    pools = sms._session.get_adapter(stub.sms_url).poolmanager.pools
+    pools = sms._line._manager.pools
     [pool] = [pools[key] for key in pools.keys()]  # noqa: SIM118 - urllib3's container cannot be iterated
     connection = pool._get_conn()
     assert connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)

@@ -13,9 +13,12 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import fakeredis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from deploy.local.settings import ROOT
+from shared.clock import system_clock
+from shared.dead_letters import DeadLetters
 from shared.messages import AUTH_EVENTS, OTP_EVENTS, QUEUES
 from shared.queueing import consume_events, make_celery
 from shared.secret import Secret
@@ -64,7 +67,8 @@ def _app():
         time.sleep(document.get("work", 0))
         journal.write("done", document["id"])
 
-    consume_events(app, AUTH_EVENTS, handle)
+    letters = DeadLetters(fakeredis.FakeStrictRedis(decode_responses=True), system_clock)
+    consume_events(app, AUTH_EVENTS, letters, handle)
 
     @app.task(name=QUEUES[OTP_EVENTS], bind=True, shared=False, acks_late=True, max_retries=None)
     def come_again(task, document):

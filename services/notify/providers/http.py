@@ -10,8 +10,9 @@ import json
 from datetime import datetime
 from typing import Any
 
-import requests
 from standardwebhooks import Webhook
+from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import HTTPError
 
 from services.notify.domain.verdict import Verdict
 from services.notify.providers import (
@@ -39,21 +40,15 @@ class HttpSms:
         # With every key, so that the gateway may hold the old one or the new one while they are rotated.
         self._signers = [Webhook(key.material.reveal()) for key in settings.keys]
         self._clock = clock
-        self._session = transport.pooled_session(settings.url)
+        self._line = transport.Line(settings.url)
 
     def send(self, message: SmsMessage) -> str:
         """Send; the gateway's id, or ours where it gave none."""
         now = self._clock()
         body = _body(message, now)
         try:
-            answer = self._session.post(
-                self._url,
-                data=body.encode(),
-                headers=self._headers(message.message_id, now, body),
-                timeout=transport.TIMEOUT_SECONDS,
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
+            answer = self._line.post(self._url, body.encode(), self._headers(message.message_id, now, body))
+        except HTTPError as error:
             raise ProviderUnavailable(type(error).__name__, maybe_sent=transport.maybe_sent(error)) from None
         return _read(answer) or message.message_id
 
@@ -76,10 +71,10 @@ def _body(message: SmsMessage, now: datetime) -> str:
     return json.dumps({"type": TYPE, "timestamp": rfc3339(now), "data": data})
 
 
-def _read(answer: requests.Response) -> str | None:
+def _read(answer: BaseHTTPResponse) -> str | None:
     """The gateway's id. Raises what it says no with; no text of it: it may quote the number."""
-    detail = f"http {answer.status_code}"
-    match http_answers.verdict(answer.status_code):
+    detail = f"http {answer.status}"
+    match http_answers.verdict(answer.status):
         case Verdict.SENT:
             return http_answers.message_id(_json(answer))
         case Verdict.REJECT:
@@ -92,7 +87,7 @@ def _read(answer: requests.Response) -> str | None:
             raise ProviderMisconfigured(detail)
 
 
-def _json(answer: requests.Response) -> Any:  # noqa: ANN401 - JSON
+def _json(answer: BaseHTTPResponse) -> Any:  # noqa: ANN401 - JSON
     try:
         return answer.json()
     except (ValueError, RecursionError):

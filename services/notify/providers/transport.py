@@ -1,14 +1,24 @@
-"""HTTP to a provider: one pooled session for each, time-outs, and nothing that is ever repeated by itself."""
+"""HTTP to a provider: one pool of connections for each, time-outs, and nothing that is ever repeated by itself."""
 
+import os
 import socket
 import time
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-import requests
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, prepend_scheme_if_needed, select_proxy
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    LocationValueError,
+    NewConnectionError,
+    ProxyError,
+    SSLError,
+)
 
 TIMEOUT_SECONDS = (5.0, 5.0)  # to connect, to read
 # Kept idle connections, not a limit on sends. More threads than this in one process buy nothing: it is CPU-bound first.
@@ -55,27 +65,49 @@ class _TlsPool(HTTPSConnectionPool):
     ConnectionCls = _Tls
 
 
-class _Adapter(HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        super().init_poolmanager(*args, socket_options=SOCKET_OPTIONS, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
+class Line:
+    """POSTs to one provider over connections that are kept. Proxies and CA bundles are read from the environment once.
+
+    urllib3 itself, which is what requests is made of: what requests adds costs as much CPU again at every message.
+    """
+
+    def __init__(self, base_url: str) -> None:
+        options: dict[str, Any] = {
+            "num_pools": 1,
+            "maxsize": POOL_SIZE,
+            "socket_options": SOCKET_OPTIONS,
+            **_trusted(),
+        }
+        proxy = select_proxy(base_url, get_environ_proxies(base_url))
+        self._manager = _through(proxy, options) if proxy else PoolManager(**options)
+        self._manager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> BaseHTTPResponse:
+        """Send one request, read the whole answer, follow nothing. Raises urllib3's HTTPError."""
+        connect, read = TIMEOUT_SECONDS
+        return self._manager.urlopen(
+            "POST",
+            url,
+            body=body,
+            headers=headers,
+            timeout=Timeout(connect=connect, read=read),
+            retries=False,
+            redirect=False,
+        )
 
 
-def pooled_session(base_url: str) -> requests.Session:
-    """A session that reads proxies and CA bundles from the environment once, and not at every request."""
-    session = requests.Session()
-    adapter = _Adapter(pool_connections=1, pool_maxsize=POOL_SIZE, max_retries=0)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    environment = session.merge_environment_settings(base_url, {}, None, None, None)
-    session.proxies = environment["proxies"]
-    session.verify = environment["verify"]
-    session.trust_env = False
-    return session
+def _trusted() -> dict[str, str]:
+    """Whose certificates count: the bundle that requests would take, of the environment or its own."""
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
+    return {"ca_cert_dir" if Path(bundle).is_dir() else "ca_certs": bundle}
 
 
-def maybe_sent(error: requests.RequestException) -> bool:
+def _through(proxy: str, options: dict[str, Any]) -> ProxyManager:
+    address = prepend_scheme_if_needed(proxy, "http")
+    return ProxyManager(address, proxy_headers=HTTPAdapter().proxy_headers(address), **options)
+
+
+def maybe_sent(error: HTTPError) -> bool:
     """Whether the request may have reached the provider: unless the connection was never made, it may."""
-    never_sent = (requests.ConnectTimeout, requests.exceptions.SSLError, requests.exceptions.ProxyError)
-    cause = getattr(error.args[0], "reason", None) if error.args else None
-    return not isinstance(error, never_sent) and not isinstance(cause, NewConnectionError)
+    never_sent = (ConnectTimeoutError, NewConnectionError, SSLError, ProxyError, LocationValueError)
+    return not isinstance(error, never_sent)

@@ -8,11 +8,12 @@ import logging
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-import requests
 from twilio.base.exceptions import TwilioRestException, TwilioServiceException
 from twilio.http import HttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
+from urllib3.exceptions import HTTPError
+from urllib3.util import make_headers
 
 from services.notify.domain.verdict import Verdict
 from services.notify.providers import (
@@ -26,6 +27,7 @@ from services.notify.providers.twilio_codes import outcome
 from services.notify.settings import TwilioSettings
 
 SHORTEST_VALIDITY, LONGEST_VALIDITY = 1, 36_000  # seconds; outside of it Twilio answers 90007
+_FORM = "application/x-www-form-urlencoded"
 _UNREADABLE = "2xx without Twilio's JSON"
 
 
@@ -57,7 +59,7 @@ class TwilioSms:
             sent = self._client.messages.create(to=message.to.e164, body=message.body, **self._options(message))
         except (TwilioRestException, TwilioServiceException) as error:
             raise _refusal(_number(error.status) or 0, _number(error.code)) from None
-        except requests.RequestException as error:
+        except HTTPError as error:
             raise ProviderUnavailable(type(error).__name__, maybe_sent=transport.maybe_sent(error)) from None
         except (ValueError, TypeError, KeyError, AttributeError):  # the client takes any 2xx for Twilio's JSON
             raise ProviderUnavailable(_UNREADABLE, maybe_sent=True) from None
@@ -74,7 +76,7 @@ class TwilioSms:
 
 
 class _PooledHttp(HttpClient):  # type: ignore[misc] # twilio ships no types
-    """Twilio's transport over one pooled session, sent to the base URL of the settings, and never repeated.
+    """Twilio's transport over one pool, sent to the base URL of the settings, and never repeated.
 
     The client's own transport pools for four threads more than there are cores, mounts no plain HTTP, reads proxies
     from the environment at every request and logs headers.
@@ -83,31 +85,24 @@ class _PooledHttp(HttpClient):  # type: ignore[misc] # twilio ships no types
     def __init__(self, base_url: str) -> None:
         super().__init__(logging.getLogger(__name__), is_async=False)
         self._base = urlsplit(base_url)
-        self._session = transport.pooled_session(base_url)
+        self._line = transport.Line(base_url)
 
     def request(
         self,
-        method: str,
+        method: str,  # noqa: ARG002 - the one that all of ours have
         url: str,
-        params: dict[str, object] | None = None,
+        params: dict[str, object] | None = None,  # noqa: ARG002 - ours have none
         data: dict[str, object] | None = None,
         headers: dict[str, str] | None = None,
         auth: tuple[str, str] | None = None,
         timeout: float | None = None,  # noqa: ARG002 - ours hold for every request
-        allow_redirects: bool = False,  # noqa: FBT002
+        allow_redirects: bool = False,  # noqa: ARG002, FBT002 - none is followed
     ) -> Response:
-        """Send one request. Raises requests.RequestException."""
-        answer = self._session.request(
-            method,
-            self._rebased(url),
-            params=params,  # type: ignore[arg-type]
-            data=data,
-            headers=headers,
-            auth=auth,
-            timeout=transport.TIMEOUT_SECONDS,
-            allow_redirects=allow_redirects,
-        )
-        return Response(answer.status_code, answer.content.decode("utf-8", "replace"), answer.headers)
+        """Send one request: a POST of a form, as all of ours are. Raises urllib3's HTTPError."""
+        form = urlencode(data or {}, doseq=True).encode()
+        credentials = make_headers(basic_auth=":".join(auth)) if auth else {}
+        answer = self._line.post(self._rebased(url), form, {**(headers or {}), **credentials, "Content-Type": _FORM})
+        return Response(answer.status, answer.data.decode("utf-8", "replace"), answer.headers)
 
     def _rebased(self, url: str) -> str:
         """The same resource at our base URL; regions and edges are chosen there."""

@@ -26,6 +26,7 @@ from shared.messages import (
     TwoFactorResetApplied,
     TwoFactorResetApproved,
     TwoFactorResetCoolOffEnded,
+    UnreadableMessage,
     encode,
 )
 from shared.queueing import RETRY_SECONDS
@@ -287,14 +288,16 @@ def test_a_crash_in_the_transaction_leaves_the_event_to_be_handled(deps, ann):
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"type": "bogus", "version": 1}, {"type": "two_factor.disabled"}])
-def test_what_nobody_can_read_is_dropped(deps, document):
-    tasks.handle(deps, document)
+def test_what_nobody_can_read_is_refused(deps, document):
+    with pytest.raises(UnreadableMessage):
+        tasks.handle(deps, document)
     assert events_in(deps) == []
 
 
-def test_what_is_for_somebody_else_is_dropped(deps, ann):
+def test_what_is_for_somebody_else_is_refused(deps, ann):
     message = TwoFactorResetApproved(id="e", occurred_at=NOW, account_id=ann.id, reset_id="rst_1")
-    tasks.handle(deps, encode(message))
+    with pytest.raises(UnreadableMessage, match="nobody here"):
+        tasks.handle(deps, encode(message))
     assert types_of(deps, ann) == []
 
 

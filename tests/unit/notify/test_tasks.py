@@ -2,9 +2,10 @@ import pytest
 from celery.exceptions import Reject, Retry
 
 from services.notify import tasks
-from services.notify.domain.retries import STORE_PAUSE_SECONDS, Again
+from services.notify.domain.retries import STORE_PAUSE_SECONDS
 from services.notify.providers import ProviderUnavailable
-from shared.messages import QUEUES, SMS_CODES, SMS_NOTICES, encode
+from shared.dead_letters import DeadLetters
+from shared.messages import QUEUES, SMS_CODES, SMS_NOTICES, UnreadableMessage, encode
 from shared.queueing import make_celery
 from shared.secret import Secret
 
@@ -12,7 +13,7 @@ CODES = tasks.CONSUMERS[SMS_CODES]
 
 
 def handle(courier, document, queue=SMS_CODES):
-    return tasks.handle(courier.deps, queue, tasks.CONSUMERS[queue], document)
+    return tasks.handle(courier.deps, tasks.CONSUMERS[queue], document)
 
 
 @pytest.fixture
@@ -51,20 +52,42 @@ def test_a_message_becomes_a_delivery(courier):
         {"type": "teleport", "version": 1},
     ],
 )
-def test_what_nobody_can_read_is_dropped_loudly(courier, document, log_text):
-    assert handle(courier, document) is None
+def test_what_nobody_can_read_is_set_aside_loudly(courier, app, document, log_text):
+    app.tasks[QUEUES[SMS_CODES]](document)
+    assert [letter.content for letter in letters_of(courier)] == [document]
     assert '"level": "error"' in log_text()
 
 
-def test_a_message_of_another_queue_is_dropped_loudly(courier, log_text):
-    assert handle(courier, encode(courier.code()), SMS_NOTICES) is None
+def test_a_message_of_another_queue_is_refused(courier):
+    with pytest.raises(UnreadableMessage, match="does not belong here"):
+        handle(courier, encode(courier.code()), SMS_NOTICES)
     assert courier.sms.calls == 0
-    assert '"level": "error"' in log_text()
 
 
-def test_a_store_that_does_not_answer_is_asked_again(courier):
+def test_a_fault_of_ours_loses_no_message(courier, app):
+    courier.sms.troubles = [ZeroDivisionError()]
+    order = encode(courier.code())
+    app.tasks[QUEUES[SMS_CODES]](order)
+    [letter] = letters_of(courier)
+    assert (letter.queue, letter.task, letter.content) == (SMS_CODES, QUEUES[SMS_CODES], order)
+    assert letter.reason.startswith("ZeroDivisionError in send, line ")
+
+
+def test_a_store_that_does_not_answer_is_asked_again(app, courier, monkeypatch):
+    published = []
+
+    def publish(*_, **options):
+        published.append(options)
+
+    task, args = _retrying_task(app, courier, monkeypatch, publish)
     courier.server.connected = False
-    assert handle(courier, encode(courier.order())) == Again(STORE_PAUSE_SECONDS)
+    with pytest.raises(Retry):
+        task.run(*args)
+    assert [(options["queue"], options["countdown"]) for options in published] == [(SMS_CODES, STORE_PAUSE_SECONDS)]
+
+
+def letters_of(courier):
+    return DeadLetters(courier.redis, courier.clock).all()
 
 
 def _retrying_task(app, courier, monkeypatch, publish):

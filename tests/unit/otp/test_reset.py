@@ -6,7 +6,15 @@ from services.otp.models import authenticators, recovery_codes
 from services.otp.tasks import handle, register_tasks
 from shared.brokers import VISIBILITY_TIMEOUT_SECONDS
 from shared.database import reading
-from shared.messages import OTP_EVENTS, QUEUES, ROUTES, TwoFactorDisabled, TwoFactorResetApproved, encode
+from shared.messages import (
+    OTP_EVENTS,
+    QUEUES,
+    ROUTES,
+    TwoFactorDisabled,
+    TwoFactorResetApproved,
+    UnreadableMessage,
+    encode,
+)
 from shared.queueing import RETRY_SECONDS, make_celery
 from shared.secret import Secret
 from tests.support.otp import ACCOUNT, World
@@ -97,13 +105,16 @@ def test_another_accounts_2fa_stays(world: World):
 @pytest.mark.parametrize(
     "document", [None, [], "x", {"type": "no.such"}, {"type": "two_factor.reset_approved", "version": 1}]
 )
-def test_what_nobody_can_read_is_dropped(world: World, document):
-    handle(world.worker_deps, document)
+def test_what_nobody_can_read_is_refused(world: World, document):
+    with pytest.raises(UnreadableMessage):
+        handle(world.worker_deps, document)
     assert world.event_types() == []
 
 
-def test_an_event_of_others_is_dropped(world: World):
-    handle(world.worker_deps, encode(TwoFactorDisabled(id="evt_9", occurred_at=world.clock(), account_id=ACCOUNT)))
+def test_an_event_of_others_is_refused(world: World):
+    event = TwoFactorDisabled(id="evt_9", occurred_at=world.clock(), account_id=ACCOUNT)
+    with pytest.raises(UnreadableMessage, match="nobody here"):
+        handle(world.worker_deps, encode(event))
     assert world.event_types() == []
 
 

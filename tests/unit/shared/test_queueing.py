@@ -4,6 +4,7 @@ import threading
 from collections import deque
 from typing import ClassVar
 
+import fakeredis
 import pytest
 from celery import current_app
 from celery.concurrency.solo import TaskPool
@@ -13,7 +14,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from shared.messages import OTP_EVENTS, QUEUES
+from shared.clock import system_clock
+from shared.dead_letters import DeadLetters, replay
+from shared.messages import OTP_EVENTS, QUEUES, UnreadableMessage
 from shared.queueing import Publisher, consume_events, make_celery
 from shared.secret import Secret
 
@@ -41,7 +44,9 @@ class Worker:
 
     def __init__(self):
         self.celery = make_celery("test", Secret("refusing://"))
-        consume_events(self.celery, OTP_EVENTS, self.handle)
+        self.store = fakeredis.FakeServer()
+        self.letters = DeadLetters(fakeredis.FakeStrictRedis(server=self.store, decode_responses=True), system_clock)
+        consume_events(self.celery, OTP_EVENTS, self.letters, self.handle)
         self.seen, self.errors = [], deque()
         self.connection = self.celery.connection_for_read()
         self.channel = self.connection.default_channel
@@ -104,3 +109,31 @@ def test_an_event_whose_retry_the_broker_refuses_is_left_on_the_queue(worker):
     assert worker.work()
     assert not worker.work()
     assert worker.seen == [DOCUMENT] * 3
+
+
+@pytest.mark.parametrize("error", [UnreadableMessage("version 2"), KeyError("a fault of ours")])
+def test_an_event_that_nobody_can_act_on_is_set_aside_and_not_lost(worker, error):
+    worker.errors.append(error)
+    assert worker.work()
+    assert not worker.work()
+    [letter] = worker.letters.all()
+    assert (letter.queue, letter.task, letter.content) == (OTP_EVENTS, QUEUES[OTP_EVENTS], DOCUMENT)
+
+
+def test_a_replayed_event_is_handled(worker):
+    worker.errors.append(KeyError("a fault of ours"))
+    worker.work()
+    replay(worker.letters, Publisher(worker.celery), worker.letters.all()[0])
+    worker.work()
+    assert worker.seen == [DOCUMENT] * 2
+    assert worker.letters.all() == []
+
+
+def test_an_event_that_cannot_be_set_aside_comes_again(worker):
+    worker.errors.extend([KeyError("a fault of ours")] * 2)
+    worker.store.connected = False
+    worker.work()
+    worker.store.connected = True
+    worker.work()
+    assert worker.seen == [DOCUMENT] * 2
+    assert worker.letters.count() == 1

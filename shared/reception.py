@@ -1,0 +1,154 @@
+"""What a worker does with a message before its task sees it: refuse what is none of ours, and note that one came."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import structlog
+from celery import Celery
+from celery.exceptions import InvalidTaskError
+from celery.worker.consumer import Consumer as CeleryConsumer
+from kombu.exceptions import ContentDisallowed, DecodeError
+from kombu.message import Message
+from kombu.utils.json import dumps
+from redis import Redis
+from redis.exceptions import RedisError
+
+from shared.brokers import VISIBILITY_TIMEOUT_SECONDS
+from shared.canary import CANARY, PACE, Pace, Watch
+from shared.clock import Clock
+from shared.dead_letters import DeadLetters
+from shared.messages import QUEUES
+from shared.queueing import RETRY_SECONDS
+from shared.queues import queue_of
+
+# What Celery raises on a message that its own publishers would not have made. Uncaught, it ends the worker, and the
+# broker hands the same message to the next one.
+MALFORMED = (
+    InvalidTaskError,
+    ContentDisallowed,
+    DecodeError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+)
+
+# Celery's headers that our publishers leave empty. One that may expire would be dropped without a word; the others make
+# a worker publish tasks, or fail where nobody hears of it.
+NEVER_SET = ("expires", "shadow", "group", "stamped_headers")
+_OLDEST_ETA = timedelta(days=365)  # what was to be done before that, nobody of ours has asked for
+
+log = structlog.get_logger("reception")
+
+
+def equip(celery: Celery, redis: Redis, clock: Clock, *, pace: Pace = PACE) -> None:
+    """Have the worker of this app keep what it can't read as dead letters, and watch itself (see shared.canary)."""
+    celery.conf.worker_consumer = partial(
+        Consumer, letters=DeadLetters(redis, clock), watch=Watch(celery, redis, clock, pace=pace), clock=clock
+    )
+
+
+def fault_of(headers: object, payload: object, queue: str | None, now: datetime) -> str | None:
+    """Why this is no task that our publishers would put on that queue, or None. Raises ValueError, TypeError.
+
+    Ours are of Celery's protocol 2: the headers name task and id, and the payload is ``[[document], {}, {…}]``.
+    """
+    if not isinstance(headers, dict) or not isinstance(headers.get("id"), str):
+        return "not a task: no id"
+    if headers.get("task") not in (CANARY, QUEUES.get(queue or "")):
+        return "the queue is not for a task of this name"
+    if unknown := [name for name in NEVER_SET if headers.get(name) is not None]:
+        return f"it asks for what none of our tasks does: {', '.join(unknown)}"
+    if headers.get("eta") is not None and not _is_near(datetime.fromisoformat(headers["eta"]), now):
+        return "it is to wait longer than the broker leaves it with a worker"
+    match payload:
+        case [[_], dict(named), dict(embedded)] if not named and not any(embedded.values()):
+            return None
+    return "a task takes one document, and nothing else"
+
+
+def _is_near(eta: datetime, now: datetime) -> bool:
+    """A task that waits holds a worker's place; one that waits too long is delivered again and again meanwhile."""
+    aware = eta if eta.tzinfo else eta.replace(tzinfo=UTC)
+    return now - _OLDEST_ETA <= aware <= now + timedelta(seconds=VISIBILITY_TIMEOUT_SECONDS)
+
+
+class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
+    """Celery's, which would lose such a message, or end because of it."""
+
+    def __init__(self, *args: Any, letters: DeadLetters, watch: Watch, clock: Clock, **options: Any) -> None:  # noqa: ANN401 - Celery's
+        self._letters = letters
+        self._watch = watch
+        self._clock = clock
+        super().__init__(*args, **options)
+
+    def on_ready(self) -> None:
+        """Celery's own; then the watch begins."""
+        super().on_ready()
+        self._watch.start([queue.name for queue in self.task_consumer.queues if queue.name in QUEUES])
+
+    def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Message], None]:  # noqa: ANN401 - Celery's
+        """Celery's own, behind our look at the message."""
+        receive = super().create_task_handler(*args, **options)
+
+        def on_task_received(message: Message) -> None:
+            queue = queue_of(message.delivery_info.get("routing_key"))
+            if queue is not None:
+                self._watch.consumed(queue)
+            try:
+                fault = fault_of(message.headers, message.payload, queue, self._clock())
+                if fault is None:
+                    receive(message)
+            except MALFORMED as error:
+                fault = f"not a task that can be read: {type(error).__name__}"
+            if fault is not None:
+                self._set_aside(message, fault)
+
+        return on_task_received
+
+    def on_decode_error(self, message: Message, exc: Exception) -> None:
+        """Nobody can decode it."""
+        self._set_aside(message, f"cannot be decoded: {type(exc).__name__}")
+
+    def on_invalid_task(self, body: object, message: Message, exc: Exception) -> None:  # noqa: ARG002 - Celery's
+        """Its headers say what no task can do."""
+        self._set_aside(message, f"not a task that can be read: {type(exc).__name__}")
+
+    def on_unknown_task(self, body: object, message: Message, exc: Exception) -> None:  # noqa: ARG002 - Celery's
+        """A task of ours that this worker does not serve."""
+        self._set_aside(message, "this worker does not serve its task")
+
+    def _set_aside(self, message: Message, reason: str) -> None:
+        """Keep it as a dead letter, then acknowledge it. While the store is away it stays with the broker."""
+        headers = message.headers if isinstance(message.headers, dict) else {}
+        task, source_id = headers.get("task"), headers.get("id")
+        try:
+            self._letters.keep(
+                queue=queue_of(message.delivery_info.get("routing_key")) or str(message.delivery_info),
+                task=task if isinstance(task, str) else None,
+                document=_document(message),
+                reason=reason,
+                source_id=source_id if isinstance(source_id, str) else None,
+            )
+        except RedisError as error:
+            log.warning("dead letter not kept yet", reason=reason, cause=type(error).__name__)
+            # Not given back: RabbitMQ drops what was given back too often.
+            self.timer.call_after(RETRY_SECONDS, self._set_aside, (message, reason))
+            return
+        message.ack_log_error(log, self.connection_errors)  # type: ignore[no-untyped-call]
+
+
+def _document(message: Message) -> str:
+    """The one document of a task as JSON text; else the whole body as it came."""
+    try:
+        payload = message.payload
+    except MALFORMED:
+        payload = None
+    match payload:
+        case [[document], dict(), dict()]:
+            return str(dumps(document))  # type: ignore[no-untyped-call]
+    body = message.body
+    return bytes(body).decode(errors="backslashreplace") if isinstance(body, bytes | memoryview) else str(body)

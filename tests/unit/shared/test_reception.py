@@ -1,0 +1,89 @@
+import contextlib
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.brokers import VISIBILITY_TIMEOUT_SECONDS
+from shared.canary import CANARY
+from shared.messages import QUEUES, SMS_CODES, SMS_NOTICES
+from shared.queueing import make_celery
+from shared.reception import MALFORMED, NEVER_SET, fault_of
+from shared.secret import Secret
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+HEADERS = {"task": QUEUES[SMS_CODES], "id": "4f"}
+PAYLOAD = [[{"type": "send_sms_code"}], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
+EVERYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+def fault(headers=None, payload=PAYLOAD, queue=SMS_CODES):
+    return fault_of(HEADERS | (headers or {}), payload, queue, NOW)
+
+
+def test_what_our_publishers_make_is_received():
+    sent = make_celery("test", Secret("memory://")).amqp.as_task_v2("4f", QUEUES[SMS_CODES], args=[{"type": "x"}])
+    assert fault_of(sent.headers, list(sent.body), SMS_CODES, NOW) is None
+
+
+def test_a_canary_is_received_on_every_queue():
+    assert [fault({"task": CANARY}, queue=queue) for queue in QUEUES] == [None] * len(QUEUES)
+
+
+@pytest.mark.parametrize("task", ["nobody.knows", "celery.chain", "", None, ["a", "list"], 5, QUEUES[SMS_NOTICES]])
+def test_a_queue_is_for_its_own_task(task):
+    assert "not for a task of this name" in fault({"task": task})
+
+
+def test_no_task_is_for_a_queue_that_nobody_knows():
+    assert fault(queue=None)
+
+
+@pytest.mark.parametrize("headers", [None, {}, [], "text", {"task": QUEUES[SMS_CODES]}, HEADERS | {"id": 5}])
+def test_a_message_without_an_id_is_no_task(headers):
+    assert "no id" in fault_of(headers, PAYLOAD, SMS_CODES, NOW)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        *(None, 5, "text", {}, [], [1, 2], [[], {}, {}], [[1, 2], {}, {}], [[1], {"named": 1}, {}]),
+        *([[1], {}], [[1], {}, None], ["1", {}, {}], [[1], {}, {"callbacks": [{"task": "any"}]}]),
+    ],
+)
+def test_a_task_takes_one_document_and_nothing_else(payload):
+    assert "one document" in fault(payload=payload)
+
+
+@pytest.mark.parametrize("header", NEVER_SET)
+def test_what_none_of_our_tasks_asks_for_is_refused(header):
+    assert header in fault({header: "2001-01-01T00:00:00"})
+
+
+@pytest.mark.parametrize("seconds", [-3600, 0, VISIBILITY_TIMEOUT_SECONDS])
+def test_a_countdown_is_waited_for(seconds):
+    eta = NOW + timedelta(seconds=seconds)
+    assert fault({"eta": eta.isoformat()}) is None
+    assert fault({"eta": eta.replace(tzinfo=None).isoformat()}) is None
+
+
+@pytest.mark.parametrize("eta", ["9999-12-31T23:59:59", "0001-01-01T00:00:00", "2026-11-24T12:00:16+00:00"])
+def test_a_countdown_that_holds_a_workers_place_too_long_is_refused(eta):
+    assert "wait longer" in fault({"eta": eta})
+
+
+@given(headers=EVERYTHING, payload=EVERYTHING, queue=st.none() | st.sampled_from(list(QUEUES)))
+def test_whatever_comes_is_refused_or_is_known_to_be_malformed(headers, payload, queue):
+    with contextlib.suppress(MALFORMED):
+        assert fault_of(headers, payload, queue, NOW)
+
+
+@given(header=st.sampled_from(["eta", "expires", "shadow", "task", "id"]), value=EVERYTHING)
+def test_no_header_raises_what_nobody_expects(header, value):
+    with contextlib.suppress(MALFORMED):
+        fault({header: value})
