@@ -35,7 +35,14 @@ def make_certificates(folder: Path) -> Certificates:
     return files
 
 
-def _signed(name, key, issuer, issuer_key, *, is_authority):
+def _signed(
+    name: str,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: str,
+    issuer_key: ec.EllipticCurvePrivateKey,
+    *,
+    is_authority: bool,
+) -> x509.Certificate:
     now = datetime.now(UTC)
     builder = (
         x509.CertificateBuilder()
@@ -53,5 +60,5 @@ def _signed(name, key, issuer, issuer_key, *, is_authority):
     return builder.sign(issuer_key, hashes.SHA256())
 
 
-def _named(name):
+def _named(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 import pytest
@@ -92,7 +93,7 @@ class Server:
             return []
 
 
-def no_server(reason: str) -> None:
+def no_server(reason: str) -> NoReturn:
     """Skip, and say why and what to do; a build has installed everything, so there it is a failure."""
     if os.environ.get("CI"):
         pytest.fail(reason)
