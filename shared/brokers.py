@@ -1,23 +1,17 @@
 """The two kinds of broker, Redis and RabbitMQ, and all that differs between them for Celery."""
 
-import base64
-import binascii
-import json
 import math
 import ssl
-import uuid
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
 from celery import Task
 from kombu.entity import Exchange, Queue
-from kombu.transport import redis as kombu_redis
 from kombu.transport.base import Transport
-from redis import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
 
 from shared.messages import QUEUES
+from shared.redis_broker import TRANSPORTS
 from shared.settings import RABBITMQ_SCHEMES, Sentinels
 
 # How long Redis waits before it hands an unacknowledged task to another worker. Every countdown must stay far below it:
@@ -27,15 +21,14 @@ VISIBILITY_TIMEOUT_SECONDS = 15
 # pace is every tenth of its ten-second rounds, and a worker killed while it looks would keep all others from looking
 # for five minutes.
 RESTORE_EVERY_SECONDS = 5
+# At most so many in one look, the oldest first: a worker does nothing else meanwhile (some 40 ms).
+RESTORED_AT_ONCE = 200
 # RabbitMQ and its workers tell each other so often that they are there; two beats missed end the connection, and the
 # broker hands the tasks of a machine that is gone to others, in time for the same promise.
 HEARTBEAT_SECONDS = 10
 # A publisher's new connection: one more try, at once, which with several brokers in the URL is the next one's turn.
 # kombu's own pace is two seconds, and the caller's time would be over.
 CONNECT_ONCE_MORE = {"max_retries": 1, "interval_start": 0.1, "interval_step": 0.0, "interval_max": 0.1}
-
-# Between a queue's name and the priority in the key of its list.
-_PRIORITY_SEPARATOR = kombu_redis.Channel.sep
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +53,7 @@ def _redis(url: str, reply_seconds: float) -> Broker:
     options: dict[str, Any] = {
         "visibility_timeout": VISIBILITY_TIMEOUT_SECONDS,
         "unacked_restore_interval": RESTORE_EVERY_SECONDS,
+        "unacked_restore_limit": RESTORED_AT_ONCE,
         "unacked_restore_throttle": 1,
         "unacked_mutex_expire": RESTORE_EVERY_SECONDS,
         "socket_connect_timeout": 1.0,
@@ -77,98 +71,10 @@ def _redis(url: str, reply_seconds: float) -> Broker:
         # Without a key of its own, every queue is bound to the exchange under one and the same.
         queues=[Queue(queue, routing_key=queue) for queue in QUEUES],  # type: ignore[no-untyped-call]
         transport_options=CONNECT_ONCE_MORE | options,
-        transport=_TRANSPORTS.get(scheme),
+        transport=TRANSPORTS.get(scheme),
         # kombu's own default for rediss:// is to trust every certificate.
         tls={"ssl_cert_reqs": ssl.CERT_REQUIRED} if scheme == "rediss" else False,
     )
-
-
-class _OnlyMessages(Redis):
-    """Takes from a queue what kombu can read. Anything else would end the worker, and be lost.
-
-    It becomes the body of a message that is no task, which a worker sets aside as a dead letter.
-    """
-
-    def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
-        reply = super().parse_response(connection, command_name, **options)  # type: ignore[no-untyped-call]
-        if command_name != "BRPOP" or not reply or _is_message(reply[1]):
-            return reply
-        queue = reply[0].decode().partition(_PRIORITY_SEPARATOR)[0]
-        return [reply[0], _message_of(queue, reply[1])]
-
-
-def _is_message(text: bytes) -> bool:
-    try:
-        message = json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    match message:
-        case {
-            "body": str(body),
-            "headers": dict(),
-            "properties": {
-                "body_encoding": "base64",
-                "delivery_tag": str(),
-                "delivery_info": {"exchange": str(), "routing_key": str()},
-            },
-        }:
-            try:
-                base64.b64decode(body)
-            except (binascii.Error, ValueError):
-                return False
-            return True
-    return False
-
-
-def _message_of(queue: str, body: bytes) -> bytes:
-    properties = {
-        "body_encoding": "base64",
-        "delivery_tag": str(uuid.uuid4()),
-        "delivery_info": {"exchange": "", "routing_key": queue},
-    }
-    message = {
-        "body": base64.b64encode(body).decode(),
-        "content-type": "application/octet-stream",
-        "content-encoding": "binary",
-        "headers": {},
-        "properties": properties,
-    }
-    return json.dumps(message).encode()
-
-
-class _NoClientForTheDead(kombu_redis.Channel):
-    """A channel whose connection was lost fails as a lost connection does.
-
-    kombu's own fails with an AttributeError, which ends a worker that has tasks in hand when Redis goes away.
-    """
-
-    def _get_client(self) -> type[Redis]:
-        return _OnlyMessages
-
-    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:  # noqa: FBT002 - kombu's
-        if self.connection.client is None:
-            raise RedisConnectionError("the broker's connection was lost")
-        params: dict[str, Any] = super()._connparams(asynchronous)  # type: ignore[no-untyped-call]
-        return params
-
-
-class _SentinelChannel(_NoClientForTheDead, kombu_redis.SentinelChannel):
-    """The same behind sentinels."""
-
-
-class _RedisTransport(kombu_redis.Transport):
-    Channel = _NoClientForTheDead
-
-
-class _SentinelTransport(kombu_redis.SentinelTransport):
-    Channel = _SentinelChannel
-
-
-_TRANSPORTS: dict[str, type[Transport]] = {
-    "redis": _RedisTransport,
-    "rediss": _RedisTransport,
-    "sentinel": _SentinelTransport,
-}
 
 
 def _rabbitmq(url: str, reply_seconds: float) -> Broker:

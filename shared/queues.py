@@ -57,7 +57,7 @@ def read_depths(celery: Celery, queues: Iterable[str] = tuple(QUEUES)) -> dict[s
     """Ask the broker. A queue that nobody has used yet is empty. Raises Unavailable("broker")."""
     try:
         with celery.connection_for_read() as connection:
-            in_hand = _in_hand(connection.default_channel)
+            unacknowledged = _unacknowledged(connection.default_channel)
             depths: dict[str, Depth] = {}
             for queue in queues:
                 # RabbitMQ closes the channel on which it was asked for a queue that isn't there.
@@ -66,14 +66,15 @@ def read_depths(celery: Celery, queues: Iterable[str] = tuple(QUEUES)) -> dict[s
                         waiting = channel.queue_declare(queue=queue, passive=True).message_count
                     except connection.channel_errors:
                         waiting = 0
-                depths[queue] = Depth(waiting, None if in_hand is None else in_hand[queue])
+                in_hand = None if unacknowledged is None else max(0, unacknowledged[queue] - waiting)
+                depths[queue] = Depth(waiting, in_hand)
             return depths
     except PUBLISH_ERRORS as error:
         raise Unavailable("broker") from error
 
 
-def _in_hand(channel: "StdChannel") -> Counter[str | None] | None:
-    """Redis keeps them in one hash, each with its routing key; RabbitMQ tells its management interface only."""
+def _unacknowledged(channel: "StdChannel") -> Counter[str | None] | None:
+    """Waiting or in hand: Redis has them in one hash, each with its routing key; RabbitMQ tells its management only."""
     if not isinstance(channel, VirtualChannel) or not hasattr(channel, "unacked_key"):
         return None
     held = channel.client.hvals(channel.unacked_key)  # type: ignore[attr-defined]

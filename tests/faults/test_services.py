@@ -15,7 +15,6 @@ from tests.faults.load import Plan
 pytestmark = pytest.mark.timeout(200)
 
 IN_FLIGHT = 10  # at most so many calls can be under way when a server is killed: each may have used up its code
-UNREAD = "Redis as broker: what was popped and not yet noted as unacknowledged dies with its worker"
 EVENTFUL = Plan(totp=0.2, sms=0.4, backup=0.4)
 
 
@@ -51,7 +50,6 @@ def test_the_relay_killed(small):
     assert not line.violations()
 
 
-@pytest.mark.xfail(strict=False, reason=UNREAD)
 def test_the_event_worker_of_auth_killed(small):
     line = small.play(
         "auth's event worker killed -9, three times",
@@ -61,7 +59,6 @@ def test_the_event_worker_of_auth_killed(small):
     assert not line.violations()
 
 
-@pytest.mark.xfail(strict=False, reason=UNREAD)
 def test_the_event_worker_of_otp_killed(small):
     """Its events are support's resets."""
     operator = small.operator
@@ -81,7 +78,6 @@ def test_the_event_worker_of_otp_killed(small):
     assert not line.violations()
 
 
-@pytest.mark.xfail(strict=False, reason=UNREAD)
 def test_an_event_worker_killed_with_a_message_that_it_had_not_read(small):
     def freeze_and_kill(run):
         for _ in range(2):

@@ -37,9 +37,6 @@ def test_a_courier_killed_while_the_provider_says_no(small):
     assert line.sms_twice_by_death == 0
 
 
-@pytest.mark.xfail(
-    strict=False, reason="Redis as broker: what was popped and not yet noted as unacknowledged dies with its worker"
-)
 def test_couriers_killed_with_a_message_that_they_had_not_read(small):
     """Frozen, they are handed what they had asked for; then they die. The broker thinks it delivered."""
 

@@ -1,0 +1,181 @@
+"""Redis as broker: what is published and not acknowledged is delivered again, whatever dies and whenever."""
+
+import time
+
+import pytest
+from kombu import Connection
+from redis import Redis
+
+from shared.messages import EMAIL_NOTICES, QUEUES, SMS_CODES
+from shared.queueing import Publisher, make_celery
+from shared.secret import Secret
+from tests.support.redis_process import redis_process
+
+VISIBILITY_SECONDS = 0.3
+
+
+@pytest.fixture(scope="module")
+def server_url():
+    with redis_process() as (_, url):
+        yield url
+
+
+@pytest.fixture
+def redis(server_url):
+    client = Redis.from_url(server_url)
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def celery(server_url, redis):
+    app = make_celery("test", Secret(server_url))
+    app.conf.broker_transport_options = {
+        **app.conf.broker_transport_options,
+        "visibility_timeout": VISIBILITY_SECONDS,
+    }
+    yield app
+    app.close()
+
+
+@pytest.fixture
+def publish(celery):
+    publisher = Publisher(celery)
+    return lambda number=0, queue=SMS_CODES: publisher.publish_to(queue, {"number": number})
+
+
+class Worker:
+    """The broker's side of one: takes messages, acknowledges them or not, and looks for lost ones."""
+
+    def __init__(self, connection: Connection):
+        self.channel = connection.channel()
+        self.channel.basic_qos(0, 100, apply_global=False)
+
+    def take(self, queue=SMS_CODES):
+        return self.channel.basic_get(queue)
+
+    def look(self):
+        self.channel.qos.restore_visible(num=200)
+
+
+@pytest.fixture
+def worker(celery):
+    with celery.connection_for_read() as connection:
+        yield Worker(connection)
+
+
+def die_with(redis, queue=SMS_CODES):
+    """A worker's command took the message off its list, and the worker died before it said a word more."""
+    assert redis.rpop(queue) is not None
+
+
+def wait():
+    time.sleep(VISIBILITY_SECONDS + 0.05)
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+def test_a_message_that_died_with_a_worker_which_had_not_noted_it_is_delivered(redis, publish, worker, queue):
+    publish(queue=queue)
+    die_with(redis, queue)
+    wait()
+    worker.look()
+    assert worker.take(queue) is not None
+    assert worker.take(queue) is None
+
+
+def test_not_before_the_visibility_timeout(redis, publish, worker):
+    publish()
+    die_with(redis)
+    worker.look()
+    assert worker.take() is None
+
+
+def test_it_may_die_again_and_again(redis, publish, worker):
+    publish()
+    for _ in range(3):
+        die_with(redis)
+        wait()
+        worker.look()
+    assert worker.take() is not None
+
+
+def test_messages_that_wait_are_not_doubled(redis, publish, worker):
+    for number in range(5):
+        publish(number)
+    die_with(redis)
+    for _ in range(3):
+        wait()
+        worker.look()
+    assert redis.llen(SMS_CODES) == 5
+
+
+def test_what_was_put_back_and_waits_is_not_doubled(redis, publish, worker):
+    publish()
+    die_with(redis)
+    for _ in range(3):
+        wait()
+        worker.look()
+    assert redis.llen(SMS_CODES) == 1
+
+
+def test_an_acknowledged_message_leaves_nothing_behind(redis, publish, worker):
+    publish()
+    worker.take().ack()
+    wait()
+    worker.look()
+    assert worker.take() is None
+    assert not redis.hlen("unacked")
+    assert not redis.zcard("unacked_index")
+
+
+def test_a_message_in_hand_is_given_to_another_when_its_worker_stays_silent(publish, worker):
+    publish()
+    held = worker.take()
+    wait()
+    worker.look()
+    again = worker.take()
+    assert again.payload == held.payload
+    assert again.headers["redelivered"]
+
+
+def test_a_message_given_back_comes_first_and_once(publish, worker):
+    publish(1)
+    publish(2)
+    worker.take().reject(requeue=True)
+    assert [worker.take().payload[0][0]["number"] for _ in range(2)] in ([1, 2], [2, 1])
+    assert worker.take() is None
+
+
+def test_a_rejected_message_is_gone(redis, publish, worker):
+    publish()
+    worker.take().reject()
+    wait()
+    worker.look()
+    assert worker.take() is None
+    assert not redis.hlen("unacked")
+
+
+def test_a_message_from_elsewhere_is_noted_when_it_is_taken(celery, redis, publish, worker):
+    """An older publisher's, or one that somebody pushed by hand: what stands on the list is all there is of it."""
+    publish()
+    redis.delete("unacked", "unacked_index")
+    worker.take()
+    wait()
+    worker.look()
+    assert worker.take() is not None
+
+
+def test_what_is_noted_without_a_message_is_forgotten(redis, worker):
+    redis.zadd("unacked_index", {"a-tag": 1.0})
+    worker.look()
+    assert not redis.zcard("unacked_index")
+
+
+def test_messages_of_one_queue_do_not_come_back_on_another(redis, publish, worker):
+    publish(queue=EMAIL_NOTICES)
+    die_with(redis, EMAIL_NOTICES)
+    wait()
+    worker.look()
+    assert worker.take(SMS_CODES) is None
+    assert worker.take(EMAIL_NOTICES) is not None
