@@ -26,14 +26,35 @@ class Answer:
         return self.body.get("code") if isinstance(self.body, dict) else None
 
 
-class Portal:
-    """One client of the gateway; ``token`` is its bearer session, ``ip`` what a trusted proxy would say it is."""
+# Not by Retry-After: urllib3 would then also sit out the minutes of a 429.
+_PATIENCE = urllib3.Retry(
+    3,
+    connect=0,
+    read=0,
+    redirect=0,
+    status=3,
+    status_forcelist={503},
+    allowed_methods=None,
+    backoff_factor=1.0,
+    respect_retry_after_header=False,
+    raise_on_status=False,
+)
 
-    def __init__(self, base_url: str, *, ip: str | None = None, pool: urllib3.PoolManager | None = None) -> None:
+
+class Portal:
+    """One client of the gateway; ``token`` is its bearer session, ``ip`` what a trusted proxy would say it is.
+
+    A patient one asks again when a part of the service is busy or down for a moment (503), as a front end would.
+    """
+
+    def __init__(
+        self, base_url: str, *, ip: str | None = None, pool: urllib3.PoolManager | None = None, patient: bool = False
+    ) -> None:
         self.base_url = base_url
         self.token: str | None = None
         self.device_token: str | None = None
         self._ip = ip
+        self._retries = _PATIENCE if patient else None
         self._pool = pool or urllib3.PoolManager(maxsize=32, retries=False, timeout=urllib3.Timeout(10.0))
 
     def call(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
@@ -49,7 +70,9 @@ class Portal:
         if body is not None:
             data = json.dumps(body).encode()
             sent["Content-Type"] = "application/json"
-        response = self._pool.request(method, self.base_url + path, body=data, headers=sent, redirect=False)
+        response = self._pool.request(
+            method, self.base_url + path, body=data, headers=sent, redirect=False, retries=self._retries
+        )
         is_json = "json" in response.headers.get("Content-Type", "")
         return Answer(response.status, response.headers, json.loads(response.data) if is_json else response.data)
 

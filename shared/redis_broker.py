@@ -20,7 +20,11 @@ from kombu.utils.json import dumps, loads
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from shared.messages import QUEUES
+from shared.messages import QUEUES, SMS_CODES
+
+# Codes that wait behind a stopped worker grow stale, and who asks again while they are dropped would wait behind them.
+# So the newest is served first; to those who wait for an older one it makes no difference while workers keep up.
+NEWEST_FIRST = frozenset({SMS_CODES})
 
 # Between a queue's name and the priority in the key of its list.
 _PRIORITY_SEPARATOR = kombu_redis.Channel.sep
@@ -30,13 +34,13 @@ local time = redis.call('TIME')
 local now = string.format('%d.%06d', time[1], time[2])
 """
 
-# KEYS: the list, the notes, their index. ARGV: the tag, the message, its exchange and routing key.
+# KEYS: the list, the notes, their index. ARGV: the tag, the message, its exchange and routing key, the command.
 _PUT = (
     _NOW
     + """
 redis.call('HSET', KEYS[2], ARGV[1], '[' .. ARGV[2] .. ', ' .. ARGV[3] .. ']')
 redis.call('ZADD', KEYS[3], now, ARGV[1])
-return redis.call('LPUSH', KEYS[1], ARGV[2])
+return redis.call(ARGV[4], KEYS[1], ARGV[2])
 """
 )
 
@@ -187,7 +191,12 @@ class _Channel(kombu_redis.Channel):
         with self.conn_or_acquire() as client:
             client.register_script(_PUT)(
                 [self.list_of(queue, message), self.unacked_key, self.unacked_index_key],
-                [properties["delivery_tag"], dumps(message), _where(where["exchange"], where["routing_key"])],  # type: ignore[no-untyped-call]
+                [
+                    properties["delivery_tag"],
+                    dumps(message),  # type: ignore[no-untyped-call]
+                    _where(where["exchange"], where["routing_key"]),
+                    "RPUSH" if queue in NEWEST_FIRST else "LPUSH",  # messages are taken from the right
+                ],
             )
 
     def _restore(self, message: Any, leftmost: bool = False) -> None:  # noqa: ANN401, FBT002 - kombu's

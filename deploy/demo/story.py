@@ -29,13 +29,13 @@ class Story:
         """A story on a running stack."""
         operators = [account for account in demo.accounts if account.role == "support"]
         member = next(account for account in demo.accounts if account.role == "member")
-        return cls(Stage(Portal(demo.base_url)), demo.base_url, member, (operators[0], operators[1]))
+        return cls(Stage(Portal(demo.base_url, patient=True)), demo.base_url, member, (operators[0], operators[1]))
 
     def play(self) -> None:
         """All chapters. Raises DeviationError at the first thing that goes otherwise."""
         first, second = self.operator_signs_in(0), self.operator_signs_in(1)
         self.clean_slate(first)
-        portal = Portal(self.base_url)
+        portal = Portal(self.base_url, patient=True)
         app, codes = self.turn_it_on(portal)
         self.sign_in_with_the_app(app)
         self.clock_is_wrong(app)
@@ -52,7 +52,7 @@ class Story:
     def operator_signs_in(self, index: int) -> Portal:
         """A support operator, whose second factor is on."""
         operator = self.operators[index]
-        app, portal = AuthenticatorApp(operator.totp_secret or ""), Portal(self.base_url)
+        app, portal = AuthenticatorApp(operator.totp_secret or ""), Portal(self.base_url, patient=True)
         challenge = self.stage.expect(portal.log_in(operator.email, operator.password), 200)["challenge"]
         answer = portal.verify(challenge["id"], app.fresh())
         if answer.code == "invalid_passcode":  # an earlier run has used this step's code, which is spent
@@ -102,7 +102,7 @@ class Story:
         """The Authentication Code, once."""
         stage = self.stage
         stage.chapter("Sign in with the Authentication Code")
-        portal = Portal(self.base_url)
+        portal = Portal(self.base_url, patient=True)
         challenge = self.challenge(portal)
         stage.say("Right password: the page asks for an Authentication Code")
         stage.expect(portal.verify(challenge["id"], self.wrong_code(app)), 401, "invalid_passcode")
@@ -110,7 +110,7 @@ class Story:
         code = app.fresh(self.tell_wait)
         body = stage.expect(portal.verify(challenge["id"], code), 200)
         stage.say(f"The app's code signs in ({body['session']['assurance']}, factors {body['session']['factors']})")
-        other = Portal(self.base_url)
+        other = Portal(self.base_url, patient=True)
         stage.expect(other.verify(self.challenge(other)["id"], code), 401, "invalid_passcode")
         stage.say("The same code a second time, by somebody who looked over the shoulder: refused")
 
@@ -118,7 +118,7 @@ class Story:
         """The most common failure gets an answer that helps."""
         stage = self.stage
         stage.chapter("A phone whose clock is wrong")
-        portal = Portal(self.base_url)
+        portal = Portal(self.base_url, patient=True)
         challenge = self.challenge(portal)
         ahead = int(time.time()) + CLOCK_FAST_SECONDS
         first = stage.expect(portal.verify(challenge["id"], app.at(ahead - STEP_SECONDS)), 401, "invalid_passcode")
@@ -134,7 +134,7 @@ class Story:
         """Each lets its owner in once."""
         stage = self.stage
         stage.chapter("Backup Codes")
-        portal = Portal(self.base_url)
+        portal = Portal(self.base_url, patient=True)
         body = stage.expect(portal.verify(self.challenge(portal)["id"], codes[0]), 200)
         if body["factor"] != "recovery_code":
             stage.fail(f"factor {body['factor']}")
@@ -149,7 +149,7 @@ class Story:
         """Five wrong codes in five minutes: even the right one has to wait, unless support lifts it."""
         stage = self.stage
         stage.chapter("Too many wrong codes")
-        portal = Portal(self.base_url)
+        portal = Portal(self.base_url, patient=True)
         challenge = self.challenge(portal)
         refused = portal.verify(challenge["id"], self.wrong_code(app))
         if refused.status == 401:  # the five minutes began with the first wrong code and may have just ended
@@ -166,7 +166,7 @@ class Story:
         """Send SMS Code is there once a phone is proven."""
         stage = self.stage
         stage.chapter("Send SMS Code")
-        portal = Portal(self.base_url)
+        portal = Portal(self.base_url, patient=True)
         challenge = self.challenge(portal)
         stage.expect(portal.post(f"/v1/login/{challenge['id']}/sms"), 409, "sms_unavailable")
         stage.say("Without a cell phone there is no Send SMS Code")
@@ -176,7 +176,7 @@ class Story:
         text = stage.inbox("sms", set_phone["reference"])
         stage.expect(portal.post("/v1/phone/verify", {"code": code_in(text)}), 200)
         stage.say(f"The SMS with reference {set_phone['reference']} arrives; its code proves the phone")
-        other = Portal(self.base_url)
+        other = Portal(self.base_url, patient=True)
         challenge = self.challenge(other)
         sent = stage.until_allowed(lambda: other.post(f"/v1/login/{challenge['id']}/sms"), 202)
         text = stage.inbox("sms", sent["reference"])
@@ -191,7 +191,7 @@ class Story:
         """A ticked box skips the code on this browser for 30 days."""
         stage = self.stage
         stage.chapter("Remember this device for 30 days")
-        portal = Portal(self.base_url)
+        portal = Portal(self.base_url, patient=True)
         challenge = self.challenge(portal)
         stage.expect(portal.verify(challenge["id"], app.fresh(self.tell_wait), remember=True), 200)
         stage.inbox("email", "remembered for 30 days")
@@ -220,7 +220,7 @@ class Story:
         stage.inbox("sms", "was removed")
         stage.inbox("email", "was removed")
         stage.say("The owner is told on every channel")
-        portal = Portal(self.base_url)
+        portal = Portal(self.base_url, patient=True)
         body = stage.expect(portal.log_in(self.member.email, self.member.password), 200)
         if body["status"] != "authenticated" or body["session"]["prompts"] != ["enroll_two_factor"]:
             stage.fail(f"after the reset the password signs in and prompts to enrol; got {body}")
@@ -253,7 +253,7 @@ class Story:
         stage.say(f"The second operator approves: cooling off until {approved['cool_off_ends_at']}")
         notice = stage.inbox("email", "/reset/cancel#")
         token = notice["body"].split("/reset/cancel#")[1].split()[0]
-        stage.expect(Portal(self.base_url).post("/v1/two-factor/resets/cancel", {"token": token}), 204)
+        stage.expect(Portal(self.base_url, patient=True).post("/v1/two-factor/resets/cancel", {"token": token}), 204)
         status = stage.expect(first.get(f"/v1/support/two-factor-resets/{reset['id']}"), 200)["status"]
         if status != "cancelled":
             stage.fail(f"status {status}")
@@ -265,7 +265,7 @@ class Story:
         """2FA can be turned off by its owner."""
         stage = self.stage
         stage.chapter("Turn it off")
-        portal = Portal(self.base_url)
+        portal = Portal(self.base_url, patient=True)
         stage.expect(portal.verify(self.challenge(portal)["id"], app.fresh(self.tell_wait)), 200)
         stage.expect(portal.call("DELETE", "/v1/two-factor"), 204)
         stage.inbox("email", "turned off")

@@ -147,6 +147,14 @@ def test_a_message_given_back_comes_first_and_once(publish, worker):
     assert worker.take() is None
 
 
+@pytest.mark.parametrize("queue", QUEUES)
+def test_codes_are_served_newest_first_all_else_in_order(publish, worker, queue):
+    for number in range(3):
+        publish(number, queue)
+    taken = [worker.take(queue).payload[0][0]["number"] for _ in range(3)]
+    assert taken == ([2, 1, 0] if queue == SMS_CODES else [0, 1, 2])
+
+
 def test_a_rejected_message_is_gone(redis, publish, worker):
     publish()
     worker.take().reject()
