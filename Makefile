@@ -9,7 +9,7 @@ JOBS   ?= 2
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run demo bench queues dead-letters up down scale-sms test test-unit test-e2e test-real test-compose lint types imports migrations-check requirements ci clean
+.PHONY: help venv run demo bench queues dead-letters up down scale-sms test test-unit test-e2e test-real test-faults reliability test-compose lint types imports migrations-check requirements ci clean
 
 help:  ## Print this list
 	@awk -F ':.*##' '/^[a-z][a-z0-9-]*:.*##/ { printf "  make %-18s%s\n", $$1, $$2 }' Makefile
@@ -69,6 +69,9 @@ test-real: $(STAMP)  ## Run the tests that need PostgreSQL, RabbitMQ and a Redis
 # Needs what test-real needs, and libfaketime for the clocks.
 test-faults: $(STAMP)  ## Kill, cut and slow down each part under a steady load, and print what became of it
 	CI=true $(BIN)/python -m pytest tests/faults -n $(JOBS) --dist loadfile
+
+reliability: export RELIABILITY = docs/reliability.md
+reliability: test-faults  ## The same, and write the figures into docs/reliability.md
 
 test-compose: $(VENV)/.compose  ## Build the images, run the whole stack in containers, kill and scale it (needs Docker)
 	COMPOSE_TESTS=1 $(BIN)/python -m pytest tests/compose

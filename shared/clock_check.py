@@ -1,26 +1,65 @@
-"""Whether this machine's clock is right: a code is only as good as the clock that it is checked by."""
+"""Our clock beside the Redis server's, which all processes share: a code is as good as the clock that checks it."""
 
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from redis import Redis
 from redis.exceptions import RedisError
 
-from shared.clock import Clock
+from shared.clock import Clock, after, system_clock
 from shared.problems import Unavailable
 
 # Half a time step: what a wrong clock takes from the validation window (RFC 6238 §5.2) is the user's to lose.
 TOLERANCE = timedelta(seconds=15)
+# So that a clock which was put right, or which another server has, is followed soon.
+ASKED_EVERY_SECONDS = 30.0
+
+
+def server_time(redis: Redis) -> datetime:
+    """What the Redis server takes the time to be. Raises RedisError."""
+    seconds, microseconds = redis.time()
+    return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=microseconds)
 
 
 def require_right_clock(redis: Redis, clock: Clock) -> None:
-    """Raise Unavailable("clock") when our time is not that of the Redis server, which all processes share.
+    """Raise Unavailable("clock") when our time is not that of the Redis server.
 
     A server that does not answer has a part of its own in the answer of ``/readyz``.
     """
     try:
-        seconds, microseconds = redis.time()
+        theirs = server_time(redis)
     except RedisError:
         return
-    theirs = datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=microseconds)
     if abs(clock() - theirs) > TOLERANCE:
         raise Unavailable("clock")
+
+
+class ServerClock:
+    """The Redis server's time, for processes that lease from each other: they agree, whatever their machines say.
+
+    Counted on from the last answer by a clock that nobody sets. Before the first answer, it is the machine's own time.
+    """
+
+    def __init__(self, redis: Redis, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._redis = redis
+        self._monotonic = monotonic
+        self._asked_at: float | None = None
+        self._answer: tuple[datetime, float] | None = None
+
+    def __call__(self) -> datetime:
+        """The present moment, aware UTC."""
+        now = self._monotonic()
+        if self._asked_at is None or now - self._asked_at >= ASKED_EVERY_SECONDS:
+            self._asked_at = now
+            self._ask()
+        if self._answer is None:
+            return system_clock()
+        moment, at = self._answer
+        return after(moment, self._monotonic() - at)
+
+    def _ask(self) -> None:
+        try:
+            self._answer = server_time(self._redis), self._monotonic()
+        except RedisError:
+            return

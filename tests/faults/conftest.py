@@ -1,10 +1,13 @@
 """The stages, one for each kind of store, and the table at the end."""
 
+import os
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
 from tests.faults.ledger import Figures, table
+from tests.faults.reliability import with_figures
 from tests.faults.stage import staged
 from tests.support.postgres import Databases, postgres_server
 from tests.support.rabbitmq import rabbitmq_server
@@ -35,6 +38,9 @@ def pytest_terminal_summary(terminalreporter):
         for line in _TABLE:
             for note in line.notes:
                 terminalreporter.write_line(f"  {line.name}: {note}")
+        if document := os.environ.get("RELIABILITY"):
+            path = Path(document)
+            path.write_text(with_figures(path.read_text(), _TABLE))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,9 @@
 """The ledger itself: what must be found is found."""
 
+import pytest
+
 from tests.faults.ledger import CUT, Call, Code, Fate, Fault, Ledger, Row, Stores, Text, figures
+from tests.faults.reliability import with_figures
 
 NO_FAULT = Fault(10.0, 20.0)
 EMPTY = Stores([], set())
@@ -122,3 +125,26 @@ def test_recovery_is_the_later_of_a_pass_and_a_text():
         ).recovery_seconds
         == 4.0
     )
+
+
+DOCUMENT = """\
+# Title
+
+| fault | promise | calls / let in |
+|---|---|---|
+| a run | nothing is lost | |
+| another | too | 7 / 7 |
+"""
+
+
+def test_figures_are_written_beside_their_promise():
+    text = with_figures(DOCUMENT, [with_code(good=True, fate=Fate.REFUSED)])
+    first, second = text.splitlines()[4:6]
+    assert first.startswith("| a run | nothing is lost | 0 / 0 | 0 | 1 / 0 |")
+    assert second == "| another | too | 7 / 7 |"
+    assert with_figures(text, [with_code(good=True, fate=Fate.REFUSED)]) == text
+
+
+def test_a_fault_without_a_promise_is_told():
+    with pytest.raises(LookupError):
+        with_figures("", [counted()])
