@@ -121,6 +121,15 @@ def mark_published(connection: Connection, tables: OutboxTables, positions: list
     connection.execute(update(box).where(box.c.position.in_(positions)).values(published_at=now))
 
 
+def publish_again(connection: Connection, tables: OutboxTables, since: datetime) -> int:
+    """Have what was published since then published once more, because the broker lost it; how many messages.
+
+    Who has acted on one already does nothing.
+    """
+    box = tables.outbox
+    return connection.execute(update(box).where(box.c.published_at >= since).values(published_at=None)).rowcount
+
+
 def set_aside(connection: Connection, tables: OutboxTables, positions: list[int]) -> None:
     """Keep what cannot be published out of the way, for good; a person may look at it, and clear ``not_before``."""
     box = tables.outbox

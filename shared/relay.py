@@ -1,13 +1,16 @@
 """The relay: carries recorded messages from the services' outboxes to the broker, in the order of recording.
 
-Run as ``python -m shared.relay``. At least once: what was published but not marked is published again.
+Run as ``python -m shared.relay``. At least once: what was published but not marked is published again. After a broker
+has lost its data, ``python -m shared.relay --again 60`` has the last hour's messages published once more.
 """
 
+import argparse
 import signal
 import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 from sqlalchemy import Engine, MetaData
@@ -130,23 +133,49 @@ class Relay:
             self._stop.set()
 
 
+def database_urls(env: Environment) -> list[str]:
+    """Of both outboxes."""
+    return [env.text("AUTH_DATABASE_URL"), env.text("OTP_DATABASE_URL")]
+
+
 def from_environment(env: Environment) -> Relay:
     """The relay of both outboxes. Raises SettingsError."""
-    urls = [env.text("AUTH_DATABASE_URL"), env.text("OTP_DATABASE_URL")]
-    stores = StoreSettings.read(env)
+    urls, stores = database_urls(env), StoreSettings.read(env)
     env.done()
     return Relay(urls, stores.broker_url)
 
 
-def main() -> int:
+def publish_again(env: Environment, minutes: int) -> int:
+    """Mark the last minutes' messages as not yet published, for the relay that runs; how many. Raises SettingsError."""
+    urls = database_urls(env)
+    env.done()
+    since, marked = system_clock() - timedelta(minutes=minutes), 0
+    for url in urls:
+        database = create_database(url)
+        with writing(database) as connection:
+            marked += outbox.publish_again(connection, TABLES, since)
+        database.dispose()
+    return marked
+
+
+def main(arguments: Sequence[str] = ()) -> int:
     """Composition root: 0 after a signal, 1 after a failure, 2 when the settings are wrong."""
+    parser = argparse.ArgumentParser(prog="python -m shared.relay", description=__doc__)
+    parser.add_argument("--again", type=int, metavar="MINUTES", help="publish these once more, by the relay that runs")
+    minutes = parser.parse_args(arguments).again
     env = Environment()
     mode = env.mode()
     try:
+        if minutes is not None:
+            sys.stdout.write(f"{publish_again(env, minutes)} messages are published once more\n")
+            return 0
         relay = from_environment(env)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    except SQLAlchemyError as error:
+        sys.stderr.write(f"the database does not answer ({type(error).__name__})\n")
+        return 1
     configure_logging("relay", mode)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: relay.stop())
@@ -155,4 +184,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

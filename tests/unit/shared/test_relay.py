@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import MetaData
 
 from shared import outbox, relay
+from shared.clock import system_clock
 from shared.database import create_database, reading, writing
 from shared.messages import RecoveryCodesRegenerated
 from shared.problems import Unavailable
@@ -76,6 +77,30 @@ def test_everything_goes_out_once_and_in_order(deps, database, broker):
     assert carry(deps) == 3
     assert carry(deps) == 0
     assert broker.sent == ["evt_1", "evt_2", "evt_3"]
+
+
+def test_what_a_broker_lost_is_published_once_more_and_nothing_older(deps, database, broker, time):
+    record(database, 1)
+    carry(deps)
+    time[0] += timedelta(hours=2)
+    record(database, 2)
+    carry(deps)
+    record(database, 3)
+    with writing(database) as connection:
+        assert outbox.publish_again(connection, BOX, time[0] - timedelta(hours=1)) == 1
+    assert carry(deps) == 2
+    assert broker.sent == ["evt_1", "evt_2", "evt_2", "evt_3"]
+
+
+def test_the_command_says_how_many_and_ends(database, broker, monkeypatch, capsys):
+    record(database, 1, 2)
+    carry(Deps(database, broker, system_clock))
+    monkeypatch.setenv("LATCHKEY_ENV", "development")
+    monkeypatch.setenv("AUTH_DATABASE_URL", str(database.url))
+    monkeypatch.setenv("OTP_DATABASE_URL", str(database.url))
+    assert relay.main(["--again", "60"]) == 0
+    assert capsys.readouterr().out.startswith("2 messages")
+    assert waiting(database) == ["evt_1", "evt_2"]
 
 
 def test_when_the_broker_fails_midway_only_the_rest_is_sent_later(deps, database, broker):
