@@ -1,15 +1,19 @@
 """How often something may be tried: counted before it is tried, all windows in one atomic step."""
 
+import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
 from redis.client import Pipeline
+from redis.exceptions import RedisError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared.lua import LuaScript
-from shared.problems import Refusal
+from shared.problems import Refusal, Unavailable
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
@@ -118,6 +122,21 @@ def refund(redis: "Redis", *charges: Charge) -> None:
 def queue_refund(pipeline: "Pipeline", *charges: Charge) -> None:
     """The same inside a pipeline."""
     REFUND_SCRIPT.queue(pipeline, _keys(charges), [])
+
+
+@contextlib.contextmanager
+def given_back_on_outage(redis: "Redis", *charges: Charge) -> Iterator[None]:
+    """Give one try back when the block ends in 503: nobody learned anything by it, and "try again" must be possible.
+
+    What is known to be wrong must leave the block as a refusal, whatever fails after that. When Redis itself fails, or
+    the process is killed, the try stays counted.
+    """
+    try:
+        yield
+    except (Unavailable, DBAPIError, PoolTimeoutError):
+        with contextlib.suppress(RedisError):
+            refund(redis, *charges)
+        raise
 
 
 def clear(redis: "Redis", *charges: Charge) -> None:

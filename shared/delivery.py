@@ -1,6 +1,9 @@
 """The claim check of an SMS code: sealed text waits in Redis, the queue carries its id.
 
 otp puts it in, notify claims and reports, auth reads the status. The keys and their transitions have this one home.
+
+What auth is to hear of a change is left in a list by the script that makes the change, so neither is there without the
+other. notify carries the list to the broker (services/notify/events.py).
 """
 
 from dataclasses import dataclass
@@ -12,7 +15,9 @@ from redis import Redis
 from redis.client import Pipeline
 
 from shared.clock import parse_rfc3339, rfc3339, unix_milliseconds
-from shared.lua import LuaScript
+from shared.ids import new_id
+from shared.lua import Call, LuaScript
+from shared.messages import SmsDeliveryChanged, encode_text
 
 # Longer than one try may take (5 s to connect, 5 s to read), shorter than the broker's visibility timeout, so that a
 # redelivered task of a killed worker finds the lease over.
@@ -69,9 +74,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """Nobody sent it in time, and this claim closed it as expired; ``account_id`` is None when it is not known."""
-
-    account_id: str | None
+    """Nobody sent it in time, and this claim closed it as expired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,20 @@ class Delivery:
     reason: str | None
 
 
-_CLAIM = LuaScript("""
+# Leaves the event of a change for the account of the message. Without a known account there is nobody to tell.
+_TELL = """
+local function tell(document)
+  local account_id = redis.call('HGET', KEYS[2], 'account_id')
+  if not account_id then return end
+  local event = cjson.decode(document)
+  event.account_id = account_id
+  redis.call('RPUSH', KEYS[4], cjson.encode(event))
+end
+"""
+
+_CLAIM = LuaScript(
+    _TELL
+    + """
 local status = redis.call('HGET', KEYS[2], 'status') or 'queued'
 if status ~= 'queued' and status ~= 'sending' then
   redis.call('ZREM', KEYS[3], ARGV[6])
@@ -103,21 +119,25 @@ local held_until = tonumber(redis.call('HGET', KEYS[2], 'held_until') or '0')
 if held_until > now and (status == 'sending' or not overdue) then return {'held', held_until - now} end
 local sealed = redis.call('GET', KEYS[1])
 if overdue or not sealed then
-  local reason = overdue and 'too_late' or ''
+  local reason = overdue and ARGV[8] or ''
   redis.call('HSET', KEYS[2], 'status', 'expired', 'rank', 3, 'updated_at', ARGV[3], 'reason', reason)
   redis.call('EXPIRE', KEYS[2], ARGV[4])
   redis.call('DEL', KEYS[1])
   redis.call('ZREM', KEYS[3], ARGV[6])
-  if overdue then return {'overdue', redis.call('HGET', KEYS[2], 'account_id') or ''} end
-  return {'settled', 'expired'}
+  if not overdue then return {'settled', 'expired'} end
+  tell(ARGV[7])
+  return {'overdue'}
 end
 local lease_end = now + tonumber(ARGV[2])
 redis.call('HSET', KEYS[2], 'status', 'sending', 'rank', 1, 'held_until', lease_end, 'updated_at', ARGV[3])
 redis.call('EXPIRE', KEYS[2], ARGV[4])
 return {'claimed', sealed, redis.call('HINCRBY', KEYS[2], 'attempts', 1)}
-""")
+"""
+)
 
-_ADVANCE = LuaScript("""
+_ADVANCE = LuaScript(
+    _TELL
+    + """
 local rank = redis.call('HGET', KEYS[2], 'rank')
 if not rank then return 0 end
 if ARGV[6] ~= '' then redis.call('HSET', KEYS[2], 'account_id', ARGV[6]) end
@@ -129,8 +149,10 @@ if tonumber(ARGV[2]) >= 2 then
   redis.call('DEL', KEYS[1])
   redis.call('ZREM', KEYS[3], ARGV[7])
 end
+tell(ARGV[8])
 return 1
-""")
+"""
+)
 
 _RELEASE = LuaScript("""
 local claim = redis.call('HMGET', KEYS[1], 'status', 'attempts')
@@ -139,11 +161,24 @@ redis.call('HSET', KEYS[1], 'status', 'queued', 'rank', 0, 'updated_at', ARGV[1]
 return 1
 """)
 
+# A lease, so that of many carriers one works at a time: for economy only, for who carries twice is understood once.
+_TAKE_CHANGES = LuaScript("""
+if (redis.call('GET', KEYS[2]) or ARGV[1]) ~= ARGV[1] then return {} end
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+return redis.call('LRANGE', KEYS[1], 0, ARGV[3] - 1)
+""")
+
+# By value: another carrier may have dropped some of them, and what stands in their places nobody has published.
+_DROP_CHANGES = LuaScript("""
+for _, change in ipairs(ARGV) do redis.call('LREM', KEYS[1], 1, change) end
+""")
 
 # One command, because callers count the replies of their pipelines; by its text, because it must never be NOSCRIPT.
 _WITHDRAW = "redis.call('ZREM', KEYS[2], ARGV[1]) return redis.call('DEL', KEYS[1])"
 
 _UNSENT = "notify:unsent"  # message ids by the milliseconds at which they were queued
+_TOO_LATE = "too_late"  # of DeliveryReason, whose home imports this one
+_CHANGES, _CARRIER = "notify:changes", "notify:changes:carrier"
 
 
 def _sealed_key(message_id: str) -> str:
@@ -176,11 +211,11 @@ def queue_withdraw(pipeline: Pipeline, message_id: str) -> None:
     pipeline.eval(_WITHDRAW, 2, _sealed_key(message_id), _UNSENT, message_id)
 
 
-def claim(redis: Redis, message_id: str, now: datetime, deadline: datetime) -> Claimed | Held | Settled | Overdue:
+def claiming(message_id: str, now: datetime, deadline: datetime) -> Call[Claimed | Held | Settled | Overdue]:
     """Claim the message for sending, in one step whose reply is the answer."""
-    reply = _CLAIM.run(
-        redis,
-        [_sealed_key(message_id), _status_key(message_id), _UNSENT],
+    return Call(
+        _CLAIM,
+        [_sealed_key(message_id), _status_key(message_id), _UNSENT, _CHANGES],
         [
             unix_milliseconds(now),
             int(LEASE.total_seconds() * 1000),
@@ -188,18 +223,60 @@ def claim(redis: Redis, message_id: str, now: datetime, deadline: datetime) -> C
             int(STATUS_LIVES_FOR.total_seconds()),
             unix_milliseconds(deadline),
             message_id,
+            _event(message_id, DeliveryStatus.EXPIRED, now, _TOO_LATE, None),
+            _TOO_LATE,
         ],
+        _read_claim,
     )
+
+
+def _read_claim(reply: Any) -> Claimed | Held | Settled | Overdue:  # noqa: ANN401 - whatever the script returns
     match reply:
         case ["claimed", sealed, attempt]:
             return Claimed(sealed, int(attempt))
         case ["held", milliseconds]:
             return Held(int(milliseconds) / 1000)
-        case ["overdue", account_id]:
-            return Overdue(account_id or None)
+        case ["overdue"]:
+            return Overdue()
         case ["settled", status]:
             return Settled(DeliveryStatus(status))
     raise AssertionError(reply)
+
+
+def claim(redis: Redis, message_id: str, now: datetime, deadline: datetime) -> Claimed | Held | Settled | Overdue:
+    """Claim it, and nothing else in the same round trip."""
+    return claiming(message_id, now, deadline).run(redis)
+
+
+def advancing(
+    message_id: str,
+    status: DeliveryStatus,
+    now: datetime,
+    *,
+    reason: str | None = None,
+    provider: str | None = None,
+    account_id: str | None = None,
+) -> Call[bool]:
+    """Move the delivery forward; False when it stands there or further already, or when nothing is known of it.
+
+    Final statuses never change. ``account_id`` is kept for those who come later and know the message by its id only.
+    The account is told, with the ``provider``: None when none was asked.
+    """
+    return Call(
+        _ADVANCE,
+        [_sealed_key(message_id), _status_key(message_id), _UNSENT, _CHANGES],
+        [
+            status,
+            RANK[status],
+            rfc3339(now),
+            reason or "",
+            int(STATUS_LIVES_FOR.total_seconds()),
+            account_id or "",
+            message_id,
+            _event(message_id, status, now, reason, provider),
+        ],
+        lambda reply: int(reply) == 1,
+    )
 
 
 def advance(
@@ -209,26 +286,10 @@ def advance(
     now: datetime,
     *,
     reason: str | None = None,
-    account_id: str | None = None,
+    provider: str | None = None,
 ) -> bool:
-    """Move the delivery forward; False when it stands there or further already, or when nothing is known of it.
-
-    Final statuses never change. ``account_id`` is kept for those who come later and know the message by its id only.
-    """
-    reply = _ADVANCE.run(
-        redis,
-        [_sealed_key(message_id), _status_key(message_id), _UNSENT],
-        [
-            status,
-            RANK[status],
-            rfc3339(now),
-            reason or "",
-            int(STATUS_LIVES_FOR.total_seconds()),
-            account_id or "",
-            message_id,
-        ],
-    )
-    return int(reply) == 1
+    """Advance it, and nothing else in the same round trip."""
+    return advancing(message_id, status, now, reason=reason, provider=provider).run(redis)
 
 
 def release(redis: Redis, message_id: str, claimed: Claimed, now: datetime, retry_at: datetime) -> bool:
@@ -240,9 +301,30 @@ def release(redis: Redis, message_id: str, claimed: Claimed, now: datetime, retr
     return int(reply) == 1
 
 
-def account_of(redis: Redis, message_id: str) -> str | None:
-    """The account that the message is for, or None when it is not known."""
-    return cast("str | None", redis.hget(_status_key(message_id), "account_id"))
+def _event(message_id: str, status: DeliveryStatus, now: datetime, reason: str | None, provider: str | None) -> str:
+    """SmsDeliveryChanged as the queue has it; the script fills in the account."""
+    return encode_text(
+        SmsDeliveryChanged(
+            id=new_id("evt"),
+            occurred_at=now,
+            account_id="",
+            message_id=message_id,
+            status=status,
+            reason=reason,
+            provider=provider,
+        )
+    )
+
+
+def changes(redis: Redis, carrier: str, lease: timedelta, limit: int) -> list[str]:
+    """The oldest events that were not carried yet, as JSON; none while another carrier's lease lasts."""
+    milliseconds = int(lease.total_seconds() * 1000)
+    return cast("list[str]", _TAKE_CHANGES.run(redis, [_CHANGES, _CARRIER], [carrier, milliseconds, limit]))
+
+
+def drop_changes(redis: Redis, carried: list[str]) -> None:
+    """Forget events that the broker has taken."""
+    _DROP_CHANGES.run(redis, [_CHANGES], carried)
 
 
 def read(redis: Redis, message_id: str) -> Delivery | None:

@@ -2,16 +2,20 @@
 
 import hashlib
 import threading
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from redis import ConnectionPool, Redis
 from redis.client import Pipeline
 from redis.connection import Connection
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from shared.redis_client import guarded
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 class LuaScript:
@@ -33,6 +37,52 @@ class LuaScript:
     def queue(self, pipeline: "Pipeline", keys: Sequence[str], args: Sequence[str | int]) -> None:
         """Add it to a pipeline that execute_scripted will send."""
         pipeline.evalsha(self.sha, len(keys), *keys, *args)
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[A]):
+    """A script with what it works on, and how its reply is read."""
+
+    script: LuaScript
+    keys: Sequence[str]
+    args: Sequence[str | int]
+    read: Callable[[Any], A]
+
+    def run(self, redis: "Redis") -> A:
+        """Run it alone. Raises RedisError."""
+        return self.read(self.script.run(redis, self.keys, self.args))
+
+
+def together(redis: "Redis", first: Call[A], second: Call[B]) -> tuple[A, B]:
+    """Run two scripts one after the other in one round trip; others may come between, and one may fail alone.
+
+    Raises RedisError.
+    """
+    calls: tuple[Call[Any], Call[Any]] = (first, second)
+    with guarded(redis):
+        connection = _kept.connection(redis.connection_pool)
+        connection.send_packed_command(  # type: ignore[no-untyped-call]
+            connection.pack_commands(  # type: ignore[no-untyped-call]
+                [("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args) for call in calls]
+            )
+        )
+        replies = [_reply(connection) for _ in calls]
+        for number, call in enumerate(calls):
+            if isinstance(replies[number], NoScriptError):
+                connection.send_command("EVAL", call.script.text, len(call.keys), *call.keys, *call.args)  # type: ignore[no-untyped-call]
+                replies[number] = _reply(connection)
+    for reply in replies:
+        if isinstance(reply, ResponseError):
+            raise reply
+    return first.read(replies[0]), second.read(replies[1])
+
+
+def _reply(connection: Connection) -> Any:  # noqa: ANN401 - whatever the script returns
+    """What the server answers; a refusal too, for another answer follows it."""
+    try:
+        return connection.read_response()
+    except ResponseError as error:
+        return error
 
 
 class _KeptConnections(threading.local):

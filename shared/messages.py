@@ -187,6 +187,7 @@ ROUTES: dict[type[Message], tuple[str, ...]] = {  # message -> the queues of tho
 }
 
 _BY_TYPE: dict[str, type[Message]] = {kind.TYPE: kind for kind in ROUTES}
+_HINTS = {kind: get_type_hints(kind) for kind in ROUTES}  # reading them costs as much as all the rest
 VERSION = 1
 
 
@@ -212,7 +213,7 @@ def decode(document: object) -> Message:
     if not isinstance(kind, str) or kind not in _BY_TYPE or version != VERSION:
         raise UnreadableMessage(f"unknown message {kind!r} version {version!r}")
     message_type = _BY_TYPE[kind]
-    hints = get_type_hints(message_type)
+    hints = _HINTS[message_type]
     names = {field.name for field in dataclasses.fields(message_type)}
     if not names >= body.keys():
         raise UnreadableMessage(f"{kind} has unknown members {sorted(body.keys() - names)}")
@@ -221,6 +222,11 @@ def decode(document: object) -> Message:
         return message_type(**members)
     except (TypeError, ValueError) as error:
         raise UnreadableMessage(f"{kind}: {error}") from error
+
+
+def batch_of(document: object) -> list[object]:
+    """The documents in an event queue's document, which is one message or a list of them."""
+    return document if isinstance(document, list) and document else [document]
 
 
 def encode_text(message: Message) -> str:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared.brokers import HEARTBEAT_SECONDS, broker_of
 from shared.dead_letters import DeadLetters
-from shared.messages import QUEUES, ROUTES, Message, UnreadableMessage, encode
+from shared.messages import QUEUES, ROUTES, Message, UnreadableMessage, batch_of, encode
 from shared.problems import Unavailable
 from shared.secret import Secret
 
@@ -92,7 +92,7 @@ def act_or_keep(letters: DeadLetters, queue: str, task: Task, document: object, 
 
 
 def consume_events(celery: Celery, queue: str, letters: DeadLetters, handle: Callable[[object], None]) -> None:
-    """Have ``handle`` act on each message of an event queue. One that meets a store error comes again.
+    """Have ``handle`` act on each message of an event queue. One that meets a store error comes again, with its batch.
 
     Not shared: a task belongs to this app and the deps behind ``handle``, not to every app of the process.
     """
@@ -107,7 +107,8 @@ def consume_events(celery: Celery, queue: str, letters: DeadLetters, handle: Cal
     )
     def handle_event(task: Task, document: object) -> None:
         try:
-            act_or_keep(letters, queue, task, document, handle)
+            for one in batch_of(document):
+                act_or_keep(letters, queue, task, one, handle)
         except STORE_ERRORS as error:
             try:
                 task.retry(exc=error, countdown=RETRY_SECONDS, queue=queue, retry=True, retry_policy=PUBLISH_RETRY)

@@ -40,8 +40,8 @@ from tests.support import rabbitmq
 from tests.support.twilio_stub import ACCOUNT_SID, AUTH_TOKEN
 
 OURS, BARE = "services.notify.worker:celery", "deploy.bench.bare:celery"
-# (processes, threads in each): one thread, the production setting, where a core is nearly full, and two processes.
-ROWS = ((1, 1), (1, 8), (1, 16), (2, 8))
+# (processes, threads in each): few threads, the production setting, where a core is nearly full, and two processes.
+ROWS = ((1, 1), (1, 4), (1, 8), (1, 16), (2, 8))
 SECONDS_OF_WORK, MOST_MESSAGES = 3.0, 900
 FROM, TO = 0.15, 0.95
 GIVE_UP_SECONDS = 60.0

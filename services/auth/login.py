@@ -1,10 +1,14 @@
 """Signing in: password, then the second factor, then a session."""
 
+import contextlib
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from redis.exceptions import RedisError
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from services.auth import limits, notices, session_store
 from services.auth.deps import Client, Deps, by_ip, subject
@@ -61,7 +65,8 @@ def log_in(
             device = devices.by_token(connection, found[0].id, device_token) if found and device_token else None
         charges = _password_charges(deps, client, email, device)
         budgets.take(deps.redis, *charges).require()
-        matches = place.verify(found[1] if found else decoy, password)
+        with budgets.given_back_on_outage(deps.redis, *charges):
+            matches = place.verify(found[1] if found else decoy, password)
     if found is None or not matches:
         # A transaction for an unknown address, too: it must take the same time and meet the same outages.
         with writing(deps.database) as connection:
@@ -84,9 +89,7 @@ def log_in(
         return SecondFactorRequired(challenge, account.phone)
     factors = (Factor.PASSWORD, Factor.TRUSTED_DEVICE) if state.enabled else (Factor.PASSWORD,)
     session, token = _new_session(account, factors, transport, client, now)
-    if not session_store.open_session(deps.redis, session, token, epoch=epoch):
-        raise Refusal("challenge_expired")
-    with writing(deps.database) as connection:
+    with _opening(deps, session, token, epoch) as connection:
         if device is not None:
             devices.touch(connection, device.id, now)
         _record_sign_in(connection, session, client)
@@ -99,21 +102,28 @@ def verify(deps: Deps, client: Client, *, challenge_id: str, code: str, remember
     Raises Refusal challenge_expired, invalid_passcode, too_many_requests, second_factor_locked; Unavailable.
     """
     now = deps.clock()
-    challenge = _counted_challenge(deps, client, challenge_id)
+    charge = by_ip(deps, limits.VERIFY_IP, client)
+    challenge = _counted_challenge(deps, charge, challenge_id)
     try:
-        verified = deps.otp.verify(challenge.account_id, code, "login", challenge.id, challenge.device_id)
+        with budgets.given_back_on_outage(deps.redis, charge):
+            return _complete(deps, client, challenge, code, now, remember_device=remember_device)
     except Refusal as refusal:
         _tell_of_failures(deps, challenge, refusal, client, now)
         raise
+
+
+def _complete(
+    deps: Deps, client: Client, challenge: LoginChallenge, code: str, now: datetime, *, remember_device: bool
+) -> SignedIn:
+    # Before otp is asked: a database that is away must be found out while the code is still good.
     with reading(deps.database) as connection:
         account = accounts.by_id(connection, challenge.account_id)
     if account is None:
         raise Refusal("challenge_expired")
+    verified = deps.otp.verify(challenge.account_id, code, "login", challenge.id, challenge.device_id)
     session, token = _new_session(account, (Factor.PASSWORD, Factor(verified.factor)), challenge.transport, client, now)
-    if not session_store.open_session(deps.redis, session, token, epoch=challenge.epoch, challenge_id=challenge.id):
-        raise Refusal("challenge_expired")
     device_token = None
-    with writing(deps.database) as connection:
+    with _opening(deps, session, token, challenge.epoch, challenge) as connection:
         _record_sign_in(connection, session, client)
         if remember_device or (challenge.transport == "cookie" and challenge.device_id is None):
             device_token = _remember(deps, connection, account, challenge, client, now, trusted=remember_device)
@@ -125,9 +135,33 @@ def verify(deps: Deps, client: Client, *, challenge_id: str, code: str, remember
     return SignedIn(account, session, token, device_token, remember_device)
 
 
-def _counted_challenge(deps: Deps, client: Client, challenge_id: str) -> LoginChallenge:
-    """Count the try against the IP and read the challenge, in one round trip."""
-    charge, key = by_ip(deps, limits.VERIFY_IP, client), session_store.challenge_key(challenge_id)
+@contextlib.contextmanager
+def _opening(
+    deps: Deps, session: Session, token: str, epoch: int, challenge: LoginChallenge | None = None
+) -> Iterator[Connection]:
+    """Write in the block the rows that tell of this session; then it is opened, and then they are committed.
+
+    What fails in SQL so fails before the challenge is used up, and the same challenge and code may be sent again (otp
+    says yes again for a minute). A commit that fails, or an opening whose reply is lost, is undone as far as Redis
+    answers. Left open: a gateway killed between the opening and its answer has used the challenge up, and left a
+    session whose token nobody has; a commit that came to pass and whose reply was lost tells of a session that never
+    was. Raises Refusal challenge_expired when the challenge was used or everything was ended meanwhile.
+    """
+    try:
+        with writing(deps.database) as connection:
+            yield connection
+            challenge_id = None if challenge is None else challenge.id
+            if not session_store.open_session(deps.redis, session, token, epoch=epoch, challenge_id=challenge_id):
+                raise Refusal("challenge_expired")
+    except (DBAPIError, RedisError):
+        with contextlib.suppress(RedisError):
+            session_store.take_back(deps.redis, session, token, challenge=challenge, now=deps.clock())
+        raise
+
+
+def _counted_challenge(deps: Deps, charge: Charge, challenge_id: str) -> LoginChallenge:
+    """Count the try and read the challenge, in one round trip."""
+    key = session_store.challenge_key(challenge_id)
     taken = budgets.take(deps.redis, charge, read=[key]).require()
     challenge = session_store.load_challenge(taken.read[0])
     if challenge is None or challenge.expires_at <= deps.clock():

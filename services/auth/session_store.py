@@ -50,6 +50,15 @@ redis.call('PEXPIRE', KEYS[3], ARGV[3])
 return 1
 """)
 
+# Whose session is there has claimed the challenge, nobody else: so it can't be put back for a login that another one
+# completed.
+_TAKE_BACK = LuaScript("""
+if redis.call('DEL', KEYS[1]) == 0 then return 0 end
+redis.call('HDEL', KEYS[2], ARGV[1])
+if KEYS[3] then redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[3]) end
+return 1
+""")
+
 _END_ALL = LuaScript("""
 if not KEYS[3] or redis.call('SET', KEYS[3], 1, 'NX', 'EX', ARGV[4]) then redis.call('INCR', KEYS[1]) end
 local ended = 0
@@ -111,6 +120,15 @@ def open_session(redis: "Redis", session: Session, token: str, *, epoch: int, ch
     return int(_OPEN.run(redis, keys, [epoch, _dump(session), life_ms, session.id, token_digest(token)])) == 1
 
 
+def take_back(redis: "Redis", session: Session, token: str, *, challenge: LoginChallenge | None, now: datetime) -> None:
+    """Undo open_session, if it came to pass: the session, whose token nobody has, ends; its challenge waits again."""
+    keys, args = [_session_key(token), _index_key(session.account_id)], [session.id]
+    if challenge is not None:
+        keys.append(challenge_key(challenge.id))
+        args += [_dump_challenge(challenge), str(_life_ms(challenge, now))]
+    _TAKE_BACK.run(redis, keys, args)
+
+
 def find(redis: "Redis", token: str) -> Session | None:
     """The live session of a token."""
     raw = _text(redis.get(_session_key(token)))
@@ -163,9 +181,7 @@ def end_all(
 
 def put_challenge(redis: "Redis", challenge: LoginChallenge, now: datetime) -> None:
     """Store a challenge until it expires."""
-    members = {**asdict(challenge), "expires_at": rfc3339(challenge.expires_at)}
-    life_ms = int((challenge.expires_at - now).total_seconds() * 1000)
-    redis.set(challenge_key(challenge.id), json.dumps(members), px=life_ms)
+    redis.set(challenge_key(challenge.id), _dump_challenge(challenge), px=_life_ms(challenge, now))
 
 
 def get_challenge(redis: "Redis", challenge_id: str) -> LoginChallenge | None:
@@ -190,8 +206,7 @@ def delete_challenge(redis: "Redis", challenge_id: str) -> None:
 
 def note_sms(redis: "Redis", challenge: LoginChallenge, sent: SentSms, now: datetime) -> None:
     """Remember the challenge's last SMS for its page."""
-    life_ms = max(1, int((challenge.expires_at - now).total_seconds() * 1000))
-    redis.set(_sms_key(challenge.id), json.dumps(asdict(sent)), px=life_ms)
+    redis.set(_sms_key(challenge.id), json.dumps(asdict(sent)), px=_life_ms(challenge, now))
 
 
 def last_sms(redis: "Redis", challenge_id: str) -> SentSms | None:
@@ -203,6 +218,14 @@ def last_sms(redis: "Redis", challenge_id: str) -> SentSms | None:
 def _text(reply: bytes | str | None) -> str | None:
     """A reply of redis-py, whose types know nothing of decode_responses."""
     return reply if reply is None or isinstance(reply, str) else reply.decode()
+
+
+def _life_ms(challenge: LoginChallenge, now: datetime) -> int:
+    return max(1, int((challenge.expires_at - now).total_seconds() * 1000))
+
+
+def _dump_challenge(challenge: LoginChallenge) -> str:
+    return json.dumps({**asdict(challenge), "expires_at": rfc3339(challenge.expires_at)})
 
 
 def _dump(session: Session) -> str:

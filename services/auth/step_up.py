@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from services.auth import limits, session_store
 from services.auth.deps import Client, Deps
@@ -26,25 +27,32 @@ def reauthenticate(
     now = deps.clock()
     charge = Charge(limits.REAUTHENTICATE, account.id)
     budgets.take(deps.redis, charge).require()
+    with budgets.given_back_on_outage(deps.redis, charge):
+        factors = _proven(deps, account, session, password, code)
+        # The row first, the window before the commit: what can't be recorded opens nothing, and a second try with the
+        # same code finds otp of the same mind for a minute. A commit that fails after all leaves the window open, for
+        # a proof that was given; the caller hears 503 and the next try records it.
+        with writing(deps.database) as connection:
+            proof: dict[str, Any] = {"session_id": session.id, "factors": list(factors)}
+            timeline.write(connection, account.id, Entry.STEPPED_UP, now, ip=client.ip, **proof)
+            if not session_store.step_up(deps.redis, session, token, now, factors):
+                raise Refusal("not_authenticated")
+    budgets.refund(deps.redis, charge)
+    return replace(session, stepped_up_at=now, factors=tuple(dict.fromkeys((*session.factors, *factors))))
+
+
+def _proven(deps: Deps, account: Account, session: Session, password: str, code: str | None) -> tuple[Factor, ...]:
     with reading(deps.database) as connection:
         encoded = accounts.password_hash(connection, account.id)
     if encoded is None or not deps.hashing.verify(encoded, password):
         raise Refusal("invalid_credentials", detail="The password is wrong.")
-    factors: tuple[Factor, ...] = (Factor.PASSWORD,)
-    if deps.otp.state(account.id).enabled:
-        if code is None:
-            raise Refusal(
-                "validation_failed", extra={"errors": {"code": ["Two-factor authentication is on: send a code."]}}
-            )
-        factors = (*factors, Factor(deps.otp.verify(account.id, code, "step_up", session.id).factor))
-    if not session_store.step_up(deps.redis, session, token, now, factors):
-        raise Refusal("not_authenticated")
-    budgets.refund(deps.redis, charge)
-    with writing(deps.database) as connection:
-        timeline.write(
-            connection, account.id, Entry.STEPPED_UP, now, ip=client.ip, session_id=session.id, factors=list(factors)
+    if not deps.otp.state(account.id).enabled:
+        return (Factor.PASSWORD,)
+    if code is None:
+        raise Refusal(
+            "validation_failed", extra={"errors": {"code": ["Two-factor authentication is on: send a code."]}}
         )
-    return replace(session, stepped_up_at=now, factors=tuple(dict.fromkeys((*session.factors, *factors))))
+    return Factor.PASSWORD, Factor(deps.otp.verify(account.id, code, "step_up", session.id).factor)
 
 
 def window_ends_at(session: Session, now: datetime) -> datetime | None:

@@ -9,7 +9,6 @@ from services.notify.providers import EmailProvider
 from services.notify.providers.router import SmsRouter
 from shared.clock import Clock
 from shared.keys import KeyList
-from shared.queueing import Publisher
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +19,5 @@ class Deps:
     sms: SmsRouter
     email: EmailProvider
     private_keys: KeyList
-    publisher: Publisher
     clock: Clock
     sleep: Callable[[float], None]

@@ -1,42 +1,83 @@
-"""Tell auth what became of a code."""
+"""Tell auth what became of the codes: carries the events that shared/delivery.py leaves in Redis to the broker.
+
+At least once: what was published and not dropped is published again, and auth acts once for each event. Many travel as
+one message, because a publish for each SMS would cost as much as the SMS.
+"""
+
+import json
+import threading
+from datetime import timedelta
 
 import structlog
+from redis import Redis
+from redis.exceptions import RedisError
 
-from services.notify.deps import Deps
-from shared.delivery import DeliveryStatus
-from shared.delivery_reasons import DeliveryReason
+from shared.delivery import changes, drop_changes
 from shared.ids import new_id
-from shared.messages import SmsDeliveryChanged
+from shared.messages import ROUTES, SmsDeliveryChanged
 from shared.problems import Unavailable
+from shared.queueing import Publisher
+
+# 16 KB, a quarter of what a dead letter keeps.
+BATCH = 50
+# How long a change may wait for others to travel with. The status itself, which pages show, stands in Redis at once.
+PAUSE_SECONDS = 0.2
+PAUSE_AFTER_FAILURE_SECONDS = 1.0
+# After so long without a sign of the one that carries, another process takes over.
+LEASE = timedelta(seconds=5)
 
 log = structlog.get_logger("notify.events")
 
 
-def publish_change(
-    deps: Deps,
-    message_id: str,
-    account_id: str | None,
-    status: DeliveryStatus,
-    reason: DeliveryReason | None,
-    provider: str | None,
-) -> None:
-    """Publish SmsDeliveryChanged, after the change is recorded. ``provider`` is None when none was asked.
+class Carrier:
+    """Carries in a thread of its own. Every process has one, and one of them works at a time."""
 
-    A broker that does not take it is logged and no more: the record is what counts, and a task that failed here would
-    send its SMS again. Without a known account there is nobody to tell.
-    """
-    if account_id is None:
-        return
-    event = SmsDeliveryChanged(
-        id=new_id("evt"),
-        occurred_at=deps.clock(),
-        account_id=account_id,
-        message_id=message_id,
-        status=status,
-        reason=reason,
-        provider=provider,
-    )
+    def __init__(self, redis: Redis, publisher: Publisher) -> None:
+        self._redis = redis
+        self._publisher = publisher
+        self._id = new_id("car")
+        self._waits = False
+
+    def start(self) -> None:
+        """Carry until the process ends, whenever that is: nothing is lost by it."""
+        threading.Thread(target=self._run, name="changes", daemon=True).start()
+
+    def carry(self) -> int:
+        """Publish one batch; how many events it had. Raises Unavailable("broker") and RedisError."""
+        texts = changes(self._redis, self._id, LEASE, BATCH)
+        if texts:
+            documents = [_document(text) for text in texts]
+            for queue in ROUTES[SmsDeliveryChanged]:
+                self._publisher.publish_to(queue, documents)
+            drop_changes(self._redis, texts)
+        return len(texts)
+
+    def step(self) -> float:
+        """Carry, whatever happens; the seconds until the next time. An outage is logged once."""
+        try:
+            full = self.carry() == BATCH
+        except (Unavailable, RedisError) as error:
+            if not self._waits:
+                log.warning("changes wait", cause=getattr(error, "reason", type(error).__name__))
+            self._waits = True
+            return PAUSE_AFTER_FAILURE_SECONDS
+        except Exception:
+            log.exception("changes not carried")
+            return PAUSE_AFTER_FAILURE_SECONDS
+        if self._waits:
+            log.info("changes are carried again")
+        self._waits = False
+        return 0.0 if full else PAUSE_SECONDS
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while True:
+            pause.wait(self.step())
+
+
+def _document(text: str) -> object:
+    """The event; what is none goes along as it is, to become a dead letter there and not to stand in the way here."""
     try:
-        deps.publisher.publish(event)
-    except Unavailable as error:
-        log.warning("event not published", message_id=message_id, status=status, part=error.reason)
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text

@@ -69,13 +69,15 @@ def _by_sms(deps: Deps, command: SendSmsNotice, envelope: Envelope, facts: Any) 
         return _settle(deps, command)
     left = int((envelope.expires_at - deps.clock()).total_seconds())
     message = SmsMessage(command.message_id, to, envelope.body, left, wants_receipt=False)
-    match deps.sms.send(message, min(command.deadline, envelope.expires_at), NOTICE):
+    known = deps.sms.asking(command.message_id).run(deps.redis)
+    match deps.sms.send(message, min(command.deadline, envelope.expires_at), NOTICE, known):
         case Later(seconds):
             return _postpone(deps, command, seconds)
         case GivenUp(provider, reason):
             facts.warning("notice given up", provider=provider, reason=reason)
-        case Sent(provider, provider_message_id, confirmed):
+        case Sent(provider, sample, provider_message_id, confirmed):
             facts.info("notice sent", provider=provider, provider_message_id=provider_message_id, confirmed=confirmed)
+            deps.sms.remember(sample)
     return _settle(deps, command)
 
 

@@ -6,7 +6,6 @@ import structlog
 
 from services.notify.deps import Deps
 from services.notify.domain.retries import DONE, Done
-from services.notify.events import publish_change
 from services.notify.providers import twilio_codes
 from services.notify.providers.twilio_codes import Reading
 from shared import delivery
@@ -31,8 +30,13 @@ def record_receipt(deps: Deps, command: RecordReceipt) -> Done:
         return DONE
     if reading.status is None:
         return DONE
-    if delivery.advance(deps.redis, command.message_id, reading.status, deps.clock(), reason=reading.reason):
+    if delivery.advance(
+        deps.redis,
+        command.message_id,
+        reading.status,
+        deps.clock(),
+        reason=reading.reason,
+        provider=command.provider,
+    ):
         facts.info("sms code reported", status=reading.status)
-        account_id = delivery.account_of(deps.redis, command.message_id)
-        publish_change(deps, command.message_id, account_id, reading.status, reading.reason, command.provider)
     return DONE

@@ -5,15 +5,19 @@ The queues are chosen on the command line, so that codes and notices scale, and 
 
 import sys
 import time
+from typing import Any
 
+from celery.signals import worker_ready
 from redis import Redis
 
 from services.notify.deps import Deps
+from services.notify.events import Carrier
 from services.notify.providers import EmailProvider, SmsProvider
 from services.notify.providers.router import SmsRouter
 from services.notify.settings import NotifySettings
 from services.notify.tasks import register_tasks
-from shared.clock import system_clock
+from shared.clock import Clock
+from shared.clock_check import ServerClock
 from shared.log import configure_logging
 from shared.queueing import Publisher, make_celery
 from shared.reception import equip
@@ -24,7 +28,7 @@ from shared.settings import SettingsError
 # ruff: noqa: PLC0415
 
 
-def _sms_provider(name: str, settings: NotifySettings, redis: Redis) -> SmsProvider:
+def _sms_provider(name: str, settings: NotifySettings, redis: Redis, clock: Clock) -> SmsProvider:
     """The provider of that name; settings allow the console in development only."""
     if name == "twilio" and settings.twilio is not None:
         from services.notify.providers.twilio import TwilioSms
@@ -33,13 +37,13 @@ def _sms_provider(name: str, settings: NotifySettings, redis: Redis) -> SmsProvi
     if name == "http" and settings.http is not None:
         from services.notify.providers.http import HttpSms
 
-        return HttpSms(settings.http, system_clock)
+        return HttpSms(settings.http, clock)
     from services.notify.providers.console import ConsoleSms
 
-    return ConsoleSms(redis, system_clock)
+    return ConsoleSms(redis, clock)
 
 
-def _email_provider(settings: NotifySettings, redis: Redis) -> EmailProvider:
+def _email_provider(settings: NotifySettings, redis: Redis, clock: Clock) -> EmailProvider:
     """SMTP where its settings were asked for, else the console."""
     if settings.smtp is not None:
         from services.notify.providers.smtp import SmtpEmail
@@ -47,7 +51,7 @@ def _email_provider(settings: NotifySettings, redis: Redis) -> EmailProvider:
         return SmtpEmail(settings.smtp)
     from services.notify.providers.console import ConsoleEmail
 
-    return ConsoleEmail(redis, system_clock)
+    return ConsoleEmail(redis, clock)
 
 
 try:
@@ -57,19 +61,26 @@ except SettingsError as error:
 configure_logging("notify", settings.mode)
 
 celery, redis = make_celery("notify", settings.stores.broker_url), connect(settings.stores.state_url)
+clock = ServerClock(redis)  # who holds a message, and which is too late, must not depend on the machine
 deps = Deps(
     redis=redis,
     sms=SmsRouter(
-        providers=tuple(_sms_provider(name, settings, redis) for name in settings.sms_providers),
+        providers=tuple(_sms_provider(name, settings, redis, clock) for name in settings.sms_providers),
         rates=settings.sms_rates,
         redis=redis,
-        clock=system_clock,
+        clock=clock,
     ),
-    email=_email_provider(settings, redis),
+    email=_email_provider(settings, redis, clock),
     private_keys=settings.private_keys,
-    publisher=Publisher(celery),
-    clock=system_clock,
+    clock=clock,
     sleep=time.sleep,
 )
 register_tasks(celery, deps)
-equip(celery, redis, system_clock)
+equip(celery, redis, clock)
+
+
+@worker_ready.connect  # type: ignore[untyped-decorator]
+def _carry_changes(sender: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's
+    """In a worker of this app only: another that serves our tasks too (deploy/local/background.py) has no need to."""
+    if sender.app is celery:
+        Carrier(redis, Publisher(celery)).start()

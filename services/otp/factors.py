@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from redis.exceptions import RedisError
 from sqlalchemy import Connection
 
 from services.otp import clock_store, sms_store, store
 from services.otp.deps import Deps
 from services.otp.domain import clock_coach
-from services.otp.domain.attempt import Brake, Outcome, Reason, Rejected, Throttled, Verified, Verify
+from services.otp.domain.attempt import Brake, Claim, Outcome, Reason, Rejected, Throttled, Verified, Verify
 from services.otp.domain.passcode import Passcode
 from services.otp.domain.purpose import PURPOSES, Factor
 from services.otp.domain.recovery_code import RecoveryCode
@@ -36,19 +37,26 @@ class Trial:
     passcode: Passcode
     now: datetime
     live: list[LivePasscode]
+    accepted: list[LivePasscode]
     authenticator: StoredAuthenticator | None
     secret: SharedSecret | None
 
 
-def by_passcode(deps: Deps, command: Verify, passcode: Passcode, live: list[LivePasscode]) -> Outcome:
-    """Six digits: of the app, or of a live text. Raises two_factor_off, and Unavailable for a secret without a key."""
+def by_passcode(
+    deps: Deps, command: Verify, passcode: Passcode, live: list[LivePasscode], accepted: list[LivePasscode]
+) -> Outcome:
+    """Six digits: of the app, or of a live text (or of one that was accepted a moment ago).
+
+    Raises two_factor_off, and Unavailable for a secret without a key; never after it found the code wrong.
+    """
     factors = PURPOSES[command.purpose].factors
     with reading(deps.database) as connection:
         state = store.read_state(connection, command.account_id)
         if (brake := _brake(command, state)) is not None:
             return brake
         authenticator = state.authenticator if Factor.TOTP in factors else None
-        trial = Trial(deps, command, passcode, deps.clock(), live, authenticator, _open(deps, command, authenticator))
+        secret = _open(deps, command, authenticator)
+        trial = Trial(deps, command, passcode, deps.clock(), live, accepted, authenticator, secret)
         # The claim takes the connection of the read: a second checkout costs as much as the statement.
         totp = _totp(trial, connection)
     if isinstance(totp, Verified):
@@ -61,7 +69,10 @@ def by_passcode(deps: Deps, command: Verify, passcode: Passcode, live: list[Live
 
 
 def by_recovery_code(deps: Deps, command: Verify, code: RecoveryCode) -> Outcome:
-    """A recovery code: one row, one hash. Raises two_factor_off, and Unavailable when the hashing pool is full."""
+    """A recovery code: one row, one hash.
+
+    Raises two_factor_off, and Unavailable when the hashing pool is full; never after it found the code wrong.
+    """
     with reading(deps.database) as connection:
         state = store.read_state_and_code(connection, command.account_id, code.selector)
     if (brake := _brake(command, state)) is not None:
@@ -71,16 +82,20 @@ def by_recovery_code(deps: Deps, command: Verify, code: RecoveryCode) -> Outcome
         return WRONG
     if not deps.hashing.verify(stored.hash, code.secret):
         return WRONG
-    if stored.spent:
+    if stored.spent and stored.spent_for != command.occasion:
         return Rejected(Reason.SPENT)
     now = deps.clock()
     with writing(deps.database) as connection:
-        if not store.claim_recovery_code(connection, stored.id, now):
+        claim = store.claim_recovery_code(connection, stored.id, command.occasion, now)
+        if claim is Claim.LOST:
             return Rejected(Reason.SPENT)
         remaining, _ = store.count_recovery_codes(connection, command.account_id)
-        event = RecoveryCodeSpent(id=new_id("evt"), occurred_at=now, account_id=command.account_id, remaining=remaining)
-        outbox.record(connection, outbox_tables, event)
-    return Verified(Factor.RECOVERY_CODE, remaining)
+        if claim is Claim.WON:
+            event = RecoveryCodeSpent(
+                id=new_id("evt"), occurred_at=now, account_id=command.account_id, remaining=remaining
+            )
+            outbox.record(connection, outbox_tables, event)
+    return Verified(Factor.RECOVERY_CODE, remaining, repeated=claim is Claim.REPEATED)
 
 
 def _brake(command: Verify, state: VerificationState) -> Throttled | None:
@@ -101,39 +116,51 @@ def _open(deps: Deps, command: Verify, authenticator: StoredAuthenticator | None
 
 
 def _totp(trial: Trial, connection: Connection) -> Verified | Rejected:
-    if trial.authenticator is None or trial.secret is None:
+    stored, occasion = trial.authenticator, trial.command.occasion
+    if stored is None or trial.secret is None:
         return WRONG
     at = step_at(unix_seconds(trial.now))
-    step = match_step(trial.secret, trial.passcode, at, after=trial.authenticator.last_accepted_step)
+    step = match_step(trial.secret, trial.passcode, at, after=stored.last_accepted_step)
     if step is None:
-        window_was_used = trial.authenticator.last_accepted_step >= at - VALIDATION_WINDOW
-        used_before = window_was_used and match_step(trial.secret, trial.passcode, at) is not None
-        return Rejected(Reason.REPLAYED) if used_before else WRONG
+        window_was_used = stored.last_accepted_step >= at - VALIDATION_WINDOW
+        step = match_step(trial.secret, trial.passcode, at) if window_was_used else None
+        if step is None:
+            return WRONG
+        if (step, occasion) != (stored.last_accepted_step, stored.last_accepted_for):
+            return Rejected(Reason.REPLAYED)
     with claiming(connection):
-        claimed = store.claim_step(connection, trial.authenticator.id, step, trial.now)
-    if not claimed:
-        return Rejected(Reason.REPLAYED)
-    return Verified(Factor.TOTP)
+        claim = store.claim_step(connection, stored.id, step, occasion, trial.now)
+    return _claimed(claim, Factor.TOTP)
 
 
 def _sms(trial: Trial) -> Verified | Rejected:
     command = trial.command
     slot = Slot(command.account_id, command.purpose, command.binding)
-    passcode = sms_store.match(slot, trial.live, trial.passcode, trial.deps.digest_keys)
+    passcode = sms_store.match(slot, [*trial.live, *trial.accepted], trial.passcode, trial.deps.digest_keys)
     if passcode is None:
         return WRONG
-    if not sms_store.claim(trial.deps.redis, slot, passcode.message_id):
+    return _claimed(sms_store.claim(trial.deps.redis, slot, passcode.message_id), Factor.SMS)
+
+
+def _claimed(claim: Claim, factor: Factor) -> Verified | Rejected:
+    if claim is Claim.LOST:
         return Rejected(Reason.REPLAYED)
-    return Verified(Factor.SMS)
+    return Verified(factor, repeated=claim is Claim.REPEATED)
 
 
 def _coach(trial: Trial) -> Rejected:
-    """A wrong code, unless it is right at another time. Redis is touched only then."""
+    """A wrong code, unless it is right at another time. Redis is touched only then.
+
+    It is known to be wrong by here, so a Redis that has gone away meanwhile silences the coach and changes no answer.
+    """
     if trial.secret is None or trial.authenticator is None:
         return WRONG
     seen = clock_coach.observe(trial.secret, trial.passcode, step_at(unix_seconds(trial.now)))
     if seen is None:
         return WRONG
-    earlier = clock_store.exchange(trial.deps.redis, trial.authenticator.id, seen)
+    try:
+        earlier = clock_store.exchange(trial.deps.redis, trial.authenticator.id, seen)
+    except RedisError:
+        earlier = None
     agreed = earlier is not None and seen.confirms(earlier)
     return Rejected(Reason.CLOCK_SKEW, seen.skew_seconds, coach_may_speak=agreed)

@@ -1,6 +1,7 @@
 """How often a code may be tried and sent: the one table. A store that is down refuses."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 from services.otp.domain.purpose import Purpose
 from shared.budgets import DAY, HOUR, MINUTE, Charge, Rate, Window
@@ -26,6 +27,13 @@ SMS_RESEND = Rate("otp.sms.resend", by="purpose, account and binding", windows=(
 # row makes it exact when many attempts run at once. Its window only bounds how long an idle key stays.
 HARD_STOP = 100
 CONSECUTIVE_FAILURES = Rate("otp.verify.consecutive", by="account", windows=(Window(HARD_STOP, 365 * DAY),))
+
+# An accepted code is accepted again so long, for the same account, purpose and binding: its answer may have been lost,
+# or what the caller did next may have failed, and 503 said "try again" (in 2 s). A minute is time for many tries, and
+# less than a time step can be used anyway. It is no second pass, for each binding opens one thing at most: a login
+# challenge one session (auth claims the challenge in the script that opens it), a phone's binding one proof (auth
+# claims it in one UPDATE), a session its own step-up window, which a repeat moves by this minute at most.
+ACCEPTED_AGAIN_FOR = timedelta(seconds=60)
 
 VERIFY: Mapping[Purpose, Rate] = {
     Purpose.LOGIN: VERIFY_LOGIN,

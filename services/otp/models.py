@@ -33,6 +33,8 @@ authenticators = Table(
     Column("key_id", String(32), nullable=True),
     Column("ciphertext", LargeBinary, nullable=True),
     Column("last_accepted_step", BigInteger, nullable=False),
+    # Purpose and binding that the last step was accepted for, at last_used_at.
+    Column("last_accepted_for", String(128), nullable=True),
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=True),
     Column("confirmed_at", UtcDateTime, nullable=True),
@@ -69,6 +71,7 @@ recovery_codes = Table(
     Column("hash", String(160), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("spent_at", UtcDateTime, nullable=True),
+    Column("spent_for", String(128), nullable=True),  # purpose and binding
     UniqueConstraint("account_id", "selector", name="uq_recovery_codes_account_selector"),
 )
 

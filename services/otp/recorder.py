@@ -64,6 +64,7 @@ class AttemptRecorder:
     def __init__(self, database: Engine, redis: Redis, clock: Clock) -> None:
         self._database, self._redis, self._clock = database, redis, clock
         self._inbox: deque[Attempt] = deque()
+        self._settles: deque[Settle] = deque(maxlen=CAPACITY)
         self._unwritten: list[Attempt] = []
         self._wake, self._closing = threading.Event(), threading.Event()
         self._writing, self._starting = threading.Lock(), threading.Lock()
@@ -77,9 +78,18 @@ class AttemptRecorder:
             log.error("attempt not recorded: too many wait", outcome=attempt.row.outcome)
             return
         self._inbox.append(attempt)
+        if attempt.settle is not None:
+            self.settle(attempt.settle)
+            return
         self._start()
-        if attempt.settle is not None or self._batch_due_at is None:
+        if self._batch_due_at is None:
             self._wake.set()
+
+    def settle(self, settle: Settle) -> None:
+        """Give back at once, once, and as far as Redis takes it; never waits and never fails."""
+        self._settles.append(settle)
+        self._start()
+        self._wake.set()
 
     def flush(self) -> None:
         """Write all that was recorded before this call. Raises SQL errors; what was not written waits on."""
@@ -143,12 +153,10 @@ class AttemptRecorder:
         return True
 
     def _collect(self) -> None:
-        fresh = [self._inbox.popleft() for _ in range(len(self._inbox))]
-        self._settle(fresh)
-        self._unwritten += fresh
+        self._unwritten += [self._inbox.popleft() for _ in range(len(self._inbox))]
+        self._give_back([self._settles.popleft() for _ in range(len(self._settles))])
 
-    def _settle(self, fresh: list[Attempt]) -> None:
-        settles = [attempt.settle for attempt in fresh if attempt.settle is not None]
+    def _give_back(self, settles: list[Settle]) -> None:
         if not settles:
             return
         pipeline = self._redis.pipeline(transaction=False)
@@ -158,7 +166,7 @@ class AttemptRecorder:
             execute_scripted(self._redis, pipeline, REFUND_SCRIPT)
         except RedisError as error:
             # Once only: a refund that may have happened must not happen twice. The windows end by themselves.
-            log.warning("successes not given back", count=len(settles), cause=type(error).__name__)
+            log.warning("tries not given back", count=len(settles), cause=type(error).__name__)
 
     def _write(self, batch: list[Attempt]) -> None:
         with writing(self._database) as connection:

@@ -1,6 +1,7 @@
 """Live SMS passcodes in Redis: digests only, bound to account, purpose and binding.
 
-One hash a slot, a field a message. An index of the slots of each account lets a reset find them without SCAN.
+One hash a slot, a field a message; a second one, for a moment, holds what was accepted. An index of the slots of each
+account lets a reset find them without SCAN.
 """
 
 import hmac
@@ -12,9 +13,11 @@ from datetime import datetime
 from redis import Redis
 from redis.client import Pipeline
 
+from services.otp.domain.attempt import Claim
 from services.otp.domain.passcode import Passcode
-from services.otp.domain.purpose import Purpose
+from services.otp.domain.purpose import Purpose, occasion
 from services.otp.domain.sms_text import LIVES_FOR
+from services.otp.limits import ACCEPTED_AGAIN_FOR
 from shared import delivery
 from shared.clock import parse_rfc3339, rfc3339
 from shared.keys import Key, KeyList
@@ -24,11 +27,16 @@ LIVE_AT_ONCE = 2  # the current one and the one before it: texts overtake each o
 
 # One step and its reply is the answer. HDEL, not DEL, decides: a passcode that was claimed or withdrawn meanwhile must
 # not be paid for by a newer one. The rest of the slot dies with the winner, so that two live codes give one success.
+# What was accepted is kept in the same step: a repeated request finds it however soon it comes, and whoever died.
 _CLAIM = LuaScript("""
-if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
-redis.call('DEL', KEYS[1])
+local passcode = redis.call('HGET', KEYS[1], ARGV[1])
+if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return redis.call('HEXISTS', KEYS[2], ARGV[1]) * 2 end
+redis.call('DEL', KEYS[1], KEYS[2])
+redis.call('HSET', KEYS[2], ARGV[1], passcode)
+redis.call('PEXPIRE', KEYS[2], ARGV[2])
 return 1
 """)
+_ACCEPTED_AGAIN_MS = int(ACCEPTED_AGAIN_FOR.total_seconds() * 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +53,14 @@ class Slot:
         return _key(self.account_id, self.name)
 
     @property
+    def accepted_key(self) -> str:
+        """The Redis hash of the one that was accepted a moment ago."""
+        return _accepted_key(self.account_id, self.name)
+
+    @property
     def name(self) -> str:
         """Its member in the account's index."""
-        return f"{self.purpose}:{self.binding}"
+        return occasion(self.purpose, self.binding)
 
     def digest(self, key: Key, message_id: str, passcode: Passcode) -> str:
         """The keyed digest that is kept in place of the passcode."""
@@ -67,11 +80,15 @@ class LivePasscode:
 
 def parse(reply: Sequence[str] | None, now: datetime) -> list[LivePasscode]:
     """The passcodes of a slot that have not expired, newest first; ``reply`` is its hash as a script returns it."""
+    passcodes = sorted(parse_accepted(reply), key=lambda passcode: passcode.expires_at, reverse=True)
+    return [passcode for passcode in passcodes if passcode.expires_at > now]
+
+
+def parse_accepted(reply: Sequence[str] | None) -> list[LivePasscode]:
+    """What was accepted a moment ago. Redis ends it, and not the passcode's own end, which may have come meanwhile."""
     if not reply:
         return []
-    passcodes = [_load(message_id, value) for message_id, value in zip(reply[::2], reply[1::2], strict=True)]
-    passcodes.sort(key=lambda passcode: passcode.expires_at, reverse=True)
-    return [passcode for passcode in passcodes if passcode.expires_at > now]
+    return [_load(message_id, value) for message_id, value in zip(reply[::2], reply[1::2], strict=True)]
 
 
 def match(slot: Slot, live: Iterable[LivePasscode], passcode: Passcode, keys: KeyList) -> LivePasscode | None:
@@ -99,14 +116,14 @@ def put(
         pipeline.hset(slot.key, new.message_id, _dump(new))
         pipeline.expire(slot.key, LIVES_FOR)
         pipeline.sadd(index, slot.name)
-        pipeline.expire(index, LIVES_FOR)
+        pipeline.expire(index, LIVES_FOR + ACCEPTED_AGAIN_FOR)
         delivery.queue_put(pipeline, new.message_id, sealed, now=now, ttl=LIVES_FOR, account_id=slot.account_id)
         pipeline.execute()
 
 
-def claim(redis: Redis, slot: Slot, message_id: str) -> bool:
-    """Use a passcode up, and with it the slot; False when it was used, withdrawn or replaced meanwhile."""
-    return int(_CLAIM.run(redis, [slot.key], [message_id])) == 1
+def claim(redis: Redis, slot: Slot, message_id: str) -> Claim:
+    """Use a passcode up, and with it the slot; LOST when it was used, withdrawn or replaced meanwhile."""
+    return Claim(int(_CLAIM.run(redis, [slot.key, slot.accepted_key], [message_id, _ACCEPTED_AGAIN_MS])))
 
 
 def queue_forget(pipeline: Pipeline, slot: Slot, passcodes: Sequence[LivePasscode]) -> None:
@@ -127,7 +144,7 @@ def withdraw(redis: Redis, slot: Slot, message_id: str) -> LivePasscode | None:
 
 
 def forget_account(redis: Redis, account_id: str, purposes: frozenset[Purpose]) -> None:
-    """Let all live passcodes of these purposes die."""
+    """Let all live passcodes of these purposes die, and no accepted one be repeated."""
     names = [str(name) for name in redis.smembers(_index(account_id)) if str(name).partition(":")[0] in purposes]
     if not names:
         return
@@ -136,7 +153,7 @@ def forget_account(redis: Redis, account_id: str, purposes: frozenset[Purpose]) 
             pipeline.hkeys(_key(account_id, name))
         message_ids = [message_id for reply in pipeline.execute() for message_id in reply]
     with redis.pipeline(transaction=True) as pipeline:
-        pipeline.delete(*(_key(account_id, name) for name in names))
+        pipeline.delete(*(key(account_id, name) for name in names for key in (_key, _accepted_key)))
         for message_id in message_ids:
             delivery.queue_withdraw(pipeline, message_id)
         pipeline.srem(_index(account_id), *names)
@@ -145,6 +162,10 @@ def forget_account(redis: Redis, account_id: str, purposes: frozenset[Purpose]) 
 
 def _key(account_id: str, name: str) -> str:
     return f"otp:sms:{account_id}:{name}"
+
+
+def _accepted_key(account_id: str, name: str) -> str:
+    return f"otp:sms-accepted:{account_id}:{name}"
 
 
 def _index(account_id: str) -> str:

@@ -8,8 +8,10 @@ from typing import Any
 from sqlalchemy import Connection, String, and_, bindparam, delete, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from services.otp.domain.attempt import Claim
 from services.otp.domain.recovery_code import RecoveryCode
 from services.otp.domain.totp import NEVER, TimeStep
+from services.otp.limits import ACCEPTED_AGAIN_FOR
 from services.otp.models import ACTIVE, PENDING, REVOKED, TOTP, authenticators, recovery_codes, verification_states
 from services.otp.secrets_box import Sealed
 from shared.database import PlainRead
@@ -18,20 +20,22 @@ from shared.ids import new_id
 
 @dataclass(frozen=True, slots=True)
 class StoredAuthenticator:
-    """What a comparison needs of the active authenticator."""
+    """What a comparison needs of the active authenticator. ``last_accepted_for``: the occasion of the last step."""
 
     id: str
     sealed: Sealed
     last_accepted_step: TimeStep
+    last_accepted_for: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRecoveryCode:
-    """What a comparison needs of a recovery code."""
+    """What a comparison needs of a recovery code. ``spent_for``: the occasion."""
 
     id: str
     hash: str
     spent: bool
+    spent_for: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class VerificationState:
 _TWO_FACTOR_OFF = VerificationState(0, None, None)
 
 _a, _r, _s = authenticators.c, recovery_codes.c, verification_states.c
-_state_columns = (_s.consecutive_failures, _a.id, _a.key_id, _a.ciphertext, _a.last_accepted_step)
+_state_columns = (_s.consecutive_failures, _a.id, _a.key_id, _a.ciphertext, _a.last_accepted_step, _a.last_accepted_for)
 _state_tables = authenticators.outerjoin(verification_states, _s.account_id == _a.account_id)
 _active = and_(_a.account_id == bindparam("account", type_=String(80)), _a.kind == TOTP, _a.status == ACTIVE)
 # One SELECT an attempt.
@@ -57,6 +61,7 @@ _READ_STATE_AND_CODE = PlainRead(
         _r.id.label("code_id"),
         _r.hash.label("code_hash"),
         _r.spent_at.is_not(None).label("code_spent"),
+        _r.spent_for.label("code_spent_for"),
     )
     .select_from(
         _state_tables.outerjoin(
@@ -69,7 +74,9 @@ _READ_STATE_AND_CODE = PlainRead(
 _CLAIM_STEP = (
     update(authenticators)
     .where(_a.id == bindparam("authenticator"), _a.status == ACTIVE, _a.last_accepted_step < bindparam("step"))
-    .values(last_accepted_step=bindparam("step"), last_used_at=bindparam("now"))
+    .values(
+        last_accepted_step=bindparam("step"), last_accepted_for=bindparam("occasion"), last_used_at=bindparam("now")
+    )
 )
 
 
@@ -87,24 +94,44 @@ def read_state_and_code(connection: Connection, account_id: str, selector: str) 
     row = _READ_STATE_AND_CODE.one_or_none(connection, account=account_id, selector=selector)
     if row is None:
         return _TWO_FACTOR_OFF
-    failures, *authenticator, code_id, code_hash, spent = row
-    code = None if code_id is None else StoredRecoveryCode(code_id, code_hash, spent=bool(spent))
+    failures, *authenticator, code_id, code_hash, spent, spent_for = row
+    code = None if code_id is None else StoredRecoveryCode(code_id, code_hash, bool(spent), spent_for)
     return VerificationState(failures or 0, _authenticator(*authenticator), code)
 
 
-def _authenticator(id_: str, key_id: str, ciphertext: bytes, last_accepted_step: int) -> StoredAuthenticator:
-    return StoredAuthenticator(id_, Sealed(key_id, ciphertext), TimeStep(last_accepted_step))
+def _authenticator(
+    id_: str, key_id: str, ciphertext: bytes, last_accepted_step: int, last_accepted_for: str | None
+) -> StoredAuthenticator:
+    return StoredAuthenticator(id_, Sealed(key_id, ciphertext), TimeStep(last_accepted_step), last_accepted_for)
 
 
-def claim_step(connection: Connection, authenticator_id: str, step: TimeStep, now: datetime) -> bool:
-    """Use up a time step and all before it (RFC 6238 §5.2); False when it or a later one was used, or 2FA is off."""
-    return connection.execute(_CLAIM_STEP, {"authenticator": authenticator_id, "step": step, "now": now}).rowcount == 1
+# What a code was used up for stands in the row since the claim itself, so a kill has no place between the two: either
+# the claim never was, or the repeated request finds it. Who lost asks once more, for the winner may have been itself.
 
 
-def claim_recovery_code(connection: Connection, code_id: str, now: datetime) -> bool:
-    """Spend a code; False when it was spent or its sheet was replaced."""
-    statement = update(recovery_codes).where(_r.id == code_id, _r.spent_at.is_(None)).values(spent_at=now)
-    return connection.execute(statement).rowcount == 1
+def claim_step(connection: Connection, authenticator_id: str, step: TimeStep, occasion: str, now: datetime) -> Claim:
+    """Use up a time step and all before it (RFC 6238 §5.2); LOST when it or a later one was used, or 2FA is off."""
+    claim = {"authenticator": authenticator_id, "step": step, "occasion": occasion, "now": now}
+    if connection.execute(_CLAIM_STEP, claim).rowcount == 1:
+        return Claim.WON
+    same = select(_a.id).where(
+        _a.id == authenticator_id,
+        _a.status == ACTIVE,
+        _a.last_accepted_step == step,
+        _a.last_accepted_for == occasion,
+        _a.last_used_at > now - ACCEPTED_AGAIN_FOR,
+    )
+    return Claim.LOST if connection.execute(same).first() is None else Claim.REPEATED
+
+
+def claim_recovery_code(connection: Connection, code_id: str, occasion: str, now: datetime) -> Claim:
+    """Spend a code; LOST when it was spent or its sheet was replaced."""
+    code = _r.id == code_id
+    spend = update(recovery_codes).where(code, _r.spent_at.is_(None)).values(spent_at=now, spent_for=occasion)
+    if connection.execute(spend).rowcount == 1:
+        return Claim.WON
+    same = select(_r.id).where(code, _r.spent_for == occasion, _r.spent_at > now - ACCEPTED_AGAIN_FOR)
+    return Claim.LOST if connection.execute(same).first() is None else Claim.REPEATED
 
 
 # --- authenticators ---------------------------------------------------------------------------------------------------

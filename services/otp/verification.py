@@ -1,6 +1,9 @@
 """Verify a second factor: count, compare, claim, record. README.md has the picture."""
 
 from redis.client import Pipeline
+from redis.exceptions import RedisError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from services.otp import factors, sms_store
 from services.otp.deps import Deps
@@ -13,13 +16,18 @@ from services.otp.recorder import Attempt
 from services.otp.sms_store import LivePasscode, Slot
 from shared import budgets
 from shared.budgets import Charge, Taken
+from shared.problems import Unavailable
 
 
 def verify(deps: Deps, command: Verify) -> Verified:
     """Say which factor this code is, and use it up.
 
+    A code that was accepted a moment ago for the same purpose and binding is that success, told again: no new one, so
+    it ends no row of failures and leaves no record, and its try is given back.
+
     Raises invalid_passcode, too_many_requests, second_factor_locked, two_factor_off, and whatever a store raises that
-    is down: then the answer is 503, the try stays counted, and nothing is let through.
+    is down: then the answer is 503, nothing is let through, and the try is given back, for nobody learned anything of
+    the code. A refund that Redis doesn't take, and a process killed before it was sent, leave the try counted.
     """
     rule = PURPOSES[command.purpose]
     charge = verify_charge(command.purpose, command.account_id, command.device_id)
@@ -27,9 +35,22 @@ def verify(deps: Deps, command: Verify) -> Verified:
     slot = Slot(command.account_id, command.purpose, command.binding)
     charges = (charge, hard_stop) if rule.second_factor else (charge,)
 
-    taken = budgets.take(deps.redis, *charges, read=[slot.key])
-    live = sms_store.parse(taken.read[0], deps.clock())
-    outcome = _throttled(taken) or _compare(deps, command, live)
+    def give_back(pipeline: Pipeline) -> None:
+        budgets.queue_refund(pipeline, *charges)
+
+    taken = budgets.take(deps.redis, *charges, read=[slot.key, slot.accepted_key])
+    live, accepted = sms_store.parse(taken.read[0], deps.clock()), sms_store.parse_accepted(taken.read[1])
+    try:
+        outcome = _throttled(taken) or _compare(deps, command, live, accepted)
+    except (RedisError, DBAPIError, PoolTimeoutError, Unavailable):
+        # Either nothing was compared, or the code was right and its claim failed: a wrong code is an outcome, and
+        # nothing fails after it. A right code needs no protection against guessing, and whoever meets this 503 has
+        # learned by it, refund or none, that the code was right; if the claim did happen, the next try is a repeat.
+        deps.recorder.settle(give_back)
+        raise
+    if isinstance(outcome, Verified) and outcome.repeated:
+        deps.recorder.settle(give_back)
+        return outcome
 
     def settle(pipeline: Pipeline) -> None:
         """A success pays for nothing, ends the row of failures, and makes a text that still waits superfluous."""
@@ -54,7 +75,7 @@ def _throttled(taken: Taken) -> Throttled | None:
     return Throttled(Brake.BUDGET, taken.retry_after_seconds)
 
 
-def _compare(deps: Deps, command: Verify, live: list[LivePasscode]) -> Outcome:
+def _compare(deps: Deps, command: Verify, live: list[LivePasscode], accepted: list[LivePasscode]) -> Outcome:
     if isinstance(command.code, Passcode):
-        return factors.by_passcode(deps, command, command.code, live)
+        return factors.by_passcode(deps, command, command.code, live, accepted)
     return factors.by_recovery_code(deps, command, command.code)

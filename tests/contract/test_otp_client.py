@@ -9,6 +9,7 @@ from contextlib import closing
 
 import fakeredis
 import pytest
+from urllib3.util import wait_for_read
 from werkzeug.serving import make_server
 
 from services.auth import otp_line
@@ -77,6 +78,16 @@ def test_a_right_code_and_a_wrong_one(client, world):
     assert client.verify(ACCOUNT, world.code(), "login", "chl_1").factor == "totp"
     assert (refused.value.reason, refused.value.recent_failures) == ("wrong", 1)
     assert set(refused.value.document()) == {"type", "title", "status", "detail", "code"}
+
+
+def test_the_same_request_again_hears_the_same_answer_and_no_other_request_does(client, world):
+    world.enrol()
+    first = client.verify(ACCOUNT, world.code(), "login", "chl_1")
+    assert client.verify(ACCOUNT, world.code(), "login", "chl_1") == first
+    for purpose, binding in (("login", "chl_2"), ("step_up", "chl_1")):
+        with pytest.raises(CodeRefused) as refused:
+            client.verify(ACCOUNT, world.code(), purpose, binding)
+        assert refused.value.reason == "replayed"
 
 
 def test_an_sms_challenge_and_its_withdrawal(client, world):
@@ -152,7 +163,7 @@ def line(*answers: bytes):
                     asked.append(connection.recv(65536))
                     connection.sendall(answer)
 
-        thread = threading.Thread(target=serve)
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         client = OtpClient(f"http://127.0.0.1:{server.getsockname()[1]}/base/", Key("new", Secret(API_KEY)))
         yield client, asked
@@ -163,6 +174,7 @@ def line(*answers: bytes):
 def test_a_connection_that_otp_has_closed_costs_no_call():
     with line(ANSWER, ANSWER) as (client, asked):
         client.unlock(ACCOUNT)
+        assert wait_for_read(client._line._kept.connection.sock, timeout=5), "the end has come"
         client.unlock(ACCOUNT)
     assert [request.split(b"\r\n")[0] for request in asked] == [
         f"POST /base/accounts/{ACCOUNT}/unlock HTTP/1.1".encode()

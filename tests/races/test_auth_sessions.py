@@ -1,11 +1,14 @@
 """Logins at once against what ends them: real Redis, real databases of both kinds, real threads."""
 
+import itertools
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 
 from services.auth import login, password_change, session_store, two_factor
 from services.auth.deps import Deps
@@ -22,7 +25,7 @@ from shared.problems import Refusal
 from shared.redis_client import connect
 from shared.secret import Secret
 from tests.support import auth
-from tests.support.auth import CLIENT, NOW, FakeOtp, ListPublisher, TurnedClock, fresh, make_account, sign_in
+from tests.support.auth import CLIENT, NOW, FakeOtp, ListPublisher, TurnedClock, fresh, make_account, sign_in, types_of
 
 THREADS = 16
 ROUNDS = 8
@@ -114,6 +117,34 @@ def test_one_challenge_makes_one_session(deps, round_):
     assert sum(isinstance(answer, SignedIn) for answer in answers) == 1
     assert answers.count("challenge_expired") == THREADS - 1
     assert len(live(deps, account)) == 1
+
+
+@pytest.mark.parametrize("round_", range(ROUNDS))
+def test_one_challenge_makes_one_session_though_the_commit_of_some_fails(deps, round_):
+    """otp says yes to all of them; what fails is undone, and whoever comes next may have the challenge."""
+    account = make_account(deps, "mia@example.com")
+    challenge_id, commits = begin(deps, account), itertools.count()
+
+    def cut(_connection):
+        if next(commits) <= round_ % 3:
+            raise OperationalError("COMMIT", {}, Exception("cut"))
+
+    def enter():
+        try:
+            return verifier(deps, challenge_id)()
+        except OperationalError:
+            return "service_unavailable"
+
+    event.listen(deps.database, "commit", cut)
+    answers = at_once(*[enter] * THREADS)
+    event.remove(deps.database, "commit", cut)
+    if not any(isinstance(answer, SignedIn) for answer in answers):
+        answers += at_once(enter)
+    (signed_in,) = [answer for answer in answers if isinstance(answer, SignedIn)]
+    assert answers.count("service_unavailable") >= 1
+    assert live(deps, account) == {signed_in.session.id}
+    assert at_once(enter) == ["challenge_expired"]
+    assert types_of(deps, account).count("session.started") == 1
 
 
 def _change_password(deps, account, session):

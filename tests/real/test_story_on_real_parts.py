@@ -147,6 +147,8 @@ def test_a_state_server_that_is_killed_keeps_its_sessions(parts):
 def test_a_lost_state_ends_sessions_and_challenges_and_nothing_that_lasts(parts):
     person = parts.person()
     portal = person.enrolled()
+    # The event of it ends logins that are under way, and the state knows for which event that was done already.
+    wait_for(lambda: "two_factor.enabled" in {entry["type"] for entry in portal.get("/v1/activity").body["items"]})
     other = person.portal()
     challenge = person.challenge(other)
     parts.state.flushall()

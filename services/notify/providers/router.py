@@ -20,9 +20,10 @@ from services.notify.providers import (
     SmsProvider,
     state,
 )
-from services.notify.providers.state import NoTurn
+from services.notify.providers.state import Known, NoTurn
 from shared.clock import Clock
 from shared.delivery_reasons import DeliveryReason
+from shared.lua import Call
 
 log = structlog.get_logger("notify.sms")
 
@@ -41,9 +42,13 @@ NOTICE = Urgency(NOTICE_DELAYS, in_line=False)
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A provider took it; ``confirmed`` is False when it may have, and its answer was lost."""
+    """A provider took it; ``confirmed`` is False when it may have, and its answer was lost.
+
+    ``sample`` remembers how the provider did; whoever records the message runs it along.
+    """
 
     provider: str
+    sample: Call[None]
     provider_message_id: str | None = None
     confirmed: bool = True
 
@@ -82,10 +87,15 @@ class SmsRouter:
     redis: Redis
     clock: Clock
 
-    def send(self, message: SmsMessage, deadline: datetime, urgency: Urgency) -> Sent | Later | GivenUp:
+    def asking(self, message_id: str) -> Call[Known]:
+        """What ``send`` must know."""
+        return state.reading(message_id, [provider.name for provider in self.providers])
+
+    def send(self, message: SmsMessage, deadline: datetime, urgency: Urgency, known: Known) -> Sent | Later | GivenUp:
         """Send through one provider. Raises RedisError, but never after a provider took the message."""
         order, now = _Order(message, deadline, urgency), self.clock()
-        route, provider = self._choose(message, now)
+        route = known.route
+        provider = self._choose(known, now)
         facts = log.bind(message_id=message.message_id, phone=message.to.masked())
         if provider is None:
             facts.error("sms at a provider that is not in use", provider=route.at)
@@ -105,17 +115,16 @@ class SmsRouter:
             facts.warning("sms handed over again", possible_duplicate=not provider.idempotent)
         return self._hand_over(order, route, provider, facts)
 
-    def _choose(self, message: SmsMessage, now: datetime) -> tuple[Route, SmsProvider | None]:
+    def _choose(self, known: Known, now: datetime) -> SmsProvider | None:
         by_name = {provider.name: provider for provider in self.providers}
         names = tuple(by_name)
-        route, samples = state.read(self.redis, message.message_id, names)
-        health = {name: judge(samples[name], now) for name in names}
+        health = {name: judge(known.samples[name], now) for name in names}
         well = {name for name in names if health[name] is Health.WELL}
         probation = {name for name in names if health[name] is Health.ON_PROBATION}
-        name = choose(names, well | probation, route)
+        name = choose(names, well | probation, known.route)
         if name in probation and len(names) > 1 and not state.claim_probe(self.redis, name, now):
-            name = choose(names, well, route)
-        return route, by_name[name] if name is not None else None
+            name = choose(names, well, known.route)
+        return by_name[name] if name is not None else None
 
     def _turn(self, order: _Order, route: Route, name: str, now: datetime) -> datetime | NoTurn:
         """When the provider's rate lets this message go; a turn that was waited for has come."""
@@ -135,22 +144,22 @@ class SmsRouter:
         try:
             provider_message_id = provider.send(order.message)
         except RecipientRejected as error:
-            self._note(provider.name, began, failed=False)
+            self.remember(self._sample(provider.name, began, failed=False))
             facts.warning("sms refused", reason=error.reason, detail=error.detail)
             return GivenUp(provider.name, error.reason)
         except ProviderUnavailable as error:
-            self._note(provider.name, began, failed=True)
+            sample = self._sample(provider.name, began, failed=True)
             level = facts.error if isinstance(error, ProviderMisconfigured) else facts.warning
             level("sms provider failed", detail=error.detail, maybe_sent=error.maybe_sent)
+            if error.maybe_sent and not provider.idempotent:
+                return Sent(provider.name, sample, confirmed=False)
+            self.remember(sample)
             if not error.maybe_sent:
                 return self._not_taken(order, route, provider.name, error.reason)
-            if not provider.idempotent:
-                return Sent(provider.name, confirmed=False)
             return self._try_later(
                 order, maybe_taken(route, provider.name), MAYBE_SENT_DELAYS, provider.name, error.reason
             )
-        self._note(provider.name, began, failed=False)
-        return Sent(provider.name, provider_message_id)
+        return Sent(provider.name, self._sample(provider.name, began, failed=False), provider_message_id)
 
     def _not_taken(self, order: _Order, route: Route, name: str, reason: DeliveryReason) -> Later | GivenUp:
         after = not_taken(route, name, [provider.name for provider in self.providers])
@@ -165,11 +174,13 @@ class SmsRouter:
         state.put_route(self.redis, order.message.message_id, route)
         return Later(delay)
 
-    def _note(self, name: str, began: datetime, *, failed: bool) -> None:
-        """Remember how the provider did. A store that is away forgets it, and nothing else: the SMS may be out."""
+    def _sample(self, name: str, began: datetime, *, failed: bool) -> Call[None]:
         now = self.clock()
-        sample = Sample(now, is_good((now - began).total_seconds(), failed=failed))
+        return state.noting(name, Sample(now, is_good((now - began).total_seconds(), failed=failed)))
+
+    def remember(self, sample: Call[None]) -> None:
+        """Remember how a provider did. A store that is away forgets it, and nothing else: the SMS may be out."""
         try:
-            state.note(self.redis, name, sample)
+            sample.run(self.redis)
         except RedisError as error:
-            log.warning("store does not answer", provider=name, cause=type(error).__name__)
+            log.warning("store does not answer", cause=type(error).__name__)

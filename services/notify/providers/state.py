@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from redis import Redis
 from services.notify.domain.health import PROBE_SECONDS, SAMPLES, Sample
 from services.notify.domain.routing import Route, Turn
 from shared.clock import unix_milliseconds
-from shared.lua import LuaScript
+from shared.lua import Call, LuaScript
 
 # Longer than the longest pause between two tries, and than the longest quarantine.
 ROUTES_KEPT_FOR, SAMPLES_KEPT_FOR = timedelta(minutes=15), timedelta(hours=1)
@@ -20,7 +20,7 @@ ROUTES_KEPT_FOR, SAMPLES_KEPT_FOR = timedelta(minutes=15), timedelta(hours=1)
 # Scripts also where a command would do: they go over the connection that a thread keeps, at half the price.
 _READ = LuaScript("""
 local found = {redis.call('GET', KEYS[1]) or ''}
-for n = 2, #KEYS do found[n] = redis.call('LRANGE', KEYS[n], 0, ARGV[1]) end
+for n = 2, #KEYS do found[n] = table.concat(redis.call('LRANGE', KEYS[n], 0, ARGV[1]), ',') end
 return found
 """)
 
@@ -60,13 +60,25 @@ class NoTurn:
     at: datetime
 
 
-def read(redis: Redis, message_id: str, providers: Sequence[str]) -> tuple[Route, dict[str, list[Sample]]]:
-    """The message's route and the samples of each provider, newest first."""
-    keys = [_route_key(message_id), *(_samples_key(name) for name in providers)]
-    route, *samples = _READ.run(redis, keys, [SAMPLES - 1])
-    return _parse_route(route), {
-        name: [_parse_sample(text) for text in texts] for name, texts in zip(providers, samples, strict=True)
-    }
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The message's route, and the samples of each provider, newest first."""
+
+    route: Route
+    samples: Mapping[str, list[Sample]]
+
+
+def reading(message_id: str, providers: Sequence[str]) -> Call[Known]:
+    """What is known of the message and of the providers."""
+
+    def read(reply: list[str]) -> Known:
+        route, *samples = reply
+        return Known(
+            _parse_route(route),
+            {name: _parse_samples(text) for name, text in zip(providers, samples, strict=True)},
+        )
+
+    return Call(_READ, [_route_key(message_id), *(_samples_key(name) for name in providers)], [SAMPLES - 1], read)
 
 
 def put_route(redis: Redis, message_id: str, route: Route) -> None:
@@ -76,10 +88,12 @@ def put_route(redis: Redis, message_id: str, route: Route) -> None:
     _PUT_ROUTE.run(redis, [_route_key(message_id)], [text, int(ROUTES_KEPT_FOR.total_seconds())])
 
 
-def note(redis: Redis, provider: str, sample: Sample) -> None:
+def noting(provider: str, sample: Sample) -> Call[None]:
     """Remember what a send came to."""
     text = f"{unix_milliseconds(sample.at)} {int(sample.good)}"
-    _NOTE.run(redis, [_samples_key(provider)], [text, SAMPLES - 1, int(SAMPLES_KEPT_FOR.total_seconds())])
+    return Call(
+        _NOTE, [_samples_key(provider)], [text, SAMPLES - 1, int(SAMPLES_KEPT_FOR.total_seconds())], lambda _: None
+    )
 
 
 def claim_probe(redis: Redis, provider: str, now: datetime) -> bool:
@@ -121,9 +135,12 @@ def _parse_route(text: str) -> Route:
     )
 
 
-def _parse_sample(text: str) -> Sample:
-    milliseconds, good = text.split(" ")
-    return Sample(_moment(int(milliseconds)), good == "1")
+def _parse_samples(text: str) -> list[Sample]:
+    """None where all are good, which is the rule and comes to the same: only bad ones count against a provider."""
+    if " 0" not in text:
+        return []
+    pairs = (sample.split(" ") for sample in text.split(","))
+    return [Sample(_moment(int(milliseconds)), good == "1") for milliseconds, good in pairs]
 
 
 def _moment(milliseconds: int) -> datetime:

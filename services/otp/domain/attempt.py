@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 from services.otp.domain.passcode import Passcode
-from services.otp.domain.purpose import Factor, Purpose
+from services.otp.domain.purpose import Factor, Purpose, occasion
 from services.otp.domain.recovery_code import RecoveryCode
 
 Code = Passcode | RecoveryCode
@@ -24,6 +24,20 @@ class Verify:
     purpose: Purpose
     binding: str
     device_id: str | None = None
+
+    @property
+    def occasion(self) -> str:
+        """What the code is used up for; the same code for the same occasion is a repeated request."""
+        return occasion(self.purpose, self.binding)
+
+
+class Claim(IntEnum):
+    """The reply of the one statement that uses a code up."""
+
+    LOST = 0
+    WON = 1
+    # A moment ago, for the same occasion: the request is repeated, for its answer was lost or what followed failed.
+    REPEATED = 2
 
 
 class Reason(IntEnum):
@@ -49,10 +63,14 @@ class Brake(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """The code was right and is now used up."""
+    """The code was right and is now used up.
+
+    ``repeated``: it was used up a moment ago for the same occasion, so that this is the same success, told again.
+    """
 
     factor: Factor
     recovery_codes_remaining: int | None = None
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,5 +41,11 @@ PURPOSES: Mapping[Purpose, PurposeRule] = {
     Purpose.PHONE_VERIFICATION: PurposeRule(frozenset({Factor.SMS}), second_factor=False),
 }
 
+
+def occasion(purpose: Purpose, binding: str) -> str:
+    """What a code is used up for: one request (``binding``) of one purpose. Ids, nothing secret."""
+    return f"{purpose}:{binding}"
+
+
 SECOND_FACTOR_PURPOSES = frozenset(purpose for purpose, rule in PURPOSES.items() if rule.second_factor)
 PURPOSES_BY_SMS = tuple(purpose for purpose, rule in PURPOSES.items() if Factor.SMS in rule.factors)

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,7 +10,7 @@ from services.auth.settings import AuthSettings
 from services.notify.receipts import record_receipt
 from shared import delivery
 from shared.delivery import DeliveryStatus
-from shared.messages import RecordReceipt, SmsDeliveryChanged
+from shared.messages import RecordReceipt, decode
 from shared.settings import Environment
 from tests.support import auth
 from tests.support.auth import NOW, timeline_of
@@ -118,14 +119,16 @@ def test_what_the_carrier_says_stands_on_the_page_and_in_the_timeline_and_never_
     for word in words:
         form = {**FORM, "MessageStatus": word, "ErrorCode": "30003" if word in {"undelivered", "failed"} else ""}
         assert call(path, form, sign(path=path, form=form)).status_code == 204
-        record_receipt(deps, publisher.messages[-1])  # needs redis, publisher and clock, which ours are as well
-    reported = [message for message in publisher.messages if isinstance(message, SmsDeliveryChanged)]
-    for message in reported:
-        events.handle(deps, message)
+        record_receipt(deps, publisher.messages[-1])  # needs redis and clock, which ours are as well
+    for text in deps.redis.lrange("notify:changes", 0, -1):
+        events.handle(deps, decode(json.loads(text)))
     page = stranger.get(f"/v1/login/{challenge_id}").json["delivery"]
     assert (page["status"], page["message_id"]) == (shown, message_id)
     rows = [row.details for row in timeline_of(deps, mia) if row.type == "sms.delivery_changed"]
-    assert [(row["status"], row["provider"]) for row in rows] == [(status, "twilio") for status in told]
+    assert [(row["status"], row["provider"]) for row in rows] == [
+        ("sent", None),
+        *((status, "twilio") for status in told),
+    ]
 
 
 def test_without_a_token_of_ours_nothing_is_signed(app, deps, call, publisher):

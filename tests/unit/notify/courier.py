@@ -1,6 +1,7 @@
 """A courier without a worker: a clock to turn, providers that remember, and the messages that go in."""
 
 import base64
+import json
 import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,10 +15,10 @@ from services.notify.providers.router import SmsRouter
 from shared import delivery
 from shared.envelope import Envelope
 from shared.keys import KeyList
-from shared.messages import Message, SendEmailNotice, SendSmsCode, SendSmsNotice
-from shared.problems import Unavailable
+from shared.messages import Message, SendEmailNotice, SendSmsCode, SendSmsNotice, decode
 
-START = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+# Far ahead: fakeredis forgets by the clock of the machine what has an end in ours.
+START = datetime(2126, 11, 24, 12, 0, 0, tzinfo=UTC)
 PHONE = "+41791234567"
 ADDRESS = "owner@portal.example"
 CODE = "481516"
@@ -59,20 +60,6 @@ class FakeProvider:
         return f"provider-{len(self.sent)}"
 
 
-class FakePublisher:
-    """Keeps events; ``down`` makes it the broker that does not answer."""
-
-    def __init__(self) -> None:
-        self.events: list[Message] = []
-        self.down = False
-
-    def publish(self, message: Message) -> None:
-        if self.down:
-            part = "broker"
-            raise Unavailable(part)
-        self.events.append(message)
-
-
 def make_keys() -> tuple[KeyList, KeyList]:
     """A private key list and the public one that fits."""
     private = PrivateKey(os.urandom(32))
@@ -87,7 +74,7 @@ class Courier:
         self.clock = FakeClock()
         self.server = fakeredis.FakeServer()
         self.redis = redis or fakeredis.FakeStrictRedis(server=self.server, decode_responses=True)
-        self.sms, self.email, self.publisher = FakeProvider("fake-sms"), FakeProvider("fake-email"), FakePublisher()
+        self.sms, self.email = FakeProvider("fake-sms"), FakeProvider("fake-email")
         self.private_keys, self.public_keys = make_keys()
         self.slept: list[float] = []
         self.deps = Deps(
@@ -95,10 +82,21 @@ class Courier:
             sms=SmsRouter(providers or (self.sms,), rates or {}, self.redis, self.clock),
             email=self.email,
             private_keys=self.private_keys,
-            publisher=self.publisher,
             clock=self.clock,
-            sleep=self.slept.append,
+            sleep=self._sleep,
         )
+        self._pauses_until_back: int | None = None
+
+    def store_goes_away(self) -> None:
+        self.server.connected = False
+
+    def store_is_back_after(self, pauses: int) -> None:
+        self._pauses_until_back = pauses
+
+    def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        if len(self.slept) == self._pauses_until_back:
+            self.server.connected = True
 
     def seal(self, recipient: str = PHONE, *, life: float = 300, subject: str | None = None, body: str = BODY) -> str:
         expires_at = self.clock() + timedelta(seconds=life)
@@ -145,5 +143,9 @@ class Courier:
         found = delivery.read(self.redis, message_id)
         return (found.status, found.reason) if found else ("unknown", None)
 
+    def changes(self) -> list[Message]:
+        """What waits to be carried to auth."""
+        return [decode(json.loads(text)) for text in self.redis.lrange("notify:changes", 0, -1)]
+
     def told(self) -> list[tuple[str, str | None]]:
-        return [(event.status, event.reason) for event in self.publisher.events]
+        return [(event.status, event.reason) for event in self.changes()]

@@ -64,9 +64,12 @@ def test_a_withdrawn_text_is_never_sent(courier):
 def test_an_overdue_message_expires_once(courier):
     courier.code()
     courier.clock.turn(300)
-    assert claim(courier) == Overdue(ACCOUNT)
+    assert claim(courier) == Overdue()
     assert claim(courier) == Settled(DeliveryStatus.EXPIRED)
     assert courier.status() == ("expired", "too_late")
+    assert [(event.account_id, *told) for event, told in zip(courier.changes(), courier.told(), strict=True)] == [
+        (ACCOUNT, "expired", "too_late")
+    ]
 
 
 def test_a_message_that_is_being_sent_does_not_expire_meanwhile(courier):

@@ -23,7 +23,7 @@ def test_a_code_is_sent_recorded_and_reported(courier):
     assert (message.to.e164, message.body, message.message_id) == (PHONE, BODY, "msg_1")
     assert message.wants_receipt
     assert courier.status() == ("sent", None)
-    [event] = courier.publisher.events
+    [event] = courier.changes()
     assert isinstance(event, SmsDeliveryChanged)
     assert (event.account_id, event.message_id, event.status) == (ACCOUNT, "msg_1", "sent")
     assert event.provider == "fake-sms"
@@ -192,39 +192,20 @@ def test_a_recipient_that_is_no_number_is_our_fault(courier):
     assert courier.status() == ("failed", "our_fault")
 
 
-def test_an_event_that_is_lost_does_not_send_the_code_again(courier):
+def test_a_store_that_goes_away_between_send_and_record_is_waited_for(courier):
     order = courier.code()
-    courier.publisher.down = True
-    assert deliver(courier.deps, order) == DONE
-    courier.publisher.down = False
-    assert deliver(courier.deps, order) == DONE
-    assert len(courier.sms.sent) == 1
-    assert courier.status() == ("sent", None)
-
-
-def test_a_store_that_goes_away_between_send_and_record_is_waited_for(courier, monkeypatch):
-    order = courier.code()
-    advance, failures = delivery.advance, [RedisConnectionError(), RedisConnectionError()]
-
-    def away(*args, **kwargs):
-        if failures:
-            raise failures.pop()
-        return advance(*args, **kwargs)
-
-    monkeypatch.setattr(delivery, "advance", away)
+    courier.sms.troubles = [courier.store_goes_away]
+    courier.store_is_back_after(2)
     assert deliver(courier.deps, order) == DONE
     assert courier.slept == list(RECORD_PAUSES[:2])
     assert courier.status() == ("sent", None)
+    assert courier.told() == [("sent", None)]
     assert len(courier.sms.sent) == 1
 
 
-def test_a_store_that_stays_away_after_the_send_is_an_error_in_the_log(courier, monkeypatch, log_text):
+def test_a_store_that_stays_away_after_the_send_is_an_error_in_the_log(courier, log_text):
     order = courier.code()
-
-    def away(*_, **__):
-        raise RedisConnectionError
-
-    monkeypatch.setattr(delivery, "advance", away)
+    courier.sms.troubles = [courier.store_goes_away]
     with pytest.raises(RedisConnectionError):
         deliver(courier.deps, order)
     assert courier.slept == list(recording.RECORD_PAUSES)
@@ -255,4 +236,4 @@ def test_no_log_line_shows_a_number_a_code_or_a_text(courier, troubles, log_text
 
 def test_no_event_carries_a_number_or_a_code(courier):
     deliver(courier.deps, courier.code())
-    assert not any(planted in repr(courier.publisher.events) for planted in (PHONE, CODE))
+    assert not any(planted in repr(courier.changes()) for planted in (PHONE, CODE))

@@ -92,13 +92,27 @@ def test_a_probe_is_awaited_as_long_as_a_send_may_take():
 
 def test_samples_are_kept_newest_first_and_never_more_than_are_read(courier):
     for number in range(SAMPLES + 10):
-        state.note(courier.redis, "twilio", Sample(after(START, number), good=number % 2 == 0))
-    _, samples = state.read(courier.redis, "msg_1", ["twilio", "http"])
+        state.noting("twilio", Sample(after(START, number), good=number % 2 == 0)).run(courier.redis)
+    samples = state.reading("msg_1", ["twilio", "http"]).run(courier.redis).samples
     assert samples["twilio"] == [
         Sample(after(START, number), good=number % 2 == 0) for number in reversed(range(10, SAMPLES + 10))
     ]
     assert samples["http"] == []
     assert courier.redis.llen("notify:health:twilio") == SAMPLES
+
+
+def test_samples_that_are_all_good_are_not_read_and_judged_as_well(courier):
+    for number in range(3):
+        state.noting("twilio", Sample(after(START, number), good=True)).run(courier.redis)
+    samples = state.reading("msg_1", ["twilio"]).run(courier.redis).samples
+    assert samples == {"twilio": []}
+    assert judge([], courier.clock()) is Health.WELL
+
+
+@given(st.lists(st.integers(0, 10**6), max_size=SAMPLES), st.integers(0, 10**6))
+def test_a_provider_whose_sends_were_all_good_is_well_at_any_time(seconds, now):
+    samples = [Sample(after(START, second), good=True) for second in seconds]
+    assert judge(samples, after(START, now)) is Health.WELL
 
 
 def test_one_message_at_a_time_finds_out(courier):

@@ -24,7 +24,7 @@ def receipt(status, error=None, *, provider="twilio", message_id="msg_1"):
 @pytest.fixture
 def sent(courier):
     deliver(courier.deps, courier.code(account_id=None))
-    courier.publisher.events.clear()
+    courier.redis.delete("notify:changes")
     return courier
 
 
@@ -46,7 +46,7 @@ def sent(courier):
 def test_the_carriers_word_advances_the_delivery(sent, word, error, status, reason):
     assert record_receipt(sent.deps, receipt(word, error)) == DONE
     assert sent.status() == (status, reason)
-    [event] = sent.publisher.events
+    [event] = sent.changes()
     assert (event.account_id, event.status, event.reason, event.provider) == (ACCOUNT, status, reason, "twilio")
 
 

@@ -63,7 +63,7 @@ def test_a_provider_that_says_no_is_followed_by_the_next_at_once(pair, first, se
     assert deliver(pair.deps, order) == DONE
     assert (first.calls, len(second.sent)) == (1, 1)
     assert pair.status() == ("sent", None)
-    [event] = pair.publisher.events
+    [event] = pair.changes()
     assert event.provider == "second"
 
 
@@ -107,7 +107,7 @@ def test_all_workers_know_of_it(pair, first):
     elsewhere = Courier(FakeProvider("first"), FakeProvider("second"), redis=pair.redis)
     elsewhere.clock.now = pair.clock.now
     send(elsewhere, "msg_elsewhere")
-    assert [event.provider for event in elsewhere.publisher.events] == ["second"]
+    assert elsewhere.changes()[-1].provider == "second"
 
 
 def test_a_slow_provider_is_left_alone_too(pair, first, second):
@@ -206,14 +206,20 @@ def test_the_message_of_a_provider_that_was_taken_out_of_use_is_given_up(pair, f
     assert pair.status() == ("failed", "provider_down")
 
 
-def test_health_that_cannot_be_recorded_does_not_send_a_code_twice(pair, first, monkeypatch):
-    def away(*_):
-        raise RedisConnectionError
-
-    monkeypatch.setattr(state, "note", away)
-    order = pair.code()
-    assert [deliver(pair.deps, order) for _ in range(2)] == [DONE] * 2
+def test_health_that_cannot_be_recorded_does_not_send_a_notice_twice(pair, first):
+    notice = pair.notice()
+    first.troubles = [pair.store_goes_away]
+    pair.store_is_back_after(1)
+    assert [deliver_notice(pair.deps, notice) for _ in range(2)] == [DONE] * 2
     assert len(first.sent) == 1
+
+
+def test_how_a_provider_did_is_remembered_with_what_it_was_sent(pair, first):
+    first.troubles = [ProviderUnavailable("ReadTimeout", maybe_sent=True)]
+    pair.run(deliver, pair.code())
+    pair.run(deliver, pair.code("msg_2"))
+    pair.run(deliver_notice, pair.notice())
+    assert [text.split()[1] for text in pair.redis.lrange("notify:health:first", 0, -1)] == ["1", "1", "0"]
 
 
 def test_nothing_is_sent_that_could_not_be_noted_before(pair, first, second, monkeypatch):

@@ -83,11 +83,11 @@ def test_no_try_comes_after_the_deadline(route):
 def test_a_route_is_kept_as_it_is(route):
     courier = Courier()
     state.put_route(courier.redis, "msg_1", route)
-    assert state.read(courier.redis, "msg_1", [])[0] == route
+    assert state.reading("msg_1", []).run(courier.redis).route == route
 
 
 def test_a_message_that_was_nowhere_has_an_empty_route(courier):
-    assert state.read(courier.redis, "msg_1", [])[0] == Route()
+    assert state.reading("msg_1", []).run(courier.redis).route == Route()
 
 
 def test_a_route_outlives_the_longest_pause_between_two_tries_and_is_forgotten_then(courier):

@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from sqlalchemy import select
 
 from services.otp import store
+from services.otp.domain.attempt import Claim
 from services.otp.models import authenticators, recovery_codes
 from shared.database import reading
 from shared.envelope import open_envelope
@@ -82,7 +83,8 @@ class TestDisable:
         with reading(world.database) as connection:
             authenticator = store.read_state(connection, ACCOUNT).authenticator
             self.disable(world)
-            assert store.claim_step(connection, authenticator.id, authenticator.last_accepted_step + 1, NOW) is False
+            step = authenticator.last_accepted_step + 1
+            assert store.claim_step(connection, authenticator.id, step, "login:chl_1", NOW) is Claim.LOST
 
     def test_it_can_be_turned_on_again(self, world: World):
         world.enrol()

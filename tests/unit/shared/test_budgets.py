@@ -1,15 +1,19 @@
+import contextlib
+
 import fakeredis
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.exceptions import ConnectionError as RedisConnectionError
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from services.auth import limits as auth_limits
 from services.otp import limits as otp_limits
 from shared import budgets
 from shared.budgets import Charge, Rate, Window
 from shared.lua import execute_scripted
-from shared.problems import Refusal
+from shared.problems import Refusal, Unavailable
 
 SHORT, LONG = Window(3, 60), Window(5, 3600)
 RATE = Rate("test", "account", (SHORT, LONG))
@@ -47,6 +51,39 @@ def test_a_window_takes_its_max_and_then_says_when_to_come_back(redis):
         "too_many_requests",
         refused.retry_after_seconds,
     )
+
+
+@pytest.mark.parametrize(
+    ("ending", "counted"),
+    [
+        (Unavailable("otp"), 0),
+        (OperationalError("SELECT", {}, Exception("away")), 0),
+        (PoolTimeoutError("no place"), 0),
+        (Refusal("invalid_passcode"), 1),
+        (RedisConnectionError("lost"), 1),
+        (ValueError("a bug"), 1),
+        (None, 1),
+    ],
+)
+def test_a_try_is_given_back_when_a_part_was_down_and_never_when_an_answer_was_known(redis, ending, counted):
+    budgets.take(redis, ANN)
+    with (
+        contextlib.suppress(Refusal, OperationalError, PoolTimeoutError, RedisConnectionError, ValueError),
+        budgets.given_back_on_outage(redis, ANN),
+    ):
+        if ending is not None:
+            raise ending
+    assert counts(redis) == [counted, counted]
+
+
+def test_a_refund_that_fails_hides_no_outage(redis, server):
+    budgets.take(redis, ANN)
+    outage = Unavailable("otp")
+    server.connected = False
+    with pytest.raises(Unavailable), budgets.given_back_on_outage(redis, ANN):
+        raise outage
+    server.connected = True
+    assert counts(redis) == [1, 1]
 
 
 def test_a_refused_try_is_not_counted_and_lengthens_no_wait(redis):

@@ -137,3 +137,43 @@ def test_an_event_that_cannot_be_set_aside_comes_again(worker):
     worker.work()
     assert worker.seen == [DOCUMENT] * 2
     assert worker.letters.count() == 1
+
+
+# --- batches ----------------------------------------------------------------------------------------------------------
+
+BATCH = [{"id": "evt_2"}, {"id": "evt_3"}, {"id": "evt_4"}]
+
+
+@pytest.fixture
+def batch(worker):
+    worker.work()
+    worker.seen.clear()
+    Publisher(worker.celery).publish_to(OTP_EVENTS, BATCH)
+    return worker
+
+
+def test_a_list_of_events_is_as_many_events_in_order(batch):
+    assert batch.work()
+    assert batch.seen == BATCH
+
+
+def test_one_event_of_a_batch_that_nobody_can_act_on_is_a_letter_of_its_own(batch):
+    batch.errors.append(UnreadableMessage("version 2"))
+    batch.work()
+    assert batch.seen == BATCH
+    assert [letter.content for letter in batch.letters.all()] == BATCH[:1]
+
+
+def test_a_batch_that_meets_a_store_error_comes_again_whole(batch):
+    batch.errors.append(ERRORS[0])
+    while batch.work():
+        pass
+    assert batch.seen == [BATCH[0], *BATCH]
+
+
+def test_an_empty_list_is_no_event_and_is_not_lost(worker):
+    worker.work()
+    worker.errors.append(UnreadableMessage("not an object"))
+    Publisher(worker.celery).publish_to(OTP_EVENTS, [])
+    worker.work()
+    assert [letter.content for letter in worker.letters.all()] == [[]]
