@@ -11,7 +11,7 @@ import base64
 import binascii
 import json
 import uuid
-from typing import Any
+from typing import Any, cast
 
 from kombu.transport import redis as kombu_redis
 from kombu.transport.base import Transport
@@ -176,6 +176,7 @@ class _Channel(kombu_redis.Channel):
     """
 
     QoS = _Notes
+    _kept: Redis | None = None
 
     def list_of(self, queue: str, message: dict[str, Any]) -> str:
         """The key of the list on which a message of this priority waits."""
@@ -204,6 +205,14 @@ class _Channel(kombu_redis.Channel):
 
     def _get_client(self) -> type[Redis]:
         return _OnlyMessages
+
+    def _create_client(self, asynchronous: bool = False) -> Redis:  # noqa: FBT002 - kombu's
+        """Made once for each pool: kombu makes one for every command, which costs as much as the command."""
+        if asynchronous:
+            return cast("Redis", super()._create_client(asynchronous))  # type: ignore[no-untyped-call]
+        if self._kept is None or self._kept.connection_pool is not self.pool:
+            self._kept = cast("Redis", super()._create_client())  # type: ignore[no-untyped-call]
+        return self._kept
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:  # noqa: FBT002 - kombu's
         if self.connection.client is None:

@@ -3,10 +3,12 @@
 import itertools
 import os
 import socket
+from collections.abc import Iterator
 
 _LOWEST, _HIGHEST = 20000, 32767
 # Processes of one test run begin at different places, so that they seldom try the same port at the same time.
-_candidates = itertools.cycle(range(_LOWEST + (os.getpid() * 37) % (_HIGHEST - _LOWEST), _HIGHEST))
+_begin = _LOWEST + (os.getpid() * 37) % (_HIGHEST - _LOWEST)
+_candidates: Iterator[int] = itertools.cycle([*range(_begin, _HIGHEST), *range(_LOWEST, _begin)])
 
 
 def free_port(host: str = "127.0.0.1") -> int:
