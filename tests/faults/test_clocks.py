@@ -28,9 +28,6 @@ def nothing(run):
     """The fault was there before the first visit."""
 
 
-@pytest.mark.xfail(
-    strict=False, reason="the claim of a code compares and leases by the courier's own clock, not by the store's"
-)
 @pytest.mark.parametrize("which", OFF)
 def test_a_courier_whose_clock_is_off(small, which):
     """Which codes are too late, and who holds a message, is a matter of the store's time, not of its own."""
