@@ -1,10 +1,12 @@
 """The line to otp: kept connections, short time-outs, a circuit breaker.
 
-No request is repeated: a verification counts, so a second one would cost the owner a try.
+A request is repeated in one case only: the kept connection that it went out on was closed without a word, as a server
+does that is renewed. Most likely nobody read it; if somebody did, a right code is accepted again where it was entered,
+and a wrong one costs two tries.
 """
 
 import threading
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPSConnection, RemoteDisconnected
 from urllib.parse import urlsplit
 
 from urllib3.util import wait_for_read
@@ -31,13 +33,17 @@ class Line:
     def exchange(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
         """Send one request; the status and body of its answer. Raises LineDown."""
         with self._breaker.call(LineDown("it has not answered lately")):
-            hurried = self._breaker.failed_last
+            seconds = TRY_SECONDS if self._breaker.failed_last else READ_SECONDS
             connection = self._kept.connection
+            kept = _make_ready(connection)
             try:
-                _make_ready(connection, at_most(TRY_SECONDS if hurried else READ_SECONDS))
-                connection.request(method, self._prefix + path, body, headers)
-                response = connection.getresponse()
-                return response.status, response.read()
+                try:
+                    return _ask(connection, seconds, method, self._prefix + path, body, headers)
+                except _CLOSED:
+                    if not kept:
+                        raise
+                    connection.close()
+                    return _ask(connection, seconds, method, self._prefix + path, body, headers)
             except (OSError, HTTPException) as error:
                 connection.close()
                 raise LineDown from error
@@ -58,12 +64,26 @@ class _KeptConnection(threading.local):
         self.connection = kind(url.netloc, timeout=CONNECT_SECONDS)
 
 
-def _make_ready(connection: HTTPConnection, read_seconds: float) -> None:
+# What a closed connection is met with. A time-out is none of them.
+_CLOSED = (RemoteDisconnected, ConnectionResetError, BrokenPipeError)
+
+
+def _make_ready(connection: HTTPConnection) -> bool:
+    """Whether a connection was kept that is open as far as one can see."""
     if connection.sock is not None and wait_for_read(connection.sock, timeout=0):
         connection.close()  # nobody asked, so what is there to be read is the end: the server has closed it
+    return connection.sock is not None
+
+
+def _ask(
+    connection: HTTPConnection, seconds: float, method: str, path: str, body: bytes | None, headers: dict[str, str]
+) -> tuple[int, bytes]:
     if connection.sock is None:
         connection.connect()
-    _limit_reads(connection, read_seconds)
+    _limit_reads(connection, at_most(seconds))
+    connection.request(method, path, body, headers)
+    response = connection.getresponse()
+    return response.status, response.read()
 
 
 def _limit_reads(connection: HTTPConnection, seconds: float) -> None:

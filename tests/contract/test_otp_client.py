@@ -151,17 +151,18 @@ ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
 @contextlib.contextmanager
-def line(*answers: bytes):
-    """A server with one kept connection after the other, an answer each; what it was asked, request by request."""
+def line(*connections: bytes | tuple[bytes, ...]):
+    """A server with one connection after the other, an answer or some each; what it was asked, request by request."""
     asked = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve():
-            for answer in answers:
+            for answers in connections:
                 connection, _ = server.accept()
                 with connection:
-                    asked.append(connection.recv(65536))
-                    connection.sendall(answer)
+                    for answer in answers if isinstance(answers, tuple) else (answers,):
+                        asked.append(connection.recv(65536))
+                        connection.sendall(answer)
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
@@ -179,6 +180,21 @@ def test_a_connection_that_otp_has_closed_costs_no_call():
     assert [request.split(b"\r\n")[0] for request in asked] == [
         f"POST /base/accounts/{ACCOUNT}/unlock HTTP/1.1".encode()
     ] * 2
+
+
+def test_a_call_on_a_kept_connection_that_is_closed_meanwhile_goes_out_once_more():
+    with line((ANSWER, b""), ANSWER) as (client, asked):
+        client.unlock(ACCOUNT)
+        client.unlock(ACCOUNT)
+        assert len(asked) == 3
+
+
+def test_but_not_a_third_time():
+    with line((ANSWER, b""), b"") as (client, asked):
+        client.unlock(ACCOUNT)
+        with pytest.raises(Refusal) as refusal:
+            client.unlock(ACCOUNT)
+        assert (refusal.value.code, len(asked)) == ("service_unavailable", 3)
 
 
 def test_a_call_whose_answer_is_lost_is_not_repeated():
