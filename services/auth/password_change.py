@@ -15,7 +15,7 @@ from shared.problems import Refusal
 
 
 def rate(deps: Deps, account: Account, password: str) -> Strength:
-    """What changing to this password would say; nothing is kept of it. Raises Refusal too_many_requests; Unavailable."""
+    """What a change to this password would say; nothing is kept. Raises Refusal too_many_requests; Unavailable."""
     budgets.take(deps.redis, Charge(limits.PASSWORD_STRENGTH, account.id)).require()
     return _assess(account, password)
 

@@ -34,9 +34,7 @@ def answer(texts: Texts, refusal: Refusal) -> Answer:
         return Answer({name: _invalid(texts, name) for name in named})
     skew = refusal.extra.get("clock_skew_seconds")
     if isinstance(skew, int):
-        clock = texts(
-            "clock.fast" if skew > 0 else "clock.slow", amount=duration(texts, abs(skew)), seconds=abs(skew)
-        )
+        clock = texts("clock.fast" if skew > 0 else "clock.slow", amount=duration(texts, abs(skew)), seconds=abs(skew))
         return Answer({"code": texts("clock.wrong_code")}, clock=clock)
     key = f"problem.{refusal.code}"
     sentence = texts(key) if key in texts else refusal.detail

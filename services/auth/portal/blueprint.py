@@ -52,15 +52,10 @@ HEADERS: Mapping[str, str] = {
 # Which groups of texts a page's script speaks, beside those that every script needs.
 COMMON_TEXTS = ("form", "problem", "invalid", "unit", "time", "clock")
 
+SUPPORT_TEXTS = ("support", "activity", "reset", "delivery", "role")
+
 
 # --- every page ------------------------------------------------------------------------------------------------------
-
-
-@blueprint.before_request
-def choose_language() -> None:
-    """By the switch, by what was switched to before, by the browser's wish."""
-    wanted = request.args.get("lang") or request.cookies.get(LANGUAGE_COOKIE)
-    g.texts = choose(wanted, request.accept_languages)
 
 
 @blueprint.after_request
@@ -79,9 +74,8 @@ def add_headers(response: Response) -> Response:
 
 
 def texts() -> Texts:
-    """In the language of this request."""
-    chosen: Texts = g.texts
-    return chosen
+    """In the language of this request: by the switch, by what was switched to before, by the browser's wish."""
+    return choose(request.args.get("lang") or request.cookies.get(LANGUAGE_COOKIE), request.accept_languages)
 
 
 def page(name: str, *, status: int = 200, groups: tuple[str, ...] = (), **values: Any) -> Response:  # noqa: ANN401
@@ -281,14 +275,14 @@ def _with_retry_after(response: Response, refusal: Refusal | None) -> Response:
     return response
 
 
-# --- pages whose scripts do the work, through the API ---------------------------------------------------------------------
+# --- pages whose scripts do the work, through the API ----------------------------------------------------------------
 
 
 @blueprint.get("/two-factor")
 @signed_in
 def two_factor_page() -> Response:
     """2-Factor Auth."""
-    return page("two-factor", groups=("two_factor", "lists", "activity", "reset"))
+    return page("two-factor", groups=("two_factor", "lists", "activity", "reset", "delivery"))
 
 
 @blueprint.get("/team")
@@ -317,9 +311,6 @@ def support_page() -> Response:
 def support_account_page(account_id: str) -> Response:
     """One account and why its owner can't get in."""
     return page("support-account", groups=SUPPORT_TEXTS, account_id=account_id)
-
-
-SUPPORT_TEXTS = ("support", "activity", "reset", "delivery", "role")
 
 
 @blueprint.get("/reset/cancel")

@@ -27,7 +27,7 @@ export function facts(item) {
   if (typeof d.clock_skew_seconds === "number" && d.clock_skew_seconds) {
     said.push(t(d.clock_skew_seconds > 0 ? "activity.clock_fast" : "activity.clock_slow", { amount: duration(Math.abs(d.clock_skew_seconds)) }));
   }
-  if (d.status) said.push(knows(`delivery.${d.reason || d.status}`) ? t(`delivery.${d.reason || d.status}`) : d.status);
+  if (d.status) said.push(state(d));
   if (d.purpose) said.push(has("purpose", d.purpose));
   if (d.factor) said.push(has("factor", d.factor));
   if (Array.isArray(d.factors)) said.push(d.factors.map((factor) => has("factor", factor)).join(" + "));
@@ -38,6 +38,11 @@ export function facts(item) {
   if (item.actor.startsWith("team-owner:")) said.push(t("activity.actor_team_owner"));
   if (d.ip) said.push(d.ip);
   return said.filter(Boolean);
+}
+
+/** How far an SMS or a reset has come. */
+function state({ status, reason }) {
+  return [`delivery.${reason || status}`, `reset.${status}`].filter(knows).map((key) => t(key))[0] ?? status;
 }
 
 export function line(items) {
