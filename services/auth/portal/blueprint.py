@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Blueprint, abort, g, make_response, redirect, render_template, request
+from flask import Blueprint, Response, abort, g, make_response, redirect, render_template, request
 from marshmallow import Schema, ValidationError
 from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from werkzeug.wrappers.response import Response
 
 from services.auth import login, login_sms, sessions
 from services.auth.domain.account import Role
@@ -97,11 +96,15 @@ def page(name: str, *, status: int = 200, groups: tuple[str, ...] = (), **values
     return make_response(document, status)
 
 
+def _to(path: str) -> Response:
+    return make_response(redirect(path, 303))
+
+
 @blueprint.errorhandler(Refusal)
 def refused(refusal: Refusal) -> Response:
     """Who has no session signs in; anything else is said on a page."""
     if refusal.code == "not_authenticated":
-        return redirect("/login?ended=1", 303)
+        return _to("/login?ended=1")
     response = page("refused", status=refusal.problem.status, answer=answer(texts(), refusal))
     if refusal.retry_after_seconds is not None:
         response.headers["Retry-After"] = str(refusal.retry_after_seconds)
@@ -122,7 +125,7 @@ def asset(version: str, name: str) -> Response:
     found = ASSETS.get(name)
     if found is None:
         abort(404)
-    zipped = "gzip" in request.accept_encodings
+    zipped = request.accept_encodings.quality("gzip") > 0
     response = make_response(found.zipped if zipped else found.plain)
     response.content_type = found.content_type
     if zipped:
@@ -139,7 +142,7 @@ def asset(version: str, name: str) -> Response:
 @signed_in
 def home() -> Response:
     """Where each role begins."""
-    return redirect("/support" if current().account.role is Role.SUPPORT else "/two-factor", 303)
+    return _to("/support" if current().account.role is Role.SUPPORT else "/two-factor")
 
 
 @blueprint.get("/login")
@@ -167,7 +170,7 @@ def log_in() -> Response:
         return _with_retry_after(_login_page(status=refusal.problem.status, answer=said), refusal)
     if isinstance(outcome, SignedIn):
         return _welcome(outcome)
-    return redirect(f"/login/{outcome.challenge.id}", 303)
+    return _to(f"/login/{outcome.challenge.id}")
 
 
 @blueprint.get("/login/<id:challenge_id>")
@@ -200,13 +203,13 @@ def send_sms(challenge_id: str) -> Response:
         login_sms.send(deps(), client(), challenge_id)
     except Refusal as refusal:
         return _code_page(challenge_id, refusal)
-    return redirect(f"/login/{challenge_id}", 303)
+    return _to(f"/login/{challenge_id}")
 
 
 @blueprint.post("/logout")
 def log_out() -> Response:
     """As POST /v1/logout, for a browser's form; who has no session is signed out already."""
-    response = redirect("/login", 303)
+    response = _to("/login")
     try:
         session, _token = live_session()
     except Refusal:
@@ -225,7 +228,7 @@ def _load(schema: type[Schema], members: dict[str, str]) -> dict[str, Any]:
 
 
 def _welcome(outcome: SignedIn) -> Response:
-    response = redirect("/", 303)
+    response = _to("/")
     set_session_cookie(response, outcome.token)
     if outcome.device_token is not None:
         set_device_cookie(response, outcome.device_token)
