@@ -221,10 +221,10 @@ def log_out(page):
 
 def prove_phone(page, inbox, number="01512 3456789"):
     """Set the own cell phone on the Team page and prove it."""
-    page.get_by_role("link", name="Team").click()
+    page.get_by_role("navigation").get_by_role("link", name="Team").click()
     page.locator("#members li", has_text="You").get_by_role("button", name="Edit").click()
     page.get_by_label("Country Code").select_option("DE")
-    page.get_by_label("Cell Phone").fill(number)
+    page.get_by_label("Cell Phone", exact=True).fill(number)
     page.get_by_role("button", name="Save").click()
     expect(page.locator("#prove-sent")).to_be_visible()
     page.get_by_label("SMS code").fill(sms_code(inbox, page.locator("#prove-sent").inner_text()))

@@ -94,15 +94,15 @@ def test_new_backup_codes_and_turning_off_ask_for_proof_when_it_is_old(visitor, 
 
 def test_every_country_is_offered_with_its_flag_and_dial_code(visitor, ann):
     page = visitor.log_in(ann)
-    page.get_by_role("link", name="Team").click()
+    page.get_by_role("navigation").get_by_role("link", name="Team").click()
     page.locator("#members li", has_text="You").get_by_role("button", name="Edit").click()
     expect(page.locator("#country option[value=DE]")).to_have_text("🇩🇪 Germany (+49)")
     assert page.locator("#country option").count() > 200
     page.get_by_label("Country Code").select_option("DE")
-    page.get_by_label("Cell Phone").fill("030 123")
+    page.get_by_label("Cell Phone", exact=True).fill("030 123")
     page.get_by_role("button", name="Save").click()
     expect(page.locator("#number-error")).to_have_text("That is not a cell phone number of the chosen country.")
-    expect(page.get_by_label("Cell Phone")).to_have_value("030 123")
+    expect(page.get_by_label("Cell Phone", exact=True)).to_have_value("030 123")
 
 
 def test_a_phone_is_proven_by_sms_and_an_owner_sets_a_members(visit, make_owner, inbox):
@@ -112,18 +112,18 @@ def test_a_phone_is_proven_by_sms_and_an_owner_sets_a_members(visit, make_owner,
     prove_phone(page, inbox)
     page.locator("#members li", has_text=member.email).get_by_role("button", name="Edit").click()
     page.get_by_label("Country Code").select_option("DE")
-    page.get_by_label("Cell Phone").fill("01512 3456780")
+    page.get_by_label("Cell Phone", exact=True).fill("01512 3456780")
     page.get_by_role("button", name="Save").click()
     expect(page.locator("#members li", has_text=member.email)).to_contain_text("6780, not proven yet")
     theirs = visit().log_in(member)
-    theirs.get_by_role("link", name="Team").click()
+    theirs.get_by_role("navigation").get_by_role("link", name="Team").click()
     theirs.get_by_role("button", name="Prove it by SMS").click()
     expect(theirs.locator("#prove-sent")).to_contain_text("6780")
 
 
 def test_a_password_is_rated_suggested_and_changed(visitor, ann):
     page = visitor.log_in(ann)
-    page.get_by_role("link", name="Security").click()
+    page.get_by_role("navigation").get_by_role("link", name="Security").click()
     field = page.get_by_label("New password")
     field.fill("password1234")
     expect(page.locator("#strength-said")).to_have_text(re.compile("weak|at once"))

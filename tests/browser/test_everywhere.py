@@ -59,7 +59,7 @@ def test_axe_finds_nothing_on_the_way_in_and_through(visit, ann, inbox, look):
     expect(page.locator("#country option")).not_to_have_count(0)
     found["phone"] = problems(page)
     page.keyboard.press("Escape")
-    page.get_by_role("link", name="Security").click()
+    page.get_by_role("navigation").get_by_role("link", name="Security").click()
     page.get_by_label("New password").fill("nine dry walruses whistle")
     expect(page.locator("#strength-said")).to_have_text("Strong")
     found["security"] = problems(page)

@@ -43,6 +43,7 @@ def test_a_pasted_code_is_cleaned_of_its_spaces_and_sent_once(visitor, ann):
     log_out(enroll(visitor, ann))
     page = visitor.give_password(ann.email, ann.password)
     calls = verifications(page)
+    expect(code_field(page)).to_be_focused()
     code = ann.fresh_code()
     page.evaluate("text => navigator.clipboard.writeText(text)", f" {code[:3]} {code[3:]}\n")
     code_field(page).press("Control+V")

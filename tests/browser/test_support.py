@@ -11,7 +11,7 @@ pytestmark = pytest.mark.browser
 
 
 def find(page, person):
-    page.get_by_role("link", name="Support").click()
+    page.get_by_role("navigation").get_by_role("link", name="Support").click()
     page.get_by_label("Email, name or id").fill(person.email)
     page.get_by_role("button", name="Find").click()
     page.locator("#found a").click()

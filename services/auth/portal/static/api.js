@@ -30,7 +30,7 @@ export async function call(method, path, body) {
   const document_ = response.status === 204 ? null : await response.json().catch(() => ({ code: "internal_error" }));
   if (response.ok) return document_;
   const wait = Number(response.headers.get("Retry-After")) || document_.retry_after;
-  if (document_.code === "not_authenticated") location.assign("/login?ended=1");
+  if (document_.code === "not_authenticated") return leave("/login?ended=1");
   throw new Problem({ code: "internal_error", ...document_ }, wait);
 }
 
@@ -100,6 +100,12 @@ export function showProblem(form, problem) {
   }
   const place = $(".form-error", form);
   show(place).textContent = Object.values(wrong)[0] ?? sentence(problem);
+}
+
+/** Go to another page; what led there stays under way until this one is gone, so that nothing is sent again. */
+export function leave(path) {
+  location.assign(path);
+  return new Promise(() => {});
 }
 
 const underWay = new WeakSet();

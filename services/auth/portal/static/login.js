@@ -1,6 +1,6 @@
 // Logging in: password, then one code field that takes the app's digits, an SMS code or a backup code.
 
-import { clockSays, get, onSubmit, post } from "./api.js";
+import { clockSays, get, leave, onSubmit, post } from "./api.js";
 import { $, duration, show, t } from "./page.js";
 
 const passwordStep = $("#password-step"), codeStep = $("#code-step");
@@ -15,7 +15,7 @@ let lastSent = null, polling = 0, waiting = 0, webOtp = null;
 
 onSubmit($("form", passwordStep), async ({ email, password }) => {
   const answer = await post("/v1/login", { email: email.trim(), password });
-  if (answer.status === "authenticated") return location.assign("/");
+  if (answer.status === "authenticated") await leave("/");
   begin(answer.challenge);
 });
 
@@ -60,7 +60,7 @@ onSubmit(
     lastSent = code.value.trim();
     await post(`/v1/login/${challenge}/verify`, { code: lastSent, remember_device: codeForm.elements.remember_device.checked });
     stop();
-    location.assign("/");
+    await leave("/");
   },
   (problem) => {
     const says = clockSays(problem);
