@@ -105,3 +105,20 @@ def test_whoever_is_no_operator_gets_no_console(visit, ann):
     expect(page.get_by_role("link", name="Support")).to_have_count(0)
     page.goto(page.url.replace("/two-factor", "/support"))
     expect(page.get_by_text("Your role does not allow this.")).to_be_visible()
+
+
+def test_the_audit_trail_is_filtered_and_exported(visit, ann, operator):
+    page = visit().log_in(operator)
+    find(page, ann)
+    page.get_by_role("link", name="All accounts").click()
+    trail = page.locator("#audit")
+    expect(trail).to_contain_text(ann.id)
+    trail.get_by_label("Show").select_option("second_factor.unlocked")
+    expect(trail.locator("[data-list]")).not_to_contain_text(ann.id)
+    trail.get_by_label("Show").select_option("support.viewed")
+    with page.expect_download() as saved:
+        trail.get_by_role("button", name="Export as CSV").click()
+    lines = saved.value.path().read_text().splitlines()
+    assert lines[0] == '"at","actor","type","account_id","details"'
+    assert any(ann.id in line for line in lines)
+    assert all("support.viewed" in line for line in lines[1:])

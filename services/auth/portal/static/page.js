@@ -77,6 +77,12 @@ export function download(name, type, text) {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
+/** RFC 4180, and no cell that a spreadsheet would take for a formula. */
+export function csv(rows) {
+  const cell = (value) => `"${(/^[=+\-@\t\r]/.test(value) ? `'${value}` : value).replaceAll('"', '""')}"`;
+  return rows.map((row) => row.map(cell).join(",")).join("\r\n");
+}
+
 /** A browser's name out of its User-Agent. */
 export function browserName(agent = "") {
   const name = [["Edg", "Edge"], ["OPR", "Opera"], ["Firefox", "Firefox"], ["Chrome", "Chrome"], ["Safari", "Safari"]].find(([sign]) => agent.includes(sign));

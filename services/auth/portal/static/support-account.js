@@ -2,7 +2,7 @@
 
 import { facts, line, tone, words } from "./activity.js";
 import { all, get, load, onClick, onSubmit, post } from "./api.js";
-import { $, dateTime, download, duration, el, knows, say, show, t } from "./page.js";
+import { $, csv, dateTime, download, duration, el, knows, say, show, t } from "./page.js";
 
 const id = $("#name").dataset.id, base = `/v1/support/accounts/${id}`;
 const FOLLOW_EVERY = 2000;
@@ -75,15 +75,9 @@ onClick($("#more"), async () => {
 onClick($("#csv"), async () => {
   const lines = (await all(`${base}/timeline`, 10000)).filter(FILTERS[$("#filter").value]);
   const rows = [["at", "source", "type", "actor", "text", "details"], ...lines.map((item) => [item.at, item.source, item.type, item.actor, [words(item), ...facts(item)].join(" · "), JSON.stringify(item.details)])];
-  download(`timeline-${id}.csv`, "text/csv", rows.map((row) => row.map(cell).join(",")).join("\r\n"));
+  download(`timeline-${id}.csv`, "text/csv", csv(rows));
   say(t("support.exported", { n: lines.length }));
 });
-
-/** RFC 4180, and no cell that a spreadsheet would take for a formula. */
-function cell(value) {
-  const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
-  return `"${text.replaceAll('"', '""')}"`;
-}
 
 // --- a reset ----------------------------------------------------------------------------------------------------------------
 

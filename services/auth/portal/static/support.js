@@ -1,7 +1,8 @@
 // The support console's first page: find an account, see which resets are under way.
 
-import { get, load, onSubmit } from "./api.js";
-import { $, el, moment, t } from "./page.js";
+import { facts, tone, words } from "./activity.js";
+import { all, get, load, onClick, onSubmit } from "./api.js";
+import { $, csv, download, el, moment, say, show, t } from "./page.js";
 
 const found = $("#found"), resets = $("#resets [data-list]"), status = $("#status");
 const TONE = { awaiting_approval: "warn", cooling_off: "warn", approved: "warn", applied: "good", cancelled: "" };
@@ -34,3 +35,40 @@ function showResets() {
 
 status.addEventListener("change", showResets);
 showResets();
+
+// --- the audit trail --------------------------------------------------------------------------------------------------
+
+const trail = $("#audit [data-list]"), kind = $("#audit-type"), moreTrail = $("#audit-more");
+const auditPath = () => `/v1/support/audit${kind.value && `?type=${kind.value}`}`;
+let nextTrail = null;
+
+const trailRow = (item) => el("li", {},
+  moment(item.at),
+  el("div", {},
+    el("p", { class: `tone-${tone(item)}` }, words(item), " · ", el("a", { href: `/support/accounts/${item.account_id}` }, item.account_id)),
+    el("p", { class: "small" }, [item.actor.replace("operator:", ""), ...facts(item)].join(" · "))));
+
+async function trailPage(cursor) {
+  const path = auditPath();
+  const page = await get(`${path}${path.includes("?") ? "&" : "?"}limit=20${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`);
+  nextTrail = page.next_cursor;
+  show(moreTrail, Boolean(nextTrail));
+  return page.items.map(trailRow);
+}
+
+function showTrail() {
+  return load(trail, async () => {
+    const rows = await trailPage(null);
+    return rows.length ? el("ol", { class: "line" }, ...rows) : el("p", { class: "empty" }, t("activity.none"));
+  });
+}
+
+kind.addEventListener("change", showTrail);
+onClick(moreTrail, async () => $("ol", trail).append(...await trailPage(nextTrail)));
+onClick($("#audit-csv"), async () => {
+  const items = await all(auditPath(), 10000);
+  const rows = items.map((item) => [item.at, item.actor, item.type, item.account_id, JSON.stringify(item.details)]);
+  download("audit.csv", "text/csv", csv([["at", "actor", "type", "account_id", "details"], ...rows]));
+  say(t("support.exported", { n: rows.length }));
+});
+showTrail();
