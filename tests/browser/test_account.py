@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import PHONE, code_of, enroll, key_on, log_out, prove_phone, tool
+from tests.browser.conftest import PHONE, code_field, code_of, enroll, key_on, log_out, prove_phone, tool
 
 pytestmark = pytest.mark.browser
 
@@ -54,6 +54,7 @@ def test_the_backup_codes_can_be_copied_saved_and_printed(visitor, ann):
     page.get_by_role("switch").check()
     page.locator("#setup").get_by_label("Authentication Code").fill(code_of(key_on(page)))
     page.get_by_role("button", name="Update").click()
+    expect(page.locator("#codes-list li")).to_have_count(10)
     codes = page.locator("#codes-list li").all_inner_texts()
     page.get_by_role("button", name="Copy", exact=True).click()
     assert page.evaluate("navigator.clipboard.readText()").split() == codes
@@ -74,7 +75,7 @@ def test_new_backup_codes_and_turning_off_ask_for_proof_when_it_is_old(visitor, 
     log_out(page)
     visitor.give_password(ann.email, ann.password)
     page.get_by_label("Remember this device for 30 days").check()
-    page.get_by_label("Authentication Code").fill(ann.fresh_code())
+    code_field(page).fill(ann.fresh_code())
     page.wait_for_url("**/two-factor")
     log_out(page)
     visitor.give_password(ann.email, ann.password)

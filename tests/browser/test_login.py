@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import PHONE, code_of, enroll, log_out, prove_phone, sms_code
+from tests.browser.conftest import PHONE, code_field, code_of, enroll, log_out, prove_phone, sms_code
 
 pytestmark = pytest.mark.browser
 
@@ -15,10 +15,6 @@ def verifications(page):
     calls = []
     page.on("request", lambda request: calls.append(request.url) if request.url.endswith("/verify") else None)
     return calls
-
-
-def code_field(page):
-    return page.get_by_label("Authentication Code").and_(page.locator("#code"))
 
 
 def test_a_wrong_password_is_said_beside_its_field_and_nothing_typed_is_lost(visitor, ann):
@@ -70,11 +66,11 @@ def test_a_remembered_device_skips_the_code_until_it_is_forgotten(visitor, ann):
 def test_an_sms_code_is_offered_followed_and_taken(visit, ann, inbox):
     visitor = visit(size=PHONE)
     page = enroll(visitor, ann)
-    prove_phone(page, inbox)
+    digits = prove_phone(page, inbox)
     log_out(page)
     visitor.give_password(ann.email, ann.password)
     page.get_by_role("button", name="Send SMS Code").click()
-    expect(page.locator("#sms-to")).to_contain_text(re.compile(r"SMS to \+\*+6789, reference [A-Z0-9]{4}"))
+    expect(page.locator("#sms-to")).to_contain_text(re.compile(rf"SMS to \+\*+{digits}, reference [A-Z0-9]{{4}}"))
     expect(page.locator("#sms-delivery")).to_have_text(re.compile("handed to the carrier|has arrived"))
     expect(page.locator("#sms-wait")).to_contain_text(re.compile(r"another code in \d+ s"))
     code_field(page).fill(sms_code(inbox, page.locator("#sms-to").inner_text()))
