@@ -73,6 +73,7 @@ class Page(HTMLParser):
 
 def challenge_of(response):
     assert response.status_code == 303, response.get_data(as_text=True)
+    assert response.headers["Location"].startswith("/login/")
     return response.headers["Location"].removeprefix("/login/")
 
 
