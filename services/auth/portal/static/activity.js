@@ -1,6 +1,6 @@
 // A timeline in words: what happened, why, how far an SMS came. The same for the owner and for support.
 
-import { duration, el, knows, moment, t } from "./page.js";
+import { duration, el, knows, stamp, t } from "./page.js";
 
 const BAD = new Set(["password.refused", "second_factor.failed", "second_factor.locked", "second_factor.rejected", "second_factor.throttled"]);
 const GOOD = new Set(["second_factor.verified", "two_factor.enabled", "phone.changed", "second_factor.unlocked"]);
@@ -48,6 +48,6 @@ function state({ status, reason }) {
 export function line(items) {
   if (!items.length) return el("p", { class: "empty" }, t("activity.none"));
   return el("ol", { class: "line" }, ...items.map((item) => el("li", {},
-    moment(item.at),
+    stamp(item.at),
     el("div", {}, el("p", { class: `tone-${tone(item)}` }, words(item)), el("p", { class: "small" }, facts(item).join(" · "))))));
 }

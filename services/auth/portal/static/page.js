@@ -39,17 +39,20 @@ export function duration(seconds) {
 }
 
 const day = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
-const exact = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "long" });
+const exact = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" });
 const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
 
 /** A moment as a <time>: near ones as "2 minutes ago", others by date; the exact one as its title. */
 export function moment(text) {
   const at = new Date(text);
   const seconds = (at - Date.now()) / 1000;
-  const [unit, n] = Math.abs(seconds) < 3600 ? ["minute", seconds / 60] : ["hour", seconds / 3600];
+  const [, unit, length] = [[60, "second", 1], [3600, "minute", 60], [Infinity, "hour", 3600]].find(([most]) => Math.abs(seconds) < most);
   const near = Math.abs(seconds) < 24 * 3600;
-  return el("time", { datetime: text, title: exact.format(at) }, near ? relative.format(Math.round(n), unit) : day.format(at));
+  return el("time", { datetime: text, title: exact.format(at) }, near ? relative.format(Math.round(seconds / length), unit) : day.format(at));
 }
+
+/** A moment to the second, for whoever compares it with a log or a caller's words. */
+export const stamp = (text) => el("time", { datetime: text }, exact.format(new Date(text)));
 
 export const dateTime = (text) => day.format(new Date(text));
 

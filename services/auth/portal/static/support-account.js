@@ -29,7 +29,7 @@ function showAccount() {
       ["fact_team", account.team.name],
       ["fact_role", t(`role.${account.role}`)],
     ];
-    show($("#unlock-place"), two.locked || two.consecutive_failures > 0);
+    show($("#unlock-place"), two.locked);
     show($("#new-reset"), two.enabled && !account.open_reset);
     if (account.open_reset) follow(account.open_reset.id);
     return el("dl", { class: "facts" }, ...rows.map(([key, value]) => el("div", {}, el("dt", {}, t(`support.${key}`)), el("dd", {}, String(value)))));

@@ -2,7 +2,7 @@
 
 import { facts, tone, words } from "./activity.js";
 import { all, get, load, onClick, onSubmit } from "./api.js";
-import { $, csv, download, el, moment, say, show, t } from "./page.js";
+import { $, csv, download, el, moment, say, show, stamp, t } from "./page.js";
 
 const found = $("#found"), resets = $("#resets [data-list]"), status = $("#status");
 const TONE = { awaiting_approval: "warn", cooling_off: "warn", approved: "warn", applied: "good", cancelled: "" };
@@ -43,7 +43,7 @@ const auditPath = () => `/v1/support/audit${kind.value && `?type=${kind.value}`}
 let nextTrail = null;
 
 const trailRow = (item) => el("li", {},
-  moment(item.at),
+  stamp(item.at),
   el("div", {},
     el("p", { class: `tone-${tone(item)}` }, words(item), " · ", el("a", { href: `/support/accounts/${item.account_id}` }, item.account_id)),
     el("p", { class: "small" }, [item.actor.replace("operator:", ""), ...facts(item)].join(" · "))));
