@@ -122,3 +122,19 @@ def test_the_audit_trail_is_filtered_and_exported(visit, ann, operator):
     assert lines[0] == '"at","actor","type","account_id","details"'
     assert any(ann.id in line for line in lines)
     assert all("support.viewed" in line for line in lines[1:])
+
+
+def test_a_code_that_came_after_it_had_expired_is_among_what_went_wrong(visit, ann, operator):
+    page = visit().log_in(operator)
+    message = {"message_id": "sms_1", "reference": "BCDF"}
+    asked = {**message, "expires_at": "2026-11-24T05:05:00Z"}
+    items = [
+        {"type": "sms.delivery_changed", "at": "2026-11-24T05:07:00Z", "details": {**message, "status": "delivered"}},
+        {"type": "sms.requested", "at": "2026-11-24T05:00:00Z", "details": asked},
+    ]
+    whole = [{"id": f"evt_{n}", "source": "auth", "actor": "owner", **item} for n, item in enumerate(items)]
+    page.route("**/timeline?**", lambda route: route.fulfill(json={"items": whole, "next_cursor": None}))
+    find(page, ann)
+    page.locator("#timeline").get_by_label("Show").select_option("trouble")
+    expect(page.locator("#timeline .line li")).to_have_count(1)
+    expect(page.locator("#timeline .line")).to_contain_text("it arrived after it had expired")

@@ -45,9 +45,18 @@ function state({ status, reason }) {
   return [`delivery.${reason || status}`, `reset.${status}`].filter(knows).map((key) => t(key))[0] ?? status;
 }
 
-export function line(items) {
+/** Codes that reached the phone when they were no longer good: what a carrier's delay looks like from here. */
+export function late(items) {
+  const expiry = new Map(items.filter((item) => item.type === "sms.requested").map((item) => [item.details.message_id, item.details.expires_at]));
+  return new Set(items.filter((item) => item.details.status === "delivered" && new Date(item.at) > new Date(expiry.get(item.details.message_id))));
+}
+
+/** A list as it is shown; `whole` is the timeline that it was picked from. */
+export function line(items, whole = items) {
+  const tooLate = late(whole);
   if (!items.length) return el("p", { class: "empty" }, t("activity.none"));
   return el("ol", { class: "line" }, ...items.map((item) => el("li", {},
     stamp(item.at),
-    el("div", {}, el("p", { class: `tone-${tone(item)}` }, words(item)), el("p", { class: "small" }, facts(item).join(" · "))))));
+    el("div", {}, el("p", { class: `tone-${tooLate.has(item) ? "bad" : tone(item)}` }, words(item)),
+      el("p", { class: "small" }, [...(tooLate.has(item) ? [t("activity.late")] : []), ...facts(item)].join(" · "))))));
 }

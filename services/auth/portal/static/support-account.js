@@ -1,6 +1,6 @@
 // One account for support: its state, why its owner can't get in, and the ceremony of a reset.
 
-import { facts, line, tone, words } from "./activity.js";
+import { facts, late, line, tone, words } from "./activity.js";
 import { all, get, load, onClick, onSubmit, post } from "./api.js";
 import { $, csv, dateTime, download, duration, el, knows, say, show, t } from "./page.js";
 
@@ -46,14 +46,14 @@ onClick($("#unlock"), async () => {
 
 const FILTERS = {
   all: () => true,
-  trouble: (item) => tone(item) === "bad",
+  trouble: (item) => tone(item) === "bad" || late(items).has(item),
   sms: (item) => item.type.startsWith("sms.") || item.details.factor === "sms",
   support: (item) => item.actor.startsWith("operator:") || item.type.startsWith("two_factor.reset"),
 };
 let items = [], next = null;
 
 const shown = () => items.filter(FILTERS[$("#filter").value]);
-const draw = () => line(shown());
+const draw = () => line(shown(), items);
 
 function showTimeline() {
   return load($("#timeline [data-list]"), async () => {
