@@ -155,3 +155,39 @@ def test_the_pages_speak_german_to_whoever_wants_it(visit, ann):
     expect(page.get_by_role("switch", name="Zwei-Faktor-Authentifizierung einschalten")).to_be_visible()
     page.get_by_role("link", name="English").click()
     expect(page.get_by_role("switch", name="Enable Two-Factor Authentication")).to_be_visible()
+
+
+def test_on_a_slow_line_2fa_is_turned_on_once_and_every_state_is_said(visitor, ann):
+    page, calls = visitor.log_in(ann), []
+    expect(page.get_by_role("switch")).to_be_enabled()
+
+    def slowly(route):
+        calls.append(route.request.url)
+        page.wait_for_timeout(3000)
+        route.continue_()
+
+    page.route("**/v1/**", slowly)
+    page.reload()
+    expect(page.locator("[data-loading]").first).to_be_attached()
+    page.get_by_role("switch").check(timeout=30_000)
+    expect(page.locator("#key")).not_to_be_empty(timeout=15_000)
+    page.locator("#setup").get_by_label("Authentication Code").fill(code_of(key_on(page)))
+    update = page.get_by_role("button", name="Update")
+    update.dblclick()
+    expect(page.locator("#setup .slow")).to_contain_text("longer than usual")
+    update.click(force=True)
+    expect(page.locator("#codes-list li")).to_have_count(10, timeout=15_000)
+    assert len([url for url in calls if url.endswith("/confirm")]) == 1
+    page.unroute_all(behavior="ignoreErrors")
+
+
+def test_the_proof_of_a_phone_shows_how_far_its_sms_has_come(visitor, ann):
+    page = visitor.log_in(ann)
+    page.get_by_role("navigation").get_by_role("link", name="Team").click()
+    page.locator("#members li", has_text="You").get_by_role("button", name="Edit").click()
+    page.get_by_label("Country Code").select_option("DE")
+    page.get_by_label("Cell Phone", exact=True).fill("01512 0000001")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#prove-delivery")).to_have_text(
+        re.compile("handed to the carrier|has arrived"), timeout=20_000
+    )

@@ -5,7 +5,9 @@ import { $, duration, el, language, say, show, t } from "./page.js";
 
 const me = $("#me").dataset, dialog = $("#edit"), form = $("#edit-form"), country = form.elements.country;
 const prove = $("#prove"), proveForm = $("#prove-form"), again = $("#prove-again");
-let editing = null, countries = null, waiting = 0;
+const FOLLOW_EVERY = 2500;
+const FINAL = new Set(["delivered", "undelivered", "failed", "expired"]);
+let editing = null, countries = null, waiting = 0, following = 0;
 
 // --- members ------------------------------------------------------------------------------------------------------------
 
@@ -98,7 +100,9 @@ onClick($("#edit-remove"), async () => {
 function startProof(sent) {
   $("#prove-sent").textContent = t("team.prove_sent", { phone: sent.phone_hint, reference: sent.reference });
   proveForm.reset();
+  $("#prove-delivery").textContent = t("delivery.queued");
   show(prove);
+  follow(sent.message_id);
   countDown(new Date(sent.resend_after));
   proveForm.elements.code.focus();
 }
@@ -114,6 +118,27 @@ function countDown(until) {
   };
   waiting = setInterval(tick, 1000);
   tick();
+}
+
+/** What became of the SMS, from the account's own timeline. */
+function follow(messageId) {
+  clearTimeout(following);
+  following = setTimeout(async () => {
+    if (prove.hidden) return;
+    let found = null;
+    try {
+      const { items } = await get("/v1/activity?limit=20");
+      found = items.find((item) => item.type === "sms.delivery_changed" && item.details.message_id === messageId)?.details;
+    } catch {
+      // The next look may find it.
+    }
+    if (found) {
+      const place = $("#prove-delivery"), text = t(`delivery.${found.reason || found.status}`);
+      if (place.textContent !== text) place.textContent = text;
+      place.dataset.state = found.status === "delivered" ? "good" : FINAL.has(found.status) ? "bad" : "";
+    }
+    if (!FINAL.has(found?.status)) follow(messageId);
+  }, FOLLOW_EVERY);
 }
 
 onClick(again, async () => startProof(await steppedUp(() => post("/v1/phone/sms"))));
