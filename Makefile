@@ -9,7 +9,7 @@ JOBS   ?= 2
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run demo bench queues dead-letters up down scale-sms test test-unit test-e2e test-real test-faults reliability test-compose lint types imports migrations-check requirements ci clean
+.PHONY: help venv run demo bench queues dead-letters up down scale-sms test test-unit test-e2e test-real test-faults reliability test-compose test-browser screenshots lint types imports migrations-check requirements ci clean
 
 help:  ## Print this list
 	@awk -F ':.*##' '/^[a-z][a-z0-9-]*:.*##/ { printf "  make %-18s%s\n", $$1, $$2 }' Makefile
@@ -54,7 +54,7 @@ scale-sms: $(STAMP)  ## Have N workers send SMS codes: make scale-sms N=4
 test: test-unit test-e2e  ## Run every test
 
 test-unit: $(STAMP)  ## Run the tests that need no running stack
-	$(BIN)/python -m pytest tests --ignore=tests/e2e --ignore=tests/real --ignore=tests/faults --ignore=tests/compose -n $(JOBS)
+	$(BIN)/python -m pytest tests --ignore=tests/e2e --ignore=tests/real --ignore=tests/faults --ignore=tests/compose --ignore=tests/browser -n $(JOBS)
 
 # After the unit tests also under `make -j`: two at a time would measure each other.
 test-e2e: $(STAMP) test-unit
@@ -80,6 +80,17 @@ $(VENV)/.compose: $(STAMP) requirements/compose.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements/compose.txt
 	@touch $@
 
+# Debian: apt-get install chromium zbar-tools oathtool fonts-noto-color-emoji
+test-browser: $(VENV)/.browser  ## Walk through the pages in a real browser (it says what it needs)
+	$(BIN)/python -m pytest tests/browser
+
+screenshots: $(VENV)/.browser  ## Make the README's pictures anew
+	SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest tests/browser/test_screenshots.py
+
+$(VENV)/.browser: $(STAMP) requirements/browser.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements/browser.txt
+	@touch $@
+
 lint: $(STAMP)  ## Check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -98,7 +109,7 @@ ci: lint types imports migrations-check test  ## Run what the build runs
 requirements:  ## Resolve the pinned requirements anew from requirements/*.in
 	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && \
 	$(PYTHON) -m venv "$$tools" && "$$tools/bin/python" -m pip install --quiet --disable-pip-version-check uv && \
-	for name in auth otp notify image dev compose; do \
+	for name in auth otp notify image dev compose browser; do \
 	    echo "requirements/$$name.txt" && \
 	    "$$tools/bin/uv" pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	        "requirements/$$name.in" -o "requirements/$$name.txt" || exit 1; \

@@ -121,9 +121,10 @@ def ready_text(demo: DemoData, var_dir: Path) -> str:
         "",
         "Latchkey is running. Ctrl-C stops it; the next `make run` finds its data again.",
         "",
+        f"  Portal       {demo.base_url}/",
         f"  API          {demo.base_url}/v1",
         f"  Reference    {demo.base_url}/docs",
-        f"  SMS, email   {demo.base_url}/dev/inbox.json",
+        f"  SMS, email   {demo.base_url}/dev/inbox",
         "",
         "  Accounts (also in " + _short(var_dir / "demo.json") + ", for scripts)",
     ]

@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import text
 
 from services.auth.deps import Deps
+from services.auth.portal import blueprint as portal
 from services.auth.routes import (
     activity,
     callbacks,
@@ -51,7 +52,7 @@ def create_app(deps: Deps, collectors: Sequence[Collector] = ()) -> Flask:
         version=VERSION,
         checks={"sql": sql, "redis": deps.redis.ping, "clock": clock},
         docs=True,
-        form_endpoints=frozenset({callbacks.TWILIO_ENDPOINT}),
+        form_endpoints=frozenset({callbacks.TWILIO_ENDPOINT}) | portal.FORM_ENDPOINTS,
         headers=FOR_BROWSERS,
     )
     app.extensions["latchkey"] = deps
@@ -62,6 +63,8 @@ def create_app(deps: Deps, collectors: Sequence[Collector] = ()) -> Flask:
     for module in BLUEPRINTS:
         api.register_blueprint(module.blueprint)
     app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.json", config={"app_name": "Latchkey API"}))
+    if deps.settings.portal:
+        app.register_blueprint(portal.blueprint)
     _add_metrics(app, collectors)
     if deps.settings.mode is Mode.DEVELOPMENT:
         app.register_blueprint(development.blueprint)

@@ -13,6 +13,7 @@ LOGIN_KNOWN_DEVICE = Rate("auth.login.device", "email and device", (Window(10, 1
 VERIFY_IP = Rate("auth.verify.ip", "ip", (Window(60, 5 * MINUTE), Window(600, DAY)))
 SMS_IP = Rate("auth.sms.ip", "ip", (Window(20, 10 * MINUTE), Window(100, DAY)))
 REAUTHENTICATE = Rate("auth.reauthenticate", "account", (Window(5, 5 * MINUTE), Window(20, HOUR), Window(50, DAY)))
+PASSWORD_STRENGTH = Rate("auth.password_strength", "account", (Window(120, MINUTE), Window(2000, DAY)))
 RESET_CANCEL_IP = Rate("auth.reset_cancel.ip", "ip", (Window(20, 10 * MINUTE),))
 SUPPORT_SEARCH = Rate("auth.support.search", "operator", (Window(120, MINUTE), Window(2000, DAY)))
 

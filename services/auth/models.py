@@ -115,3 +115,6 @@ timeline = Table(
     UniqueConstraint("id"),
 )
 Index("ix_timeline_account_id_position", timeline.c.account_id, timeline.c.position)
+# Support's own trail through all accounts. The condition is spelled as the query spells it, or no planner would use it.
+BY_OPERATORS = text("actor LIKE 'operator:%'")
+Index("ix_timeline_operators", timeline.c.position, sqlite_where=BY_OPERATORS, postgresql_where=BY_OPERATORS)

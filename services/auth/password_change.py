@@ -1,6 +1,6 @@
 """Changing the password: everything that the old one opened is shut."""
 
-from services.auth import notices, password_strength, session_store
+from services.auth import limits, notices, password_strength, session_store
 from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account
 from services.auth.domain.notice_texts import Kind
@@ -8,8 +8,16 @@ from services.auth.domain.session import Session
 from services.auth.password_strength import Strength
 from services.auth.store import accounts, devices, timeline
 from services.auth.store.timeline import Entry
+from shared import budgets
+from shared.budgets import Charge
 from shared.database import writing
 from shared.problems import Refusal
+
+
+def rate(deps: Deps, account: Account, password: str) -> Strength:
+    """What a change to this password would say; nothing is kept. Raises Refusal too_many_requests; Unavailable."""
+    budgets.take(deps.redis, Charge(limits.PASSWORD_STRENGTH, account.id)).require()
+    return _assess(account, password)
 
 
 def change(deps: Deps, client: Client, account: Account, session: Session, new_password: str) -> Strength:
@@ -17,7 +25,7 @@ def change(deps: Deps, client: Client, account: Account, session: Session, new_p
 
     Raises Refusal password_too_weak with zxcvbn's advice.
     """
-    strength = password_strength.assess(new_password, [account.email, account.name])
+    strength = _assess(account, new_password)
     if not strength.acceptable:
         advice = " ".join([strength.warning, *strength.suggestions]).strip()
         raise Refusal("password_too_weak", detail=advice or None, extra={"strength": strength.document()})
@@ -34,3 +42,7 @@ def change(deps: Deps, client: Client, account: Account, session: Session, new_p
         notices.tell(connection, deps, account, Kind.PASSWORD_CHANGED, now, ip=client.ip, browser=client.user_agent)
     session_store.end_all(deps.redis, account.id, spare=session.id)
     return strength
+
+
+def _assess(account: Account, password: str) -> Strength:
+    return password_strength.assess(password, [account.email, account.name])

@@ -1,6 +1,6 @@
 """The phone of an account: set, proven by an SMS code, removed. Only a proven number ever receives login codes."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from services.auth import notices, phone_numbers, sms_request
 from services.auth.deps import Client, Deps
@@ -13,6 +13,21 @@ from shared.database import reading, writing
 from shared.ids import new_id
 from shared.phone import PhoneNumber
 from shared.problems import Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Country:
+    """A choice of the Country Code field; ``sms`` says whether codes go there."""
+
+    country: str
+    calling_code: int
+    sms: bool
+
+
+def countries(deps: Deps) -> list[Country]:
+    """All of them, in the order of their codes."""
+    allowed = deps.settings.sms_countries
+    return [Country(country, code, country in allowed) for country, code in phone_numbers.calling_codes().items()]
 
 
 def set_phone(deps: Deps, client: Client, account: Account, country: str, number: str) -> SentCode:

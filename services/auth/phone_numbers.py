@@ -13,6 +13,11 @@ from shared.problems import Refusal
 _TEXTABLE = frozenset({PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE})
 
 
+def calling_codes() -> dict[str, int]:
+    """Every country that has numbers of its own (ISO 3166-1 alpha-2), with its E.164 country code."""
+    return {region: phonenumbers.country_code_for_region(region) for region in sorted(phonenumbers.SUPPORTED_REGIONS)}
+
+
 def parse(country: str, number: str, allowed: Container[str]) -> PhoneNumber:
     """The E.164 number of ``number`` as dialled in ``country`` (ISO 3166-1 alpha-2).
 

@@ -40,6 +40,7 @@ class AuthSettings(WorkerSettings):
     reset_cool_off_seconds: int
     sms_countries: frozenset[str]
     twilio_auth_token: Secret[str] | None
+    portal: bool
 
     @classmethod
     def from_env(cls, env: Environment | None = None) -> "AuthSettings":
@@ -54,6 +55,7 @@ class AuthSettings(WorkerSettings):
             "reset_cool_off_seconds": env.integer("RESET_COOL_OFF_SECONDS", 24 * 3600, minimum=1),
             "sms_countries": frozenset(env.text("SMS_COUNTRIES", DEFAULT_SMS_COUNTRIES).replace(" ", "").split(",")),
             "twilio_auth_token": env.optional_secret("TWILIO_AUTH_TOKEN"),
+            "portal": env.choice("PORTAL", ("on", "off"), default="on") == "on",
         }
         env.done()
         return cls(**members)

@@ -54,6 +54,7 @@ def send_code(
                 ip=client.ip,
                 message_id=message_id,
                 reference=sent.reference,
+                expires_at=sent.expires_at,
                 purpose=purpose,
                 phone_hint=sent.phone_hint,
             )

@@ -12,7 +12,7 @@ from services.auth.history import Item
 from services.auth.limits import SUPPORT_SEARCH
 from services.auth.otp_client import TwoFactorState
 from services.auth.store import accounts, devices, resets, timeline
-from services.auth.store.timeline import Entry
+from services.auth.store.timeline import Entry, OperatorRow
 from shared import budgets
 from shared.budgets import Charge
 from shared.database import reading, writing
@@ -90,6 +90,14 @@ def unlock(deps: Deps, client: Client, operator: Account, account_id: str) -> No
     deps.otp.unlock(account.id)
     with writing(deps.database) as connection:
         operators.note(connection, client, operator, account, Entry.SECOND_FACTOR_UNLOCKED, deps.clock())
+
+
+def audit(
+    deps: Deps, entry: str | None, operator_id: str | None, *, before: int | None, limit: int
+) -> list[OperatorRow]:
+    """What operators did to all accounts, newest first."""
+    with reading(deps.database) as connection:
+        return timeline.by_operators(connection, entry=entry, operator_id=operator_id, before=before, limit=limit)
 
 
 def list_resets(deps: Deps, status: Status | None, *, before: str | None, limit: int) -> list[Reset]:

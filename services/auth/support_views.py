@@ -3,10 +3,11 @@
 from dataclasses import asdict
 from typing import Any
 
-from services.auth import views
+from services.auth import history, views
 from services.auth.domain import reset_policy
 from services.auth.domain.account import Account
 from services.auth.domain.reset_policy import Path
+from services.auth.store.timeline import OperatorRow
 from services.auth.support import AccountDetail
 
 
@@ -42,6 +43,11 @@ def account_document(detail: AccountDetail) -> dict[str, Any]:
         "sessions": detail.sessions,
         "open_reset": detail.open_reset,
     }
+
+
+def audit_document(found: OperatorRow) -> dict[str, Any]:
+    """One line of support's trail."""
+    return {**asdict(history.item_of(found.row)), "account_id": found.account_id}
 
 
 def reset_policy_document(cool_off_seconds: int) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def test_an_empty_body_where_one_is_needed_is_a_422(stack):
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v1/nothing", "/v1/login/%00/verify", "/v1/login/..%2f..%2fetc", "/v1/sessions/a%20b"]
+    "path", ["/nothing", "/v1", "/v1/nothing", "/v1/login/%00/verify", "/v1/login/..%2f..%2fetc", "/v1/sessions/a%20b"]
 )
 def test_an_unknown_address_is_a_problem_too(stack, path):
     response, data = send(stack.base_url, "GET", path, b"", JSON)

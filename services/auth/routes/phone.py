@@ -7,12 +7,20 @@ from flask import Response, make_response
 from services.auth import phone
 from services.auth.routes.guard import client, current, deps, signed_in, stepped_up
 from services.auth.routes.refusals import refuses
-from services.auth.schemas.phone import PhoneArgs, PhoneCodeArgs, PhoneVerifiedSchema
+from services.auth.schemas.phone import CountriesSchema, PhoneArgs, PhoneCodeArgs, PhoneVerifiedSchema
 from services.auth.schemas.session import SmsSentSchema
 from services.auth.sms_request import SentCode
 from shared.web import NothingSchema, RestBlueprint
 
 blueprint = RestBlueprint("phone", __name__, url_prefix="/v1/phone", description="The phone for codes by SMS")
+
+
+@blueprint.route("/countries", methods=["GET"])
+@signed_in
+@blueprint.response(200, CountriesSchema)
+def countries() -> dict[str, Any]:
+    """The choices of a Country Code field."""
+    return {"items": phone.countries(deps()), "next_cursor": None}
 
 
 @blueprint.route("", methods=["PUT"])

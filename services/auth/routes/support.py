@@ -19,7 +19,7 @@ from services.auth.schemas.resets import (
     ResetRequestArgs,
     ResetSchema,
 )
-from services.auth.schemas.support import FoundAccountsSchema, SearchArgs, SupportAccountSchema
+from services.auth.schemas.support import AuditArgs, AuditSchema, FoundAccountsSchema, SearchArgs, SupportAccountSchema
 from services.auth.schemas.timeline import TimelineSchema
 from shared.web import NothingSchema, RestBlueprint
 
@@ -115,6 +115,25 @@ def approve_reset(_args: dict[str, Any], account_id: str, reset_id: str) -> Rese
 def cancel_reset(_args: dict[str, Any], account_id: str, reset_id: str) -> Reset:
     """Call a reset off."""
     return reset_cancellation.cancel(deps(), client(), current().account, account_id, reset_id)
+
+
+@blueprint.route("/audit", methods=["GET"])
+@support_operator
+@blueprint.arguments(AuditArgs, location="query")
+@blueprint.response(200, AuditSchema)
+def audit(args: dict[str, Any]) -> dict[str, Any]:
+    """What operators did to all accounts, newest first."""
+    before = pages.decode_cursor(args["cursor"])
+    if before is not None and not before.isdecimal():
+        raise pages.not_ours()
+    rows = support.audit(
+        deps(),
+        args["type"],
+        args["operator"],
+        before=int(before) if before else None,
+        limit=args["limit"] + 1,
+    )
+    return pages.page(rows, args["limit"], lambda found: str(found.row.position), support_views.audit_document)
 
 
 @blueprint.route("/two-factor-resets", methods=["GET"])

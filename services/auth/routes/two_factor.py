@@ -5,6 +5,7 @@ from typing import Any
 from flask import Response, make_response
 
 from services.auth import pages, password_change, resets, trusted_devices, two_factor, views
+from services.auth.password_strength import Strength
 from services.auth.routes.guard import client, current, deps, signed_in, stepped_up
 from services.auth.schemas.common import PageArgs
 from services.auth.schemas.two_factor import (
@@ -14,6 +15,7 @@ from services.auth.schemas.two_factor import (
     PasswordAnswer,
     PasswordArgs,
     RecoveryCodesSchema,
+    StrengthSchema,
     TwoFactorSchema,
 )
 from shared.database import reading
@@ -115,6 +117,15 @@ def revoke_device(_args: dict[str, Any], device_id: str) -> Response:
     """Forget one of them."""
     trusted_devices.revoke(deps(), client(), current().account, device_id)
     return make_response("", 204)
+
+
+@blueprint.route("/password/strength", methods=["POST"])
+@signed_in
+@blueprint.arguments(PasswordArgs)
+@blueprint.response(200, StrengthSchema)
+def password_strength(args: dict[str, Any]) -> Strength:
+    """How strong a new password would be, while it is typed."""
+    return password_change.rate(deps(), current().account, args["new_password"])
 
 
 @blueprint.route("/password", methods=["POST"])

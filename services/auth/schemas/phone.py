@@ -17,6 +17,21 @@ class PhoneArgs(Schema):
     number = Text(required=True, validate=validate.Length(min=1, max=40), metadata={"example": "01512 3456789"})
 
 
+class CountrySchema(Schema):
+    """A country, the code that is dialled for it, and whether SMS codes go there."""
+
+    country = fields.String(metadata={"example": "DE"})
+    calling_code = fields.Integer(metadata={"example": 49})
+    sms = fields.Boolean()
+
+
+class CountriesSchema(Schema):
+    """Every country; there is one page."""
+
+    items = fields.List(fields.Nested(CountrySchema))
+    next_cursor = fields.String(allow_none=True)
+
+
 class PhoneCodeArgs(Schema):
     """The code that came by SMS."""
 

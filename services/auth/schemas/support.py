@@ -5,6 +5,7 @@ from marshmallow import Schema, fields, validate
 from services.auth.schemas.common import PageArgs, Time
 from services.auth.schemas.phone import PhoneStateSchema, TeamNameSchema
 from services.auth.schemas.resets import ResetSchema
+from services.auth.schemas.timeline import TimelineItemSchema
 from services.auth.schemas.two_factor import RecoveryCodesState
 from shared.web import Text
 
@@ -29,6 +30,26 @@ class FoundAccountsSchema(Schema):
     """A page of accounts."""
 
     items = fields.List(fields.Nested(FoundAccountSchema))
+    next_cursor = fields.String(allow_none=True)
+
+
+class AuditArgs(PageArgs):
+    """Which of support's doings."""
+
+    type = Text(load_default=None, validate=validate.Regexp(r"[a-z_]{1,40}\.[a-z_]{1,40}\Z"))
+    operator = Text(load_default=None, validate=validate.Length(max=80))
+
+
+class AuditItemSchema(TimelineItemSchema):
+    """What an operator did, and to which account."""
+
+    account_id = fields.String()
+
+
+class AuditSchema(Schema):
+    """A page, newest first."""
+
+    items = fields.List(fields.Nested(AuditItemSchema))
     next_cursor = fields.String(allow_none=True)
 
 

@@ -82,6 +82,7 @@ class StrengthSchema(Schema):
     score = fields.Integer()
     warning = fields.String()
     suggestions = fields.List(fields.String())
+    acceptable = fields.Boolean(metadata={"description": "Whether the account may have it."})
 
 
 class PasswordAnswer(Schema):

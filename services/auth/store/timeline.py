@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select
 
-from services.auth.models import timeline
+from services.auth.models import BY_OPERATORS, timeline
 from shared.ids import new_id
 
 
@@ -94,6 +94,28 @@ def newest(connection: Connection, account_id: str, *, before: int | None, limit
     if before is not None:
         query = query.where(timeline.c.position < before)
     return [_row(row) for row in connection.execute(query)]
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorRow:
+    """Something that an operator did to an account."""
+
+    account_id: str
+    row: TimelineRow
+
+
+def by_operators(
+    connection: Connection, *, entry: str | None, operator_id: str | None, before: int | None, limit: int
+) -> list[OperatorRow]:
+    """What operators did to all accounts, newest first, from below position ``before``."""
+    query = select(timeline).where(BY_OPERATORS).order_by(timeline.c.position.desc()).limit(limit)
+    if entry is not None:
+        query = query.where(timeline.c.type == entry)
+    if operator_id is not None:
+        query = query.where(timeline.c.actor == operator(operator_id))
+    if before is not None:
+        query = query.where(timeline.c.position < before)
+    return [OperatorRow(row.account_id, _row(row)) for row in connection.execute(query)]
 
 
 def of_reset(connection: Connection, account_id: str, reset_id: str) -> list[TimelineRow]:

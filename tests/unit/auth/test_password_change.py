@@ -121,3 +121,19 @@ def test_the_stored_hash_is_argon2id(deps, api, tom):
     change(api(tom))
     assert stored_hash(deps, tom).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     assert auth.PASSWORD not in stored_hash(deps, tom)
+
+
+def test_a_new_password_is_rated_while_it_is_typed_and_nothing_changes(deps, api, tom):
+    caller = api(tom, stepped_up=False)
+    weak = caller.post("/v1/password/strength", {"new_password": "tom@example.com"})
+    assert (weak.status_code, weak.json["acceptable"]) == (200, False)
+    strong = caller.post("/v1/password/strength", {"new_password": "nine dry walruses whistle"}).json
+    assert (strong["score"], strong["acceptable"]) == (4, True)
+    assert types_of(deps, tom) == []
+    assert api().post("/v1/password/strength", {"new_password": "x"}).status_code == 401
+
+
+def test_rating_passwords_has_a_budget(api, tom):
+    caller = api(tom)
+    answers = [caller.post("/v1/password/strength", {"new_password": "short"}).status_code for _ in range(121)]
+    assert answers[-2:] == [200, 429]

@@ -254,3 +254,11 @@ def test_an_owner_needs_step_up_too(api, owner, bob):
 def test_a_members_proven_number_survives_what_an_owner_sets(deps, api, owner, ann):
     api(owner).put(f"/v1/team/{ann.id}/phone", NUMBER)
     assert fresh(deps, ann).phone == PHONE
+
+
+def test_the_choices_of_a_country_are_all_there_and_say_where_sms_go(api, ann):
+    items = {row["country"]: row for row in api(ann).get("/v1/phone/countries").json["items"]}
+    assert len(items) > 200
+    assert items["DE"] == {"country": "DE", "calling_code": 49, "sms": True}
+    assert items["FR"] == {"country": "FR", "calling_code": 33, "sms": False}
+    assert api().get("/v1/phone/countries").status_code == 401

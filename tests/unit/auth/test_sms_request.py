@@ -25,6 +25,7 @@ def test_a_request_stands_in_the_timeline(deps, ann):
     assert row.details == {
         "message_id": sent.message_id,
         "reference": "BCDF",
+        "expires_at": sent.expires_at,
         "purpose": "login",
         "phone_hint": PHONE.masked(),
     }

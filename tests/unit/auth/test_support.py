@@ -220,3 +220,33 @@ def test_who_loses_the_role_loses_the_console(deps, api, sam, ann):
     with writing(deps.database) as connection:
         accounts.set_role(connection, sam.id, Role.MEMBER)
     assert caller.get(f"/v1/support/accounts/{ann.id}").status_code == 403
+
+
+def test_the_audit_trail_has_what_operators_did_to_anybody_newest_first(api, sam, sue, ann, tom):
+    api(sam).get(f"/v1/support/accounts/{ann.id}")
+    api(sue).post(f"/v1/support/accounts/{tom.id}/unlock")
+    items = api(sam).get("/v1/support/audit").json["items"]
+    assert [(row["account_id"], row["type"], row["actor"]) for row in items] == [
+        (tom.id, "second_factor.unlocked", f"operator:{sue.id}"),
+        (ann.id, "support.viewed", f"operator:{sam.id}"),
+    ]
+
+
+def test_the_audit_trail_can_be_filtered_and_read_page_by_page(api, sam, sue, ann):
+    for _ in range(3):
+        api(sam).get(f"/v1/support/accounts/{ann.id}")
+    api(sue).post(f"/v1/support/accounts/{ann.id}/unlock")
+    by_sue = api(sam).get(f"/v1/support/audit?operator={sue.id}").json["items"]
+    assert [row["type"] for row in by_sue] == ["second_factor.unlocked"]
+    first = api(sam).get("/v1/support/audit?type=support.viewed&limit=2").json
+    rest = api(sam).get(f"/v1/support/audit?type=support.viewed&limit=2&cursor={first['next_cursor']}").json
+    assert len({row["id"] for row in (*first["items"], *rest["items"])}) == 3
+    assert rest["next_cursor"] is None
+    for query in ("cursor=bm8", "type=x'y", "limit=0"):
+        assert api(sam).get(f"/v1/support/audit?{query}").status_code == 422
+
+
+def test_what_owners_do_themselves_is_not_in_the_audit_trail(api, sam, tom):
+    api(tom).delete("/v1/trusted-devices")
+    assert api(sam).get("/v1/support/audit").json["items"] == []
+    assert api(tom).get("/v1/support/audit").status_code == 403

@@ -39,7 +39,7 @@ def test_the_announcement_names_addresses_accounts_and_the_next_step(tmp_path):
     text = ready_text(demo, tmp_path)
     for part in (
         "http://here:1/docs",
-        "http://here:1/dev/inbox.json",
+        "http://here:1/dev/inbox",
         "a@example.com",
         "pass-word",
         "SECRET",

@@ -1,0 +1,57 @@
+"""What a page says to a refusal, and beside which field: one table for the forms and for the scripts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from services.auth.portal.texts import Texts
+from shared.problems import Refusal
+
+# A form that has no such field shows it above its button.
+FIELD_OF: Mapping[str, str] = {
+    "invalid_credentials": "password",
+    "invalid_passcode": "code",
+    "second_factor_locked": "code",
+    "password_too_weak": "new_password",
+    "invalid_phone": "number",
+    "country_not_allowed": "country",
+    "identity_checks_insufficient": "identity_checks",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Errors by field, one for the whole form, and by how much the clock is off that made a code wrong."""
+
+    fields: Mapping[str, str] = field(default_factory=dict)
+    form: str | None = None
+    clock: str | None = None
+
+
+def answer(texts: Texts, refusal: Refusal) -> Answer:
+    """A refusal in the reader's words."""
+    if refusal.code == "validation_failed":
+        named = refusal.extra.get("errors") or {}
+        return Answer({name: _invalid(texts, name) for name in named})
+    skew = refusal.extra.get("clock_skew_seconds")
+    if isinstance(skew, int):
+        clock = texts("clock.fast" if skew > 0 else "clock.slow", amount=duration(texts, abs(skew)), seconds=abs(skew))
+        return Answer({"code": texts("clock.wrong_code")}, clock=clock)
+    key = f"problem.{refusal.code}"
+    sentence = texts(key) if key in texts else refusal.detail
+    if refusal.retry_after_seconds is not None:
+        sentence = f"{sentence} {texts('form.retry_after', time=duration(texts, refusal.retry_after_seconds))}"
+    name = FIELD_OF.get(refusal.code)
+    return Answer({name: sentence}) if name else Answer(form=sentence)
+
+
+def _invalid(texts: Texts, name: str) -> str:
+    key = f"invalid.{name}"
+    return texts(key if key in texts else "problem.validation_failed")
+
+
+def duration(texts: Texts, seconds: int) -> str:
+    """As people say it: ``2 min 30 s``, ``45 s``, ``1 h 5 min``."""
+    hours, minutes, rest = seconds // 3600, seconds % 3600 // 60, seconds % 60
+    parts = [(hours, "unit.hours"), (minutes, "unit.minutes"), (0 if hours else rest, "unit.seconds")]
+    said = [texts(unit, n=n) for n, unit in parts if n]
+    return " ".join(said) or texts("unit.seconds", n=0)

@@ -1,0 +1,62 @@
+// A timeline in words: what happened, why, how far an SMS came. The same for the owner and for support.
+
+import { duration, el, knows, stamp, t } from "./page.js";
+
+const BAD = new Set(["password.refused", "second_factor.failed", "second_factor.locked", "second_factor.rejected", "second_factor.throttled"]);
+const GOOD = new Set(["second_factor.verified", "two_factor.enabled", "phone.changed", "second_factor.unlocked"]);
+const WARN = new Set(["two_factor.disabled", "two_factor.reset_requested", "two_factor.reset_approved", "two_factor.reset_applied", "recovery_code.spent"]);
+const SMS_BAD = new Set(["undelivered", "failed", "expired"]);
+
+export function tone(item) {
+  if (BAD.has(item.type) || SMS_BAD.has(item.details.status)) return "bad";
+  if (GOOD.has(item.type) || item.details.status === "delivered") return "good";
+  return WARN.has(item.type) ? "warn" : "";
+}
+
+const has = (prefix, word) => (word && knows(`activity.${prefix}_${word}`) ? t(`activity.${prefix}_${word}`) : word);
+
+/** One sentence of an item: "Wrong code: a code of another time, clock 90 s slow". */
+export function words(item) {
+  const key = `activity.${item.type.replaceAll(/[.-]/g, "_")}`;
+  return knows(key) ? t(key) : `${t("activity.other")} (${item.type})`;
+}
+
+export function facts(item) {
+  const d = item.details, said = [];
+  if (d.reason && item.source === "otp") said.push(has("reason", d.reason));
+  if (typeof d.clock_skew_seconds === "number" && d.clock_skew_seconds) {
+    said.push(t(d.clock_skew_seconds > 0 ? "activity.clock_fast" : "activity.clock_slow", { amount: duration(Math.abs(d.clock_skew_seconds)) }));
+  }
+  if (d.status) said.push(state(d));
+  if (d.purpose) said.push(has("purpose", d.purpose));
+  if (d.factor) said.push(has("factor", d.factor));
+  if (Array.isArray(d.factors)) said.push(d.factors.map((factor) => has("factor", factor)).join(" + "));
+  if (d.phone_hint) said.push(d.phone_hint);
+  if (d.reference) said.push(t("activity.reference", { reference: d.reference }));
+  if (d.ticket) said.push(d.ticket);
+  if (item.actor.startsWith("operator:")) said.push(t("activity.actor_operator"));
+  if (item.actor.startsWith("team-owner:")) said.push(t("activity.actor_team_owner"));
+  if (d.ip) said.push(d.ip);
+  return said.filter(Boolean);
+}
+
+/** How far an SMS or a reset has come. */
+function state({ status, reason }) {
+  return [`delivery.${reason || status}`, `reset.${status}`].filter(knows).map((key) => t(key))[0] ?? status;
+}
+
+/** Codes that reached the phone when they were no longer good: what a carrier's delay looks like from here. */
+export function late(items) {
+  const expiry = new Map(items.filter((item) => item.type === "sms.requested").map((item) => [item.details.message_id, item.details.expires_at]));
+  return new Set(items.filter((item) => item.details.status === "delivered" && new Date(item.at) > new Date(expiry.get(item.details.message_id))));
+}
+
+/** A list as it is shown; `whole` is the timeline that it was picked from. */
+export function line(items, whole = items) {
+  const tooLate = late(whole);
+  if (!items.length) return el("p", { class: "empty" }, t("activity.none"));
+  return el("ol", { class: "line" }, ...items.map((item) => el("li", {},
+    stamp(item.at),
+    el("div", {}, el("p", { class: `tone-${tooLate.has(item) ? "bad" : tone(item)}` }, words(item)),
+      el("p", { class: "small" }, [...(tooLate.has(item) ? [t("activity.late")] : []), ...facts(item)].join(" · "))))));
+}

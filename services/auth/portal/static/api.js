@@ -1,0 +1,236 @@
+// The one door to the API: problems become texts beside their field, and nothing is sent twice.
+// Writes carry the session's cookie and the browser's own Origin header, which is what the API checks.
+
+import { $, $$, duration, el, fieldOf, knows, show, t } from "./page.js";
+
+const SLOW_AFTER = 1000;
+const GIVE_UP_AFTER = 30000;
+
+/** An answer that says no: RFC 9457's members, or code "network" when none came. */
+export class Problem extends Error {
+  constructor(document, retryAfter) {
+    super(document.code);
+    Object.assign(this, { code: document.code, document, retryAfter });
+  }
+}
+
+export async function call(method, path, body) {
+  let response;
+  try {
+    response = await fetch(path, {
+      method,
+      headers: { Accept: "application/json", ...(body === undefined ? {} : { "Content-Type": "application/json" }) },
+      body: body === undefined ? undefined : JSON.stringify(body),
+      credentials: "same-origin",
+      signal: AbortSignal.timeout(GIVE_UP_AFTER),
+    });
+  } catch {
+    throw new Problem({ code: "network" });
+  }
+  const document_ = response.status === 204 ? null : await response.json().catch(() => ({ code: "internal_error" }));
+  if (response.ok) return document_;
+  const wait = Number(response.headers.get("Retry-After")) || document_.retry_after;
+  if (document_.code === "not_authenticated") return leave("/login?ended=1");
+  throw new Problem({ code: "internal_error", ...document_ }, wait);
+}
+
+export const get = (path) => call("GET", path);
+export const post = (path, body) => call("POST", path, body);
+export const put = (path, body) => call("PUT", path, body);
+export const remove = (path) => call("DELETE", path);
+
+/** All pages of a list, up to a number of items. */
+export async function all(path, most = 1000) {
+  const items = [];
+  let cursor = "";
+  do {
+    const page = await get(`${path}${path.includes("?") ? "&" : "?"}limit=200${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
+    items.push(...page.items);
+    cursor = page.next_cursor;
+  } while (cursor && items.length < most);
+  return items;
+}
+
+/** A problem as one sentence, with how long to wait where it says so. */
+export function sentence(problem) {
+  const key = `problem.${problem.code}`;
+  const text = knows(key) ? t(key) : problem.document?.detail ?? t("problem.internal_error");
+  return problem.retryAfter ? `${text} ${t("form.retry_after", { time: duration(problem.retryAfter) })}` : text;
+}
+
+/** "Your phone's clock is about 2 min 30 s fast", where the API knows. */
+export function clockSays(problem) {
+  const skew = problem.document?.clock_skew_seconds;
+  if (typeof skew !== "number") return null;
+  return t(skew > 0 ? "clock.fast" : "clock.slow", { amount: duration(Math.abs(skew)) });
+}
+
+function setError(form, name, text) {
+  const input = form.elements.namedItem(name);
+  const field = input instanceof RadioNodeList ? input[0] : input;
+  const place = field && document.getElementById(`${field.closest("[data-name]")?.id || field.id}-error`);
+  if (!place) return false;
+  field.setAttribute("aria-invalid", "true");
+  show(place).textContent = text;
+  return field;
+}
+
+export function clearErrors(form) {
+  for (const input of $$("[aria-invalid]", form)) input.removeAttribute("aria-invalid");
+  for (const place of $$(".error, .form-error", form)) show(place, false).textContent = "";
+}
+
+/** Show a problem where it belongs, and put the focus there. */
+export function showProblem(form, problem) {
+  const wrong = {};
+  if (problem.code === "validation_failed") {
+    for (const name of Object.keys(problem.document.errors ?? {})) {
+      wrong[name] = t(knows(`invalid.${name}`) ? `invalid.${name}` : "problem.validation_failed");
+    }
+  } else if (problem.document?.clock_skew_seconds !== undefined) {
+    wrong.code = t("clock.wrong_code");
+  } else if (fieldOf[problem.code]) {
+    wrong[fieldOf[problem.code]] = sentence(problem);
+  }
+  const shown = Object.entries(wrong).map(([name, text]) => setError(form, name, text)).filter(Boolean);
+  if (shown.length) {
+    shown[0].focus();
+    shown[0].select?.();
+    return;
+  }
+  const place = $(".form-error", form);
+  show(place).textContent = Object.values(wrong)[0] ?? sentence(problem);
+}
+
+/** Go to another page; what led there stays under way until this one is gone, so that nothing is sent again. */
+export function leave(path) {
+  location.assign(path);
+  return new Promise(() => {});
+}
+
+const underWay = new WeakSet();
+
+/** Do something for a form or button once at a time; say so when it takes long. What was typed stays. */
+export async function once(node, action) {
+  if (underWay.has(node)) return;
+  underWay.add(node);
+  const buttons = node.matches("button") ? [node] : $$("button", node);
+  node.setAttribute("aria-busy", "true");
+  for (const button of buttons) button.setAttribute("aria-disabled", "true");
+  if (node.matches("button")) node.dataset.busy = "";
+  const slow = el("p", { class: "slow", role: "status" });
+  const timer = setTimeout(() => {
+    slow.textContent = t("form.slow");
+    if (node.matches("button")) node.after(slow);
+    else node.append(slow);
+  }, SLOW_AFTER);
+  try {
+    return await action();
+  } finally {
+    clearTimeout(timer);
+    slow.remove();
+    underWay.delete(node);
+    node.removeAttribute("aria-busy");
+    delete node.dataset.busy;
+    for (const button of buttons) button.removeAttribute("aria-disabled");
+  }
+}
+
+/** A form that is sent through the API. `send` gets its members; its problems are shown in the form. */
+export function onSubmit(form, send, onProblem = () => {}) {
+  form.noValidate = true;
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    once(form, async () => {
+      clearErrors(form);
+      if (!filled(form)) return;
+      try {
+        await send(Object.fromEntries(new FormData(form)));
+      } catch (problem) {
+        if (!(problem instanceof Problem)) throw problem;
+        if (problem.code === "cancelled") return;
+        showProblem(form, problem);
+        onProblem(problem);
+      }
+    });
+  });
+}
+
+function filled(form) {
+  const empty = $$("[required]", form).filter((input) => !input.value.trim() && input.offsetParent !== null);
+  for (const input of empty) setError(form, input.name, t(knows(`invalid.${input.name}`) ? `invalid.${input.name}` : "form.required"));
+  empty[0]?.focus();
+  return !empty.length;
+}
+
+/** A button whose click calls the API; its problem is said in the nearest .form-error. */
+export function onClick(button, action) {
+  button.addEventListener("click", () => once(button, async () => {
+    const place = $(".form-error", button.closest("section, dialog, main"));
+    if (place) show(place, false);
+    try {
+      await action();
+    } catch (problem) {
+      if (!(problem instanceof Problem)) throw problem;
+      if (problem.code === "cancelled") return;
+      if (place) show(place).textContent = sentence(problem);
+    }
+  }));
+  return button;
+}
+
+/** Fill a place from the API; a failure says so there, with a button that tries again. */
+export async function load(place, fetchAndFill) {
+  try {
+    const nodes = await fetchAndFill();
+    place.replaceChildren(...[nodes].flat());
+  } catch (problem) {
+    if (!(problem instanceof Problem)) throw problem;
+    const again = el("button", { type: "button" }, t("form.try_again"));
+    again.addEventListener("click", () => once(again, () => load(place, fetchAndFill)));
+    place.replaceChildren(el("p", { class: "form-error", role: "alert" }, sentence(problem)), again);
+  }
+}
+
+/** Do what may need the step-up window; when it does, ask for password and code, then do it again. */
+export async function steppedUp(action) {
+  try {
+    return await action();
+  } catch (problem) {
+    if (problem.code !== "step_up_required") throw problem;
+  }
+  await askForProof();
+  return action();
+}
+
+function askForProof() {
+  const dialog = document.getElementById("step-up");
+  const form = $("form", dialog);
+  clearErrors(form);
+  form.reset();
+  const codeField = form.elements.code.closest(".field");
+  get("/v1/two-factor").then((state) => show(codeField, state.enabled), () => {});
+  dialog.showModal();
+  return new Promise((resolve, reject) => {
+    const done = new AbortController();
+    const end = (settle) => { done.abort(); dialog.close(); form.reset(); settle(); };
+    const cancel = () => end(() => reject(new Problem({ code: "cancelled" })));
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      once(form, async () => {
+        clearErrors(form);
+        if (!filled(form)) return;
+        const code = form.elements.code.value.trim();
+        try {
+          await post("/v1/reauthenticate", { password: form.elements.password.value, ...(code ? { code } : {}) });
+          end(resolve);
+        } catch (problem) {
+          if (!(problem instanceof Problem)) throw problem;
+          showProblem(form, problem);
+        }
+      });
+    }, { signal: done.signal });
+    dialog.addEventListener("cancel", (event) => { event.preventDefault(); cancel(); }, { signal: done.signal });
+    $("[data-cancel]", dialog).addEventListener("click", cancel, { signal: done.signal });
+  });
+}

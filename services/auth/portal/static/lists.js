@@ -1,0 +1,40 @@
+// Sessions and trusted devices, on two pages.
+
+import { all, load, onClick, remove } from "./api.js";
+import { $, browserName, dateTime, el, say, t } from "./page.js";
+
+export function showDevices() {
+  const section = $("#devices"), place = $("[data-list]", section);
+  const again = () => load(place, async () => {
+    const devices = await all("/v1/trusted-devices");
+    if (!devices.length) return el("p", { class: "empty" }, t("lists.no_devices"));
+    const forget = (path) => async () => {
+      await remove(path);
+      say(t("lists.forgotten"));
+      await again();
+    };
+    const rows = devices.map((device) => el("li", {},
+      el("div", { class: "what" }, el("p", {}, browserName(device.label)), el("small", {}, t("lists.until", { date: dateTime(device.expires_at) }))),
+      onClick(el("button", { type: "button", "aria-label": `${t("lists.forget")}: ${browserName(device.label)}` }, t("lists.forget")), forget(`/v1/trusted-devices/${device.id}`))));
+    const list = el("ul", { class: "rows" }, ...rows);
+    return rows.length < 2 ? list : [list, onClick(el("button", { type: "button" }, t("lists.forget_all")), forget("/v1/trusted-devices"))];
+  });
+  return again();
+}
+
+export function showSessions() {
+  const section = $("#sessions"), place = $("[data-list]", section);
+  const again = () => load(place, async () => {
+    const sessions = await all("/v1/sessions");
+    return el("ul", { class: "rows" }, ...sessions.map((session) => el("li", {},
+      el("div", { class: "what" }, el("p", {}, browserName(session.browser)), el("small", {}, t("lists.since", { date: dateTime(session.authenticated_at), ip: session.ip }))),
+      session.current
+        ? el("span", { class: "pill good" }, t("lists.this_one"))
+        : onClick(el("button", { type: "button", "aria-label": `${t("lists.end")}: ${browserName(session.browser)}` }, t("lists.end")), async () => {
+          await remove(`/v1/sessions/${session.id}`);
+          say(t("lists.session_ended"));
+          await again();
+        }))));
+  });
+  return again();
+}

@@ -1,0 +1,189 @@
+// Logging in: password, then one code field that takes the app's digits, an SMS code or a backup code.
+
+import { clockSays, get, leave, onSubmit, post } from "./api.js";
+import { $, duration, show, t } from "./page.js";
+
+const passwordStep = $("#password-step"), codeStep = $("#code-step");
+const codeForm = $("#code-form"), smsForm = $("#sms-form"), code = codeForm.elements.code;
+const POLL_EVERY = 2000;
+const FINAL = new Set(["delivered", "undelivered", "failed", "expired"]);
+
+let challenge = location.pathname.match(/^\/login\/([\w-]+)$/)?.[1] ?? null;
+let lastSent = null, polling = 0, waiting = 0, webOtp = null;
+
+// --- email and password ------------------------------------------------------------------------------------------------
+
+onSubmit($("form", passwordStep), async ({ email, password }) => {
+  const answer = await post("/v1/login", { email: email.trim(), password });
+  if (answer.status === "authenticated") await leave("/");
+  begin(answer.challenge);
+});
+
+function begin(given) {
+  challenge = given.id;
+  history.pushState(null, "", `/login/${challenge}`);
+  codeForm.action = `/login/${challenge}`;
+  codeForm.reset();
+  lastSent = null;
+  show($("#clock-coach"), false);
+  show($("#sms-status"), false);
+  show(smsForm, given.sms.available);
+  $("button", smsForm).textContent = t("login.send_sms");
+  show(passwordStep, false);
+  show(codeStep);
+  document.title = `${t("login.code")} · Latchkey`;
+  code.focus();
+  listenForSms();
+}
+
+function startOver(event) {
+  event?.preventDefault();
+  stop();
+  challenge = null;
+  if (location.pathname !== "/login") history.pushState(null, "", "/login");
+  show(codeStep, false);
+  show(passwordStep);
+  document.title = `${t("login.title")} · Latchkey`;
+  $("form", passwordStep).elements.password.value = "";
+  $("form", passwordStep).elements.email.focus();
+}
+
+$("#start-over").addEventListener("click", startOver);
+addEventListener("popstate", () => location.reload());
+
+// --- the code ---------------------------------------------------------------------------------------------------------
+
+onSubmit(
+  codeForm,
+  async () => {
+    if (webOtp) webOtp.abort();
+    lastSent = code.value.trim();
+    await post(`/v1/login/${challenge}/verify`, { code: lastSent, remember_device: codeForm.elements.remember_device.checked });
+    stop();
+    await leave("/");
+  },
+  (problem) => {
+    const says = clockSays(problem);
+    show($("#clock-coach"), Boolean(says));
+    $(".coach-says").textContent = says ?? "";
+    if (problem.code === "challenge_expired") expired(problem);
+  },
+);
+
+function expired() {
+  startOver();
+  const place = $(".form-error", passwordStep);
+  show(place).textContent = t("problem.challenge_expired");
+}
+
+code.addEventListener("input", () => {
+  // A pasted or autofilled code may come with spaces, a dash or a line around it.
+  const digits = code.value.replace(/[\s\u00a0\u2009-]/g, "");
+  const isPasscode = /^\d{1,6}$/.test(digits);
+  if (isPasscode && code.value !== digits) code.value = digits;
+  code.classList.toggle("long", code.value.length > 8);
+  if (/^\d{6}$/.test(code.value) && code.value !== lastSent) {
+    lastSent = code.value;
+    codeForm.requestSubmit();
+  }
+});
+
+$("#use-backup").addEventListener("click", (event) => {
+  event.preventDefault();
+  code.inputMode = "text";
+  code.value = "";
+  $("#code-hint").textContent = t("login.backup_hint");
+  code.focus();
+});
+
+/** The phone offers the code of an SMS that ends with our host (WebOTP); elsewhere nothing happens. */
+async function listenForSms() {
+  if (!("OTPCredential" in window)) return;
+  webOtp = new AbortController();
+  try {
+    const credential = await navigator.credentials.get({ otp: { transport: ["sms"] }, signal: webOtp.signal });
+    if (credential?.code) {
+      code.value = credential.code;
+      code.dispatchEvent(new Event("input"));
+    }
+  } catch {
+    // Nobody must notice: the code can be typed.
+  }
+}
+
+// --- SMS --------------------------------------------------------------------------------------------------------------
+
+onSubmit(
+  smsForm,
+  async () => {
+    if (waiting) return;
+    const sent = await post(`/v1/login/${challenge}/sms`);
+    $("#sms-to").textContent = t("login.sms_sent", { phone: sent.phone_hint, reference: sent.reference });
+    showDelivery({ status: "queued" });
+    show($("#sms-status"));
+    countDown(new Date(sent.resend_after));
+    poll();
+    code.focus();
+  },
+  (problem) => {
+    if (problem.code === "challenge_expired") expired(problem);
+    else if (problem.retryAfter && problem.retryAfter < 120) countDown(Date.now() + problem.retryAfter * 1000);
+  },
+);
+
+function countDown(until) {
+  clearInterval(waiting);
+  const button = $("button", smsForm), note = $("#sms-wait");
+  const tick = () => {
+    const left = Math.ceil((until - Date.now()) / 1000);
+    if (left > 0) {
+      button.setAttribute("aria-disabled", "true");
+      show(note).textContent = t("login.wait", { time: duration(left) });
+      return;
+    }
+    clearInterval(waiting);
+    waiting = 0;
+    button.removeAttribute("aria-disabled");
+    show(note, false);
+  };
+  button.textContent = t("login.send_again");
+  waiting = setInterval(tick, 1000);
+  setTimeout(tick);
+}
+
+function showDelivery({ status, reason }) {
+  const place = $("#sms-delivery"), text = t(`delivery.${reason || status}`);
+  if (place.textContent !== text) place.textContent = text;
+  place.dataset.state = status === "delivered" ? "good" : FINAL.has(status) ? "bad" : "";
+}
+
+function poll() {
+  clearTimeout(polling);
+  const mine = challenge;
+  polling = setTimeout(async () => {
+    try {
+      const { delivery } = await get(`/v1/login/${mine}`);
+      if (challenge !== mine) return;
+      if (delivery) showDelivery(delivery);
+      if (!delivery || !FINAL.has(delivery.status)) poll();
+    } catch (problem) {
+      if (problem.code !== "challenge_expired" && challenge === mine) poll();
+    }
+  }, POLL_EVERY);
+}
+
+function stop() {
+  clearTimeout(polling);
+  clearInterval(waiting);
+  waiting = 0;
+  webOtp?.abort();
+}
+
+if (challenge && !codeStep.hidden) {
+  code.focus();
+  listenForSms();
+  if (!$("#sms-status").hidden) poll();
+} else {
+  const form = $("form", passwordStep);
+  (form.elements.email.value ? form.elements.password : form.elements.email).focus();
+}

@@ -1,0 +1,94 @@
+// What every page's script needs: texts, times, and small work on the document.
+
+const data = JSON.parse(document.getElementById("page-data").textContent);
+export const language = document.documentElement.lang;
+export const fieldOf = data.fields;
+
+export const knows = (key) => key in data.texts;
+
+/** A text of the catalogue, its {places} filled. */
+export function t(key, values = {}) {
+  return (data.texts[key] ?? key).replace(/\{([a-z_]+)\}/g, (_, name) => values[name]);
+}
+
+export const $ = (selector, root = document) => root.querySelector(selector);
+export const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+/** An element: el("p", {class: "hint"}, "text", child). */
+export function el(name, attributes = {}, ...children) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+    else if (value !== null && value !== undefined && value !== false) node.setAttribute(key, value === true ? "" : value);
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+export function show(node, yes = true) {
+  node.hidden = !yes;
+  return node;
+}
+
+/** As people say it: "2 min 30 s". */
+export function duration(seconds) {
+  const whole = Math.max(0, Math.round(seconds));
+  const hours = Math.floor(whole / 3600);
+  const parts = [[hours, "hours"], [Math.floor((whole % 3600) / 60), "minutes"], [hours ? 0 : whole % 60, "seconds"]];
+  return parts.filter(([n]) => n).map(([n, unit]) => t(`unit.${unit}`, { n })).join(" ") || t("unit.seconds", { n: 0 });
+}
+
+const day = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
+const exact = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" });
+const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
+
+/** A moment as a <time>: near ones as "2 minutes ago", others by date; the exact one as its title. */
+export function moment(text) {
+  const at = new Date(text);
+  const seconds = (at - Date.now()) / 1000;
+  const [, unit, length] = [[60, "second", 1], [3600, "minute", 60], [Infinity, "hour", 3600]].find(([most]) => Math.abs(seconds) < most);
+  const near = Math.abs(seconds) < 24 * 3600;
+  return el("time", { datetime: text, title: exact.format(at) }, near ? relative.format(Math.round(seconds / length), unit) : day.format(at));
+}
+
+/** A moment to the second, for whoever compares it with a log or a caller's words. */
+export const stamp = (text) => el("time", { datetime: text }, exact.format(new Date(text)));
+
+export const dateTime = (text) => day.format(new Date(text));
+
+let forget;
+/** Tell the screen and the screen reader, in passing. */
+export function say(text) {
+  const place = document.getElementById("said");
+  place.textContent = text;
+  clearTimeout(forget);
+  forget = setTimeout(() => { place.textContent = ""; }, 4000);
+}
+
+export async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    say(t("form.copied"));
+  } catch {
+    say(t("form.copy_failed"));
+  }
+}
+
+export function download(name, type, text) {
+  const link = el("a", { href: URL.createObjectURL(new Blob([text], { type })), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+/** RFC 4180, and no cell that a spreadsheet would take for a formula. */
+export function csv(rows) {
+  const cell = (value) => `"${(/^[=+\-@\t\r]/.test(value) ? `'${value}` : value).replaceAll('"', '""')}"`;
+  return rows.map((row) => row.map(cell).join(",")).join("\r\n");
+}
+
+/** A browser's name out of its User-Agent. */
+export function browserName(agent = "") {
+  const name = [["Edg", "Edge"], ["OPR", "Opera"], ["Firefox", "Firefox"], ["Chrome", "Chrome"], ["Safari", "Safari"]].find(([sign]) => agent.includes(sign));
+  const system = [["iPhone", "iPhone"], ["iPad", "iPad"], ["Android", "Android"], ["Windows", "Windows"], ["Mac OS", "macOS"], ["Linux", "Linux"]].find(([sign]) => agent.includes(sign));
+  return [name?.[1], system?.[1]].filter(Boolean).join(" · ") || agent || t("time.unknown");
+}

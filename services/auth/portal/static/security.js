@@ -1,0 +1,65 @@
+// Security: the password with a meter while it is typed, sessions, trusted devices.
+
+import { clearErrors, onSubmit, post, steppedUp } from "./api.js";
+import { showDevices, showSessions } from "./lists.js";
+import { $, say, t } from "./page.js";
+
+const form = $("#password-form"), password = form.elements.new_password;
+const meter = $("#strength"), said = $("#strength-said");
+const TYPING_PAUSE = 300;
+// No 0, O, 1, I or l: a generated password may have to be typed off a screen.
+const ALPHABET = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+
+let typing = 0, asked = 0;
+
+function rate() {
+  clearTimeout(typing);
+  typing = setTimeout(async () => {
+    const turn = ++asked;
+    if (!password.value) return tell(0, "");
+    try {
+      const strength = await post("/v1/password/strength", { new_password: password.value });
+      if (turn === asked) tell(strength.score, t(strength.acceptable ? `strength.${strength.score}` : `strength.${Math.min(strength.score, 2)}`));
+    } catch {
+      if (turn === asked) tell(0, "");  // saving it says what is wrong
+    }
+  }, TYPING_PAUSE);
+}
+
+function tell(score, text) {
+  meter.value = score;
+  said.textContent = text;
+}
+
+password.addEventListener("input", rate);
+$("#show-password").addEventListener("change", ({ target }) => { password.type = target.checked ? "text" : "password"; });
+
+$("#generate").addEventListener("click", () => {
+  const letters = [];
+  while (letters.length < 20) {
+    // Only bytes below a multiple of the alphabet's length: each letter is as likely as the next.
+    const [byte] = crypto.getRandomValues(new Uint8Array(1));
+    if (byte < 256 - (256 % ALPHABET.length)) letters.push(ALPHABET[byte % ALPHABET.length]);
+  }
+  clearErrors(form);
+  password.value = letters.join("").match(/.{5}/g).join("-");
+  password.type = "text";
+  $("#show-password").checked = true;
+  password.focus();
+  password.select();
+  say(t("security.generated"));
+  rate();
+});
+
+onSubmit(form, async ({ new_password }) => {
+  await steppedUp(() => post("/v1/password", { new_password }));
+  form.reset();
+  password.type = "password";
+  tell(0, "");
+  say(t("security.changed"));
+  showSessions();
+  showDevices();
+});
+
+showSessions();
+showDevices();

@@ -1,0 +1,163 @@
+// Team: who belongs to the account, and the cell phone that each proves.
+
+import { all, call, get, load, onClick, onSubmit, post, put, remove, steppedUp } from "./api.js";
+import { $, duration, el, language, say, show, t } from "./page.js";
+
+const me = $("#me").dataset, dialog = $("#edit"), form = $("#edit-form"), country = form.elements.country;
+const prove = $("#prove"), proveForm = $("#prove-form"), again = $("#prove-again");
+const FOLLOW_EVERY = 2500;
+const FINAL = new Set(["delivered", "undelivered", "failed", "expired"]);
+let editing = null, countries = null, waiting = 0, following = 0;
+
+// --- members ------------------------------------------------------------------------------------------------------------
+
+function showMembers() {
+  return load($("#members [data-list]"), async () => {
+    const [{ team }, members] = await Promise.all([get("/v1/team?limit=1"), all("/v1/team")]);
+    $("#team-name").textContent = `${t("team.title")} · ${team.name}`;
+    members.sort((a, b) => (b.id === me.id) - (a.id === me.id) || a.name.localeCompare(b.name, language));
+    return el("ul", { class: "rows" }, ...members.map(row));
+  });
+}
+
+function row(member) {
+  const own = member.id === me.id, mayEdit = own || me.role === "owner";
+  const phone = member.phone ? t("team.phone_proven", { phone: member.phone.hint }) : null;
+  const pending = member.pending_phone_hint ? t("team.phone_pending", { phone: member.pending_phone_hint }) : null;
+  const edit = el("button", { type: "button", class: "edit", "aria-label": t("team.edit", { name: member.name }), title: t("team.edit", { name: member.name }) });
+  edit.append($("#pencil").content.cloneNode(true));
+  edit.addEventListener("click", () => open(member));
+  return el("li", {},
+    el("div", { class: "what" },
+      el("p", {}, el("strong", {}, member.name), " ", own ? el("span", { class: "pill" }, t("team.you")) : null, " ", el("small", {}, t(`role.${member.role}`))),
+      el("small", {}, member.email)),
+    el("div", { class: "what" },
+      phone || !pending ? el("p", {}, phone ?? el("span", { class: "muted" }, t("team.no_phone"))) : null,
+      pending ? el("p", { class: "small" }, pending) : null),
+    el("div", { class: "end" },
+      own && pending ? onClick(el("button", { type: "button" }, t("team.prove")), async () => startProof(await steppedUp(() => post("/v1/phone/sms")))) : null,
+      mayEdit ? edit : null));
+}
+
+// --- the edit icon --------------------------------------------------------------------------------------------------------
+
+const flag = (code) => String.fromCodePoint(...[...code].map((letter) => 0x1f1a5 + letter.charCodeAt(0)));
+
+async function fillCountries() {
+  if (countries) return;
+  const given = (await get("/v1/phone/countries")).items;
+  const names = new Intl.DisplayNames(language, { type: "region" });
+  countries = given
+    .map((one) => ({ ...one, name: names.of(one.country) }))
+    .sort((a, b) => a.name.localeCompare(b.name, language));
+  const option = (one) => el("option", { value: one.country, disabled: !one.sms }, `${flag(one.country)} ${one.name} (+${one.calling_code})`);
+  country.replaceChildren(
+    el("option", { value: "" }, t("team.choose")),
+    el("optgroup", { label: t("team.countries") }, ...countries.filter((one) => one.sms).map(option)),
+    el("optgroup", { label: t("team.countries_without") }, ...countries.filter((one) => !one.sms).map(option)));
+  // The browser's own region is the best guess: en-US, de-AT.
+  const guess = navigator.languages.map((tag) => new Intl.Locale(tag).region).find(Boolean);
+  if (countries.some((one) => one.country === guess && one.sms)) country.value = guess;
+}
+
+async function open(member) {
+  editing = member;
+  const own = member.id === me.id;
+  $("#edit-title").textContent = t("team.edit_title", { name: member.name });
+  form.elements.number.value = "";
+  for (const place of form.querySelectorAll(".error, .form-error")) show(place, false);
+  show($("#edit-remove"), own && Boolean(member.phone || member.pending_phone_hint));
+  dialog.showModal();
+  try {
+    await fillCountries();
+    form.elements.number.focus();
+  } catch (problem) {
+    show($(".form-error", form)).textContent = t(`problem.${problem.code}`);
+  }
+}
+
+$("#edit-cancel").addEventListener("click", () => dialog.close());
+
+onSubmit(form, async ({ country: code, number }) => {
+  const own = editing.id === me.id;
+  const answer = await steppedUp(() => put(own ? "/v1/phone" : `/v1/team/${editing.id}/phone`, { country: code, number: number.trim() }));
+  dialog.close();
+  await showMembers();
+  if (own) startProof(answer);
+  else say(t("team.saved_member", { name: editing.name }));
+});
+
+onClick($("#edit-remove"), async () => {
+  await steppedUp(() => remove("/v1/phone"));
+  dialog.close();
+  show(prove, false);
+  say(t("team.removed"));
+  await showMembers();
+});
+
+// --- the proof by SMS -----------------------------------------------------------------------------------------------------
+
+function startProof(sent) {
+  $("#prove-sent").textContent = t("team.prove_sent", { phone: sent.phone_hint, reference: sent.reference });
+  proveForm.reset();
+  $("#prove-delivery").textContent = t("delivery.queued");
+  show(prove);
+  follow(sent.message_id);
+  countDown(new Date(sent.resend_after));
+  proveForm.elements.code.focus();
+}
+
+function countDown(until) {
+  clearInterval(waiting);
+  const note = $("#prove-wait");
+  const tick = () => {
+    const left = Math.ceil((until - Date.now()) / 1000);
+    show(again, left <= 0);
+    show(note, left > 0).textContent = t("team.wait", { time: duration(left) });
+    if (left <= 0) clearInterval(waiting);
+  };
+  waiting = setInterval(tick, 1000);
+  tick();
+}
+
+/** What became of the SMS, from the account's own timeline. */
+function follow(messageId) {
+  clearTimeout(following);
+  following = setTimeout(async () => {
+    if (prove.hidden) return;
+    let found = null;
+    try {
+      const { items } = await get("/v1/activity?limit=20");
+      found = items.find((item) => item.type === "sms.delivery_changed" && item.details.message_id === messageId)?.details;
+    } catch {
+      // The next look may find it.
+    }
+    if (found) {
+      const place = $("#prove-delivery"), text = t(`delivery.${found.reason || found.status}`);
+      if (place.textContent !== text) place.textContent = text;
+      place.dataset.state = found.status === "delivered" ? "good" : FINAL.has(found.status) ? "bad" : "";
+    }
+    if (!FINAL.has(found?.status)) follow(messageId);
+  }, FOLLOW_EVERY);
+}
+
+onClick(again, async () => startProof(await steppedUp(() => post("/v1/phone/sms"))));
+
+let lastSent = null;
+proveForm.elements.code.addEventListener("input", ({ target }) => {
+  const digits = target.value.replace(/\D/g, "").slice(0, 6);
+  if (target.value !== digits) target.value = digits;
+  if (digits.length === 6 && digits !== lastSent) proveForm.requestSubmit();
+});
+
+onSubmit(proveForm, async ({ code }) => {
+  lastSent = code;
+  await call("POST", "/v1/phone/verify", { code });
+  clearInterval(waiting);
+  show(prove, false);
+  say(t("team.proven"));
+  await showMembers();
+  $("#main").focus();
+});
+
+showMembers();

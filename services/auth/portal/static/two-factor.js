@@ -1,0 +1,215 @@
+// 2-Factor Auth: turn it on, save the backup codes, look after it, turn it off.
+
+import { clockSays, get, load, onClick, onSubmit, post, Problem, remove, sentence, steppedUp } from "./api.js";
+import { line } from "./activity.js";
+import { showDevices, showSessions } from "./lists.js";
+import { $, copy, dateTime, download, duration, el, language, say, show, t } from "./page.js";
+
+const toggle = $("#toggle"), setup = $("#setup"), sheet = $("#new-codes"), later = $("#later");
+const confirmForm = $("#confirm-form"), code = confirmForm.elements.code;
+const CLOCK_TOLERANCE = 20;
+
+let state = null, enrollment = null, codes = [], clockTimer = 0;
+
+// --- how things stand ---------------------------------------------------------------------------------------------------
+
+function refresh() {
+  return load($("#state-said"), async () => {
+    state = await get("/v1/two-factor");
+    return showState();
+  });
+}
+
+function showState() {
+  const pill = show($("#state-pill"));
+  toggle.disabled = false;
+  toggle.checked = state.enabled || enrollment !== null;
+  pill.textContent = t(state.enabled ? "two_factor.is_on" : enrollment ? "two_factor.is_pending" : "two_factor.is_off");
+  pill.className = `pill ${state.enabled ? "good" : enrollment ? "warn" : ""}`;
+  show(later, state.enabled && !codes.length);
+  if (state.pending_reset) showReset(state.pending_reset);
+  if (!state.enabled) return [];
+  const { remaining, created_at: made } = state.recovery_codes;
+  $("#codes-left").textContent = t(remaining <= 3 ? "two_factor.codes_few" : "two_factor.codes_left", { n: remaining });
+  $("#codes-made").textContent = made ? t("two_factor.codes_made", { date: dateTime(made) }) : "";
+  $("#sms-said").textContent = state.sms.available ? t("two_factor.phone_has", { phone: state.sms.phone_hint }) : t("two_factor.phone_none");
+  const app = state.authenticators[0];
+  const said = [app?.confirmed_at ? `${t("two_factor.authenticator")} · ${t("two_factor.on_since", { date: dateTime(app.confirmed_at) })}` : ""];
+  return [el("span", {}, said.join(" ")), ...(state.locked ? [el("p", { class: "note bad" }, t("two_factor.locked"))] : [])];
+}
+
+function showReset(reset) {
+  const note = show($("#reset-note"));
+  const ends = reset.cool_off_ends_at ? ` ${t("reset.ends", { date: dateTime(reset.cool_off_ends_at) })}` : "";
+  $("p", note).textContent = t("reset.pending", { date: dateTime(reset.requested_at) }) + ends;
+  const button = $("button", note);
+  show(button, reset.status !== "approved");
+  button.onclick = async () => {
+    try {
+      await remove(`/v1/two-factor/resets/${reset.id}`);
+      show(note, false);
+      say(t("reset.cancelled_done"));
+      refresh();
+    } catch (problem) {
+      show($(".form-error", note)).textContent = sentence(problem);
+    }
+  };
+}
+
+function showAround() {
+  showDevices();
+  showSessions();
+  load($("#activity [data-list]"), async () => line((await get("/v1/activity?limit=15")).items));
+}
+
+// --- turning it on and off ------------------------------------------------------------------------------------------------
+
+toggle.addEventListener("change", async () => {
+  const place = show($("#state .form-error"), false);
+  try {
+    if (toggle.checked) await begin();
+    else if (state.enabled) {
+      toggle.checked = true;
+      $("#off").showModal();
+    } else endSetup();
+  } catch (problem) {
+    if (!(problem instanceof Problem)) throw problem;
+    toggle.checked = state.enabled;
+    if (problem.code !== "cancelled") show(place).textContent = sentence(problem);
+  }
+});
+
+async function begin() {
+  toggle.disabled = true;
+  try {
+    enrollment = await steppedUp(() => post("/v1/two-factor/enrollment"));
+  } finally {
+    toggle.disabled = false;
+  }
+  $("#qr").src = `data:image/svg+xml,${encodeURIComponent(enrollment.qr_svg)}`;
+  $("#key").textContent = enrollment.secret.match(/.{1,4}/g).join(" ");
+  $("#open-app").href = enrollment.otpauth_uri;
+  confirmForm.reset();
+  show($("#clock-coach"), false);
+  show(setup);
+  showState();
+  checkClock();
+  $("#setup-title").focus();
+}
+
+function endSetup() {
+  enrollment = null;
+  clearInterval(clockTimer);
+  show(setup, false);
+  showState();
+}
+
+$("#cancel-setup").addEventListener("click", () => { endSetup(); toggle.focus(); });
+$("#copy-key").addEventListener("click", () => copy(enrollment.secret));
+
+/** Our time beside the device's own; half the way there and back is taken off. */
+async function checkClock() {
+  const verdict = $("#clock-verdict"), format = new Intl.DateTimeFormat(language, { timeStyle: "medium" });
+  verdict.className = "";
+  verdict.textContent = "";
+  try {
+    const sent = Date.now();
+    const { unix_seconds: theirs } = await get("/v1/time");
+    const back = Date.now();
+    const ahead = (sent + back) / 2 - theirs * 1000;
+    const tick = () => {
+      $("#clock-ours").textContent = format.format(Date.now() - ahead);
+      $("#clock-yours").textContent = format.format(Date.now());
+    };
+    clearInterval(clockTimer);
+    clockTimer = setInterval(tick, 1000);
+    tick();
+    const seconds = Math.round(ahead / 1000), off = Math.abs(seconds) > CLOCK_TOLERANCE;
+    verdict.className = off ? "note warn" : "note good";
+    verdict.textContent = off
+      ? t(seconds > 0 ? "two_factor.clock_fast" : "two_factor.clock_slow", { amount: duration(Math.abs(seconds)) })
+      : t("two_factor.clock_right");
+  } catch (problem) {
+    verdict.textContent = sentence(problem);
+  }
+}
+
+code.addEventListener("input", () => {
+  const digits = code.value.replace(/\D/g, "").slice(0, 6);
+  if (code.value !== digits) code.value = digits;
+});
+
+onSubmit(
+  confirmForm,
+  async () => {
+    const answer = await post(`/v1/two-factor/enrollment/${enrollment.enrollment_id}/confirm`, { code: code.value });
+    endSetup();
+    say(t("two_factor.turned_on"));
+    showCodes(answer.recovery_codes);
+    refresh();
+    showAround();
+  },
+  (problem) => {
+    const says = clockSays(problem);
+    show($("#clock-coach"), Boolean(says));
+    $("#clock-coach .coach-says").textContent = says ?? "";
+    if (problem.code === "enrollment_expired") {
+      endSetup();
+      show($("#state .form-error")).textContent = sentence(problem);
+    }
+  },
+);
+
+onClick($("#off-yes"), async () => {
+  const dialog = $("#off");
+  dialog.close();
+  try {
+    await steppedUp(() => remove("/v1/two-factor"));
+  } catch (problem) {
+    if (problem.code === "cancelled") throw problem;
+    show($("#state .form-error")).textContent = sentence(problem);
+    return;
+  }
+  say(t("two_factor.turned_off"));
+  await refresh();
+  showAround();
+  toggle.focus();
+});
+$("#off-no").addEventListener("click", () => $("#off").close());
+
+// --- backup codes -------------------------------------------------------------------------------------------------------
+
+function showCodes(list) {
+  codes = list;
+  $("#codes-head").textContent = heading();
+  $("#codes-list").replaceChildren(...codes.map((one) => el("li", {}, one)));
+  show(later, false);
+  show(sheet);
+  $("#new-codes-title").focus();
+  addEventListener("beforeunload", warn);
+}
+
+const heading = () => t("two_factor.codes_file", { email: $("#me").dataset.email, date: dateTime(new Date()) });
+const asText = () => `Latchkey\n${heading()}\n\n${codes.join("\n")}\n`;
+const warn = (event) => event.preventDefault();
+
+$("#codes-copy").addEventListener("click", () => copy(codes.join("\n")));
+$("#codes-download").addEventListener("click", () => download("latchkey-backup-codes.txt", "text/plain", asText()));
+$("#codes-print").addEventListener("click", () => print());
+$("#codes-saved").addEventListener("click", () => {
+  codes = [];
+  $("#codes-list").replaceChildren();
+  removeEventListener("beforeunload", warn);
+  show(sheet, false);
+  refresh();
+  toggle.focus();
+});
+
+onClick($("#codes-again"), async () => {
+  const answer = await steppedUp(() => post("/v1/two-factor/recovery-codes"));
+  showCodes(answer.recovery_codes);
+  showAround();
+});
+
+refresh();
+showAround();

@@ -1,0 +1,193 @@
+"""What somebody does once logged in: 2FA, phone, password."""
+
+import re
+import subprocess
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import PHONE, code_field, code_of, enroll, key_on, log_out, prove_phone, tool
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.mark.parametrize("look", [{}, {"size": PHONE, "dark": True}], ids=["desktop", "phone, dark"])
+def test_the_qr_code_on_the_screen_sets_an_app_up(visit, ann, tmp_path, look):
+    visitor = visit(**look)
+    page = visitor.log_in(ann)
+    page.get_by_role("switch", name="Enable Two-Factor Authentication").check()
+    expect(page.locator("#clock-verdict")).to_have_text("This device's clock is right.")
+    key_on(page)
+    page.locator("#qr").scroll_into_view_if_needed()
+    shot = tmp_path / "screen.png"
+    page.screenshot(path=shot)
+    read = subprocess.run([tool("zbarimg"), "--quiet", "--raw", shot], capture_output=True, text=True, check=True)
+    uri = urlsplit(read.stdout.strip())
+    key = parse_qs(uri.query)["secret"][0]
+    assert (uri.scheme, uri.netloc) == ("otpauth", "totp")
+    assert key_on(page) == key
+    page.get_by_role("button", name="Copy the key").click()
+    assert page.evaluate("navigator.clipboard.readText()") == key
+    page.locator("#setup").get_by_label("Authentication Code").fill(code_of(key))
+    page.get_by_role("button", name="Update").click()
+    expect(page.locator("#state-pill")).to_have_text("On")
+    expect(page.locator("#codes-list li")).to_have_count(10)
+
+
+def test_the_setup_warns_of_a_clock_that_is_off_by_more_than_20_seconds(visitor, ann):
+    page = visitor.log_in(ann)
+    page.clock.install()
+    page.reload()
+
+    def late(route):
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "unix_seconds": answer.json()["unix_seconds"] - 45})
+
+    page.route("**/v1/time", late)
+    page.get_by_role("switch").check()
+    expect(page.locator("#clock-verdict")).to_contain_text(re.compile(r"clock is 4[456] s fast"))
+
+
+def test_the_backup_codes_can_be_copied_saved_and_printed(visitor, ann):
+    page = visitor.log_in(ann)
+    page.get_by_role("switch").check()
+    page.locator("#setup").get_by_label("Authentication Code").fill(code_of(key_on(page)))
+    page.get_by_role("button", name="Update").click()
+    expect(page.locator("#codes-list li")).to_have_count(10)
+    codes = page.locator("#codes-list li").all_inner_texts()
+    page.get_by_role("button", name="Copy", exact=True).click()
+    assert page.evaluate("navigator.clipboard.readText()").split() == codes
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Download").click()
+    assert all(code in saved.value.path().read_text() for code in codes)
+    page.emulate_media(media="print")
+    assert page.locator("#codes-list").is_visible()
+    assert not page.locator("header, .actions:visible, #sessions").first.is_visible()
+    page.emulate_media(media="screen")
+    page.get_by_role("button", name="I have saved them").click()
+    expect(page.locator("#codes-left")).to_have_text("10 of 10 are left.")
+    assert codes[0] not in page.content()
+
+
+def test_new_backup_codes_and_turning_off_ask_for_proof_when_it_is_old(visitor, ann):
+    page = enroll(visitor, ann)
+    log_out(page)
+    visitor.give_password(ann.email, ann.password)
+    page.get_by_label("Remember this device for 30 days").check()
+    code_field(page).fill(ann.fresh_code())
+    page.wait_for_url("**/two-factor")
+    log_out(page)
+    visitor.give_password(ann.email, ann.password)
+    page.wait_for_url("**/two-factor")  # by the remembered device, which proves nothing
+    page.get_by_role("switch").click()
+    page.get_by_role("button", name="Turn off").click()
+    dialog = page.get_by_role("dialog", name="Confirm that it's you")
+    dialog.get_by_label("Password").fill("wrong wrong wrong")
+    dialog.get_by_label("Authentication Code").fill("000000")
+    dialog.get_by_role("button", name="Confirm").click()
+    expect(dialog.locator("#step-up-password-error")).to_be_visible()
+    dialog.get_by_label("Password").fill(ann.password)
+    dialog.get_by_label("Authentication Code").fill(ann.fresh_code())
+    dialog.get_by_role("button", name="Confirm").click()
+    expect(page.locator("#state-pill")).to_have_text("Off")
+
+
+def test_every_country_is_offered_with_its_flag_and_dial_code(visitor, ann):
+    page = visitor.log_in(ann)
+    page.get_by_role("navigation").get_by_role("link", name="Team").click()
+    page.locator("#members li", has_text="You").get_by_role("button", name="Edit").click()
+    expect(page.locator("#country option[value=DE]")).to_have_text("🇩🇪 Germany (+49)")
+    assert page.locator("#country option").count() > 200
+    page.get_by_label("Country Code").select_option("DE")
+    page.get_by_label("Cell Phone", exact=True).fill("030 123")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#number-error")).to_have_text("That is not a cell phone number of the chosen country.")
+    expect(page.get_by_label("Cell Phone", exact=True)).to_have_value("030 123")
+
+
+def test_a_phone_is_proven_by_sms_and_an_owner_sets_a_members(visit, make_owner, inbox):
+    team = "Team of two"
+    boss, member = make_owner("owner", team), make_owner("member", team)
+    page = visit().log_in(boss)
+    prove_phone(page, inbox)
+    page.locator("#members li", has_text=member.email).get_by_role("button", name="Edit").click()
+    page.get_by_label("Country Code").select_option("DE")
+    page.get_by_label("Cell Phone", exact=True).fill("01512 3456780")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#members li", has_text=member.email)).to_contain_text("6780, not proven yet")
+    theirs = visit().log_in(member)
+    theirs.get_by_role("navigation").get_by_role("link", name="Team").click()
+    theirs.get_by_role("button", name="Prove it by SMS").click()
+    expect(theirs.locator("#prove-sent")).to_contain_text("6780")
+
+
+def test_a_password_is_rated_suggested_and_changed(visitor, ann):
+    page = visitor.log_in(ann)
+    page.get_by_role("navigation").get_by_role("link", name="Security").click()
+    field = page.get_by_label("New password")
+    field.fill("password1234")
+    expect(page.locator("#strength-said")).to_have_text(re.compile("weak|at once"))
+    page.get_by_role("button", name="Change Password").click()
+    expect(page.locator("#new_password-error")).to_contain_text("too easy to guess")
+    page.get_by_role("button", name="Suggest one").click()
+    expect(page.locator("#strength-said")).to_have_text("Strong")
+    ann.password = field.input_value()
+    page.get_by_role("button", name="Change Password").click()
+    expect(page.get_by_text("Your password is changed.")).to_be_visible()
+    log_out(page)
+    visitor.log_in(ann)
+
+
+def test_another_session_can_be_logged_out(visit, ann):
+    other, page = visit().log_in(ann), visit().log_in(ann)
+    page.get_by_role("button", name=re.compile("^Log out")).click()
+    expect(page.locator("#sessions li")).to_have_count(1)
+    other.reload()
+    other.wait_for_url("**/login?ended=1")
+
+
+def test_the_pages_speak_german_to_whoever_wants_it(visit, ann):
+    page = visit(language="de-DE").open("/login")
+    page.get_by_label("E-Mail").fill(ann.email)
+    page.get_by_label("Passwort").fill(ann.password)
+    page.get_by_role("button", name="Anmelden").click()
+    expect(page.get_by_role("switch", name="Zwei-Faktor-Authentifizierung einschalten")).to_be_visible()
+    page.get_by_role("link", name="English").click()
+    expect(page.get_by_role("switch", name="Enable Two-Factor Authentication")).to_be_visible()
+
+
+def test_on_a_slow_line_2fa_is_turned_on_once_and_every_state_is_said(visitor, ann):
+    page, calls = visitor.log_in(ann), []
+    expect(page.get_by_role("switch")).to_be_enabled()
+
+    def slowly(route):
+        calls.append(route.request.url)
+        page.wait_for_timeout(3000)
+        route.continue_()
+
+    page.route("**/v1/**", slowly)
+    page.reload()
+    expect(page.locator("[data-loading]").first).to_be_attached()
+    page.get_by_role("switch").check(timeout=30_000)
+    expect(page.locator("#key")).not_to_be_empty(timeout=15_000)
+    page.locator("#setup").get_by_label("Authentication Code").fill(code_of(key_on(page)))
+    update = page.get_by_role("button", name="Update")
+    update.dblclick()
+    expect(page.locator("#setup .slow")).to_contain_text("longer than usual")
+    update.click(force=True)
+    expect(page.locator("#codes-list li")).to_have_count(10, timeout=15_000)
+    assert len([url for url in calls if url.endswith("/confirm")]) == 1
+    page.unroute_all(behavior="ignoreErrors")
+
+
+def test_the_proof_of_a_phone_shows_how_far_its_sms_has_come(visitor, ann):
+    page = visitor.log_in(ann)
+    page.get_by_role("navigation").get_by_role("link", name="Team").click()
+    page.locator("#members li", has_text="You").get_by_role("button", name="Edit").click()
+    page.get_by_label("Country Code").select_option("DE")
+    page.get_by_label("Cell Phone", exact=True).fill("01512 0000001")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#prove-delivery")).to_have_text(
+        re.compile("handed to the carrier|has arrived"), timeout=20_000
+    )

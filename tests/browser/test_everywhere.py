@@ -1,0 +1,125 @@
+"""What holds on every page, in each size and each light."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from tests.browser.conftest import DESKTOP, PHONE, enroll, prove_phone
+
+pytestmark = pytest.mark.browser
+
+NARROW = {"width": 320, "height": 700}
+LOOKS = [
+    pytest.param({"size": size, "dark": dark}, id=f"{name}, {'dark' if dark else 'light'}")
+    for name, size in (("desktop", DESKTOP), ("phone", PHONE))
+    for dark in (False, True)
+]
+
+
+def problems(page):
+    """What axe-core finds, as lines that say where."""
+    # A transition caught half way has colours of its own.
+    page.wait_for_timeout(250)
+    return [
+        f"{violation['id']}: {node['html'][:160]} {node['failureSummary'][:200]}"
+        for violation in Axe().run(page).response["violations"]
+        for node in violation["nodes"]
+    ]
+
+
+def sideways(page):
+    return page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_axe_finds_nothing_on_the_way_in_and_through(visit, ann, inbox, look):
+    found = {}
+    visitor = visit(**look)
+    page = visitor.give_password(ann.email, "a wrong password")
+    expect(page.locator("#password-error")).to_be_visible()
+    found["login, refused"] = problems(page)
+    page = visitor.log_in(ann)
+    expect(page.get_by_role("switch")).to_be_enabled()
+    expect(page.locator("[data-loading]")).to_have_count(0)
+    found["2FA off"] = problems(page)
+    page.get_by_role("switch").check()
+    expect(page.locator("#clock-verdict")).not_to_be_empty()
+    found["setup"] = problems(page)
+    page.reload()
+    visitor.open("/two-factor")
+    enroll(visitor, ann)
+    expect(page.locator("#codes-left")).to_be_visible()
+    found["2FA on"] = problems(page)
+    page.get_by_role("switch").click()
+    found["turn off?"] = problems(page)
+    page.keyboard.press("Escape")
+    prove_phone(page, inbox)
+    found["team"] = problems(page)
+    page.locator("#members li", has_text="You").get_by_role("button", name="Edit").click()
+    expect(page.locator("#country option")).not_to_have_count(0)
+    found["phone"] = problems(page)
+    page.keyboard.press("Escape")
+    page.get_by_role("navigation").get_by_role("link", name="Security").click()
+    page.get_by_label("New password").fill("nine dry walruses whistle")
+    expect(page.locator("#strength-said")).to_have_text("Strong")
+    found["security"] = problems(page)
+    page.get_by_role("button", name="Log Out").click()
+    visitor.give_password(ann.email, ann.password)
+    page.get_by_role("button", name="Send SMS Code").click()
+    expect(page.locator("#sms-wait")).to_be_visible()
+    found["code"] = problems(page)
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_axe_finds_nothing_in_the_console(visit, ann, operator, look):
+    enroll(visit(), ann)
+    found = {}
+    page = visit(**look).log_in(operator)
+    page.get_by_label("Email, name or id").fill(ann.email)
+    page.get_by_role("button", name="Find").click()
+    expect(page.locator("#found a")).to_be_visible()
+    found["search"] = problems(page)
+    page.locator("#found a").click()
+    expect(page.locator("#checks input").first).to_be_visible()
+    expect(page.locator("[data-loading]")).to_have_count(0)
+    found["account"] = problems(page)
+    page.goto(page.url.split("/support")[0] + "/dev/inbox")
+    expect(page.locator("[data-loading]")).to_have_count(0)
+    found["inbox"] = problems(page)
+    page.goto(page.url.replace("/dev/inbox", "/reset/cancel"))
+    found["cancel"] = problems(page)
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+def test_nothing_runs_out_of_a_narrow_screen_in_either_language(visit, operator):
+    for language in ("en", "de"):
+        visitor = visit(size=NARROW)
+        page = visitor.open(f"/login?lang={language}")
+        assert not sideways(page)
+        visitor.log_in(operator)
+        for path in ("/support", f"/support/accounts/{operator.id}", "/two-factor", "/team", "/security", "/dev/inbox"):
+            visitor.open(path)
+            expect(page.locator("[data-loading]")).to_have_count(0)
+            assert not sideways(page), (path, language)
+
+
+def test_the_first_render_takes_one_round_trip_after_the_document(visitor):
+    page, requests = visitor.page, []
+    page.on("request", lambda request: requests.append(request.url))
+    visitor.open("/login")
+    blocking = page.evaluate(
+        "performance.getEntriesByType('resource')"
+        ".filter(one => one.renderBlockingStatus === 'blocking').map(one => one.name)"
+    )
+    assert [name.rsplit("/", 1)[1] for name in blocking] == ["portal.css"]
+    weight = page.evaluate(
+        "[...performance.getEntriesByType('resource'), ...performance.getEntriesByType('navigation')]"
+        ".reduce((sum, one) => sum + one.transferSize, 0)"
+    )
+    assert 5_000 < weight <= 60_000
+    # Everything is named in the document: no script waits for another one to name it.
+    named = page.evaluate(
+        "[...document.querySelectorAll('link, script[src], img')].map(one => one.src || one.href).concat(location.href)"
+    )
+    assert set(requests) <= set(named)

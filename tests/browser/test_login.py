@@ -1,0 +1,205 @@
+"""Logging in, as the help page tells it."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import PHONE, code_field, code_of, enroll, log_out, prove_phone, sms_code
+
+pytestmark = pytest.mark.browser
+
+
+def verifications(page):
+    """The calls that give a code, as they are made from here on."""
+    calls = []
+    page.on("request", lambda request: calls.append(request.url) if request.url.endswith("/verify") else None)
+    return calls
+
+
+def test_a_wrong_password_is_said_beside_its_field_and_nothing_typed_is_lost(visitor, ann):
+    page = visitor.give_password(ann.email, "not the password at all")
+    expect(page.locator("#password-error")).to_have_text("The email address or the password is wrong.")
+    expect(page.get_by_label("Email")).to_have_value(ann.email)
+    expect(page.get_by_label("Password")).to_be_focused()
+
+
+def test_the_sixth_digit_sends_the_code_once(visitor, ann):
+    log_out(enroll(visitor, ann))
+    page = visitor.give_password(ann.email, ann.password)
+    calls = verifications(page)
+    expect(code_field(page)).to_be_focused()
+    page.keyboard.type(ann.fresh_code())
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/two-factor")
+    assert len(calls) == 1
+
+
+def test_a_pasted_code_is_cleaned_of_its_spaces_and_sent_once(visitor, ann):
+    log_out(enroll(visitor, ann))
+    page = visitor.give_password(ann.email, ann.password)
+    calls = verifications(page)
+    expect(code_field(page)).to_be_focused()
+    code = ann.fresh_code()
+    page.evaluate("text => navigator.clipboard.writeText(text)", f" {code[:3]} {code[3:]}\n")
+    code_field(page).press("Control+V")
+    page.wait_for_url("**/two-factor")
+    assert len(calls) == 1
+
+
+def test_a_remembered_device_skips_the_code_until_it_is_forgotten(visitor, ann):
+    log_out(enroll(visitor, ann))
+    page = visitor.give_password(ann.email, ann.password)
+    page.get_by_label("Remember this device for 30 days").check()
+    code_field(page).fill(ann.fresh_code())
+    page.wait_for_url("**/two-factor")
+    log_out(page)
+    visitor.give_password(ann.email, ann.password)
+    page.wait_for_url("**/two-factor")
+    page.get_by_role("button", name=re.compile("^Forget")).click()
+    expect(page.locator("#devices")).to_contain_text("No device skips the code.")
+    log_out(page)
+    visitor.give_password(ann.email, ann.password)
+    expect(code_field(page)).to_be_visible()
+
+
+def test_an_sms_code_is_offered_followed_and_taken(visit, ann, inbox):
+    visitor = visit(size=PHONE)
+    page = enroll(visitor, ann)
+    digits = prove_phone(page, inbox)
+    log_out(page)
+    visitor.give_password(ann.email, ann.password)
+    page.get_by_role("button", name="Send SMS Code").click()
+    expect(page.locator("#sms-to")).to_contain_text(re.compile(rf"SMS to \+\*+{digits}, reference [A-Z0-9]{{4}}"))
+    expect(page.locator("#sms-delivery")).to_have_text(re.compile("handed to the carrier|has arrived"))
+    expect(page.locator("#sms-wait")).to_contain_text(re.compile(r"another code in \d+ s"))
+    code_field(page).fill(sms_code(inbox, page.locator("#sms-to").inner_text()))
+    page.wait_for_url("**/two-factor")
+
+
+def test_without_a_proven_phone_no_sms_is_offered(visitor, ann):
+    log_out(enroll(visitor, ann))
+    page = visitor.give_password(ann.email, ann.password)
+    expect(code_field(page)).to_be_visible()
+    expect(page.get_by_role("button", name="Send SMS Code")).to_be_hidden()
+
+
+def test_a_refusal_of_the_carrier_is_told_in_plain_words(visitor, ann, inbox):
+    page = enroll(visitor, ann)
+    prove_phone(page, inbox)
+    log_out(page)
+
+    def refused(route):
+        answer = route.fetch()
+        document = answer.json()
+        document["delivery"] = {**document["delivery"], "status": "undelivered", "reason": "number_refused"}
+        route.fulfill(response=answer, json=document)
+
+    page.route(re.compile(r"/v1/login/[^/]+$"), refused)
+    visitor.give_password(ann.email, ann.password)
+    page.get_by_role("button", name="Send SMS Code").click()
+    expect(page.locator("#sms-delivery")).to_have_text("Your carrier refused it: check the number on the Team page.")
+
+
+def test_a_backup_code_lets_in_once(visitor, ann):
+    log_out(enroll(visitor, ann))
+    for taken in (True, False):
+        page = visitor.give_password(ann.email, ann.password)
+        page.get_by_role("link", name="Use a backup code").click()
+        code_field(page).fill(ann.codes[0])
+        page.locator("#code-step").get_by_role("button", name="Log In").click()
+        if taken:
+            page.wait_for_url("**/two-factor")
+            expect(page.locator("#codes-left")).to_have_text("9 of 10 are left.")
+            log_out(page)
+    expect(page.locator("#code-error")).to_contain_text("not right, or it was used before")
+
+
+def test_a_wrong_clock_is_told_by_how_much_and_what_to_do(visitor, ann):
+    log_out(enroll(visitor, ann))
+    page = visitor.give_password(ann.email, ann.password)
+    for ahead in (150, 180):
+        code_field(page).fill(code_of(ann.key, ahead_seconds=ahead))
+        expect(page.locator("#code-error")).not_to_be_empty()
+        expect(page.locator("#code-form")).not_to_have_attribute("aria-busy", "true")
+    says = page.locator("#clock-coach")
+    expect(says).to_contain_text(re.compile(r"Your phone's clock is about [23] min( 30 s)? fast"))
+    expect(says).to_contain_text("Google Authenticator")
+
+
+def test_log_in_works_without_scripts(visit, ann):
+    enroll(visit(), ann)
+    visitor = visit(scripts=False)
+    page = visitor.give_password(ann.email, ann.password)
+    code_field(page).fill("000000")
+    page.locator("#code-step").get_by_role("button", name="Log In").click()
+    expect(page.locator("#code-error")).to_contain_text("That code is not right")
+    code_field(page).fill(ann.fresh_code())
+    page.locator("#code-step").get_by_role("button", name="Log In").click()
+    page.wait_for_url("**/two-factor")
+    log_out(page)
+
+
+def test_an_sms_code_works_without_scripts(visit, ann, inbox):
+    prove_phone(enroll(visit(), ann), inbox)
+    page = visit(scripts=False).give_password(ann.email, ann.password)
+    page.get_by_role("button", name="Send SMS Code").click()
+    code_field(page).fill(sms_code(inbox, page.locator("#sms-to").inner_text()))
+    page.locator("#code-step").get_by_role("button", name="Log In").click()
+    page.wait_for_url("**/two-factor")
+
+
+def test_the_keyboard_alone_is_enough(visitor, ann):
+    log_out(enroll(visitor, ann))
+    page = visitor.open("/login")
+    page.keyboard.type(ann.email)
+    page.keyboard.press("Tab")
+    page.keyboard.type(ann.password)
+    page.keyboard.press("Enter")
+    expect(code_field(page)).to_be_focused()
+    page.keyboard.type(ann.fresh_code())
+    page.wait_for_url("**/two-factor")
+
+
+def test_reloading_at_the_code_keeps_the_place(visitor, ann):
+    log_out(enroll(visitor, ann))
+    page = visitor.give_password(ann.email, ann.password)
+    expect(code_field(page)).to_be_visible()
+    page.reload()
+    code_field(page).fill(ann.fresh_code())
+    page.wait_for_url("**/two-factor")
+
+
+def test_a_slow_api_is_said_and_nothing_is_sent_twice(visitor, ann):
+    page, calls = visitor.page, []
+
+    def slowly(route):
+        calls.append(route.request.url)
+        page.wait_for_timeout(3000)
+        route.continue_()
+
+    page.route("**/v1/**", slowly)
+    page = visitor.open("/login")
+    page.get_by_label("Email").fill(ann.email)
+    page.get_by_label("Password").fill(ann.password)
+    page.get_by_label("Password").press("Enter")
+    page.get_by_label("Password").press("Enter")
+    page.get_by_role("button", name="Log In").click(force=True)
+    expect(page.locator(".slow")).to_contain_text("longer than usual")
+    page.wait_for_url("**/two-factor", timeout=20_000)
+    assert [url for url in calls if url.endswith("/v1/login")] == [f"{visitor.base_url}/v1/login"]
+    page.unroute_all(behavior="ignoreErrors")
+
+
+def test_no_answer_is_said_and_nothing_typed_is_lost(visitor, ann):
+    page = visitor.open("/login")
+    page.route("**/v1/login", lambda route: route.abort())
+    page.get_by_label("Email").fill(ann.email)
+    page.get_by_label("Password").fill(ann.password)
+    page.get_by_role("button", name="Log In").click()
+    expect(page.locator("#password-step .form-error")).to_contain_text("No answer.")
+    expect(page.get_by_label("Password")).to_have_value(ann.password)
+    visitor.complaints[:] = [one for one in visitor.complaints if "ERR_FAILED" not in one]
+    page.unroute_all()
+    page.get_by_role("button", name="Log In").click()
+    page.wait_for_url("**/two-factor")

@@ -1,0 +1,62 @@
+"""The README's pictures, made by `make screenshots` from the pages as they are."""
+
+import os
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import PHONE, enroll, log_out, prove_phone
+
+FOLDER = os.environ.get("SCREENSHOTS")
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(FOLDER is None, reason="make screenshots sets SCREENSHOTS")]
+WINDOW = {"width": 1100, "height": 760}
+
+
+@pytest.fixture
+def shoot():
+    def take(page, name, *, full_page=False):
+        Path(FOLDER).mkdir(parents=True, exist_ok=True)
+        page.wait_for_timeout(300)
+        page.screenshot(path=Path(FOLDER) / f"{name}.png", full_page=full_page)
+
+    return take
+
+
+def test_the_owners_pages(visit, ann, inbox, shoot):
+    visitor = visit(size=WINDOW)
+    shoot(visitor.open("/login"), "login")
+    page = visitor.log_in(ann)
+    page.get_by_role("switch").check()
+    expect(page.locator("#clock-verdict")).not_to_be_empty()
+    shoot(page, "two-factor-setup", full_page=True)
+    page.get_by_role("button", name="Cancel").click()
+    log_out(page)
+    page = enroll(visitor, ann)
+    shoot(page, "two-factor-on")
+    prove_phone(page, inbox)
+    page.wait_for_timeout(4200)  # the word in passing is gone
+    shoot(page, "team")
+    log_out(page)
+    small = visit(size=PHONE, dark=True)
+    phone = small.give_password(ann.email, ann.password)
+    phone.get_by_role("button", name="Send SMS Code").click()
+    expect(phone.locator("#sms-delivery")).not_to_be_empty()
+    expect(phone.locator("#sms-wait")).to_be_visible()
+    phone.wait_for_timeout(2500)
+    shoot(phone, "code-phone-dark")
+    shoot(visit(size=WINDOW).open("/dev/inbox"), "inbox")
+
+
+def test_the_console(visit, ann, operator, shoot):
+    theirs = visit()
+    log_out(enroll(theirs, ann))
+    at_code = theirs.give_password(ann.email, ann.password)
+    at_code.locator("#code").fill("000000")
+    expect(at_code.locator("#code-error")).to_be_visible()
+    page = visit(size=WINDOW).log_in(operator)
+    page.get_by_label("Email, name or id").fill(ann.email)
+    page.get_by_role("button", name="Find").click()
+    page.locator("#found a").click()
+    expect(page.locator("#timeline .line")).to_be_visible()
+    shoot(page, "support", full_page=True)

@@ -1,0 +1,140 @@
+"""The support console, and the owner's side of a reset."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import enroll, log_out, prove_phone
+
+pytestmark = pytest.mark.browser
+
+
+def find(page, person):
+    page.get_by_role("navigation").get_by_role("link", name="Support").click()
+    page.get_by_label("Email, name or id").fill(person.email)
+    page.get_by_role("button", name="Find").click()
+    page.locator("#found a").click()
+    expect(page.locator("#state .facts")).to_be_visible()
+
+
+def ask_for_reset(page, *checks):
+    page.get_by_label("Ticket").fill("SUP-1042")
+    page.get_by_label("Reason").fill("Phone lost")
+    for check in checks:
+        page.get_by_label(check).check()
+    page.get_by_role("button", name="Start the reset").click()
+
+
+def test_the_timeline_says_why_they_cant_get_in(visit, ann, operator):
+    theirs = visit()
+    log_out(enroll(theirs, ann))
+    page = theirs.give_password(ann.email, ann.password)
+    page.locator("#code").fill("000000")
+    expect(page.locator("#code-error")).to_be_visible()
+    console = visit().log_in(operator)
+    find(console, ann)
+    expect(console.locator("#state")).to_contain_text("On since")
+    expect(console.locator("#timeline")).to_contain_text("Wrong code")
+    console.get_by_label("Show").select_option("support")
+    expect(console.locator("#timeline [data-list]")).not_to_contain_text("Wrong code")
+    expect(console.locator("#timeline [data-list]")).to_contain_text("Support looked at the account")
+    with console.expect_download() as saved:
+        console.get_by_role("button", name="Export as CSV").click()
+    lines = saved.value.path().read_text().splitlines()
+    assert lines[0].startswith('"at","source","type","actor"')
+    assert all("support.viewed" in line for line in lines[1:])
+
+
+def test_a_reset_is_followed_live_to_its_end_and_its_owner_sets_2fa_up_again(visit, ann, operator):
+    log_out(enroll(visit(), ann))
+    page = visit().log_in(operator)
+    find(page, ann)
+    ask_for_reset(page)
+    expect(page.locator("#identity_checks-error")).to_have_text("Tick the checks that were passed.")
+    ask_for_reset(page, "Video call with photo ID", "Call back on the proven phone")
+    expect(page.locator("#reset-status")).to_have_text("Applied", timeout=20_000)
+    expect(page.locator("#state")).to_contain_text("Off; asked to set it up again")
+    ann.key = None
+    theirs = visit().log_in(ann)
+    expect(theirs.get_by_text("Set it up again now")).to_be_visible()
+
+
+def test_a_weak_proof_needs_a_second_operator(visit, ann, operator, second_operator):
+    enroll(visit(), ann)
+    page = visit().log_in(operator)
+    find(page, ann)
+    page.get_by_label("Video call with photo ID").check()
+    expect(page.locator("#allows")).to_have_text("Allows: a reset at once after a second operator's approval")
+    ask_for_reset(page, "Video call with photo ID")
+    page.get_by_role("button", name="Approve").click()
+    expect(page.locator("#open-reset .form-error")).to_contain_text("Another operator")
+    other = visit().log_in(second_operator)
+    other.locator("#resets").get_by_role("link", name="SUP-1042").first.click()
+    other.get_by_role("button", name="Approve").click()
+    expect(page.locator("#reset-status")).to_have_text("Applied", timeout=20_000)
+
+
+@pytest.mark.parametrize("where", ["by the link in the notice", "on the page"])
+def test_the_owner_can_stop_a_reset(visit, ann, operator, inbox, where):
+    theirs = enroll(visit(), ann)
+    page = visit().log_in(operator)
+    find(page, ann)
+    ask_for_reset(page, "Reply from the account's email address", "Billing details")
+    expect(page.locator("#reset-status")).to_have_text("Waits for a second operator")
+    if where == "on the page":
+        theirs.reload()
+    else:
+        theirs = visit().page
+        theirs.goto(re.search(r"http://\S+/reset/cancel#\S+", inbox(ann.email, "cancel it: "))[0].rstrip("."))
+    theirs.get_by_role("button", name="Cancel the removal").click()
+    expect(theirs.get_by_text("Cancelled.")).to_be_visible()
+    expect(page.locator("#reset-status")).to_have_text("Cancelled", timeout=20_000)
+
+
+def test_the_inbox_shows_texts_and_mails_as_they_come(visit, ann, inbox):
+    looking = visit().open("/dev/inbox")
+    page = visit().log_in(ann)
+    prove_phone(page, inbox, "01512 3456711")
+    expect(looking.locator("#phone")).to_contain_text("+4915123456711")
+    expect(looking.locator("#mailbox")).to_contain_text(ann.email)
+
+
+def test_whoever_is_no_operator_gets_no_console(visit, ann):
+    page = visit().log_in(ann)
+    expect(page.get_by_role("link", name="Support")).to_have_count(0)
+    page.goto(page.url.replace("/two-factor", "/support"))
+    expect(page.get_by_text("Your role does not allow this.")).to_be_visible()
+
+
+def test_the_audit_trail_is_filtered_and_exported(visit, ann, operator):
+    page = visit().log_in(operator)
+    find(page, ann)
+    page.get_by_role("link", name="All accounts").click()
+    trail = page.locator("#audit")
+    expect(trail).to_contain_text(ann.id)
+    trail.get_by_label("Show").select_option("second_factor.unlocked")
+    expect(trail.locator("[data-list]")).not_to_contain_text(ann.id)
+    trail.get_by_label("Show").select_option("support.viewed")
+    with page.expect_download() as saved:
+        trail.get_by_role("button", name="Export as CSV").click()
+    lines = saved.value.path().read_text().splitlines()
+    assert lines[0] == '"at","actor","type","account_id","details"'
+    assert any(ann.id in line for line in lines)
+    assert all("support.viewed" in line for line in lines[1:])
+
+
+def test_a_code_that_came_after_it_had_expired_is_among_what_went_wrong(visit, ann, operator):
+    page = visit().log_in(operator)
+    message = {"message_id": "sms_1", "reference": "BCDF"}
+    asked = {**message, "expires_at": "2026-11-24T05:05:00Z"}
+    items = [
+        {"type": "sms.delivery_changed", "at": "2026-11-24T05:07:00Z", "details": {**message, "status": "delivered"}},
+        {"type": "sms.requested", "at": "2026-11-24T05:00:00Z", "details": asked},
+    ]
+    whole = [{"id": f"evt_{n}", "source": "auth", "actor": "owner", **item} for n, item in enumerate(items)]
+    page.route("**/timeline?**", lambda route: route.fulfill(json={"items": whole, "next_cursor": None}))
+    find(page, ann)
+    page.locator("#timeline").get_by_label("Show").select_option("trouble")
+    expect(page.locator("#timeline .line li")).to_have_count(1)
+    expect(page.locator("#timeline .line")).to_contain_text("it arrived after it had expired")
