@@ -57,7 +57,8 @@ def supervised(settings):
             yield waiting
         finally:
             for process in session(waiting.pid):
-                process.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):  # it may end by itself just now
+                    process.kill()
 
 
 def supervisor_of(waiting):
