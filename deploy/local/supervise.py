@@ -72,7 +72,8 @@ def _has_gone(parent: int) -> bool:
     """Whether the process that waits for us has ended, or was told to.
 
     make passes SIGTERM on to us, and Ctrl-C reaches the whole group; but a SIGINT sent to make alone makes it wait for
-    us, silently, for good. Its handler then runs with SIGINT blocked and no longer caught, which Linux lets us see.
+    us, silently, for good. Its handler then runs with SIGINT blocked and no longer caught, which Linux lets us see. A
+    caller in the background of a script ignores SIGINT, and blocks it for a moment whenever it starts a process.
     """
     if os.getppid() != parent:
         return True
@@ -80,11 +81,11 @@ def _has_gone(parent: int) -> bool:
     with contextlib.suppress(OSError, ValueError, KeyError):
         lines = Path(f"/proc/{parent}/status").read_text(encoding="utf-8").splitlines()
         masks = {name: int(value, 16) for name, _, value in (line.partition(":") for line in lines) if name in _MASKS}
-        return bool(masks["SigBlk"] & bit) and not masks["SigCgt"] & bit
+        return bool(masks["SigBlk"] & bit) and not (masks["SigCgt"] | masks["SigIgn"]) & bit
     return False
 
 
-_MASKS = {"SigBlk", "SigCgt"}
+_MASKS = {"SigBlk", "SigCgt", "SigIgn"}
 
 
 def _see_log(event: events.ProcessStateEvent) -> str:

@@ -20,6 +20,15 @@ from deploy.local.supervisor_conf import write_conf
 # Stands for make: starts a command, with its own pid as the last argument, and waits.
 WAIT = "import os, subprocess, sys; sys.exit(subprocess.call([*sys.argv[1:], str(os.getpid())]))"
 
+# Stands for a test run in the background of a script: SIGINT is ignored, and blocked while a process is started.
+WAIT_IN_BACKGROUND = """
+import os, signal, subprocess, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+started = subprocess.Popen([*sys.argv[1:], str(os.getpid())])
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+sys.exit(started.wait())
+"""
+
 # A program with a child that ignores polite requests, as a server whose worker hangs.
 FAMILY = """
 import os, signal, time
@@ -44,12 +53,12 @@ def settings():
 
 
 @contextlib.contextmanager
-def supervised(settings):
+def supervised(settings, wait=WAIT):
     """A process that waits for a supervisor of two programs; the leader of the session in which all of them run."""
     script = settings.var_dir / "family.py"
     script.write_text(FAMILY)
     write_conf(settings, [fake("one"), fake("two")], None, settings.var_dir, (sys.executable, str(script)))
-    command = [sys.executable, "-c", WAIT, sys.executable, "-m", "deploy.local.supervise", str(settings.conf_file)]
+    command = [sys.executable, "-c", wait, sys.executable, "-m", "deploy.local.supervise", str(settings.conf_file)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True) as waiting:
         try:
             wait_for(lambda: set(states(settings).values()) == {"RUNNING"})
@@ -115,6 +124,12 @@ def test_it_ends_when_the_process_that_waits_for_it_is_killed(settings):
     with supervised(settings) as waiting:
         waiting.kill()
         wait_for(lambda: session(waiting.pid) == [])
+
+
+def test_it_stays_with_a_caller_in_the_background_that_is_starting_a_process(settings):
+    with supervised(settings, WAIT_IN_BACKGROUND) as waiting:  # its programs run for a second: it has looked by then
+        assert waiting.poll() is None
+        assert set(states(settings).values()) == {"RUNNING"}
 
 
 def test_a_killed_program_is_started_again_and_its_child_does_not_stay(settings):
