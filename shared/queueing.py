@@ -8,29 +8,21 @@ import structlog
 from amqp.exceptions import AMQPError
 from celery import Celery, Task
 from celery.exceptions import OperationalError as CeleryOperationalError
-from celery.exceptions import Reject
 from kombu.exceptions import EncodeError, KombuError, LimitExceeded
 from kombu.utils.json import dumps
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared.brokers import HEARTBEAT_SECONDS, broker_of
 from shared.dead_letters import DeadLetters
-from shared.messages import QUEUES, ROUTES, Message, UnreadableMessage, batch_of, encode
+from shared.messages import QUEUES, ROUTES, Message, UnreadableMessage, encode
 from shared.problems import Unavailable
 from shared.secret import Secret
 
-# A store that does not answer: its event is delivered again, for as long as it takes.
-STORE_ERRORS = (RedisError, DBAPIError, PoolTimeoutError)
 # What a publish that failed raises.
 PUBLISH_ERRORS = (CeleryOperationalError, KombuError, AMQPError, OSError, RedisError)
-# Far below the visibility timeout, or a waiting event would be delivered twice.
+# Far below the visibility timeout, or a waiting message would be delivered twice.
 RETRY_SECONDS = 2
-# While the broker is away too, publishing the retry is tried for a while: Celery drops a task whose retry it cannot
-# publish.
-PUBLISH_RETRY = {"max_retries": 10, "interval_start": 0.2, "interval_step": 0.2, "interval_max": 1.0}
 
 T = TypeVar("T")
 
@@ -71,15 +63,22 @@ def make_celery(name: str, broker_url: Secret[str], *, reply_seconds: float = 5.
     return app
 
 
-def act_or_keep(letters: DeadLetters, queue: str, task: Task, document: object, act: Callable[[object], T]) -> T | None:
+def act_or_keep(
+    letters: DeadLetters,
+    queue: str,
+    task: Task,
+    document: object,
+    act: Callable[[object], T],
+    store_errors: tuple[type[Exception], ...],
+) -> T | None:
     """What ``act`` makes of a document; None when it is kept as a dead letter instead.
 
     Kept is what nobody can read, and what met a fault of ours: Celery would acknowledge it, and it would be lost.
-    Raises STORE_ERRORS; the message is to be delivered again then.
+    Raises ``store_errors``; the message is to be delivered again then.
     """
     try:
         return act(document)
-    except STORE_ERRORS:
+    except store_errors:
         raise
     except UnreadableMessage as error:
         reason = str(error)
@@ -89,32 +88,6 @@ def act_or_keep(letters: DeadLetters, queue: str, task: Task, document: object, 
         reason = f"{type(error).__name__} in {where.name}, line {where.lineno}; the log has more"
     letters.keep(queue=queue, task=task.name, document=dumps(document), reason=reason, source_id=task.request.id)  # type: ignore[no-untyped-call]
     return None
-
-
-def consume_events(celery: Celery, queue: str, letters: DeadLetters, handle: Callable[[object], None]) -> None:
-    """Have ``handle`` act on each message of an event queue. One that meets a store error comes again, with its batch.
-
-    Not shared: a task belongs to this app and the deps behind ``handle``, not to every app of the process.
-    """
-
-    @celery.task(  # type: ignore[untyped-decorator]
-        name=QUEUES[queue],
-        bind=True,
-        shared=False,
-        acks_late=True,
-        ignore_result=True,
-        max_retries=None,
-    )
-    def handle_event(task: Task, document: object) -> None:
-        try:
-            for one in batch_of(document):
-                act_or_keep(letters, queue, task, one, handle)
-        except STORE_ERRORS as error:
-            try:
-                task.retry(exc=error, countdown=RETRY_SECONDS, queue=queue, retry=True, retry_policy=PUBLISH_RETRY)
-            except Reject as reject:
-                # Celery's own drops the message when the broker does not take the retry; ours leaves it there.
-                raise Reject(reject.reason, requeue=True) from None
 
 
 class Publisher:

@@ -5,8 +5,8 @@ from celery import Celery
 from services.auth import events
 from services.auth.deps import WorkerDeps
 from shared.dead_letters import DeadLetters
+from shared.event_queue import consume_events
 from shared.messages import AUTH_EVENTS, decode
-from shared.queueing import consume_events
 
 
 def register_tasks(celery: Celery, deps: WorkerDeps) -> None:

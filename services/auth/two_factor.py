@@ -12,7 +12,7 @@ from services.auth.domain.account import Account
 from services.auth.domain.session import Factor, Session
 from services.auth.store import devices
 from shared.database import writing
-from shared.queueing import STORE_ERRORS
+from shared.event_queue import STORE_ERRORS
 
 log = structlog.get_logger("auth.two_factor")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn
 
 import structlog
@@ -65,7 +66,8 @@ def _task(deps: Deps, letters: DeadLetters, queue: str, consumer: Consumer) -> C
     def run(task: Task, document: object) -> None:
         outcome: Outcome | None
         try:
-            outcome = act_or_keep(letters, queue, task, document, lambda document: handle(deps, consumer, document))
+            act = partial(handle, deps, consumer)
+            outcome = act_or_keep(letters, queue, task, document, act, (RedisError,))
         except RedisError as error:
             # A task that fails is acknowledged, and its message lost.
             log.warning("store does not answer", queue=queue, task_id=task.request.id, cause=type(error).__name__)

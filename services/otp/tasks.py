@@ -8,8 +8,8 @@ from celery import Celery
 from services.otp import reset
 from services.otp.deps import WorkerDeps
 from shared.dead_letters import DeadLetters
+from shared.event_queue import consume_events
 from shared.messages import OTP_EVENTS, Message, TwoFactorResetApproved, UnreadableMessage, decode
-from shared.queueing import consume_events
 
 HANDLERS: Mapping[type[Message], Callable[[WorkerDeps, Any], None]] = {TwoFactorResetApproved: reset.apply}
 

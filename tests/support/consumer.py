@@ -19,8 +19,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from deploy.local.settings import ROOT
 from shared.clock import system_clock
 from shared.dead_letters import DeadLetters
+from shared.event_queue import consume_events
 from shared.messages import AUTH_EVENTS, OTP_EVENTS, QUEUES
-from shared.queueing import consume_events, make_celery
+from shared.queueing import make_celery
 from shared.secret import Secret
 
 JOURNAL = "TEST_JOURNAL"

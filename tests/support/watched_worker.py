@@ -11,8 +11,9 @@ from deploy.local.settings import ROOT
 from shared.canary import Pace
 from shared.clock import system_clock
 from shared.dead_letters import DeadLetters
+from shared.event_queue import consume_events
 from shared.messages import AUTH_EVENTS
-from shared.queueing import consume_events, make_celery
+from shared.queueing import make_celery
 from shared.reception import equip
 from shared.redis_client import connect
 from shared.secret import Secret

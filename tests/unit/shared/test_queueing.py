@@ -16,8 +16,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared.clock import system_clock
 from shared.dead_letters import DeadLetters, replay
+from shared.event_queue import consume_events
 from shared.messages import OTP_EVENTS, QUEUES, UnreadableMessage
-from shared.queueing import Publisher, consume_events, make_celery
+from shared.queueing import Publisher, make_celery
 from shared.secret import Secret
 
 DOCUMENT = {"id": "evt_1"}
