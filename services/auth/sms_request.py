@@ -37,7 +37,15 @@ def send_code(
     What can't be published or recorded is withdrawn: the code that nobody will get must not be one that works.
     Raises Refusal too_many_requests; Unavailable.
     """
-    budgets.take(deps.redis, by_ip(deps, SMS_IP, client)).require()
+    charge = by_ip(deps, SMS_IP, client)
+    budgets.take(deps.redis, charge).require()
+    with budgets.given_back_on_outage(deps.redis, charge):
+        return _minted_and_published(deps, account, purpose, binding, phone, client)
+
+
+def _minted_and_published(
+    deps: Deps, account: Account, purpose: Purpose, binding: str, phone: PhoneNumber, client: Client
+) -> SentCode:
     challenge = deps.otp.create_sms_challenge(account.id, purpose, binding, phone.e164)
     message_id = challenge["message_id"]
     now = deps.clock()

@@ -71,6 +71,17 @@ def test_a_spent_ip_asks_otp_for_nothing(deps, ann, otp):
     assert len(otp.sent_to) == 20
 
 
+@pytest.mark.parametrize("part", ["otp", "broker"])
+def test_a_request_that_ended_in_503_costs_its_ip_nothing(deps, ann, otp, publisher, part):
+    for _ in range(21):
+        otp.go_down() if part == "otp" else setattr(publisher, "down", True)
+        with pytest.raises(Refusal) as refusal:
+            send(deps, ann)
+        assert refusal.value.reason == part
+    otp.refusal, publisher.down = None, False
+    assert send(deps, ann)
+
+
 def test_the_ip_stands_in_no_key(deps, ann):
     send(deps, ann)
     assert not any(CLIENT.ip in key for key in deps.redis.scan_iter("*"))

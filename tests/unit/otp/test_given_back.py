@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 
 import fakeredis
+import pyotp
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from shared.ids import new_id
 from shared.keys import KeyList, encode_key
 from shared.problems import Unavailable
 from tests.support import redis_wire
-from tests.support.otp import ACCOUNT, World, make_world
+from tests.support.otp import ACCOUNT, NOW, World, make_world
 
 COUNTERS = ("login:300", "login:3600", "login:86400", "consecutive:31536000")
 
@@ -159,6 +160,16 @@ def test_it_is_given_back_before_the_caller_may_come_again(world: World):
             break
         world.deps.recorder._closing.wait(0.01)
     assert len(given_back) == 1
+
+
+@pytest.mark.parametrize("outage", [without_database, without_key])
+def test_a_first_code_that_could_not_be_looked_at_costs_nothing(world: World, outage):
+    begun = world.account("POST", "enrollments", {"label": "ann@example.com"}).json
+    confirm, code = f"enrollments/{begun['enrollment_id']}/confirm", pyotp.TOTP(begun["secret"]).at(NOW)
+    with outage(world):
+        for _ in range(6):
+            assert world.account("POST", confirm, {"code": code}).status_code == 503
+    assert world.account("POST", confirm, {"code": code}).status_code == 200
 
 
 @pytest.fixture(scope="module")
