@@ -1,6 +1,6 @@
 """What a worker does with a message before its task sees it: refuse what is none of ours, and note that one came."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from shared.brokers import VISIBILITY_TIMEOUT_SECONDS
 from shared.canary import CANARY, PACE, Pace, Watch
-from shared.clock import Clock
+from shared.clock import Clock, system_clock
 from shared.dead_letters import DeadLetters
 from shared.messages import QUEUES
 from shared.queueing import RETRY_SECONDS
@@ -39,7 +39,6 @@ MALFORMED = (
 # Celery's headers that our publishers leave empty. One that may expire would be dropped without a word; the others make
 # a worker publish tasks, or fail where nobody hears of it.
 NEVER_SET = ("expires", "shadow", "group", "stamped_headers")
-_OLDEST_ETA = timedelta(days=365)  # what was to be done before that, nobody of ours has asked for
 
 log = structlog.get_logger("reception")
 
@@ -51,8 +50,8 @@ def equip(celery: Celery, redis: Redis, clock: Clock, *, pace: Pace = PACE) -> N
     )
 
 
-def fault_of(headers: object, payload: object, queue: str | None, now: datetime) -> str | None:
-    """Why this is no task that our publishers would put on that queue, or None. Raises ValueError, TypeError.
+def fault_of(headers: object, payload: object, queue: str | None) -> str | None:
+    """Why this is no task that our publishers would put on that queue, or None. Raises TypeError.
 
     Ours are of Celery's protocol 2: the headers name task and id, and the payload is ``[[document], {}, {…}]``.
     """
@@ -62,18 +61,25 @@ def fault_of(headers: object, payload: object, queue: str | None, now: datetime)
         return "the queue is not for a task of this name"
     if unknown := [name for name in NEVER_SET if headers.get(name) is not None]:
         return f"it asks for what none of our tasks does: {', '.join(unknown)}"
-    if headers.get("eta") is not None and not _is_near(datetime.fromisoformat(headers["eta"]), now):
-        return "it is to wait longer than the broker leaves it with a worker"
     match payload:
         case [[_], dict(named), dict(embedded)] if not named and not any(embedded.values()):
             return None
     return "a task takes one document, and nothing else"
 
 
-def _is_near(eta: datetime, now: datetime) -> bool:
-    """A task that waits holds a worker's place; one that waits too long is delivered again and again meanwhile."""
-    aware = eta if eta.tzinfo else eta.replace(tzinfo=UTC)
-    return now - _OLDEST_ETA <= aware <= now + timedelta(seconds=VISIBILITY_TIMEOUT_SECONDS)
+def wait_of(headers: Mapping[str, Any], now: datetime) -> timedelta:
+    """How long a task is to wait yet. Raises ValueError, TypeError for a time that is none.
+
+    A wait that is longer than the broker leaves a task with a worker was set by a clock that is wrong, for nobody of
+    ours asks for one: it is as long as a retry's.
+    """
+    if headers.get("eta") is None:
+        return timedelta()
+    eta = datetime.fromisoformat(headers["eta"])
+    wait = (eta if eta.tzinfo else eta.replace(tzinfo=UTC)) - now
+    if wait > timedelta(seconds=VISIBILITY_TIMEOUT_SECONDS):
+        return timedelta(seconds=RETRY_SECONDS)
+    return max(wait, timedelta())
 
 
 class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
@@ -99,8 +105,9 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
             if queue is not None:
                 self._watch.consumed(queue)
             try:
-                fault = fault_of(message.headers, message.payload, queue, self._clock())
+                fault = fault_of(message.headers, message.payload, queue)
                 if fault is None:
+                    self._set_eta(message)
                     receive(message)
             except MALFORMED as error:
                 fault = f"not a task that can be read: {type(error).__name__}"
@@ -108,6 +115,11 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
                 self._set_aside(message, fault)
 
         return on_task_received
+
+    def _set_eta(self, message: Message) -> None:
+        """Celery waits by this machine's clock, and the time was set by another's."""
+        wait = wait_of(message.headers, self._clock())
+        message.headers["eta"] = (system_clock() + wait).isoformat() if wait else None
 
     def on_decode_error(self, message: Message, exc: Exception) -> None:
         """Nobody can decode it."""

@@ -44,8 +44,6 @@ POISON = {
     "a named argument": (b'[[1],{"a":1},{}]', {"task": TASK, "id": "12"}, JSON),
     "a callback": (b'[[1],{},{"callbacks":5}]', {"task": TASK, "id": "13"}, JSON),
     "no time": (ONE_DOCUMENT, {"task": TASK, "id": "14", "eta": "soon"}, JSON),
-    "a time too far": (ONE_DOCUMENT, {"task": TASK, "id": "15", "eta": "9999-12-31T23:59:59"}, JSON),
-    "a time too long ago": (ONE_DOCUMENT, {"task": TASK, "id": "16", "eta": "0001-01-01T00:00:00"}, JSON),
     "a limit that is none": (ONE_DOCUMENT, {"task": TASK, "id": "17", "timelimit": "x"}, JSON),
     "expired": (ONE_DOCUMENT, {"task": TASK, "id": "18", "expires": "2001-01-01T00:00:00"}, JSON),
     "a shadow": (ONE_DOCUMENT, {"task": TASK, "id": "19", "shadow": [1]}, JSON),
@@ -73,8 +71,9 @@ class World:
 
     def publish_raw(self, body, headers, content_type):
         queue = self.celery.amqp.queues[AUTH_EVENTS]
-        with self.celery.producer_or_acquire() as producer:
-            producer.publish(
+        # Not from the pool, which remembers what it declared on the same server before its data were thrown away.
+        with self.celery.connection_for_write() as connection:
+            connection.Producer().publish(
                 body,
                 declare=[queue],
                 exchange=queue.exchange,
@@ -97,6 +96,13 @@ def world(broker, state):
     world = World(broker, server, url)
     yield world
     world.celery.close()
+
+
+@pytest.mark.parametrize("eta", ["9999-12-31T23:59:59", "0001-01-01T00:00:00"])
+def test_a_time_that_a_wrong_clock_has_set_is_not_waited_for(world, eta):
+    with world.worker():
+        world.publish_raw(b'[[{"id":"evt_good"}],{},{}]', {"task": TASK, "id": "1", "eta": eta}, JSON)
+        world.broker.journal.wait_for("done", "evt_good")
 
 
 def test_poison_ends_no_worker_blocks_no_queue_and_is_not_lost(world):

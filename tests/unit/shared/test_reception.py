@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from shared.brokers import VISIBILITY_TIMEOUT_SECONDS
 from shared.canary import CANARY
 from shared.messages import QUEUES, SMS_CODES, SMS_NOTICES
-from shared.queueing import make_celery
-from shared.reception import MALFORMED, NEVER_SET, fault_of
+from shared.queueing import RETRY_SECONDS, make_celery
+from shared.reception import MALFORMED, NEVER_SET, fault_of, wait_of
 from shared.secret import Secret
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -23,12 +23,12 @@ EVERYTHING = st.recursive(
 
 
 def fault(headers=None, payload=PAYLOAD, queue=SMS_CODES):
-    return fault_of(HEADERS | (headers or {}), payload, queue, NOW)
+    return fault_of(HEADERS | (headers or {}), payload, queue)
 
 
 def test_what_our_publishers_make_is_received():
     sent = make_celery("test", Secret("memory://")).amqp.as_task_v2("4f", QUEUES[SMS_CODES], args=[{"type": "x"}])
-    assert fault_of(sent.headers, list(sent.body), SMS_CODES, NOW) is None
+    assert fault_of(sent.headers, list(sent.body), SMS_CODES) is None
 
 
 def test_a_canary_is_received_on_every_queue():
@@ -46,7 +46,7 @@ def test_no_task_is_for_a_queue_that_nobody_knows():
 
 @pytest.mark.parametrize("headers", [None, {}, [], "text", {"task": QUEUES[SMS_CODES]}, HEADERS | {"id": 5}])
 def test_a_message_without_an_id_is_no_task(headers):
-    assert "no id" in fault_of(headers, PAYLOAD, SMS_CODES, NOW)
+    assert "no id" in fault_of(headers, PAYLOAD, SMS_CODES)
 
 
 @pytest.mark.parametrize(
@@ -65,25 +65,36 @@ def test_what_none_of_our_tasks_asks_for_is_refused(header):
     assert header in fault({header: "2001-01-01T00:00:00"})
 
 
-@pytest.mark.parametrize("seconds", [-3600, 0, VISIBILITY_TIMEOUT_SECONDS])
+@pytest.mark.parametrize("seconds", [0.5, 7, VISIBILITY_TIMEOUT_SECONDS])
 def test_a_countdown_is_waited_for(seconds):
     eta = NOW + timedelta(seconds=seconds)
-    assert fault({"eta": eta.isoformat()}) is None
-    assert fault({"eta": eta.replace(tzinfo=None).isoformat()}) is None
+    assert wait_of({"eta": eta.isoformat()}, NOW) == timedelta(seconds=seconds)
+    assert wait_of({"eta": eta.replace(tzinfo=None).isoformat()}, NOW) == timedelta(seconds=seconds)
 
 
-@pytest.mark.parametrize("eta", ["9999-12-31T23:59:59", "0001-01-01T00:00:00", "2026-11-24T12:00:16+00:00"])
-def test_a_countdown_that_holds_a_workers_place_too_long_is_refused(eta):
-    assert "wait longer" in fault({"eta": eta})
+@pytest.mark.parametrize("eta", [None, "0001-01-01T00:00:00", "2026-11-24T11:59:59+00:00", "2026-11-24T12:00:00"])
+def test_what_is_due_does_not_wait(eta):
+    assert wait_of({"eta": eta}, NOW) == timedelta()
+
+
+@pytest.mark.parametrize("eta", ["9999-12-31T23:59:59", "2026-11-24T12:05:00+00:00", "2026-11-24T12:00:16+00:00"])
+def test_a_countdown_that_a_wrong_clock_has_set_is_no_longer_than_a_retrys(eta):
+    assert wait_of({"eta": eta}, NOW) == timedelta(seconds=RETRY_SECONDS)
+
+
+@given(eta=EVERYTHING)
+def test_no_wait_is_longer_than_the_broker_leaves_a_task_with_a_worker(eta):
+    with contextlib.suppress(*MALFORMED):
+        assert timedelta() <= wait_of({"eta": eta}, NOW) <= timedelta(seconds=VISIBILITY_TIMEOUT_SECONDS)
 
 
 @given(headers=EVERYTHING, payload=EVERYTHING, queue=st.none() | st.sampled_from(list(QUEUES)))
 def test_whatever_comes_is_refused_or_is_known_to_be_malformed(headers, payload, queue):
     with contextlib.suppress(MALFORMED):
-        assert fault_of(headers, payload, queue, NOW)
+        assert fault_of(headers, payload, queue)
 
 
-@given(header=st.sampled_from(["eta", "expires", "shadow", "task", "id"]), value=EVERYTHING)
+@given(header=st.sampled_from(["expires", "shadow", "task", "id"]), value=EVERYTHING)
 def test_no_header_raises_what_nobody_expects(header, value):
     with contextlib.suppress(MALFORMED):
         fault({header: value})
