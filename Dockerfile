@@ -43,6 +43,7 @@ ENV GRANIAN_INTERFACE=wsgi \
     GRANIAN_WORKERS=1 \
     GRANIAN_BLOCKING_THREADS_IDLE_TIMEOUT=600 \
     GRANIAN_WORKERS_KILL_TIMEOUT=5 \
+    GRANIAN_RESPAWN_INTERVAL=10 \
     GRANIAN_LOG_LEVEL=warning
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["python", "-m", "shared.health", "web"]
