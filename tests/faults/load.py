@@ -40,6 +40,9 @@ class Plan:
     replay: float = 0.1
     # Ask again for an SMS that did not come in half a minute, as the page offers.
     resend: bool = False
+    # Each call over a connection of its own. On a kept one, a call that leaves at the moment in which the server closes
+    # it is cut: HTTP/1.1 is made so, and browsers and proxies send it again (RFC 9112 §9.3.1).
+    own_connections: bool = False
     # Called with every SMS that was promised.
     on_asked: Callable[[dict[str, Any]], None] | None = None
 
@@ -292,7 +295,8 @@ class _User:
         at = time.monotonic()
         answer: Answer | None = None
         try:
-            answer = portal.call(method, path, body)
+            headers = {"Connection": "close"} if self._plan.own_connections else {}
+            answer = portal.call(method, path, body, **headers)
             status = answer.status
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
             status = NOBODY

@@ -101,7 +101,7 @@ def test_a_rolling_restart_fails_no_request(small, name):
             wait_for(lambda server=server, before=before: not before & alive(server), seconds=30)
         assert small.stack.pid_of(name) == server.pid, "the server itself went on"
 
-    line = small.play(f"{name} renewed under load (SIGHUP), twice", roll)
+    line = small.play(f"{name} renewed under load (SIGHUP), twice", roll, plan=Plan(own_connections=True))
     assert not line.violations()
     assert line.cut == 0
     # Passwords that wait for a core are no matter of the restart: the new process loads on the same two.
