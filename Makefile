@@ -58,7 +58,7 @@ test-unit: $(STAMP)  ## Run the tests that need no running stack
 
 # After the unit tests also under `make -j`: two at a time would measure each other.
 test-e2e: $(STAMP) test-unit
-	$(BIN)/python -m pytest tests/e2e
+	$(BIN)/python -m pytest tests/e2e -n $(JOBS) --dist loadfile
 
 # Servers that pip does not install (Debian: apt-get install postgresql rabbitmq-server redis-server), started on free
 # ports and thrown away. CI is set because a server that is missing fails here, and says how to get it.
@@ -82,7 +82,7 @@ $(VENV)/.compose: $(STAMP) requirements/compose.txt
 
 # Debian: apt-get install chromium zbar-tools oathtool fonts-noto-color-emoji
 test-browser: $(VENV)/.browser  ## Walk through the pages in a real browser (it says what it needs)
-	$(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m pytest tests/browser -n $(JOBS) --dist loadfile
 
 screenshots: $(VENV)/.browser  ## Make the README's pictures anew
 	SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest tests/browser/test_screenshots.py
