@@ -156,7 +156,7 @@ def erase(deps: AuditDeps, account_id: str, progress: Progress) -> int | None:
             if row.salt is not None
             and row.sequence is not None
             and row.sequence <= through
-            and account_id in {row.account_id, row.actor.partition(":")[2]}
+            and account_id in chain.people_in(row.account_id, row.actor)
         ]
         if found:
             with writing(deps.database) as connection:

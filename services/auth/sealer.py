@@ -130,7 +130,7 @@ class Sealer:
         return 0.0 if step.sealed == BATCH else IDLE_SECONDS
 
     def _tell(self, head: Anchor | None) -> None:
-        """Into the log, now and then: whoever can write to the rows cannot take back a line that has left the machine."""
+        """Into the log, now and then: who can write to the rows cannot take back a line that has left the machine."""
         now = self._deps.clock()
         if head is None or (self._told_at is not None and now - self._told_at < ANCHOR_EVERY):
             return

@@ -37,11 +37,6 @@ class Record:
     personal: dict[str, Any] | None
 
     @property
-    def people(self) -> tuple[str, str]:
-        """Whose personal data it may hold: the account, and who acted on it (an operator, a team's owner)."""
-        return self.account_id, self.actor.partition(":")[2]
-
-    @property
     def personal_part(self) -> str | None:
         """The personal part as canonical JSON; None where there is none."""
         return None if self.ip is None and not self.personal else canonical([self.ip, self.personal])
@@ -105,6 +100,11 @@ class Erasure:
     at: datetime
     key_id: str
     signature: str
+
+
+def people_in(account_id: str, actor: str) -> frozenset[str]:
+    """Whose personal data a row may hold: the account's, and that of who acted on it (an operator, a team's owner)."""
+    return frozenset({account_id, actor.partition(":")[2]})
 
 
 def canonical(document: object) -> str:

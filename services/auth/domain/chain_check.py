@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from services.auth.domain.chain import GENESIS, Anchor, Erasure, Sealed, commit, is_genuine, row_mac
+from services.auth.domain.chain import GENESIS, Anchor, Erasure, Sealed, commit, is_genuine, people_in, row_mac
 from shared.keys import KeyList
 
 
@@ -109,7 +109,8 @@ class Checker:
         seal, part = row.seal, row.record.personal_part
         if row.erased:
             self.erased += 1
-            if not any(self._erasures.get(person, 0) >= seal.sequence for person in row.record.people):
+            people = people_in(row.record.account_id, row.record.actor)
+            if not any(self._erasures.get(person, 0) >= seal.sequence for person in people):
                 yield Fault(FaultKind.BLANKED, seal.sequence, row.record.id)
             return
         expected = commit(seal.salt, part) if seal.salt is not None and part is not None else None

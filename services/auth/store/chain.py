@@ -114,7 +114,7 @@ def record_erasure(connection: Connection, erasure: Erasure) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PersonalRow:
-    """What an erasure asks of a row: whose it is, and whether it was sealed with a personal part that is still there."""
+    """What an erasure asks of a row: whose it is, and whether a personal part that was sealed is still there."""
 
     position: int
     account_id: str
