@@ -60,16 +60,17 @@ def seal(deps: AuditDeps, seen: Anchor | None = None) -> Step:
     with reading(deps.database) as connection:
         # The head first: rows that another sealer takes after this line make the claim below fail.
         head = store.anchor(connection, AnchorName.HEAD)
+        if head is None and store.has_seals(connection):  # by another sealer, a moment ago?
+            head = store.anchor(connection, AnchorName.HEAD)
+            if head is None:
+                raise BrokenChainError("the head is gone")
         rows = store.unsealed(connection, BATCH)
-        is_first = head is None and bool(rows) and not store.has_seals(connection)
     if head is not None and not chain.is_genuine(deps.keys, head):
         raise BrokenChainError("the head is not signed by a key of AUTH_AUDIT_KEYS")
     if seen is not None and (head is None or head.sequence < seen.sequence):
         raise BrokenChainError(f"the chain has ended at {seen.text} before, and that is gone")
     if not rows:
         return Step(head, 0)
-    if head is None and not is_first:
-        raise BrokenChainError("the head is gone")
     now, key = deps.clock(), deps.keys.newest
     sequence, mac = (head.sequence, head.mac) if head else (0, GENESIS)
     seals = []

@@ -1,6 +1,7 @@
 """The audit chain under many writers and several sealers at once, on SQLite and PostgreSQL."""
 
 import json
+import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -191,7 +192,7 @@ def filled_before(request, new_database, tmp_path):
     """A database as the migration before left it, with rows as they were written then; its URL."""
     if "postgresql" in request.node.callspec.id:
         databases = request.getfixturevalue("postgres_databases")
-        url = databases.new("auth_before")
+        url = databases.new(f"auth_{secrets.token_hex(4)}")
     else:
         url = f"sqlite:///{tmp_path}/before.sqlite3"
     with opened(url) as database:
