@@ -99,6 +99,18 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
+def snapshot(engine: Engine) -> Iterator[Connection]:
+    """A connection whose reads all see one moment, whatever is written meanwhile; for long walks through a table."""
+    with engine.connect() as connection:
+        if not _is_sqlite(engine):
+            connection.execution_options(isolation_level="REPEATABLE READ")
+        with connection.begin():
+            if _is_sqlite(engine):
+                connection.exec_driver_sql("BEGIN")
+            yield connection
+
+
+@contextmanager
 def claiming(connection: Connection) -> Iterator[None]:
     """One writing statement on a connection for reads: it waits its turn among this process's writers."""
     with _write_turn(connection.engine):

@@ -11,7 +11,7 @@ SERVICE_KEYS: Mapping[str, tuple[str, ...]] = {
     "otp": ("OTP_API_KEYS", "OTP_SECRET_KEYS", "OTP_DIGEST_KEYS", "NOTIFY_PUBLIC_KEY"),
     "notify": ("NOTIFY_PRIVATE_KEYS",),
     # One process for several parts has the keys of each; see deploy.local.background.
-    "background": ("NOTIFY_PUBLIC_KEY", "NOTIFY_PRIVATE_KEYS"),
+    "background": ("AUTH_AUDIT_KEYS", "NOTIFY_PUBLIC_KEY", "NOTIFY_PRIVATE_KEYS"),
     "redis": (),
     "launcher": (),
 }

@@ -34,6 +34,7 @@ KEYS: Mapping[str, Callable[[Mapping[str, str]], str]] = {
     "OTP_SECRET_KEYS": _random_key,  # AES-256
     "OTP_DIGEST_KEYS": _random_key,  # HMAC
     "AUTH_DIGEST_KEYS": _random_key,  # HMAC
+    "AUTH_AUDIT_KEYS": _random_key,  # HMAC
     "JWT_SIGNING_KEYS": _random_key,  # Ed25519 seed
     "NOTIFY_PRIVATE_KEYS": _random_key,  # X25519
     "NOTIFY_PUBLIC_KEY": _public_half,

@@ -1,20 +1,20 @@
-"""Operators' command line: ``python -m services.auth migrate`` and ``accounts create | list | set-role``.
+"""Operators' command line: ``python -m services.auth migrate``, ``accounts …`` and ``audit …`` (audit_commands.py).
 
 Exit codes: 0 done, 1 refused (the reason is on stderr), 2 wrong usage or settings.
 """
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 
 import click
 from marshmallow import ValidationError, validate
 from redis.exceptions import RedisError
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from services.auth import password_strength, session_store
+from services.auth.audit_commands import audit_group
+from services.auth.console import faults
 from services.auth.domain.account import Account, Role
 from services.auth.settings import database_url_from_env
 from services.auth.store import accounts, timeline
@@ -23,9 +23,8 @@ from shared import migrations
 from shared.clock import system_clock
 from shared.database import opened, reading, writing
 from shared.hashing import HashingPool
-from shared.problems import Unavailable
 from shared.redis_client import connect
-from shared.settings import Environment, SettingsError, StoreSettings
+from shared.settings import Environment, StoreSettings
 
 _ROLES = click.Choice([role.value for role in Role])
 _EMAIL_MAX, _NAME_MAX = 254, 200
@@ -34,14 +33,17 @@ _COLUMNS = ("id", "email", "role", "team", "name")
 
 @click.group()
 def main() -> None:
-    """Accounts and tables of the gateway. Settings come from the environment; see services/auth/README.md."""
+    """Accounts, tables and audit of the gateway. Settings come from the environment; see services/auth/README.md."""
 
 
 @main.command()
 def migrate() -> None:
     """Bring the database up to date; a second run changes nothing."""
-    with _faults():
+    with faults():
         migrations.upgrade("auth", database_url_from_env())
+
+
+main.add_command(audit_group)
 
 
 @main.group("accounts")
@@ -70,7 +72,7 @@ def _text(_context: click.Context, parameter: click.Parameter, value: str) -> st
 @click.option("--name", required=True, callback=_text, help="The person's name.")
 def create(email: str, role: str, team: str, name: str) -> None:
     """Make an account. The password is asked for, or read as one line from standard input."""
-    with _faults(), _database() as database:
+    with faults(), _database() as database:
         password = _read_password()
         strength = password_strength.assess(password, [email, name, team])
         if not strength.acceptable:
@@ -94,7 +96,7 @@ def create(email: str, role: str, team: str, name: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="A JSON array in place of the table.")
 def list_accounts(*, as_json: bool) -> None:
     """Show every account."""
-    with _faults(), _database() as database, reading(database) as connection:
+    with faults(), _database() as database, reading(database) as connection:
         rows = [
             {"id": account.id, "email": account.email, "role": account.role, "team": team, "name": account.name}
             for account, team in accounts.with_team_names(connection)
@@ -112,7 +114,7 @@ def list_accounts(*, as_json: bool) -> None:
 @click.argument("role", type=_ROLES)
 def set_role(account: str, role: str) -> None:
     """Give an account another role. Its sessions end: what they show and sign was made for the old role."""
-    with _faults(), _database() as database:
+    with faults(), _database() as database:
         env = Environment()
         stores = StoreSettings.read(env)
         env.done()
@@ -155,21 +157,6 @@ def _read_password() -> str:
 
 def _database() -> AbstractContextManager[Engine]:
     return opened(database_url_from_env())
-
-
-@contextmanager
-def _faults() -> Iterator[None]:
-    """Faults as one sentence on stderr; none of them shows a URL or a password."""
-    try:
-        yield
-    except SettingsError as error:
-        raise click.UsageError(str(error)) from error
-    except accounts.EmailTaken as error:
-        raise click.ClickException(f"there is an account with the address {error} already") from error
-    except Unavailable as error:
-        raise click.ClickException(f"{error.reason} takes too long; try again") from error
-    except SQLAlchemyError as error:
-        raise click.ClickException(f"the database refused: {type(error).__name__}; did you run migrate?") from error
 
 
 if __name__ == "__main__":

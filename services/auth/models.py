@@ -110,11 +110,44 @@ timeline = Table(
     Column("at", UtcDateTime, nullable=False),
     Column("type", String(60), nullable=False),
     Column("actor", String(60), nullable=False),
-    Column("ip", String(45), nullable=True),
     Column("details", JSON, nullable=False),
+    # The personal part: with its salt the only thing in a sealed row that may go (domain.chain).
+    Column("ip", String(45), nullable=True),
+    Column("personal", JSON(none_as_null=True), nullable=True),
+    # The seal; the worker puts it on within seconds. From then on the database's triggers keep the row as it is.
+    Column("sequence", BigInteger, nullable=True),
+    Column("sealed_at", UtcDateTime, nullable=True),
+    Column("salt", String(32), nullable=True),
+    Column("commitment", String(64), nullable=True),
+    Column("key_id", String(32), nullable=True),
+    Column("mac", String(80), nullable=True),
     UniqueConstraint("id"),
 )
 Index("ix_timeline_account_id_position", timeline.c.account_id, timeline.c.position)
+Index("uq_timeline_sequence", timeline.c.sequence, unique=True)
+UNSEALED = timeline.c.sequence.is_(None)
+Index("ix_timeline_unsealed", timeline.c.position, sqlite_where=UNSEALED, postgresql_where=UNSEALED)
 # Support's own trail through all accounts. The condition is spelled as the query spells it, or no planner would use it.
 BY_OPERATORS = text("actor LIKE 'operator:%'")
 Index("ix_timeline_operators", timeline.c.position, sqlite_where=BY_OPERATORS, postgresql_where=BY_OPERATORS)
+
+timeline_anchors = Table(
+    "timeline_anchors",
+    metadata,
+    Column("name", String(16), primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("mac", String(80), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("key_id", String(32), nullable=False),
+    Column("signature", String(80), nullable=False),
+)
+
+timeline_erasures = Table(
+    "timeline_erasures",
+    metadata,
+    Column("account_id", String(40), primary_key=True),
+    Column("through", BigInteger, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("key_id", String(32), nullable=False),
+    Column("signature", String(80), nullable=False),
+)

@@ -79,6 +79,22 @@ class AuthSettings(WorkerSettings):
         return f"__Host-{name}" if self.secure_cookies else name
 
 
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """What the audit chain takes: for the worker that seals and the commands that check, never for the gateway."""
+
+    database_url: str
+    audit_keys: KeyList
+
+    @classmethod
+    def from_env(cls, env: Environment | None = None) -> "AuditSettings":
+        """Read and check. Raises SettingsError that names every fault."""
+        env = env or Environment()
+        settings = cls(env.text("AUTH_DATABASE_URL"), env.keys("AUTH_AUDIT_KEYS"))
+        env.done()
+        return settings
+
+
 # Where SMS may go unless the operator says otherwise: every further country is a further route for SMS pumping.
 DEFAULT_SMS_COUNTRIES = "AT,AU,BE,CA,CH,DE,DK,ES,FI,FR,GB,IE,IT,LU,NL,NO,NZ,PT,SE,US"
 

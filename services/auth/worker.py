@@ -1,9 +1,18 @@
-"""Composition root of the event worker: ``celery -A services.auth.worker:celery worker -Q auth.events``."""
+"""Composition root of the event worker: ``celery -A services.auth.worker:celery worker -Q auth.events``.
 
+A thread of it seals the timeline, also where ``deploy.local.background`` runs the worker together with others.
+"""
+
+import os
+import signal
 import sys
+from typing import Any
+
+from celery.signals import worker_ready, worker_shutting_down
 
 from services.auth.deps import WorkerDeps
-from services.auth.settings import WorkerSettings
+from services.auth.sealer import AuditDeps, Sealer
+from services.auth.settings import AuditSettings, WorkerSettings
 from services.auth.tasks import register_tasks
 from shared.clock import system_clock
 from shared.database import create_database
@@ -14,7 +23,7 @@ from shared.redis_client import connect
 from shared.settings import SettingsError
 
 try:
-    settings = WorkerSettings.from_env()
+    settings, audit_settings = WorkerSettings.from_env(), AuditSettings.from_env()
 except SettingsError as error:
     sys.exit(str(error))
 configure_logging("auth-worker", settings.mode)
@@ -28,3 +37,17 @@ deps = WorkerDeps(
 )
 register_tasks(celery, deps)
 equip(celery, deps.redis, deps.clock)
+# A sealer that failed takes the process with it, so that a supervisor starts both anew.
+sealer = Sealer(
+    AuditDeps(deps.database, audit_settings.audit_keys, deps.clock), lambda: os.kill(os.getpid(), signal.SIGTERM)
+)
+
+
+@worker_ready.connect  # type: ignore[untyped-decorator]
+def _start(**_: Any) -> None:  # noqa: ANN401 - Celery's
+    sealer.start()
+
+
+@worker_shutting_down.connect  # type: ignore[untyped-decorator]
+def _stop(**_: Any) -> None:  # noqa: ANN401
+    sealer.stop()

@@ -68,7 +68,7 @@ def test_what_the_operator_filled_in_is_kept(folder):
 
 def test_no_two_secrets_are_alike(folder):
     values = [value for name, value in read(folder).items() if name.endswith(("_password", "_keys")) and value]
-    assert len(values) == len(set(values)) == 12
+    assert len(values) == len(set(values)) == 13
     for name in ("otp_api_keys", "jwt_signing_keys", "notify_public_key"):
         assert len(KeyList.parse(read(folder)[name]).keys) == 1
 

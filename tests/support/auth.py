@@ -41,6 +41,7 @@ ENVIRONMENT = {
     "OTP_URL": "http://127.0.0.1:1",
     "OTP_API_KEYS": f"a1:{encode_key(b'a' * 32)}",
     "AUTH_DIGEST_KEYS": f"d1:{encode_key(b'd' * 32)}",
+    "AUTH_AUDIT_KEYS": f"c1:{encode_key(b'c' * 32)}",
     "JWT_SIGNING_KEYS": f"j1:{encode_key(b'j' * 32)}",
     "NOTIFY_PUBLIC_KEY": f"n1:{encode_key(bytes(PrivateKey(NOTIFY_PRIVATE_KEY).public_key))}",
     "PUBLIC_ORIGIN": "http://portal.example:8080",

@@ -40,9 +40,14 @@ class Entry(StrEnum):
     SMS_DELIVERY = "sms.delivery_changed"
     SUPPORT_VIEWED = "support.viewed"
     ROLE_CHANGED = "role.changed"
+    PERSONAL_DATA_ERASED = "personal_data.erased"
 
 
 OWNER, SYSTEM = "owner", "system"
+
+# The details that say something about a person, besides the IP. They stand apart, so that they can be erased from a
+# row of the audit chain; everything else in a row stays for as long as the row does.
+PERSONAL_DETAILS = frozenset({"browser", "phone_hint"})
 
 
 def operator(account_id: str) -> str:
@@ -81,9 +86,10 @@ def write(
     ip: str | None = None,
     **details: Any,  # noqa: ANN401 - JSON
 ) -> None:
-    """Add an entry. ``details`` are facts without secrets."""
+    """Add an entry. ``details`` are facts without secrets. Its seal follows, see services.auth.sealer."""
     row = {"id": new_id("evt"), "account_id": account_id, "at": at, "type": entry, "actor": actor, "ip": ip}
-    connection.execute(_WRITE, {**row, "details": details})
+    personal = {name: details.pop(name) for name in PERSONAL_DETAILS & details.keys()}
+    connection.execute(_WRITE, {**row, "details": details, "personal": personal or None})
 
 
 def newest(connection: Connection, account_id: str, *, before: int | None, limit: int) -> list[TimelineRow]:
@@ -140,4 +146,5 @@ def happened_since(connection: Connection, account_id: str, entry: Entry, moment
 
 
 def _row(row: Row[Any]) -> TimelineRow:
-    return TimelineRow(row.position, row.id, row.at, row.type, row.actor, row.ip, row.details)
+    details = {**row.details, **(row.personal or {})}
+    return TimelineRow(row.position, row.id, row.at, row.type, row.actor, row.ip, details)

@@ -187,7 +187,7 @@ def test_set_role_says_when_sessions_live_on(run, with_redis, redis_server, ann)
 
 
 def test_the_module_is_runnable():
-    assert cli.main.commands.keys() == {"migrate", "accounts"}
+    assert cli.main.commands.keys() == {"migrate", "accounts", "audit"}
     assert "services.auth.__main__" in sys.modules
 
 
