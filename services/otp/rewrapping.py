@@ -66,7 +66,7 @@ def left_behind(database: Engine, box: SecretBox) -> list[KeyUse]:
 
 
 def require_keys(database: Engine, box: SecretBox, clock: Clock) -> None:
-    """Raises KeyMissing when a key is not in the list, or another one has its id, that live secrets are sealed under."""
+    """Raises KeyMissing when live secrets are sealed under a key that is not in the list, or that has another's id."""
     with reading(database) as connection:
         key_ids = list(sealed_store.key_ids(connection))
         live = {key_id: sealed_store.list_live(connection, key_id, clock(), limit=SAMPLED) for key_id in key_ids}
