@@ -1,4 +1,4 @@
-"""Keys of the secrets at rest: moved in batches and on use, counted, missed at start; and each secret stays its owner's."""
+"""Keys of the secrets at rest: moved in batches and on use, counted, missed at start; and whose each secret is."""
 
 import dataclasses
 import json
@@ -74,14 +74,14 @@ def test_a_second_run_finds_nothing(old: World):
 def test_a_run_that_was_broken_off_goes_on(old: World, monkeypatch):
     monkeypatch.setattr(rewrapping, "ROWS_AT_ONCE", 1)
 
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     def kill_after_one(count):
         if count:
-            raise Killed
+            raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         rewrapped(old, K2, K1, seen=kill_after_one)
     assert sorted(key_ids(old).values()) == ["k1", "k1", "k2"]
     assert rewrapped(old, K2, K1).moved == 2
