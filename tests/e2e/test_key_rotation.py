@@ -8,6 +8,7 @@ import pytest
 import urllib3
 
 from deploy.keys import KeysError, LocalKeys, rotate
+from deploy.local.announce import answers_200
 from deploy.local.environment import environment_of
 from deploy.local.keys import MADE, read_keys
 from deploy.local.ports import free_port
@@ -20,7 +21,7 @@ from tests.faults.people import PASSWORD, fill, step_now
 from tests.support.stack_settings import settings_for
 from tests.support.twilio_stub import TwilioStub
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 PEOPLE = 24
 PROGRAMS = ("otp", "auth", "notify-codes", "background")
@@ -101,7 +102,7 @@ def renew(stack, *programs):
     with ThreadPoolExecutor(len(programs)) as pool:
         list(pool.map(restart, programs))
     for url in (stack.settings.otp_url, stack.base_url):
-        wait_for(lambda url=url: urllib3.request("GET", f"{url}/readyz", retries=3).status == 200)
+        wait_for(lambda url=url: answers_200(f"{url}/readyz"))
 
 
 def under_old_keys(stack):
