@@ -39,7 +39,7 @@ def count_under(connection: Connection, key_id: str) -> int:
     while True:
         page = select(_a.id).where(_a.key_id == key_id, _a.id > last).order_by(_a.id).limit(COUNTED_AT_ONCE).subquery()
         found, last = connection.execute(select(func.count(), func.max(page.c.id)).select_from(page)).one()
-        count += found
+        count += int(found)
         if found < COUNTED_AT_ONCE:
             return count
 
