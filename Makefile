@@ -9,7 +9,7 @@ JOBS   ?= 2
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run demo bench queues dead-letters up down scale-sms test test-unit test-e2e test-real test-faults reliability test-compose test-browser screenshots lint types imports migrations-check requirements ci clean
+.PHONY: help venv run demo bench queues dead-letters keys up down scale-sms test test-unit test-e2e test-real test-faults reliability test-compose test-browser screenshots lint types imports migrations-check requirements ci clean
 
 help:  ## Print this list
 	@awk -F ':.*##' '/^[a-z][a-z0-9-]*:.*##/ { printf "  make %-18s%s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,9 @@ queues: $(STAMP)  ## Show how deep the queues of the running stack are, and how 
 
 dead-letters: $(STAMP)  ## List messages that no task could act on; DO="show ID", "replay ID" or "drop --all"
 	@exec $(BIN)/python -m deploy.local.operate shared.dead_letters $(or $(DO),list)
+
+keys: $(STAMP)  ## Show the key lists and how many secrets each key holds; DO="rotate NAME" or "rewrap": docs/keys.md
+	@exec $(BIN)/python -m deploy.keys $(or $(DO),status)
 
 up: $(STAMP)  ## Start everything in containers, for a try (needs Docker; settings: PORT, VAR_DIR, BROKER ...)
 	@exec $(BIN)/python -m deploy.compose up

@@ -1,52 +1,36 @@
 """The figures of shared/queues.py as Prometheus gauges."""
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 
 import structlog
 from celery import Celery
 from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 from redis import Redis
 from redis.exceptions import RedisError
 
 from shared.clock import Clock
 from shared.problems import Unavailable
 from shared.queues import Backlog, Depth, read_backlog, read_depths
+from shared.slow_collector import SlowCollector
 
-# However often it is scraped, and by however many: a store that hangs must not hold one thread of the gateway for each.
 READ_EVERY_SECONDS = 5.0
 
 log = structlog.get_logger("queues")
 
 
-class QueueCollector(Collector):
+class QueueCollector(SlowCollector):
     """Asks the broker and the state Redis when it is scraped. What does not answer is left out, and its ``up`` is 0."""
 
     def __init__(
         self, celery: Celery, redis: Redis, clock: Clock, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
+        super().__init__(self._read_stores, READ_EVERY_SECONDS, monotonic)
         self._celery = celery
         self._redis = redis
         self._clock = clock
-        self._monotonic = monotonic
-        self._reading = threading.Lock()
-        self._last: list[Metric] = []
-        self._read_at: float | None = None
 
-    def collect(self) -> Iterable[Metric]:
-        """The gauges, at most READ_EVERY_SECONDS old; older while another scrape is reading them anew."""
-        if self._reading.acquire(blocking=False):
-            try:
-                if self._read_at is None or self._monotonic() - self._read_at >= READ_EVERY_SECONDS:
-                    self._last = list(self._read())
-                    self._read_at = self._monotonic()
-            finally:
-                self._reading.release()
-        return self._last
-
-    def _read(self) -> Iterator[Metric]:
+    def _read_stores(self) -> Iterator[Metric]:
         up = _gauge("latchkey_queues_up", "Whether the store that the figures come from answers.", "store")
         yield up
         try:

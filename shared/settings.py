@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Mode(StrEnum):
-    """Where the process runs; development serves the inbox and takes generated keys."""
+    """Where the process runs; development serves the inbox and takes development keys."""
 
     DEVELOPMENT = "development"
     PRODUCTION = "production"
@@ -78,8 +78,23 @@ class Environment:
         return None if raw is None else Secret(raw)
 
     def keys(self, name: str, *, size_bytes: int = 32) -> KeyList:
-        """A key list, newest first."""
-        return self._read(name, None, lambda raw: KeyList.parse(raw, size_bytes=size_bytes), fallback=KeyList(()))
+        """A key list, newest first. Outside development, none of its keys may be one that a development stack made."""
+        keys = self._read(name, None, lambda raw: KeyList.parse(raw, size_bytes=size_bytes), fallback=KeyList(()))
+        made_here = [key.id for key in keys if key.is_for_development]
+        if made_here and self._raw("LATCHKEY_ENV") != Mode.DEVELOPMENT:
+            self.fault(
+                f"{name} holds the development key {made_here[0]}, which serves nowhere but under "
+                "LATCHKEY_ENV=development; make a key for production (docs/keys.md)"
+            )
+        return keys
+
+    def secrets(self, name: str) -> tuple[Secret[str], ...]:
+        """Secrets that somebody else makes (so that they have no ids), newest first, by commas; at least one."""
+        return self._read(name, None, _secrets, fallback=(Secret(""),))
+
+    def optional_secrets(self, name: str) -> tuple[Secret[str], ...]:
+        """The same, or none."""
+        return self._read(name, (), _secrets, fallback=())
 
     def fault(self, message: str) -> None:
         """Add a fault that spans several settings."""
@@ -115,6 +130,13 @@ class Environment:
         except ValueError as error:
             self._faults.append(f"{name} {error}")
             return fallback
+
+
+def _secrets(raw: str) -> tuple[Secret[str], ...]:
+    parts = [part.strip() for part in raw.split(",")]
+    if not all(parts):
+        raise ValueError("must be secrets without a gap, newest first, by commas")
+    return tuple(Secret(part) for part in parts)
 
 
 @dataclass(frozen=True, slots=True)

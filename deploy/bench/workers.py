@@ -25,7 +25,7 @@ from rich.table import Table
 
 from deploy.bench.load import Measured
 from deploy.bench.provider import DELAY_SECONDS
-from deploy.local.keys import load_or_make_keys
+from deploy.local.keys import new_list, public_half
 from deploy.local.ports import free_port
 from deploy.local.redis_server import redis_server
 from deploy.local.settings import ROOT
@@ -65,13 +65,13 @@ class Rig:
 
     redis: Redis
     publisher: Publisher
-    keys: dict[str, str]
+    public_key: str
     provider_port: int
     environment: dict[str, str]
 
     def put(self, count: int) -> list[SendSmsCode]:
         """Seal as many messages as otp would, each to a number of its own."""
-        public = KeyList.parse(self.keys["NOTIFY_PUBLIC_KEY"]).newest
+        public = KeyList.parse(self.public_key).newest
         orders = []
         pipeline = self.redis.pipeline()
         for number in itertools.islice(_numbers, count):
@@ -136,7 +136,7 @@ def _rig(broker: str) -> Iterator[Rig]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="latchkey-bench-")))
         state_url = stack.enter_context(redis_server(folder / "redis", free_port()))
         broker_url = stack.enter_context(rabbitmq.rabbitmq_server())[1] if broker == "rabbitmq" else state_url
-        keys, _notices = load_or_make_keys(folder / "keys.env")
+        private = new_list("bench")  # no development keys, for the workers run as in production
         port = free_port()
         provider = subprocess.Popen([sys.executable, "-m", "deploy.bench.provider", str(port)], cwd=ROOT)
         stack.callback(provider.wait)
@@ -148,7 +148,7 @@ def _rig(broker: str) -> Iterator[Rig]:
             "LATCHKEY_ENV": "production",
             "STATE_REDIS_URL": state_url,
             "BROKER_URL": broker_url,
-            "NOTIFY_PRIVATE_KEYS": keys["NOTIFY_PRIVATE_KEYS"],
+            "NOTIFY_PRIVATE_KEYS": private,
             "SMS_PROVIDERS": "twilio",
             "TWILIO_API_BASE_URL": f"http://127.0.0.1:{port}",
             "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
@@ -159,7 +159,7 @@ def _rig(broker: str) -> Iterator[Rig]:
             "SMTP_FROM": "bench@example.com",
         }
         publisher = Publisher(make_celery("bench", Secret(broker_url)))
-        yield Rig(Redis.from_url(state_url, decode_responses=True), publisher, keys, port, environment)
+        yield Rig(Redis.from_url(state_url, decode_responses=True), publisher, public_half(private), port, environment)
 
 
 def _listens(port: int) -> bool:

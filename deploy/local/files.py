@@ -1,7 +1,10 @@
 """Files that only their owner may read."""
 
+import fcntl
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 PRIVATE_FILE = 0o600
@@ -33,3 +36,14 @@ def correct_mode(path: Path, mode: int) -> bool:
         return False
     path.chmod(mode)
     return True
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Be the only one who reads, changes and writes files in the folder, among those who ask."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -11,13 +11,13 @@ from shared.problems import Refusal
 
 
 def twilio_status(deps: Deps, *, url: str, form: Mapping[str, str], signature: str, message_id: str) -> None:
-    """Check ``X-Twilio-Signature`` over the public URL and the form, and queue the receipt.
+    """Check ``X-Twilio-Signature`` over the public URL and the form, by any of our tokens, and queue the receipt.
 
     A replay is harmless: a delivery never goes backwards, and the same word twice changes nothing.
     Raises Refusal invalid_signature; Unavailable.
     """
-    token = deps.settings.twilio_auth_token
-    if token is None or not RequestValidator(token.reveal()).validate(url, dict(form), signature):
+    tokens = deps.settings.twilio_auth_tokens
+    if not any(RequestValidator(token.reveal()).validate(url, dict(form), signature) for token in tokens):
         raise Refusal("invalid_signature")
     deps.publisher.publish(
         RecordReceipt(

@@ -39,7 +39,7 @@ class AuthSettings(WorkerSettings):
     trusted_proxy_count: int
     reset_cool_off_seconds: int
     sms_countries: frozenset[str]
-    twilio_auth_token: Secret[str] | None
+    twilio_auth_tokens: tuple[Secret[str], ...]
     portal: bool
 
     @classmethod
@@ -54,7 +54,7 @@ class AuthSettings(WorkerSettings):
             "trusted_proxy_count": env.integer("TRUSTED_PROXY_COUNT", 0),
             "reset_cool_off_seconds": env.integer("RESET_COOL_OFF_SECONDS", 24 * 3600, minimum=1),
             "sms_countries": frozenset(env.text("SMS_COUNTRIES", DEFAULT_SMS_COUNTRIES).replace(" ", "").split(",")),
-            "twilio_auth_token": env.optional_secret("TWILIO_AUTH_TOKEN"),
+            "twilio_auth_tokens": env.optional_secrets("TWILIO_AUTH_TOKEN"),
             "portal": env.choice("PORTAL", ("on", "off"), default="on") == "on",
         }
         env.done()

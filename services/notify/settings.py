@@ -128,7 +128,7 @@ def _sms_rates(env: Environment) -> dict[str, float]:
 def _twilio(env: Environment) -> TwilioSettings:
     settings = TwilioSettings(
         account_sid=env.text("TWILIO_ACCOUNT_SID"),
-        auth_token=env.secret("TWILIO_AUTH_TOKEN"),
+        auth_token=env.secrets("TWILIO_AUTH_TOKEN")[0],
         messaging_service_sid=env.optional("TWILIO_MESSAGING_SERVICE_SID"),
         from_number=env.optional("TWILIO_FROM"),
         api_base_url=env.text("TWILIO_API_BASE_URL", "https://api.twilio.com"),

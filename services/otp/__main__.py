@@ -3,12 +3,19 @@
 import json
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 
 import click
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from services.otp import authenticators
 from services.otp.domain.totp import RECOMMENDED_SECRET_BITS
 from services.otp.key_uri import decode_secret
+from services.otp.rewrapping import Place, census, left_behind, rewrap
 from services.otp.secrets_box import SecretBox
 from shared import migrations
 from shared.clock import system_clock
@@ -63,18 +70,57 @@ def import_authenticator(account_id: str, label: str) -> None:
     click.echo(json.dumps({"authenticator_id": authenticator_id, "account_id": account_id}))
 
 
-@authenticators_group.command()
-def reseal() -> None:
-    """Seal all secrets under the newest key of OTP_SECRET_KEYS; then an older key may be taken from the list."""
+@main.group("keys")
+def keys_group() -> None:
+    """The keys of the secrets at rest (OTP_SECRET_KEYS). docs/keys.md has the whole rotation."""
+
+
+@keys_group.command("status")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def key_status(*, as_json: bool) -> None:
+    """How many secrets each key holds. Exit status 1 when a key is missing that holds some."""
+    with _secrets() as (database, box):
+        uses = census(database, box)
+    if as_json:
+        click.echo(json.dumps([asdict(use) for use in uses]))
+    else:
+        click.echo(f"{'KEY':<34}{'PLACE':<10}SECRETS")
+        for use in uses:
+            click.echo(f"{use.key_id:<34}{use.place:<10}{use.secrets}")
+    if any(use.place is Place.MISSING for use in uses):
+        sys.exit(1)
+
+
+@keys_group.command("rewrap")
+def rewrap_secrets() -> None:
+    """Seal under the newest key what older keys hold; broken off, it goes on from there when it is called again.
+
+    Call it when every process has the new list. Then an older key may be dropped.
+    """
+    with _secrets() as (database, box):
+        waiting = sum(use.secrets for use in left_behind(database, box) if use.place is Place.OTHER)
+        # On stderr, and nowhere but on a terminal: stdout is the result's.
+        with click.progressbar(length=waiting, label=f"rewrapping {waiting} secrets", file=sys.stderr) as bar:
+            result = rewrap(database, box, system_clock, seen=bar.update)
+        left = [use for use in left_behind(database, box) if use.secrets]
+    click.echo(json.dumps({"rewrapped": result.moved, "forgotten": result.forgotten}))
+    faults = [f"{use.secrets} secrets are left under {use.place} key {use.key_id}" for use in left]
+    faults += [f"authenticator {row} does not open: was it moved, or damaged?" for row in result.unreadable]
+    if faults:
+        raise click.ClickException("; ".join(faults))
+
+
+@contextmanager
+def _secrets() -> Iterator[tuple[Engine, SecretBox]]:
     env = Environment()
     url, keys = env.secret("OTP_DATABASE_URL"), env.keys("OTP_SECRET_KEYS")
     env.done()
     try:
         with opened(url.reveal()) as database:
-            moved = authenticators.reseal(database, SecretBox(keys))
-    except Refusal:
-        raise click.ClickException("a secret is sealed under a key that OTP_SECRET_KEYS does not hold") from None
-    click.echo(json.dumps({"resealed": moved}))
+            yield database, SecretBox(keys)
+    except (DBAPIError, PoolTimeoutError) as error:
+        kind = type(error).__name__
+        raise click.ClickException(f"the database does not answer ({kind}); call it again, it goes on") from None
 
 
 if __name__ == "__main__":

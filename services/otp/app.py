@@ -1,8 +1,10 @@
 """The HTTP service: internal, one caller, one key."""
 
 import hmac
+from collections.abc import Sequence
 
 from flask import Flask, request
+from prometheus_client.registry import Collector
 from sqlalchemy import text
 
 from services.otp.deps import Deps
@@ -19,8 +21,8 @@ VERSION = "1"
 OPEN_ENDPOINTS = frozenset({"healthz", "readyz", "prometheus"})
 
 
-def create_app(settings: OtpSettings, deps: Deps) -> Flask:
-    """The app over these deps."""
+def create_app(settings: OtpSettings, deps: Deps, collectors: Sequence[Collector] = ()) -> Flask:
+    """The app over these deps; ``/metrics`` shows what ``collectors`` read, besides what every service counts."""
 
     def sql() -> None:
         with reading(deps.database) as connection:
@@ -38,6 +40,7 @@ def create_app(settings: OtpSettings, deps: Deps) -> Flask:
         version=VERSION,
         checks={"sql": sql, "redis": redis, "clock": clock},
         docs=True,
+        collectors=collectors,
     )
     _require_key(app, settings.api_keys)
     for blueprint in BLUEPRINTS:

@@ -1,13 +1,13 @@
-"""Operators' work on authenticators from the command line: bring them along from elsewhere, move them to a new key."""
+"""Operators' work on authenticators from the command line: bring them along from elsewhere."""
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 
-from services.otp import key_uri, sealed_store, store
+from services.otp import key_uri, store
 from services.otp.secrets_box import SecretBox
 from services.otp.store import NewAuthenticator
 from shared.clock import Clock
-from shared.database import reading, writing
+from shared.database import writing
 from shared.ids import new_id
 from shared.problems import Refusal
 from shared.secret import Secret
@@ -29,18 +29,3 @@ def import_active(
     except IntegrityError:
         raise Refusal("two_factor_already_on") from None
     return authenticator_id
-
-
-def reseal(database: Engine, box: SecretBox) -> int:
-    """Seal under the newest key what older keys hold, row by row while the service runs; how many rows.
-
-    After it an old key can be taken from the list. Raises Unavailable when a row's key is not in the list any more.
-    """
-    moved = 0
-    with reading(database) as connection:
-        rows = sealed_store.list_sealed_under_other_keys(connection, box.newest_key_id)
-    for row in rows:
-        secret = box.open(row.sealed, row.account_id, row.id)
-        with writing(database) as connection:
-            moved += sealed_store.replace_sealed(connection, row, box.seal(secret, row.account_id, row.id))
-    return moved

@@ -128,8 +128,9 @@ def _totp(trial: Trial, connection: Connection) -> Verified | Rejected:
             return WRONG
         if (step, occasion) != (stored.last_accepted_step, stored.last_accepted_for):
             return Rejected(Reason.REPLAYED)
+    renewed = trial.deps.secret_box.renewed(stored.sealed, trial.secret, trial.command.account_id, stored.id)
     with claiming(connection):
-        claim = store.claim_step(connection, stored.id, step, occasion, trial.now)
+        claim = store.claim_step(connection, stored.id, step, occasion, trial.now, renewed)
     return _claimed(claim, Factor.TOTP)
 
 

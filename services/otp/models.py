@@ -43,6 +43,15 @@ authenticators = Table(
     CheckConstraint("status <> 'REVOKED' OR ciphertext IS NULL", name="ck_authenticators_revoked_has_no_secret"),
 )
 Index("ix_authenticators_account", authenticators.c.account_id)
+_sealed = authenticators.c.key_id.is_not(None)
+# How many secrets a key holds, and which: for key rotation.
+Index(
+    "ix_authenticators_key",
+    authenticators.c.key_id,
+    authenticators.c.id,
+    sqlite_where=_sealed,
+    postgresql_where=_sealed,
+)
 
 
 def _one_per_account(status: str) -> Index:

@@ -30,6 +30,11 @@ class SecretBox:
         self._ciphers = {key.id: AESGCM(key.material.reveal()) for key in keys}
 
     @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The keys that can be opened with, newest first."""
+        return tuple(self._ciphers)
+
+    @property
     def newest_key_id(self) -> str:
         """The key that new secrets are sealed under."""
         return self._newest
@@ -51,6 +56,10 @@ class SecretBox:
             return Secret(cipher.decrypt(nonce, body, _belongs_to(account_id, authenticator_id)))
         except InvalidTag as error:
             raise Unavailable("authenticator key") from error
+
+    def renewed(self, sealed: Sealed, secret: SharedSecret, account_id: str, authenticator_id: str) -> Sealed | None:
+        """The same secret under the newest key; None when that is what holds it."""
+        return None if sealed.key_id == self._newest else self.seal(secret, account_id, authenticator_id)
 
 
 def _belongs_to(account_id: str, authenticator_id: str) -> bytes:

@@ -78,6 +78,8 @@ _CLAIM_STEP = (
         last_accepted_step=bindparam("step"), last_accepted_for=bindparam("occasion"), last_used_at=bindparam("now")
     )
 )
+# Apart, because a database writes an index for a column that is set, even to what it was.
+_CLAIM_STEP_AND_RENEW = _CLAIM_STEP.values(key_id=bindparam("new_key_id"), ciphertext=bindparam("new_ciphertext"))
 
 
 def read_state(connection: Connection, account_id: str) -> VerificationState:
@@ -109,10 +111,25 @@ def _authenticator(
 # the claim never was, or the repeated request finds it. Who lost asks once more, for the winner may have been itself.
 
 
-def claim_step(connection: Connection, authenticator_id: str, step: TimeStep, occasion: str, now: datetime) -> Claim:
-    """Use up a time step and all before it (RFC 6238 §5.2); LOST when it or a later one was used, or 2FA is off."""
+def claim_step(
+    connection: Connection,
+    authenticator_id: str,
+    step: TimeStep,
+    occasion: str,
+    now: datetime,
+    renewed: Sealed | None = None,
+) -> Claim:
+    """Use up a time step and all before it (RFC 6238 §5.2); LOST when it or a later one was used, or 2FA is off.
+
+    ``renewed`` is the secret under a newer key, stored by the same statement. It asks not for the old ciphertext: an
+    id has one secret as long as it lives, and a code must not be refused because its secret was moved meanwhile.
+    """
     claim = {"authenticator": authenticator_id, "step": step, "occasion": occasion, "now": now}
-    if connection.execute(_CLAIM_STEP, claim).rowcount == 1:
+    statement = _CLAIM_STEP
+    if renewed is not None:
+        statement = _CLAIM_STEP_AND_RENEW
+        claim |= {"new_key_id": renewed.key_id, "new_ciphertext": renewed.ciphertext}
+    if connection.execute(statement, claim).rowcount == 1:
         return Claim.WON
     same = select(_a.id).where(
         _a.id == authenticator_id,

@@ -2,9 +2,15 @@
 
 import sys
 
+import structlog
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
 from services.otp.app import create_app
 from services.otp.deps import Deps
+from services.otp.key_metrics import SecretsCollector
 from services.otp.recorder import AttemptRecorder
+from services.otp.rewrapping import KeyMissing, require_keys
 from services.otp.secrets_box import SecretBox
 from services.otp.settings import OtpSettings
 from shared.clock import system_clock
@@ -24,6 +30,14 @@ except SettingsError as error:
 configure_logging("otp", settings.mode)
 
 database, redis = create_database(settings.database_url.reveal()), connect(settings.stores.state_url)
+secret_box = SecretBox(settings.secret_keys)
+try:
+    require_keys(database, secret_box, system_clock)
+except KeyMissing as missing:
+    sys.exit(f"settings: {missing}")
+except (DBAPIError, PoolTimeoutError) as error:
+    # A database that is down is /readyz's to tell and mends by itself; without its key no code is let through anyway.
+    structlog.get_logger("otp.keys").warning("keys not checked", cause=type(error).__name__)
 app = create_app(
     settings,
     Deps(
@@ -32,10 +46,11 @@ app = create_app(
         clock=system_clock,
         hashing=HashingPool(max_waiting=HASHING_PLACES),
         recorder=AttemptRecorder(database, redis, system_clock),
-        secret_box=SecretBox(settings.secret_keys),
+        secret_box=secret_box,
         digest_keys=settings.digest_keys,
         notify_public_key=settings.notify_public_key,
         issuer=settings.issuer,
         sms_host=settings.sms_host,
     ),
+    collectors=[SecretsCollector(database, secret_box)],
 )

@@ -139,6 +139,13 @@ def test_without_a_token_of_ours_nothing_is_signed(app, deps, call, publisher):
     assert publisher.messages == []
 
 
+def test_while_the_token_is_rotated_either_signs(app, deps, call, publisher):
+    both = {**auth.ENVIRONMENT, "TWILIO_AUTH_TOKEN": f"new,{TOKEN}"}
+    app.extensions["latchkey"] = replace(deps, settings=AuthSettings.from_env(Environment(both)))
+    assert [call(signature=sign(token=token)).status_code for token in ("new", TOKEN, "gone")] == [204, 204, 403]
+    assert len(publisher.messages) == 2
+
+
 def test_a_broker_that_is_down_is_503_so_that_twilio_comes_again(call, publisher):
     publisher.down = True
     answer = call(signature=sign())

@@ -126,3 +126,7 @@ def test_every_fault_at_once():
 
 def test_no_secret_in_the_settings_repr():
     assert "planted-token" not in repr(read(WHOLE))
+
+
+def test_of_two_tokens_the_newer_one_signs_in():
+    assert read(WHOLE | {"TWILIO_AUTH_TOKEN": "new,old"}).twilio.auth_token.reveal() == "new"

@@ -11,7 +11,7 @@ from qrcode.constants import ERROR_CORRECT_M
 from qrcode.main import QRCode
 
 from services.otp import qr
-from services.otp.authenticators import import_active, reseal
+from services.otp.authenticators import import_active
 from services.otp.key_uri import decode_secret, new_secret
 from services.otp.secrets_box import Sealed, SecretBox
 from shared.keys import KeyList, encode_key
@@ -19,9 +19,7 @@ from shared.problems import Refusal, Unavailable
 from shared.secret import Secret
 from tests.support.otp import ACCOUNT, World
 
-OLD = KeyList.parse(f"k1:{encode_key(b'1' * 32)}")
 BOTH = KeyList.parse(f"k2:{encode_key(b'2' * 32)},k1:{encode_key(b'1' * 32)}")
-NEW = KeyList.parse(f"k2:{encode_key(b'2' * 32)}")
 
 
 @given(st.binary(min_size=14, max_size=64), st.text(max_size=20), st.text(max_size=20))
@@ -48,26 +46,6 @@ def test_an_altered_text_does_not_open():
     altered = Sealed(sealed.key_id, sealed.ciphertext[:-1] + bytes([sealed.ciphertext[-1] ^ 1]))
     with pytest.raises(Unavailable):
         box.open(altered, "a", "1")
-
-
-def test_keys_rotate_online(world: World):
-    world.enrol()
-    secret = world.secrets[ACCOUNT]
-    old = SecretBox(OLD).seal(secret, "acc_old", "enr_old")
-    assert SecretBox(BOTH).open(old, "acc_old", "enr_old") == secret
-    with pytest.raises(Unavailable):
-        SecretBox(NEW).open(old, "acc_old", "enr_old")
-
-
-def test_reseal_moves_everything_to_the_newest_key(world: World):
-    base32 = Secret("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ")
-    for account in ("acc_1", "acc_2"):
-        import_active(world.database, SecretBox(OLD), world.clock, account_id=account, label="x", base32=base32)
-    assert reseal(world.database, SecretBox(BOTH)) == 2
-    assert reseal(world.database, SecretBox(BOTH)) == 0
-    assert reseal(world.database, SecretBox(NEW)) == 0
-    with pytest.raises(Unavailable):
-        reseal(world.database, SecretBox(OLD))
 
 
 @pytest.mark.parametrize("text", ["", "A", "0189", "GEZDGNBVGY3TQOJQ", "GEZDGNBVGY3TQOJQGEZDG!", "é" * 32])

@@ -131,12 +131,6 @@ def test_import_refuses_an_account_id_that_no_path_can_name(environment):
     assert done.exit_code == 1
 
 
-def test_reseal_says_how_many(environment):
-    run(IMPORT, environment, SECRET)
-    rotated = {**environment, "OTP_SECRET_KEYS": f"s3:{encode_key(b'3' * 32)},{environment['OTP_SECRET_KEYS']}"}
-    assert json.loads(run(["authenticators", "reseal"], rotated).stdout) == {"resealed": 1}
-
-
 def test_a_settings_fault_is_one_line_and_exit_2():
     done = run_process(["-m", "services.otp", *IMPORT], {})
     assert (done.returncode, done.stdout) == (2, "")

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.keys import Key, KeyList, encode_key
+from shared.keys import Key, KeyList, RotationError, encode_key
 from shared.secret import Secret
 
 A, B = b"a" * 32, b"b" * 32
@@ -77,3 +77,60 @@ def test_a_mac_depends_on_the_key_and_shows_neither_key_nor_parts():
     assert KEY.mac("a") != Key("k1", Secret(B)).mac("a")
     assert len(KEY.mac("a")) == 64
     assert KEY.mac("a") == Key("another id", Secret(A)).mac("a")
+
+
+# --- rotation ---------------------------------------------------------------------------------------------------------
+
+
+def ids(keys):
+    return [key.id for key in keys]
+
+
+def test_a_key_is_added_behind_the_first_then_used_then_the_old_ones_are_dropped():
+    keys = KeyList.parse(f"k2:{encode_key(B)},k1:{encode_key(A)}")
+    added = keys.added(b"c" * 32)
+    assert ids(added) == ["k2", "k3", "k1"]
+    assert added.find("k3").material.reveal() == b"c" * 32
+    assert ids(added.used()) == ["k3", "k2", "k1"]
+    assert ids(added.used().dropped()) == ["k3"]
+
+
+@pytest.mark.parametrize(("first", "then"), [("dev1", "dev2"), ("2026-11", "2026-12"), ("a", "a1"), ("k9", "k10")])
+def test_a_new_key_has_the_next_number(first, then):
+    assert ids(KeyList.parse(f"{first}:{encode_key(A)}").added(B)) == [first, then]
+
+
+def test_a_number_never_comes_again():
+    """A stored id must not come to mean another key: the newest one, which is never dropped, has the highest number."""
+    keys, seen = KeyList.parse(f"k1:{encode_key(A)}"), ["k1"]
+    for _ in range(12):
+        keys = keys.added(B).used().dropped()
+        seen += ids(keys)
+    assert len(set(seen)) == len(seen) == 13
+
+
+def test_a_step_that_is_not_due_is_refused():
+    keys = KeyList.parse(f"k1:{encode_key(A)}")
+    added = keys.added(B)
+    for step, reason in (
+        (lambda: added.added(B), "k2 waits to be used already"),
+        (added.dropped, "k2 is the new one"),
+        (keys.used, "no new key waits"),
+        (added.used().used, "no new key waits"),
+        (keys.dropped, "k1 is the only one"),
+        (lambda: KeyList.parse(f"{'k' * 32}:{encode_key(A)}").added(B), "too long an id"),
+    ):
+        with pytest.raises(RotationError, match=reason):
+            step()
+
+
+@given(st.dictionaries(IDS, st.binary(min_size=32, max_size=32), min_size=1, max_size=5))
+def test_what_is_dumped_reads_back(keys):
+    listed = KeyList(tuple(Key(key_id, Secret(material)) for key_id, material in keys.items()))
+    assert KeyList.parse(listed.dump()) == listed
+
+
+@pytest.mark.parametrize(("key_id", "expected"), [("dev1", True), ("dev27", True), ("dev", False), ("k1", False),
+                                                  ("device1", False), ("mydev1", False)])  # fmt: skip
+def test_keys_of_a_development_stack_are_known_by_their_ids(key_id, expected):
+    assert Key(key_id, Secret(A)).is_for_development is expected

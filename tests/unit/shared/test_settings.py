@@ -119,3 +119,35 @@ def test_both_stores_are_one_server_unless_said_otherwise():
     StoreSettings.read(env)
     env.done()
     assert "redis://" not in repr(two)
+
+
+DEVELOPMENT_KEY = f"k2:{encode_key(b'k' * 32)},dev1:{encode_key(b'd' * 32)}"
+
+
+@pytest.mark.parametrize("mode", [{}, {"LATCHKEY_ENV": "production"}, {"LATCHKEY_ENV": "developmint"}])
+def test_a_development_key_serves_in_development_only(mode):
+    env = Environment({"K": DEVELOPMENT_KEY, **mode})
+    env.keys("K")
+    with pytest.raises(SettingsError, match="K holds the development key dev1") as error:
+        env.done()
+    assert encode_key(b"d" * 32) not in str(error.value)
+    env = Environment({"K": DEVELOPMENT_KEY, "LATCHKEY_ENV": "development"})
+    assert env.keys("K").newest.id == "k2"
+    env.done()
+
+
+def test_secrets_of_others_are_a_list_too():
+    env = Environment({"S": "new, old", "ONE": "only"})
+    assert [secret.reveal() for secret in env.secrets("S")] == ["new", "old"]
+    assert [secret.reveal() for secret in env.optional_secrets("ONE")] == ["only"]
+    assert env.optional_secrets("NONE") == ()
+    env.done()
+
+
+@pytest.mark.parametrize("value", ["", "hunter2,", ",hunter2", "hunter2,,x"])
+def test_a_list_of_secrets_has_no_gap(value):
+    env = Environment({"S": value})
+    assert len(env.secrets("S")) == 1
+    with pytest.raises(SettingsError, match="S ") as error:
+        env.done()
+    assert "hunter2" not in str(error.value)

@@ -1,0 +1,127 @@
+"""While a list is rolled out, some processes are a step behind: what either writes, the other reads.
+
+Each list, and every two neighbouring steps of its rotation, in both directions.
+"""
+
+import dataclasses
+import shutil
+import sqlite3
+from contextlib import closing
+from types import SimpleNamespace
+
+import fakeredis
+import jwt
+import pytest
+from nacl.public import PrivateKey
+
+from services.auth import tokens
+from services.auth.domain.session import Factor
+from services.auth.otp_client import OtpClient
+from services.otp.app import create_app
+from services.otp.secrets_box import SecretBox
+from shared.database import create_database
+from shared.envelope import open_envelope
+from shared.hashing import HashingPool
+from shared.keys import Key, KeyList, encode_key
+from shared.migrations import upgrade
+from shared.sealing import CannotOpen, seal, unseal
+from shared.secret import Secret
+from tests.support import auth
+from tests.support.auth import ENVIRONMENT as AUTH_ENVIRONMENT
+from tests.support.auth import NOTIFY_PRIVATE_KEYS
+from tests.support.otp import ACCOUNT, make_world
+
+BEFORE = KeyList.parse(f"k1:{encode_key(b'1' * 32)}")
+ADDED = BEFORE.added(b"2" * 32)
+USED = ADDED.used()
+DROPPED = USED.dropped()
+STEPS = {"before": BEFORE, "added": ADDED, "used": USED, "dropped": DROPPED}
+NAMES = list(STEPS)
+NEIGHBOURS = [(a, b) for a in NAMES for b in NAMES if abs(NAMES.index(a) - NAMES.index(b)) <= 1]
+
+
+@pytest.fixture(scope="module")
+def migrated_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("otp") / "migrated.sqlite3"
+    upgrade("otp", f"sqlite:///{path}")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path
+
+
+@pytest.fixture
+def world(migrated_file, tmp_path):
+    path = tmp_path / "otp.sqlite3"
+    shutil.copy(migrated_file, path)
+    database = create_database(f"sqlite:///{path}")
+    redis = fakeredis.FakeRedis(decode_responses=True)
+    world = make_world(database, redis, HashingPool(max_waiting=1), AUTH_ENVIRONMENT["NOTIFY_PUBLIC_KEY"])
+    yield world
+    world.deps.recorder.close()
+    database.dispose()
+
+
+def secrets_at_rest(world, writer, reader):
+    world.deps = dataclasses.replace(world.deps, secret_box=SecretBox(writer))
+    world.enrol()
+    world.deps = dataclasses.replace(world.deps, secret_box=SecretBox(reader))
+    return world.verify(world.code()).status_code == 200
+
+
+def sms_codes(world, writer, reader):
+    world.enrol()
+    world.deps = dataclasses.replace(world.deps, digest_keys=writer)
+    message_id = world.send_sms().json["message_id"]
+    code = open_envelope(NOTIFY_PRIVATE_KEYS, world.redis.get(f"notify:sealed:{message_id}")).body[-6:]
+    world.deps = dataclasses.replace(world.deps, digest_keys=reader)
+    return world.verify(code).status_code == 200
+
+
+def calls_to_otp(world, writer, reader):
+    """As the gateway sends them, without the wire."""
+    client = OtpClient("http://127.0.0.1:1", writer.newest)
+    app = create_app(SimpleNamespace(api_keys=reader), world.deps)
+    return app.test_client().get(f"/accounts/{ACCOUNT}/two-factor", headers=client._headers).status_code == 200
+
+
+def sealed_texts(_world, writer, reader):
+    private = PrivateKey(writer.newest.material.reveal())
+    sealed = seal(Key(writer.newest.id, Secret(bytes(private.public_key))), "text")
+    try:
+        return unseal(reader, sealed) == "text"
+    except CannotOpen:
+        return False
+
+
+def tokens_of_the_portal(_world, writer, reader):
+    """The one signs, and the key set comes from the other."""
+
+    def deps(keys):
+        return SimpleNamespace(settings=auth.settings(JWT_SIGNING_KEYS=keys.dump()), clock=lambda: auth.NOW)
+
+    account = SimpleNamespace(id="acc_1", role="member")
+    session = SimpleNamespace(id="ses_1", authenticated_at=auth.NOW, factors=(Factor.PASSWORD,), assurance="aal1")
+    token, _ = tokens.issue(deps(writer), account, session)
+    key_set = jwt.PyJWKSet.from_dict(tokens.key_set(deps(reader)))
+    try:
+        key = key_set[jwt.get_unverified_header(token)["kid"]]
+    except KeyError:
+        return False
+    options = {"verify_exp": False, "verify_iat": False}
+    return jwt.decode(token, key, algorithms=["EdDSA"], options=options)["sub"] == "acc_1"
+
+
+EXCHANGES = [secrets_at_rest, sms_codes, calls_to_otp, sealed_texts, tokens_of_the_portal]
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+@pytest.mark.parametrize(("writer", "reader"), NEIGHBOURS)
+def test_a_process_reads_what_one_a_step_before_or_behind_writes(world, exchange, writer, reader):
+    assert exchange(world, STEPS[writer], STEPS[reader])
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+@pytest.mark.parametrize(("writer", "reader"), [("used", "before"), ("added", "dropped")])
+def test_no_step_may_be_left_out(world, exchange, writer, reader):
+    """Why a rotation takes three: whoever put the new key first at once would be refused by those that lack it."""
+    assert not exchange(world, STEPS[writer], STEPS[reader])
