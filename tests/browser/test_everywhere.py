@@ -35,6 +35,8 @@ def sideways(page):
 def test_axe_finds_nothing_on_the_way_in_and_through(visit, ann, inbox, look):
     found = {}
     visitor = visit(**look)
+    page = visitor.open("/nothing/here")
+    found["unknown address"] = problems(page)
     page = visitor.give_password(ann.email, "a wrong password")
     expect(page.locator("#password-error")).to_be_visible()
     found["login, refused"] = problems(page)
@@ -60,6 +62,9 @@ def test_axe_finds_nothing_on_the_way_in_and_through(visit, ann, inbox, look):
     found["phone"] = problems(page)
     page.keyboard.press("Escape")
     page.get_by_role("navigation").get_by_role("link", name="Security").click()
+    page.get_by_label("New password").fill("password1234")
+    expect(page.locator("#strength-advice li").first).to_be_visible()
+    found["security, advice"] = problems(page)
     page.get_by_label("New password").fill("nine dry walruses whistle")
     expect(page.locator("#strength-said")).to_have_text("Strong")
     found["security"] = problems(page)
@@ -123,3 +128,41 @@ def test_the_first_render_takes_one_round_trip_after_the_document(visitor):
         "[...document.querySelectorAll('link, script[src], img')].map(one => one.src || one.href).concat(location.href)"
     )
     assert set(requests) <= set(named)
+
+
+def test_with_three_seconds_on_each_call_every_page_says_that_it_waits_and_then_shows_all(visit, ann, operator):
+    enroll(visit(), ann)
+    page = visit().log_in(operator)
+
+    def slowly(route):
+        page.wait_for_timeout(3000)
+        route.continue_()
+
+    page.route("**/v1/**", slowly)
+    base = page.url.split("/support")[0]
+    for path in (f"/support/accounts/{ann.id}", "/support", "/team", "/security", "/two-factor"):
+        page.goto(base + path)
+        expect(page.locator("[data-loading]").first).to_be_attached()
+        expect(page.locator("[data-loading]")).to_have_count(0, timeout=30_000)
+        expect(page.locator(".form-error:visible")).to_have_count(0)
+    page.goto(base + "/support")
+    page.get_by_label("Email, name or id").fill(ann.email)
+    page.get_by_role("button", name="Find").dblclick()
+    expect(page.locator("#search-form .slow")).to_contain_text("longer than usual")
+    expect(page.locator("#found a")).to_have_count(1, timeout=15_000)
+    expect(page.get_by_label("Email, name or id")).to_have_value(ann.email)
+    page.unroute_all(behavior="ignoreErrors")
+
+
+def test_a_page_whose_calls_fail_says_so_with_a_way_on(visitor, ann):
+    page = visitor.log_in(ann)
+    page.route("**/v1/**", lambda route: route.fulfill(status=503, json={"code": "service_unavailable"}))
+    for path in ("/two-factor", "/team", "/security"):
+        visitor.open(path)
+        expect(page.get_by_text("does not answer just now").first).to_be_visible()
+        expect(page.locator("[data-loading]")).to_have_count(0)
+    page.unroute_all(behavior="ignoreErrors")
+    again = page.locator("#sessions").get_by_role("button", name="Try again")
+    again.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#sessions .rows li")).to_have_count(1)
