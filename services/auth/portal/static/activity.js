@@ -34,6 +34,7 @@ export function facts(item) {
   if (Array.isArray(d.factors)) said.push(d.factors.map((factor) => has("factor", factor)).join(" + "));
   if (d.phone_hint) said.push(d.phone_hint);
   if (d.reference) said.push(t("activity.reference", { reference: d.reference }));
+  if (d.what) said.push(has("viewed", d.what));
   if (d.ticket) said.push(d.ticket);
   if (item.actor.startsWith("operator:")) said.push(t("activity.actor_operator"));
   if (item.actor.startsWith("team-owner:")) said.push(t("activity.actor_team_owner"));
