@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
-from services.otp import attempts_store, throttle_rows
+from services.otp import attempts_store, throttle_store
 from services.otp.attempts_store import AttemptRow
 from services.otp.domain.attempt import Brake, Outcome, Rejected, Throttled, Verified
 from services.otp.models import outbox as outbox_tables
@@ -167,11 +167,11 @@ class AttemptRecorder:
             for attempt in arrived
             if isinstance(attempt.outcome, Throttled) and attempt.braked_by is not None
         ]
-        told = throttle_rows.keys_of_later_tries(self._redis, throttled)
+        told = throttle_store.keys_of_later_tries(self._redis, throttled)
         thinned = []
         for attempt in arrived:
             if isinstance(attempt.outcome, Throttled) and attempt.braked_by is not None:
-                key = throttle_rows.key(attempt.braked_by)
+                key = throttle_store.key(attempt.braked_by)
                 thinned.append(replace(attempt, has_row=key not in told))
                 told.add(key)
             else:

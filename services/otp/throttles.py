@@ -11,7 +11,10 @@ from shared import budgets
 from shared.budgets import Charge, Rate
 
 # By the words of the attempt record. A known device's own budget isn't here: its owner is at another browser.
-BY_PURPOSE: Mapping[str, Rate] = {**VERIFY, ENROLLMENT: CONFIRM_ENROLLMENT}
+BY_PURPOSE: Mapping[str, Rate] = {
+    **{str(purpose): rate for purpose, rate in VERIFY.items()},
+    ENROLLMENT: CONFIRM_ENROLLMENT,
+}
 
 
 @dataclass(frozen=True, slots=True)
