@@ -64,6 +64,7 @@ def test_whoever_tried_too_often_is_seen_and_unlocked(visit, ann, operator):
     expect(trouble).to_have_count(1)  # of three tries
     console.get_by_role("button", name="Lift the lock").click()
     expect(console.locator("#state")).to_contain_text("Not locked")
+    expect(console.locator("#state-title")).to_be_focused()
     expect(console.get_by_role("button", name="Lift the lock")).to_be_hidden()
     expect(console.locator("#timeline")).to_contain_text("Support lifted the lock")
     page.locator("#code").fill(ann.fresh_code())

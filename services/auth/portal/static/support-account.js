@@ -50,6 +50,7 @@ onClick($("#unlock"), async () => {
   await post(`${base}/unlock`);
   say(t("support.unlock_done"));
   await Promise.all([showAccount(), showTimeline()]);
+  $("#state-title").focus();  // the button is gone
 });
 
 // --- the timeline ---------------------------------------------------------------------------------------------------------
@@ -126,7 +127,7 @@ onSubmit(form, async ({ ticket, reason }) => {
   const reset = await post(`${base}/two-factor-resets`, { ticket: ticket.trim(), reason: reason.trim(), identity_checks: ticked() });
   form.reset();
   show($("#new-reset"), false);
-  follow(reset.id);
+  await follow(reset.id);
   showTimeline();
   $("#open-reset-title").focus();
 });
@@ -165,6 +166,7 @@ for (const action of ["approve", "cancel"]) {
     await post(`${base}/two-factor-resets/${reset_id}/${action}`);
     await follow(reset_id);
     showTimeline();
+    $("#open-reset-title").focus();  // the button may be gone
   });
 }
 
