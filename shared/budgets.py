@@ -139,6 +139,23 @@ def given_back_on_outage(redis: "Redis", *charges: Charge) -> Iterator[None]:
         raise
 
 
+def waits(redis: "Redis", *charges: Charge) -> tuple[int, ...]:
+    """For how many seconds each charge would refuse, 0 where it has room; nothing is counted. Raises RedisError."""
+    pipeline = redis.pipeline(transaction=False)
+    for key in _keys(charges):
+        pipeline.get(key)
+        pipeline.pttl(key)
+    replies = iter(pipeline.execute())
+    return tuple(
+        max(_wait_seconds(window, tries=next(replies), wait_ms=next(replies)) for window in charge.rate.windows)
+        for charge in charges
+    )
+
+
+def _wait_seconds(window: Window, *, tries: str | None, wait_ms: int) -> int:
+    return -(-max(wait_ms, 1) // 1000) if int(tries or 0) >= window.max else 0
+
+
 def clear(redis: "Redis", *charges: Charge) -> None:
     """Forget all tries (support lifted a lock)."""
     redis.delete(*_keys(charges))

@@ -207,22 +207,27 @@ def problem_response(refusal: Refusal) -> Response:
     return response
 
 
+def http_refusal(error: HTTPException) -> Refusal:
+    """What the framework says no to, in our words."""
+    status = error.code or 500
+    return Refusal(_HTTP_CODES.get(status, "internal_error" if status >= 500 else "bad_request"))
+
+
+def http_problem(error: HTTPException) -> BaseResponse:
+    """The same as problem+json; a redirect stays one."""
+    if (error.code or 500) < 400:  # to the address with its slash
+        return error.get_response()
+    response = problem_response(http_refusal(error))
+    if error.code == 405:
+        response.headers["Allow"] = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
+    return response
+
+
 def _register_errors(app: Flask) -> None:
     def refused(error: Refusal) -> Response:
         if isinstance(error, Unavailable):
             log.warning("unavailable", part=error.reason, cause=repr(error.__cause__)[:200])
         return problem_response(error)
-
-    def http_error(error: HTTPException) -> BaseResponse:
-        status = error.code or 500
-        if status < 400:  # a redirect to the address with its slash
-            return error.get_response()
-        response = problem_response(
-            Refusal(_HTTP_CODES.get(status, "internal_error" if status >= 500 else "bad_request"))
-        )
-        if status == 405:
-            response.headers["Allow"] = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
-        return response
 
     def store_down(error: Exception) -> Response:
         part = "redis" if isinstance(error, RedisError) else "sql"
@@ -235,7 +240,7 @@ def _register_errors(app: Flask) -> None:
         return problem_response(Refusal("internal_error"))
 
     app.register_error_handler(Refusal, refused)
-    app.register_error_handler(HTTPException, http_error)
+    app.register_error_handler(HTTPException, http_problem)
     for kind in (RedisError, DBAPIError, PoolTimeoutError):
         app.register_error_handler(kind, store_down)
     app.register_error_handler(Exception, unexpected)

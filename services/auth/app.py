@@ -64,7 +64,7 @@ def create_app(deps: Deps, collectors: Sequence[Collector] = ()) -> Flask:
         api.register_blueprint(module.blueprint)
     app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.json", config={"app_name": "Latchkey API"}))
     if deps.settings.portal:
-        app.register_blueprint(portal.blueprint)
+        portal.register(app)
     if deps.settings.mode is Mode.DEVELOPMENT:
         app.register_blueprint(development.blueprint)
     return app

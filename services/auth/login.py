@@ -174,7 +174,12 @@ def _password_charges(deps: Deps, client: Client, email: str, device: Device | N
     ip = by_ip(deps, limits.LOGIN_IP, client)
     if device is not None:
         return ip, Charge(limits.LOGIN_KNOWN_DEVICE, device.id)
-    return ip, Charge(limits.LOGIN_EMAIL, subject(deps, "email", email_key(email)))
+    return ip, address_charge(deps, email)
+
+
+def address_charge(deps: Deps, email: str) -> Charge:
+    """What a password from a browser that we don't know is charged to, besides its IP."""
+    return Charge(limits.LOGIN_EMAIL, subject(deps, "email", email_key(email)))
 
 
 @functools.cache

@@ -2,10 +2,12 @@
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import quote
 
 from services.auth.otp_line import Line, LineDown
+from shared.clock import parse_rfc3339
 from shared.keys import Key, encode_key
 from shared.problems import PROBLEMS, Refusal, Unavailable
 
@@ -29,6 +31,14 @@ class Verified:
     """A code was right and is spent."""
 
     factor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Throttle:
+    """What is tried for this purpose is not looked at before ``until``."""
+
+    purpose: str
+    until: datetime
 
 
 class CodeRefused(Refusal):
@@ -103,6 +113,11 @@ class OtpClient:
         """The verification attempts of an account, newest first."""
         query = f"?limit={limit}" + (f"&cursor={quote(cursor)}" if cursor else "")
         return dict(self._call("GET", f"/accounts/{account_id}/attempts{query}"))
+
+    def throttles(self, account_id: str) -> list[Throttle]:
+        """Which of the account's budgets of tries are spent."""
+        answer = self._call("GET", f"/accounts/{account_id}/throttles")
+        return [Throttle(one["purpose"], parse_rfc3339(one["until"])) for one in answer["items"]]
 
     def unlock(self, account_id: str) -> None:
         """Lift the hard stop."""

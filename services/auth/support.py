@@ -1,16 +1,17 @@
 """What support sees of an account and may do to it, besides resets; every call stands in the account's timeline."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import structlog
 
-from services.auth import history, operators, session_store
+from services.auth import history, login, operators, session_store
 from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account
 from services.auth.domain.reset import Reset, Status
 from services.auth.history import Item
 from services.auth.limits import SUPPORT_SEARCH
-from services.auth.otp_client import TwoFactorState
+from services.auth.otp_client import Throttle, TwoFactorState
 from services.auth.store import accounts, devices, resets, timeline
 from services.auth.store.timeline import Entry, OperatorRow
 from shared import budgets
@@ -23,11 +24,17 @@ log = structlog.get_logger("auth.support")
 
 @dataclass(frozen=True, slots=True)
 class AccountDetail:
-    """Everything that support needs to help, and nothing that would let it sign in."""
+    """Everything that support needs to help, and nothing that would let it sign in.
+
+    ``throttles``: the budgets of codes that are spent. ``password_throttled_until``: the same of passwords, for
+    browsers that we don't know.
+    """
 
     account: Account
     team_name: str
     two_factor: TwoFactorState
+    throttles: list[Throttle]
+    password_throttled_until: datetime | None
     trusted_devices: int
     sessions: int
     open_reset: Reset | None
@@ -58,12 +65,16 @@ def detail(deps: Deps, client: Client, operator: Account, account_id: str) -> Ac
     account = operators.subject(deps, account_id)
     operators.record_view(deps, client, operator, account, "account")
     two_factor = deps.otp.state(account.id)
+    throttles = deps.otp.throttles(account.id)
+    (wait_seconds,) = budgets.waits(deps.redis, login.address_charge(deps, account.email))
     sessions = len(session_store.sessions_of(deps.redis, account.id))
     with reading(deps.database) as connection:
         return AccountDetail(
             account=account,
             team_name=accounts.team_name(connection, account.team_id),
             two_factor=two_factor,
+            throttles=throttles,
+            password_throttled_until=deps.clock() + timedelta(seconds=wait_seconds) if wait_seconds else None,
             trusted_devices=devices.count_trusted(connection, account.id, deps.clock()),
             sessions=sessions,
             open_reset=resets.open_of(connection, account.id),
@@ -80,7 +91,7 @@ def account_timeline(
 
 
 def unlock(deps: Deps, client: Client, operator: Account, account_id: str) -> None:
-    """Lift the hard stop, which support may do again when the record of it could not be written.
+    """Lift the hard stop and renew the budgets of codes; support may do it again when its record can't be written.
 
     Raises Refusal not_found, own_account; Unavailable.
     """

@@ -29,9 +29,11 @@ def account_document(detail: AccountDetail) -> dict[str, Any]:
         "phone": phone_document(account),
         "pending_phone_hint": views.hint(account.pending_phone),
         "enrollment_prompted": account.enrollment_prompted,
+        "password_throttled_until": detail.password_throttled_until,
         "two_factor": {
             "enabled": two_factor.enabled,
             "locked": two_factor.locked,
+            "throttles": detail.throttles,
             "consecutive_failures": two_factor.consecutive_failures,
             "authenticators": two_factor.authenticators,
             "recovery_codes": {

@@ -27,10 +27,13 @@ class AttemptRow:
     reason: str | None
     clock_skew_seconds: int | None
     device_known: bool
+    throttled_until: datetime | None = None
 
 
 def insert_attempts(connection: Connection, rows: Sequence[AttemptRow]) -> None:
     """Keep them, in this order."""
+    if not rows:
+        return
     connection.execute(insert(attempts), [asdict(row) for row in rows])
 
 

@@ -135,5 +135,11 @@ def _record(deps: Deps, command: Confirm, outcome: Outcome, charge: Charge) -> N
     row = attempt_row(outcome, command.account_id, PURPOSE, deps.clock(), device_known=False)
     # Not a second factor yet: it counts for the hard stop neither way.
     deps.recorder.record(
-        Attempt(row, outcome, second_factor=False, settle=settle if isinstance(outcome, Verified) else None)
+        Attempt(
+            row,
+            outcome,
+            second_factor=False,
+            settle=settle if isinstance(outcome, Verified) else None,
+            braked_by=charge,
+        )
     )

@@ -106,6 +106,8 @@ attempts = Table(
     Column("reason", String(32), nullable=True),
     Column("clock_skew_seconds", Integer, nullable=True),
     Column("device_known", Boolean, nullable=False),
+    # The end of the wait that a throttled try met; a hard stop has none.
+    Column("throttled_until", UtcDateTime, nullable=True),
 )
 Index("ix_attempts_account", attempts.c.account_id, attempts.c.position)
 

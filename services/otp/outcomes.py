@@ -1,6 +1,6 @@
 """What an attempt's outcome becomes: the record's row, and the answer or refusal that the caller hears."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from services.otp.attempts_store import AttemptRow
@@ -11,7 +11,7 @@ from shared.problems import Refusal
 
 def attempt_row(outcome: Outcome, account_id: str, purpose: str, at: datetime, *, device_known: bool) -> AttemptRow:
     """The attempt as it is kept; the skew is kept even when the coach may not speak yet."""
-    factor = reason = skew = None
+    factor = reason = skew = until = None
     match outcome:
         case Verified():
             word, factor = "verified", outcome.factor
@@ -19,7 +19,9 @@ def attempt_row(outcome: Outcome, account_id: str, purpose: str, at: datetime, *
             word, reason, skew = "rejected", outcome.reason.word, outcome.clock_skew_seconds
         case Throttled():
             word, reason = "throttled", outcome.brake
-    return AttemptRow(account_id, at, purpose, factor, word, reason, skew, device_known)
+            if outcome.retry_after_seconds is not None:
+                until = at + timedelta(seconds=outcome.retry_after_seconds)
+    return AttemptRow(account_id, at, purpose, factor, word, reason, skew, device_known, until)
 
 
 def answer(outcome: Outcome, taken: Taken) -> Verified:

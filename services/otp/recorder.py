@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -20,12 +20,12 @@ from redis.exceptions import RedisError
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
-from services.otp import attempts_store
+from services.otp import attempts_store, throttle_store
 from services.otp.attempts_store import AttemptRow
 from services.otp.domain.attempt import Brake, Outcome, Rejected, Throttled, Verified
 from services.otp.models import outbox as outbox_tables
 from shared import outbox
-from shared.budgets import REFUND_SCRIPT
+from shared.budgets import REFUND_SCRIPT, Charge
 from shared.clock import Clock
 from shared.database import writing
 from shared.ids import new_id
@@ -50,12 +50,16 @@ class Attempt:
     """One attempt to be recorded.
 
     ``second_factor``: it counts for the hard stop. ``settle`` adds what a success gives back to a Redis pipeline.
+    ``braked_by``: the budget that throttled it, where one did. ``has_row``: a throttled try that isn't the first of its
+    wait counts, and has no row.
     """
 
     row: AttemptRow
     outcome: Outcome
     second_factor: bool
     settle: Settle | None = None
+    braked_by: Charge | None = None
+    has_row: bool = True
 
 
 class AttemptRecorder:
@@ -153,8 +157,26 @@ class AttemptRecorder:
         return True
 
     def _collect(self) -> None:
-        self._unwritten += [self._inbox.popleft() for _ in range(len(self._inbox))]
+        self._unwritten += self._thinned([self._inbox.popleft() for _ in range(len(self._inbox))])
         self._give_back([self._settles.popleft() for _ in range(len(self._settles))])
+
+    def _thinned(self, arrived: list[Attempt]) -> list[Attempt]:
+        """Of the throttled tries only the first of each wait keeps its row."""
+        throttled = [
+            (attempt.braked_by, attempt.outcome)
+            for attempt in arrived
+            if isinstance(attempt.outcome, Throttled) and attempt.braked_by is not None
+        ]
+        told = throttle_store.keys_of_later_tries(self._redis, throttled)
+        thinned = []
+        for attempt in arrived:
+            if isinstance(attempt.outcome, Throttled) and attempt.braked_by is not None:
+                key = throttle_store.key(attempt.braked_by)
+                thinned.append(replace(attempt, has_row=key not in told))
+                told.add(key)
+            else:
+                thinned.append(attempt)
+        return thinned
 
     def _give_back(self, settles: list[Settle]) -> None:
         if not settles:
@@ -170,7 +192,7 @@ class AttemptRecorder:
 
     def _write(self, batch: list[Attempt]) -> None:
         with writing(self._database) as connection:
-            attempts_store.insert_attempts(connection, [attempt.row for attempt in batch])
+            attempts_store.insert_attempts(connection, [attempt.row for attempt in batch if attempt.has_row])
             counts: dict[str, _Count] = {}
             for attempt in batch:
                 if attempt.second_factor:

@@ -92,6 +92,19 @@ class TwoFactorSchema(Schema):
     consecutive_failures = fields.Integer()
 
 
+class ThrottleSchema(Schema):
+    """A budget that is spent."""
+
+    purpose = fields.String(metadata={"enum": ["login", "step_up", "phone_verification", "enrollment"]})
+    until = Time()
+
+
+class ThrottlesSchema(Schema):
+    """The budgets of an account that are spent."""
+
+    items = fields.List(fields.Nested(ThrottleSchema))
+
+
 class DisableSchema(Schema):
     """Who turns it off."""
 
@@ -189,6 +202,9 @@ class AttemptSchema(Schema):
         allow_none=True, metadata={"description": "Positive: the user's clock is fast; negative: it is slow."}
     )
     device_known = fields.Boolean()
+    throttled_until = Time(
+        allow_none=True, metadata={"description": "The end of the wait that a throttled try met; a hard stop has none."}
+    )
 
 
 class AttemptsSchema(Schema):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.otp import attempts_store, sms_store, store
+from services.otp import attempts_store, sms_store, store, throttle_store
 from services.otp.deps import Deps
 from services.otp.domain.purpose import SECOND_FACTOR_PURPOSES
 from services.otp.limits import HARD_STOP, UNLOCKED
@@ -69,3 +69,4 @@ def unlock(deps: Deps, account_id: str) -> None:
     with writing(deps.database) as connection:
         attempts_store.clear(connection, account_id, deps.clock())
         budgets.clear(deps.redis, *(Charge(rate, account_id) for rate in UNLOCKED))
+        throttle_store.forget(deps.redis, account_id)

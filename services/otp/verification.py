@@ -62,7 +62,15 @@ def verify(deps: Deps, command: Verify) -> Verified:
     row = attempt_row(
         outcome, command.account_id, command.purpose, deps.clock(), device_known=command.device_id is not None
     )
-    deps.recorder.record(Attempt(row, outcome, rule.second_factor, settle if isinstance(outcome, Verified) else None))
+    deps.recorder.record(
+        Attempt(
+            row,
+            outcome,
+            rule.second_factor,
+            settle if isinstance(outcome, Verified) else None,
+            braked_by=hard_stop if outcome == Throttled(Brake.HARD_STOP) else charge,
+        )
+    )
     return answer(outcome, taken)
 
 

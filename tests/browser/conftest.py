@@ -233,7 +233,7 @@ def enroll(visitor, person):
 
 
 def log_out(page):
-    page.get_by_role("button", name="Log Out").click()
+    page.get_by_role("button", name="Log Out", exact=True).click()
     page.wait_for_url("**/login")
 
 

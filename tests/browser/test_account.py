@@ -70,6 +70,28 @@ def test_the_backup_codes_can_be_copied_saved_and_printed(visitor, ann):
     assert codes[0] not in page.content()
 
 
+def test_nobody_leaves_by_mistake_before_the_codes_are_saved(visitor, ann):
+    page = visitor.log_in(ann)
+    page.get_by_role("switch").check()
+    page.locator("#setup").get_by_label("Authentication Code").fill(code_of(key_on(page)))
+    page.get_by_role("button", name="Update").click()
+    expect(page.locator("#codes-list li")).to_have_count(10)
+    asked = []
+
+    def stay(dialog):
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+    page.get_by_role("navigation").get_by_role("link", name="Team").click()
+    expect(page.locator("#codes-list li")).to_have_count(10)
+    assert asked == ["beforeunload"]
+    page.get_by_role("button", name="I have saved them").click()
+    page.get_by_role("navigation").get_by_role("link", name="Team").click()
+    page.wait_for_url("**/team")
+    assert asked == ["beforeunload"]
+
+
 def test_new_backup_codes_and_turning_off_ask_for_proof_when_it_is_old(visitor, ann):
     page = enroll(visitor, ann)
     log_out(page)
@@ -128,10 +150,13 @@ def test_a_password_is_rated_suggested_and_changed(visitor, ann):
     field = page.get_by_label("New password")
     field.fill("password1234")
     expect(page.locator("#strength-said")).to_have_text(re.compile("weak|at once"))
+    advice = page.locator("#strength-advice li")
+    expect(advice).to_have_text([re.compile("common"), re.compile("Add another word or two")])
     page.get_by_role("button", name="Change Password").click()
     expect(page.locator("#new_password-error")).to_contain_text("too easy to guess")
     page.get_by_role("button", name="Suggest one").click()
     expect(page.locator("#strength-said")).to_have_text("Strong")
+    expect(advice).to_have_count(0)
     ann.password = field.input_value()
     page.get_by_role("button", name="Change Password").click()
     expect(page.get_by_text("Your password is changed.")).to_be_visible()
@@ -153,6 +178,12 @@ def test_the_pages_speak_german_to_whoever_wants_it(visit, ann):
     page.get_by_label("Passwort").fill(ann.password)
     page.get_by_role("button", name="Anmelden").click()
     expect(page.get_by_role("switch", name="Zwei-Faktor-Authentifizierung einschalten")).to_be_visible()
+    page.get_by_role("navigation").get_by_role("link", name="Sicherheit").click()
+    page.get_by_label("Neues Passwort").fill("passwort1234")
+    expect(page.locator("#strength-advice li").last).to_contain_text("seltene Wörter", ignore_case=True)
+    page.goto(page.url.replace("/security", "/nirgends"))
+    expect(page.get_by_role("heading", name="Seite nicht gefunden")).to_be_visible()
+    page.get_by_role("link", name="Zur Startseite").click()
     page.get_by_role("link", name="English").click()
     expect(page.get_by_role("switch", name="Enable Two-Factor Authentication")).to_be_visible()
 

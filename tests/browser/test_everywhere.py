@@ -4,7 +4,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.browser.conftest import DESKTOP, PHONE, enroll, prove_phone
+from tests.browser.conftest import DESKTOP, PHONE, code_of, enroll, key_on, prove_phone
 
 pytestmark = pytest.mark.browser
 
@@ -35,6 +35,8 @@ def sideways(page):
 def test_axe_finds_nothing_on_the_way_in_and_through(visit, ann, inbox, look):
     found = {}
     visitor = visit(**look)
+    page = visitor.open("/nothing/here")
+    found["unknown address"] = problems(page)
     page = visitor.give_password(ann.email, "a wrong password")
     expect(page.locator("#password-error")).to_be_visible()
     found["login, refused"] = problems(page)
@@ -60,10 +62,13 @@ def test_axe_finds_nothing_on_the_way_in_and_through(visit, ann, inbox, look):
     found["phone"] = problems(page)
     page.keyboard.press("Escape")
     page.get_by_role("navigation").get_by_role("link", name="Security").click()
+    page.get_by_label("New password").fill("password1234")
+    expect(page.locator("#strength-advice li").first).to_be_visible()
+    found["security, advice"] = problems(page)
     page.get_by_label("New password").fill("nine dry walruses whistle")
     expect(page.locator("#strength-said")).to_have_text("Strong")
     found["security"] = problems(page)
-    page.get_by_role("button", name="Log Out").click()
+    page.get_by_role("button", name="Log Out", exact=True).click()
     visitor.give_password(ann.email, ann.password)
     page.get_by_role("button", name="Send SMS Code").click()
     expect(page.locator("#sms-wait")).to_be_visible()
@@ -123,3 +128,114 @@ def test_the_first_render_takes_one_round_trip_after_the_document(visitor):
         "[...document.querySelectorAll('link, script[src], img')].map(one => one.src || one.href).concat(location.href)"
     )
     assert set(requests) <= set(named)
+
+
+def test_with_three_seconds_on_each_call_every_page_says_that_it_waits_and_then_shows_all(visit, ann, operator):
+    enroll(visit(), ann)
+    page = visit().log_in(operator)
+
+    def slowly(route):
+        page.wait_for_timeout(3000)
+        route.continue_()
+
+    page.route("**/v1/**", slowly)
+    base = page.url.split("/support")[0]
+    for path in (f"/support/accounts/{ann.id}", "/support", "/team", "/security", "/two-factor"):
+        page.goto(base + path)
+        expect(page.locator("[data-loading]").first).to_be_attached()
+        expect(page.locator("[data-loading]")).to_have_count(0, timeout=30_000)
+        expect(page.locator(".form-error:visible")).to_have_count(0)
+    page.goto(base + "/support")
+    page.get_by_label("Email, name or id").fill(ann.email)
+    page.get_by_role("button", name="Find").dblclick()
+    expect(page.locator("#search-form .slow")).to_contain_text("longer than usual")
+    expect(page.locator("#found a")).to_have_count(1, timeout=15_000)
+    expect(page.get_by_label("Email, name or id")).to_have_value(ann.email)
+    page.unroute_all(behavior="ignoreErrors")
+
+
+def test_a_page_whose_calls_fail_says_so_with_a_way_on(visitor, ann):
+    page = visitor.log_in(ann)
+    page.route("**/v1/**", lambda route: route.fulfill(status=503, json={"code": "service_unavailable"}))
+    for path in ("/two-factor", "/team", "/security"):
+        visitor.open(path)
+        expect(page.get_by_text("does not answer just now").first).to_be_visible()
+        expect(page.locator("[data-loading]")).to_have_count(0)
+    page.unroute_all(behavior="ignoreErrors")
+    again = page.locator("#sessions").get_by_role("button", name="Try again")
+    again.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#sessions .rows li")).to_have_count(1)
+
+
+def tab_to(target):
+    """Press Tab until it has the focus, as somebody without a mouse does."""
+    for _ in range(60):
+        if target.evaluate("one => one === document.activeElement"):
+            return
+        target.page.keyboard.press("Tab")
+    raise AssertionError(f"Tab never came to {target}")
+
+
+def test_the_keyboard_alone_turns_2fa_on_and_focus_goes_where_the_work_is(visitor, ann):
+    page = visitor.log_in(ann)
+    switch = page.get_by_role("switch")
+    expect(switch).to_be_enabled()
+    tab_to(switch)
+    page.keyboard.press("Space")
+    key = key_on(page)
+    expect(page.locator("#setup-title")).to_be_focused()
+    tab_to(page.locator("#setup").get_by_label("Authentication Code"))
+    page.keyboard.type(code_of(key))
+    page.keyboard.press("Enter")
+    expect(page.locator("#codes-list li")).to_have_count(10, timeout=15_000)
+    expect(page.get_by_role("heading", name="Backup Codes")).to_be_focused()
+    tab_to(page.get_by_role("button", name="I have saved them"))
+    page.keyboard.press("Enter")
+    expect(switch).to_be_focused()
+    page.keyboard.press("Space")
+    tab_to(page.get_by_role("button", name="Turn off"))
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(switch).to_be_checked()
+
+
+def test_the_keyboard_alone_finds_an_account_and_starts_a_reset(visit, ann, operator):
+    enroll(visit(), ann)
+    page = visit().log_in(operator)
+    tab_to(page.get_by_label("Email, name or id"))
+    page.keyboard.type(ann.email)
+    page.keyboard.press("Enter")
+    expect(page.locator("#found a")).to_be_visible()
+    tab_to(page.locator("#found a"))
+    page.keyboard.press("Enter")
+    check = page.get_by_label("Video call with photo ID")
+    expect(check).to_be_visible()
+    tab_to(page.get_by_label("Ticket"))
+    page.keyboard.type("SUP-7")
+    page.keyboard.press("Tab")
+    page.keyboard.type("Phone lost")
+    page.keyboard.press("Tab")
+    expect(check).to_be_focused()
+    page.keyboard.press("Space")
+    expect(page.locator("#allows")).to_contain_text("after a second operator's approval")
+    page.get_by_label("Reason").focus()
+    tab_to(page.get_by_role("button", name="Start the reset"))
+    page.keyboard.press("Enter")
+    expect(page.locator("#open-reset-title")).to_be_focused()
+    tab_to(page.get_by_role("button", name="Cancel the reset"))
+    page.keyboard.press("Enter")
+    expect(page.locator("#reset-status")).to_have_text("Cancelled")
+    expect(page.locator("#open-reset-title")).to_be_focused()
+
+
+def test_whoever_wants_no_motion_gets_none(visitor, ann):
+    page = visitor.page
+    page.emulate_media(reduced_motion="reduce")
+    visitor.log_in(ann)
+    moving = (
+        "[...document.querySelectorAll('*')].filter(one => parseFloat(getComputedStyle(one).transitionDuration) > 0)"
+    )
+    assert page.evaluate(f"{moving}.length") == 0
+    page.emulate_media(reduced_motion="no-preference")
+    assert page.evaluate(f"{moving}.length") > 0

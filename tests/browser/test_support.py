@@ -46,6 +46,45 @@ def test_the_timeline_says_why_they_cant_get_in(visit, ann, operator):
     assert all("support.viewed" in line for line in lines[1:])
 
 
+def test_whoever_tried_too_often_is_seen_and_unlocked(visit, ann, operator):
+    theirs = visit()
+    log_out(enroll(theirs, ann))
+    page = theirs.give_password(ann.email, ann.password)
+    for number in range(8):
+        page.locator("#code").fill(f"00000{number}")
+        expect(page.locator("#code-form")).not_to_have_attribute("aria-busy", "true")
+        expect(page.locator("#code-error, #code-form .form-error").and_(page.locator(":visible"))).not_to_have_count(0)
+    expect(page.locator("#code-form .form-error")).to_contain_text(
+        re.compile(r"Too many tries\. Try again in [45] min")
+    )
+    console = visit().log_in(operator)
+    find(console, ann)
+    expect(console.locator("#state")).to_contain_text("Codes at login: locked until ")
+    trouble = console.locator("#timeline .line li", has_text="throttled until ")
+    expect(trouble).to_have_count(1)  # of three tries
+    console.get_by_role("button", name="Lift the lock").click()
+    expect(console.locator("#state")).to_contain_text("Not locked")
+    expect(console.locator("#state-title")).to_be_focused()
+    expect(console.get_by_role("button", name="Lift the lock")).to_be_hidden()
+    expect(console.locator("#timeline")).to_contain_text("Support lifted the lock")
+    page.locator("#code").fill(ann.fresh_code())
+    page.wait_for_url("**/two-factor")
+
+
+def test_whoever_gave_too_many_passwords_is_seen(visit, ann, operator):
+    page = visit().open("/login")
+    page.get_by_label("Email").fill(ann.email)
+    for number in range(11):
+        page.get_by_label("Password").fill(f"not the password {number}")
+        page.get_by_label("Password").press("Enter")
+        expect(page.locator("#password-step form")).not_to_have_attribute("aria-busy", "true")
+    expect(page.locator("#password-step .form-error")).to_contain_text("Too many tries.")
+    console = visit().log_in(operator)
+    find(console, ann)
+    expect(console.locator("#state")).to_contain_text("Passwords from new browsers: locked until ")
+    expect(console.get_by_role("button", name="Lift the lock")).to_be_hidden()
+
+
 def test_a_reset_is_followed_live_to_its_end_and_its_owner_sets_2fa_up_again(visit, ann, operator):
     log_out(enroll(visit(), ann))
     page = visit().log_in(operator)

@@ -112,6 +112,19 @@ def test_enrolment_codes_unlock_and_disabling(client, world):
     assert not client.state(ACCOUNT).enabled
 
 
+def test_a_wait_is_told_and_unlocking_ends_it(client, world):
+    world.enrol()
+    assert client.throttles(ACCOUNT) == []
+    for _ in range(5):
+        with pytest.raises(CodeRefused):
+            client.verify(ACCOUNT, world.wrong_code(), "login", "chl_1")
+    (throttle,) = client.throttles(ACCOUNT)
+    assert throttle.purpose == "login"
+    assert 0 < (throttle.until - world.clock()).total_seconds() <= 300
+    client.unlock(ACCOUNT)
+    assert client.throttles(ACCOUNT) == []
+
+
 def test_attempts_merge_page_by_page(client, world):
     world.enrol()
     for _ in range(4):

@@ -15,7 +15,7 @@ from services.auth.domain.account import Account, Role
 from services.auth.domain.session import Factor, Session
 from services.auth.limits import SESSION_LIFE
 from services.auth.models import BOX
-from services.auth.otp_client import CodeRefused, TwoFactorState, Verified
+from services.auth.otp_client import CodeRefused, Throttle, TwoFactorState, Verified
 from services.auth.settings import AuthSettings
 from services.auth.store import accounts, timeline
 from shared.clock import rfc3339
@@ -90,6 +90,7 @@ class FakeOtp:
     clock: TurnedClock
     enabled: set[str] = field(default_factory=set)
     locked: set[str] = field(default_factory=set)
+    throttled: dict[str, list[Throttle]] = field(default_factory=dict)
     recovery_codes: dict[str, int] = field(default_factory=dict)
     codes: dict[tuple[str, str, str], tuple[str, str]] = field(default_factory=dict)  # -> code, factor
     live_sms: dict[str, tuple[str, str, str]] = field(default_factory=dict)  # message id -> account, purpose, binding
@@ -199,6 +200,11 @@ class FakeOtp:
     def unlock(self, account_id: str) -> None:
         self._answer()
         self.locked.discard(account_id)
+        self.throttled.pop(account_id, None)
+
+    def throttles(self, account_id: str) -> list[Throttle]:
+        self._answer()
+        return self.throttled.get(account_id, [])
 
     def ping(self) -> None:
         self._answer()

@@ -66,7 +66,7 @@ def account_timeline(args: dict[str, Any], account_id: str) -> dict[str, Any]:
 @blueprint.response(204)
 @refuses(blueprint, "not_found", "own_account", "service_unavailable")
 def unlock(_args: dict[str, Any], account_id: str) -> Response:
-    """Lift the lock after too many wrong codes in a row."""
+    """Lift the lock after too many wrong codes in a row, and end the waits between codes."""
     support.unlock(deps(), client(), current().account, account_id)
     return make_response("", 204)
 

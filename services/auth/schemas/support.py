@@ -53,11 +53,19 @@ class AuditSchema(Schema):
     next_cursor = fields.String(allow_none=True)
 
 
+class ThrottleSchema(Schema):
+    """Codes for this purpose are not looked at before ``until``; ``POST …/unlock`` ends the wait."""
+
+    purpose = fields.String(metadata={"enum": ["login", "step_up", "phone_verification", "enrollment"]})
+    until = Time()
+
+
 class SupportTwoFactorSchema(Schema):
     """How the account is protected."""
 
     enabled = fields.Boolean()
-    locked = fields.Boolean()
+    locked = fields.Boolean(metadata={"description": "Until support lifts it."})
+    throttles = fields.List(fields.Nested(ThrottleSchema))
     consecutive_failures = fields.Integer()
     authenticators = fields.List(fields.Dict())
     recovery_codes = fields.Nested(RecoveryCodesState)
@@ -70,6 +78,9 @@ class SupportAccountSchema(FoundAccountSchema):
     phone = fields.Nested(PhoneStateSchema, allow_none=True)
     pending_phone_hint = fields.String(allow_none=True)
     enrollment_prompted = fields.Boolean()
+    password_throttled_until = Time(
+        allow_none=True, metadata={"description": "The end of the wait after too many passwords from new browsers."}
+    )
     two_factor = fields.Nested(SupportTwoFactorSchema)
     trusted_devices = fields.Integer()
     sessions = fields.Integer()

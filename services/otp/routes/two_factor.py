@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from services.otp import two_factor
+from services.otp import throttles, two_factor
 from services.otp.deps import Deps
-from services.otp.schemas import DisableSchema, TwoFactorSchema
+from services.otp.schemas import DisableSchema, ThrottlesSchema, TwoFactorSchema
+from services.otp.throttles import Throttle
 from services.otp.two_factor import TwoFactorState
 from shared.web import NothingSchema, RestBlueprint
 
@@ -18,6 +19,12 @@ def blueprint(deps: Deps) -> RestBlueprint:
     def read(account_id: str) -> TwoFactorState:
         """How an account's 2FA stands."""
         return two_factor.state(deps, account_id)
+
+    @routes.get("/accounts/<id:account_id>/throttles")
+    @routes.response(200, ThrottlesSchema())
+    def read_throttles(account_id: str) -> dict[str, list[Throttle]]:
+        """Which budgets of tries are spent, and until when."""
+        return {"items": throttles.of_account(deps, account_id)}
 
     @routes.delete("/accounts/<id:account_id>/two-factor")
     @routes.arguments(DisableSchema())

@@ -1,19 +1,25 @@
 """The pages as a browser without scripts has them, and what holds for all of them."""
 
+import ast
+import inspect
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from importlib.resources import files
 
 import pytest
+import zxcvbn.feedback
 from werkzeug.datastructures import LanguageAccept
 
+from services.auth import password_strength
 from services.auth.app import create_app
 from services.auth.domain.session import Factor
 from services.auth.portal import assets, blueprint
 from services.auth.portal.answers import answer, duration
 from services.auth.portal.texts import LANGUAGES, PLACE, choose, read_catalogue
+from services.auth.store import accounts
 from services.auth.store.timeline import Entry
+from shared.database import writing
 from shared.delivery import DeliveryStatus
 from shared.delivery_reasons import DeliveryReason
 from shared.problems import PROBLEMS, Refusal
@@ -37,8 +43,11 @@ class Browser:
     def __init__(self, client):
         self.client = client
 
-    def get(self, path, **headers):
-        return self.client.get(path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+    def get(self, path, asked=None, **headers):
+        query = None if asked is None else {"next": asked}
+        return self.client.get(
+            path, query_string=query, headers={name.replace("_", "-"): value for name, value in headers.items()}
+        )
 
     def post(self, path, origin=ORIGIN, **form):
         return self.client.post(path, data=form, headers={"Origin": origin})
@@ -183,7 +192,7 @@ def test_another_site_cannot_log_a_browser_in(browser, tom):
 def test_log_out_ends_the_session_and_repeats_without_harm(browser, deps, tom):
     browser.signed_in(deps, tom)
     assert browser.post("/logout").headers["Location"] == "/login"
-    assert browser.get("/two-factor").headers["Location"] == "/login?ended=1"
+    assert browser.get("/two-factor").headers["Location"].startswith("/login?ended=1")
     assert browser.post("/logout").status_code == 303
 
 
@@ -191,9 +200,10 @@ def test_log_out_ends_the_session_and_repeats_without_harm(browser, deps, tom):
 
 
 @pytest.mark.parametrize("path", ["/", *PAGES, *SUPPORT_PAGES])
-def test_a_stranger_is_sent_to_the_login(browser, path):
+def test_a_stranger_is_sent_to_the_login_which_keeps_what_was_asked_for(browser, path):
     response = browser.get(path)
-    assert (response.status_code, response.headers["Location"]) == (303, "/login?ended=1")
+    asked = "" if path == "/" else f"&next={path}"
+    assert (response.status_code, response.headers["Location"]) == (303, f"/login?ended=1{asked}")
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -216,6 +226,149 @@ def test_the_portal_and_the_inbox_can_be_off(deps):
     strict = create_app(replace(deps, settings=production)).test_client()
     assert strict.get("/dev/inbox").status_code == 404
     assert "/dev/inbox" not in strict.get("/login").get_data(as_text=True)
+
+
+# --- the page that was asked for --------------------------------------------------------------------------------------
+
+NOT_OURS = [
+    "//evil.example",
+    "///evil.example/team",
+    "/\\evil.example",
+    "\\\\evil.example",
+    "/\t/evil.example",
+    "/\n/evil.example",
+    " //evil.example",
+    "https:",
+    "https://evil.example/team",
+    "https:evil.example",
+    "http://portal.example:8080/team",
+    "//portal.example:8080/team",
+    "javascript:alert(1)",
+    "/%2fevil.example",
+    "/%2Fevil.example",
+    "/%5cevil.example",
+    "%2f%2fevil.example",
+    "/team/../../evil.example",
+    "/team//evil.example",
+    "/team@evil.example",
+    "/team?next=//evil.example",
+    "/team#//evil.example",
+    "/team/",
+    "//team",
+    "team",
+    "/support/accounts/..%2f..%2fevil",
+    "/logout",
+    "/login",
+    "/login/chl_1",
+    "/v1/session",
+    "/docs/",
+    "/portal/x/api.js",
+    "/dev/inbox",
+    "/",
+    "/team\x00",
+    "/team\r\nSet-Cookie: a=b",
+    "x" * 2000,
+]
+
+
+@pytest.mark.parametrize("asked", ["/two-factor", "/team", "/security", "/support", "/support/accounts/acc_1"])
+def test_a_login_leads_to_the_page_that_was_asked_for(browser, otp, mia, asked):
+    assert way_back_input(browser.get("/login", asked=asked)) == [asked]
+    challenge = browser.post("/login", email=mia.email, password=PASSWORD, next=asked).headers["Location"]
+    assert challenge.endswith(f"?next={asked}")
+    again = browser.post(challenge.replace("?", "/sms?"), next=asked).headers["Location"]
+    assert again == challenge
+    page = browser.client.get(challenge)
+    assert set(way_back_input(page)) == {asked}
+    where, _, _ = challenge.partition("?")
+    code = otp.expect(mia.id, "login", where.removeprefix("/login/"))
+    response = browser.post(where, code=code, next=asked)
+    assert response.headers["Location"] == f"/?next={asked}"
+    assert browser.client.get(response.headers["Location"]).headers["Location"] == asked
+
+
+@pytest.mark.parametrize("asked", NOT_OURS)
+def test_nobody_is_sent_anywhere_else(browser, deps, tom, asked):
+    assert way_back_input(browser.get("/login", asked=asked)) == []
+    page = browser.post("/login", email=tom.email, password="wrong wet otters juggle", next=asked)
+    assert way_back_input(page) == []
+    assert "evil" not in page.get_data(as_text=True)
+    assert browser.post("/login", email=tom.email, password=PASSWORD, next=asked).headers["Location"] == "/"
+    assert browser.get("/", asked=asked).headers["Location"] == "/two-factor"
+
+
+def test_whoever_must_set_2fa_up_again_begins_there(browser, deps, tom):
+    browser.signed_in(deps, tom)
+    with writing(deps.database) as connection:
+        accounts.set_enrollment_prompt(connection, tom.id, prompted=True)
+    assert browser.get("/", asked="/team").headers["Location"] == "/two-factor"
+
+
+def way_back_input(response):
+    """The values of the hidden inputs that carry the page that was asked for."""
+    return sorted({attrs["value"] for tag, attrs in Page(response).tags if attrs.get("name") == "next"})
+
+
+# --- in a page's place ------------------------------------------------------------------------------------------------
+
+A_BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/team/", "/support/accounts/a.b", "/login/a/b", "/portal/x"])
+def test_an_unknown_address_is_a_calm_page_for_a_browser_and_a_problem_for_a_program(browser, path):
+    page = browser.get(path, Accept=A_BROWSER)
+    assert (page.status_code, page.mimetype) == (404, "text/html")
+    assert "Page not found" in page.get_data(as_text=True)
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    assert page.headers["Cache-Control"] == "no-store"
+    assert "Accept" in page.headers["Vary"]
+    for accept in ("*/*", "application/json", "application/json, text/html;q=0.5", ""):
+        problem = browser.get(path, Accept=accept)
+        assert (problem.status_code, problem.mimetype) == (404, "application/problem+json"), accept
+        assert problem.json["code"] == "not_found"
+
+
+@pytest.mark.parametrize("path", ["/v1/nothing", "/.well-known/nothing"])
+def test_an_address_of_programs_answers_a_browser_as_a_program(browser, path):
+    assert browser.get(path, Accept=A_BROWSER).mimetype == "application/problem+json"
+
+
+def test_a_page_that_takes_no_get_says_so_calmly(browser):
+    page = browser.get("/logout", Accept=A_BROWSER)
+    assert (page.status_code, page.mimetype) == (405, "text/html")
+    assert "POST" in page.headers["Allow"]
+    assert browser.get("/logout").mimetype == "application/problem+json"
+
+
+def test_a_missing_file_is_no_page(browser):
+    assert browser.get("/portal/x/nothing.js", Accept="*/*").mimetype == "application/problem+json"
+
+
+def test_without_the_portal_there_are_no_pages(deps):
+    bare = create_app(replace(deps, settings=auth.settings(PORTAL="off"))).test_client()
+    assert bare.get("/nothing", headers={"Accept": A_BROWSER}).mimetype == "application/problem+json"
+
+
+def test_what_a_role_may_not_see_is_said_on_a_page(browser, deps, tom):
+    page = browser.signed_in(deps, tom).get("/support", Accept=A_BROWSER)
+    assert (page.status_code, page.mimetype) == (403, "text/html")
+    assert "Your role does not allow this." in page.get_data(as_text=True)
+
+
+def test_a_store_that_is_down_is_said_on_a_page_with_when_to_come_back(browser, deps, tom, redis_server):
+    browser.signed_in(deps, tom)
+    redis_server.connected = False
+    page = browser.get("/team", Accept=A_BROWSER)
+    assert (page.status_code, page.mimetype, page.headers["Retry-After"]) == (503, "text/html", "2")
+    assert '<a href="/team">Try again</a>' in page.get_data(as_text=True)
+
+
+def test_a_fault_of_ours_is_said_on_a_page_without_its_cause(browser, otp, mia):
+    otp.refusal = ZeroDivisionError("a secret of ours")
+    page = browser.log_in(mia.email)
+    assert (page.status_code, page.mimetype) == (500, "text/html")
+    assert "Something went wrong" in page.get_data(as_text=True)
+    assert "a secret of ours" not in page.get_data(as_text=True)
 
 
 # --- what holds for every page ----------------------------------------------------------------------------------------
@@ -302,6 +455,17 @@ def test_whatever_the_api_says_has_a_text():
     wanted += [f"activity.{entry.replace('.', '_')}" for entry in Entry]
     wanted += [f"activity.factor_{factor}" for factor in Factor]
     assert [key for key in wanted if key not in catalogue] == []
+
+
+def test_every_advice_on_passwords_has_a_text():
+    spoken = [node.args[0].value for node in ast.walk(ast.parse(inspect.getsource(zxcvbn.feedback)))
+              if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "_"]  # fmt: skip
+    assert len(spoken) > 20
+    for password in ("short", "x" * 129):
+        rated = password_strength.assess(password, [])
+        spoken += [rated.warning, *rated.suggestions]
+    keys = {f"advice.{re.sub('[^a-z0-9]+', '_', sentence.lower()).strip('_')}" for sentence in spoken}
+    assert keys == {key for key in read_catalogue() if key.startswith("advice.")}
 
 
 def test_every_text_that_a_page_or_script_asks_for_is_in_the_catalogue():

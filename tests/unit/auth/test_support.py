@@ -1,10 +1,14 @@
+from datetime import timedelta
+
 import pytest
 
 from services.auth import pages
 from services.auth.domain.account import Role
 from services.auth.domain.reset_policy import CHECKS, RULES
 from services.auth.domain.session import Factor
+from services.auth.otp_client import Throttle
 from services.auth.store import accounts, devices
+from shared.clock import parse_rfc3339
 from shared.database import writing
 from tests.support.auth import NOW, PHONE, timeline_of, types_of
 
@@ -77,6 +81,7 @@ def test_a_cursor_that_we_did_not_write_is_refused(api, sam, key):
 
 def test_support_sees_how_an_account_is_protected(deps, api, ann, sam, otp, clock):
     otp.locked.add(ann.id)
+    otp.throttled[ann.id] = [Throttle("login", NOW + timedelta(minutes=4))]
     otp.recovery_codes[ann.id] = 7
     api(ann)
     with writing(deps.database) as connection:
@@ -94,9 +99,11 @@ def test_support_sees_how_an_account_is_protected(deps, api, ann, sam, otp, cloc
         "phone": {"hint": PHONE.masked(), "verified": True},
         "pending_phone_hint": None,
         "enrollment_prompted": False,
+        "password_throttled_until": None,
         "two_factor": {
             "enabled": True,
             "locked": True,
+            "throttles": [{"purpose": "login", "until": "2026-11-24T05:04:00.000000Z"}],
             "consecutive_failures": 100,
             "authenticators": [{"id": "enr_1", "kind": "TOTP", "label": "phone"}],
             "recovery_codes": {"remaining": 7, "created_at": "2026-11-24T05:00:00.000000Z"},
@@ -106,6 +113,14 @@ def test_support_sees_how_an_account_is_protected(deps, api, ann, sam, otp, cloc
         "open_reset": None,
     }
     assert PHONE.e164 not in answer.text
+
+
+def test_support_sees_until_when_passwords_are_not_looked_at(api, ann, sam, clock):
+    stranger = api()
+    path, body = "/v1/login", {"email": " ANN@example.com", "password": "not her password", "transport": "bearer"}
+    assert [stranger.post(path, body).status_code for _ in range(11)] == [401] * 10 + [429]
+    until = api(sam).get(f"/v1/support/accounts/{ann.id}").json["password_throttled_until"]
+    assert timedelta(minutes=14) < parse_rfc3339(until) - clock() <= timedelta(minutes=15)
 
 
 @pytest.mark.parametrize(("path", "what"), [("", "account"), ("/timeline", "timeline")])

@@ -2,10 +2,13 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from services.otp.limits import GUESSES, HARD_STOP
+from services.otp.recorder import AttemptRecorder
+from shared.clock import parse_rfc3339, rfc3339
 from tests.support.otp import ACCOUNT, PHONE, World
 
 
@@ -117,10 +120,130 @@ class TestBudget:
 
     def test_throttled_tries_are_recorded_and_not_counted(self, world: World):
         world.enrol()
-        fail(world, 7)
+        fail(world, 6)
         outcomes = [(item["outcome"], item["reason"]) for item in world.attempts()]
-        assert outcomes == [("throttled", "too_many_requests")] * 2 + [("rejected", "wrong")] * 5
+        assert outcomes == [("throttled", "too_many_requests")] + [("rejected", "wrong")] * 5
         assert world.state()["consecutive_failures"] == 5
+
+    def test_the_record_says_until_when(self, world: World):
+        world.enrol()
+        fail(world, 5)
+        wait = world.verify(world.code()).json["retry_after"]
+        until = rfc3339(world.clock() + timedelta(seconds=wait))
+        assert [item["throttled_until"] for item in world.attempts()] == [until] + [None] * 5
+
+
+class TestFlood:
+    """A throttled try costs a stranger nothing, so it may cost us no row."""
+
+    @staticmethod
+    def throttled(world: World, account: str = ACCOUNT) -> list[str]:
+        return [item["purpose"] for item in world.attempts(account) if item["outcome"] == "throttled"]
+
+    def test_it_is_one_row_a_wait_in_one_batch_and_in_many(self, world: World):
+        world.enrol()
+        fail(world, 30)
+        assert self.throttled(world) == ["login"]
+        for _ in range(3):
+            fail(world, 2)
+            assert self.throttled(world) == ["login"]
+
+    def test_it_is_one_row_over_all_processes(self, world: World):
+        world.enrol()
+        fail(world, 6)
+        world.settle()
+        world.deps = replace(world.deps, recorder=AttemptRecorder(world.database, world.redis, world.clock))
+        fail(world, 3)
+        assert self.throttled(world) == ["login"]
+
+    def test_each_account_purpose_and_device_has_its_own(self, world: World):
+        world.enrol()
+        world.enrol("acc_bob")
+        fail(world, 7)
+        fail(world, 7, purpose="step_up")
+        fail(world, 7, device_id="dev_1")
+        fail(world, 7, device_id="dev_2")
+        fail(world, 7, account="acc_bob")
+        assert self.throttled(world) == ["login", "login", "step_up", "login"]
+        assert self.throttled(world, "acc_bob") == ["login"]
+
+    def test_the_next_wait_has_its_own(self, world: World):
+        world.enrol()
+        fail(world, 7)
+        world.settle()
+        world.account("POST", "unlock")
+        fail(world, 7)
+        assert self.throttled(world) == ["login"] * 2
+
+    def test_the_mark_of_it_ends_with_the_wait(self, world: World):
+        world.enrol()
+        wait = [world.verify(world.wrong_code()) for _ in range(6)][-1].json["retry_after"]
+        world.settle()
+        (mark,) = world.redis.keys("otp:throttled:*")
+        assert 0 < world.redis.ttl(mark) <= wait
+
+    def test_a_hard_stop_is_told_again_each_hour(self, world: World):
+        world.enrol()
+        fail_through_all_windows(world, HARD_STOP)
+        fail(world, 9)
+        assert self.throttled(world) == ["login"]
+        (mark,) = world.redis.keys("otp:throttled:*")
+        assert 3500 < world.redis.ttl(mark) <= 3600
+
+    def test_a_try_without_a_row_still_tells_sql_of_the_hard_stop(self, world: World):
+        world.enrol()
+        world.redis.set(f"otp:throttled:otp.verify.consecutive:{ACCOUNT}", 1)  # its row was lost with its process
+        world.redis.set(f"budget:otp.verify.consecutive:31536000:{ACCOUNT}", HARD_STOP)
+        world.verify(world.code())
+        world.settle()
+        assert world.state()["locked"] is True
+        assert self.throttled(world) == []
+
+    def test_without_redis_a_row_too_many_is_better_than_none(self, world: World, redis_server):
+        world.enrol()
+        fail(world, 8)
+        redis_server.connected = False
+        world.settle()
+        redis_server.connected = True
+        assert self.throttled(world) == ["login"]
+
+
+class TestThrottles:
+    """What support is told of budgets that are spent."""
+
+    @staticmethod
+    def throttles(world: World) -> dict[str, str]:
+        return {item["purpose"]: item["until"] for item in world.account("GET", "throttles").json["items"]}
+
+    def test_a_spent_budget_is_told_before_any_try_is_refused(self, world: World):
+        world.enrol()
+        fail(world, 4)
+        assert self.throttles(world) == {}
+        fail(world, 1)
+        told = parse_rfc3339(self.throttles(world)["login"]) - world.clock()
+        assert timedelta(minutes=4) < told <= timedelta(minutes=5)
+        assert fail(world, 1) == [429]
+
+    def test_the_longest_wait_is_told(self, world: World):
+        world.enrol()
+        fail(world, 5)
+        world.redis.set(f"budget:otp.verify.login:3600:{ACCOUNT}", 20, ex=1800)
+        assert parse_rfc3339(self.throttles(world)["login"]) - world.clock() == timedelta(minutes=30)
+
+    def test_looking_counts_nothing(self, world: World):
+        world.enrol()
+        fail(world, 4)
+        for _ in range(3):
+            self.throttles(world)
+        assert fail(world, 2) == [401, 429]
+
+    def test_unlocking_ends_them(self, world: World):
+        world.enrol()
+        for purpose in ("login", "step_up", "phone_verification"):
+            fail(world, 5, purpose=purpose)
+        assert set(self.throttles(world)) == {"login", "step_up", "phone_verification"}
+        world.account("POST", "unlock")
+        assert self.throttles(world) == {}
 
 
 class TestHardStop:

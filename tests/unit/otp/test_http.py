@@ -140,7 +140,10 @@ class TestStoresDown:
 
     @pytest.mark.parametrize(
         ("method", "path", "body"),
-        [call for call in CALLS if call[1] not in {"two-factor", "attempts", "enrollments", "recovery-codes"}],
+        [
+            ("GET", "throttles", None),
+            *(call for call in CALLS if call[1] not in {"two-factor", "attempts", "enrollments", "recovery-codes"}),
+        ],
     )
     def test_redis_down_is_503_and_never_a_pass(self, world: World, redis_server, method, path, body):
         world.enrol()
@@ -182,7 +185,7 @@ class TestHealth:
 def test_the_contract_is_generated(world: World):
     document = world.call("GET", "/openapi.json").json
     assert document["openapi"].startswith("3.1")
-    assert len(document["paths"]) == 9
+    assert len(document["paths"]) == 10
     operations = [
         operation for path in document["paths"].values() for operation in path.values() if "responses" in operation
     ]

@@ -1,6 +1,6 @@
 // A timeline in words: what happened, why, how far an SMS came. The same for the owner and for support.
 
-import { duration, el, knows, stamp, t } from "./page.js";
+import { duration, el, knows, stamp, t, toTheSecond } from "./page.js";
 
 const BAD = new Set(["password.refused", "second_factor.failed", "second_factor.locked", "second_factor.rejected", "second_factor.throttled"]);
 const GOOD = new Set(["second_factor.verified", "two_factor.enabled", "phone.changed", "second_factor.unlocked"]);
@@ -24,6 +24,7 @@ export function words(item) {
 export function facts(item) {
   const d = item.details, said = [];
   if (d.reason && item.source === "otp") said.push(has("reason", d.reason));
+  if (d.throttled_until) said.push(t("activity.throttled_until", { time: toTheSecond(d.throttled_until) }));
   if (typeof d.clock_skew_seconds === "number" && d.clock_skew_seconds) {
     said.push(t(d.clock_skew_seconds > 0 ? "activity.clock_fast" : "activity.clock_slow", { amount: duration(Math.abs(d.clock_skew_seconds)) }));
   }
@@ -33,6 +34,7 @@ export function facts(item) {
   if (Array.isArray(d.factors)) said.push(d.factors.map((factor) => has("factor", factor)).join(" + "));
   if (d.phone_hint) said.push(d.phone_hint);
   if (d.reference) said.push(t("activity.reference", { reference: d.reference }));
+  if (d.what) said.push(has("viewed", d.what));
   if (d.ticket) said.push(d.ticket);
   if (item.actor.startsWith("operator:")) said.push(t("activity.actor_operator"));
   if (item.actor.startsWith("team-owner:")) said.push(t("activity.actor_team_owner"));

@@ -30,7 +30,7 @@ export async function call(method, path, body) {
   const document_ = response.status === 204 ? null : await response.json().catch(() => ({ code: "internal_error" }));
   if (response.ok) return document_;
   const wait = Number(response.headers.get("Retry-After")) || document_.retry_after;
-  if (document_.code === "not_authenticated") return leave("/login?ended=1");
+  if (document_.code === "not_authenticated") return leave(`/login?ended=1&next=${encodeURIComponent(location.pathname)}`);
   throw new Problem({ code: "internal_error", ...document_ }, wait);
 }
 

@@ -8,6 +8,9 @@ const codeForm = $("#code-form"), smsForm = $("#sms-form"), code = codeForm.elem
 const POLL_EVERY = 2000;
 const FINAL = new Set(["delivered", "undelivered", "failed", "expired"]);
 
+// The page that was asked for, as the server has approved it: "?next=/team" or nothing.
+const asked = passwordStep.dataset.next;
+
 let challenge = location.pathname.match(/^\/login\/([\w-]+)$/)?.[1] ?? null;
 let lastSent = null, polling = 0, waiting = 0, webOtp = null;
 
@@ -15,13 +18,13 @@ let lastSent = null, polling = 0, waiting = 0, webOtp = null;
 
 onSubmit($("form", passwordStep), async ({ email, password }) => {
   const answer = await post("/v1/login", { email: email.trim(), password });
-  if (answer.status === "authenticated") await leave("/");
+  if (answer.status === "authenticated") await leave(`/${asked}`);
   begin(answer.challenge);
 });
 
 function begin(given) {
   challenge = given.id;
-  history.pushState(null, "", `/login/${challenge}`);
+  history.pushState(null, "", `/login/${challenge}${asked}`);
   codeForm.action = `/login/${challenge}`;
   codeForm.reset();
   lastSent = null;
@@ -40,7 +43,7 @@ function startOver(event) {
   event?.preventDefault();
   stop();
   challenge = null;
-  if (location.pathname !== "/login") history.pushState(null, "", "/login");
+  if (location.pathname !== "/login") history.pushState(null, "", `/login${asked}`);
   show(codeStep, false);
   show(passwordStep);
   document.title = `${t("login.title")} · Latchkey`;
@@ -60,7 +63,7 @@ onSubmit(
     lastSent = code.value.trim();
     await post(`/v1/login/${challenge}/verify`, { code: lastSent, remember_device: codeForm.elements.remember_device.checked });
     stop();
-    await leave("/");
+    await leave(`/${asked}`);
   },
   (problem) => {
     const says = clockSays(problem);

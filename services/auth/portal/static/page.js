@@ -52,7 +52,9 @@ export function moment(text) {
 }
 
 /** A moment to the second, for whoever compares it with a log or a caller's words. */
-export const stamp = (text) => el("time", { datetime: text }, exact.format(new Date(text)));
+export const stamp = (text) => el("time", { datetime: text }, toTheSecond(text));
+
+export const toTheSecond = (text) => exact.format(new Date(text));
 
 export const dateTime = (text) => day.format(new Date(text));
 

@@ -2,10 +2,10 @@
 
 import { clearErrors, onSubmit, post, steppedUp } from "./api.js";
 import { showDevices, showSessions } from "./lists.js";
-import { $, say, t } from "./page.js";
+import { $, el, knows, say, t } from "./page.js";
 
 const form = $("#password-form"), password = form.elements.new_password;
-const meter = $("#strength"), said = $("#strength-said");
+const meter = $("#strength"), said = $("#strength-said"), advice = $("#strength-advice");
 const TYPING_PAUSE = 300;
 // No 0, O, 1, I or l: a generated password may have to be typed off a screen.
 const ALPHABET = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
@@ -19,16 +19,25 @@ function rate() {
     if (!password.value) return tell(0, "");
     try {
       const strength = await post("/v1/password/strength", { new_password: password.value });
-      if (turn === asked) tell(strength.score, t(strength.acceptable ? `strength.${strength.score}` : `strength.${Math.min(strength.score, 2)}`));
+      const word = t(strength.acceptable ? `strength.${strength.score}` : `strength.${Math.min(strength.score, 2)}`);
+      if (turn === asked) tell(strength.score, word, strength.warning, strength.suggestions);
     } catch {
       if (turn === asked) tell(0, "");  // saving it says what is wrong
     }
   }, TYPING_PAUSE);
 }
 
-function tell(score, text) {
+function tell(score, text, warning = "", suggestions = []) {
   meter.value = score;
   said.textContent = text;
+  const lines = [warning, ...suggestions].filter(Boolean).map((line) => el("li", {}, inWords(line)));
+  advice.replaceChildren(...(lines.length ? [el("ul", {}, ...lines)] : []));
+}
+
+/** The API's advice in the reader's language; its key is the English sentence. */
+function inWords(line) {
+  const key = `advice.${line.toLowerCase().replace(/[^a-z0-9]+/g, "_").replace(/^_|_$/g, "")}`;
+  return knows(key) ? t(key) : line;
 }
 
 password.addEventListener("input", rate);

@@ -2,7 +2,7 @@
 
 import { facts, late, line, tone, words } from "./activity.js";
 import { all, get, load, onClick, onSubmit, post } from "./api.js";
-import { $, csv, dateTime, download, duration, el, knows, say, show, t } from "./page.js";
+import { $, csv, dateTime, download, duration, el, knows, say, show, t, toTheSecond } from "./page.js";
 
 const id = $("#name").dataset.id, base = `/v1/support/accounts/${id}`;
 const FOLLOW_EVERY = 2000;
@@ -20,7 +20,7 @@ function showAccount() {
     const since = two.authenticators[0]?.confirmed_at;
     const rows = [
       ["fact_2fa", two.enabled ? t("support.on_since", { date: since ? dateTime(since) : "–" }) : t(account.enrollment_prompted ? "support.must_enroll" : "support.off")],
-      ["fact_lock", t(two.locked ? "support.locked" : "support.unlocked")],
+      ["fact_lock", locks(account)],
       ["fact_failures", two.consecutive_failures],
       ["fact_codes", two.enabled ? two.recovery_codes.remaining : "–"],
       ["fact_phone", [account.phone && t("support.proven", { phone: account.phone.hint }), account.pending_phone_hint && t("support.pending", { phone: account.pending_phone_hint })].filter(Boolean).join("; ") || t("support.none")],
@@ -29,17 +29,28 @@ function showAccount() {
       ["fact_team", account.team.name],
       ["fact_role", t(`role.${account.role}`)],
     ];
-    show($("#unlock-place"), two.locked);
+    show($("#unlock-place"), two.locked || two.throttles.length > 0);
     show($("#new-reset"), two.enabled && !account.open_reset);
     if (account.open_reset) follow(account.open_reset.id);
-    return el("dl", { class: "facts" }, ...rows.map(([key, value]) => el("div", {}, el("dt", {}, t(`support.${key}`)), el("dd", {}, String(value)))));
+    return el("dl", { class: "facts" }, ...rows.map(([key, value]) => el("div", {}, el("dt", {}, t(`support.${key}`)), el("dd", {}, ...[value].flat()))));
   });
+}
+
+/** What is shut, and until when. */
+function locks({ two_factor: two, password_throttled_until: until }) {
+  const said = [
+    ...(two.locked ? [t("support.locked")] : []),
+    ...two.throttles.map((one) => t("support.locked_codes", { what: t(`activity.purpose_${one.purpose}`), time: toTheSecond(one.until) })),
+    ...(until ? [t("support.locked_password", { time: toTheSecond(until) })] : []),
+  ];
+  return said.length ? said.map((text) => el("p", { class: "tone-bad" }, text)) : t("support.unlocked");
 }
 
 onClick($("#unlock"), async () => {
   await post(`${base}/unlock`);
   say(t("support.unlock_done"));
   await Promise.all([showAccount(), showTimeline()]);
+  $("#state-title").focus();  // the button is gone
 });
 
 // --- the timeline ---------------------------------------------------------------------------------------------------------
@@ -116,7 +127,7 @@ onSubmit(form, async ({ ticket, reason }) => {
   const reset = await post(`${base}/two-factor-resets`, { ticket: ticket.trim(), reason: reason.trim(), identity_checks: ticked() });
   form.reset();
   show($("#new-reset"), false);
-  follow(reset.id);
+  await follow(reset.id);
   showTimeline();
   $("#open-reset-title").focus();
 });
@@ -155,6 +166,7 @@ for (const action of ["approve", "cancel"]) {
     await post(`${base}/two-factor-resets/${reset_id}/${action}`);
     await follow(reset_id);
     showTimeline();
+    $("#open-reset-title").focus();  // the button may be gone
   });
 }
 

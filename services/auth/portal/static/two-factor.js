@@ -30,7 +30,7 @@ function showState() {
   if (state.pending_reset) showReset(state.pending_reset);
   if (!state.enabled) return [];
   const { remaining, created_at: made } = state.recovery_codes;
-  $("#codes-left").textContent = t(remaining <= 3 ? "two_factor.codes_few" : "two_factor.codes_left", { n: remaining });
+  $("#codes-left").textContent = t(!remaining ? "two_factor.codes_none" : remaining <= 3 ? "two_factor.codes_few" : "two_factor.codes_left", { n: remaining });
   $("#codes-made").textContent = made ? t("two_factor.codes_made", { date: dateTime(made) }) : "";
   $("#sms-said").textContent = state.sms.available ? t("two_factor.phone_has", { phone: state.sms.phone_hint }) : t("two_factor.phone_none");
   const app = state.authenticators[0];

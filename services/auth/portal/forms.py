@@ -1,0 +1,160 @@
+"""Signing in and out by plain forms, which works without scripts: the use cases that the API calls."""
+
+from typing import Any
+
+from flask import Blueprint, Response, request
+from marshmallow import Schema, ValidationError
+
+from services.auth import login, login_sms, sessions
+from services.auth.login import SignedIn
+from services.auth.portal.answers import Answer, answer
+from services.auth.portal.shell import page, texts, to, with_retry_after
+from services.auth.portal.way_back import page_asked_for, with_asked
+from services.auth.routes.guard import (
+    clear_session_cookie,
+    client,
+    deps,
+    device_token,
+    live_session,
+    set_device_cookie,
+    set_session_cookie,
+)
+from services.auth.schemas.session import LoginArgs, VerifyArgs
+from shared.problems import Refusal
+
+blueprint = Blueprint("forms", __name__)
+
+ENDPOINTS = frozenset(f"portal.forms.{name}" for name in ("log_in", "verify", "send_sms", "log_out"))
+
+
+@blueprint.get("/login")
+def login_page() -> Response:
+    """Email and password."""
+    return _login_page(ended="ended" in request.args)
+
+
+@blueprint.post("/login")
+def log_in() -> Response:
+    """As POST /v1/login, for a browser's form."""
+    given = request.form
+    try:
+        args = _load(LoginArgs, {"email": given.get("email", "").strip(), "password": given.get("password", "")})
+        outcome = login.log_in(
+            deps(),
+            client(),
+            email=args["email"],
+            password=args["password"],
+            transport="cookie",
+            device_token=device_token(),
+        )
+    except Refusal as refusal:
+        said = answer(texts(), refusal)
+        return with_retry_after(_login_page(status=refusal.problem.status, answer=said), refusal)
+    if isinstance(outcome, SignedIn):
+        return _welcome(outcome)
+    return to(with_asked(f"/login/{outcome.challenge.id}", _asked()))
+
+
+@blueprint.get("/login/<id:challenge_id>")
+def code_page(challenge_id: str) -> Response:
+    """The Authentication Code."""
+    return _code_page(challenge_id)
+
+
+@blueprint.post("/login/<id:challenge_id>")
+def verify(challenge_id: str) -> Response:
+    """As POST /v1/login/{challenge_id}/verify, for a browser's form."""
+    try:
+        args = _load(VerifyArgs, {"code": request.form.get("code", "").strip()})
+        outcome = login.verify(
+            deps(),
+            client(),
+            challenge_id=challenge_id,
+            code=args["code"],
+            remember_device="remember_device" in request.form,
+        )
+    except Refusal as refusal:
+        return _code_page(challenge_id, refusal)
+    return _welcome(outcome)
+
+
+@blueprint.post("/login/<id:challenge_id>/sms")
+def send_sms(challenge_id: str) -> Response:
+    """As POST /v1/login/{challenge_id}/sms, for a browser's form."""
+    try:
+        login_sms.send(deps(), client(), challenge_id)
+    except Refusal as refusal:
+        return _code_page(challenge_id, refusal)
+    return to(with_asked(f"/login/{challenge_id}", _asked()))
+
+
+@blueprint.post("/logout")
+def log_out() -> Response:
+    """As POST /v1/logout, for a browser's form; who has no session is signed out already."""
+    response = to("/login")
+    try:
+        session, _token = live_session()
+    except Refusal:
+        return response
+    sessions.end(deps(), client(), session.account_id, session.id)
+    clear_session_cookie(response)
+    return response
+
+
+def _load(schema: type[Schema], members: dict[str, str]) -> dict[str, Any]:
+    try:
+        args: dict[str, Any] = schema().load(members)
+    except ValidationError as error:
+        raise Refusal("validation_failed", extra={"errors": error.messages}) from None
+    return args
+
+
+def _asked() -> str | None:
+    return page_asked_for(request.form.get("next") or request.args.get("next"))
+
+
+def _welcome(outcome: SignedIn) -> Response:
+    response = to(with_asked("/", _asked()))
+    set_session_cookie(response, outcome.token)
+    if outcome.device_token is not None:
+        set_device_cookie(response, outcome.device_token)
+    return response
+
+
+def _login_page(*, status: int = 200, answer: Answer | None = None, ended: bool = False) -> Response:
+    return page(
+        "login",
+        status=status,
+        groups=("login", "delivery"),
+        path="/login",
+        asked=_asked(),
+        answer=answer or Answer(),
+        email=request.form.get("email", ""),
+        ended=ended,
+        challenge=None,
+    )
+
+
+def _code_page(challenge_id: str, refusal: Refusal | None = None) -> Response:
+    """The second step, with what the first try or the last SMS came to; an expired one begins anew."""
+    try:
+        state = login_sms.state(deps(), challenge_id)
+    except Refusal as gone:
+        if gone.code != "challenge_expired":
+            raise
+        return _login_page(status=gone.problem.status, answer=answer(texts(), gone))
+    response = page(
+        "login",
+        status=refusal.problem.status if refusal else 200,
+        groups=("login", "delivery"),
+        path=f"/login/{challenge_id}",
+        asked=_asked(),
+        answer=answer(texts(), refusal) if refusal else Answer(),
+        email="",
+        ended=False,
+        challenge=state.challenge,
+        phone_hint=state.account.phone.masked() if state.account.phone else None,
+        sent=state.sent,
+        delivery=state.delivery,
+    )
+    return with_retry_after(response, refusal)

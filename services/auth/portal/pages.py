@@ -1,0 +1,93 @@
+"""The pages whose scripts do the work, through the API, and the files that they name."""
+
+from flask import Blueprint, Response, abort, make_response, request
+
+from services.auth.domain.account import Role
+from services.auth.portal.assets import ASSETS, VERSION
+from services.auth.portal.shell import page, to
+from services.auth.portal.way_back import page_asked_for
+from services.auth.routes.guard import current, deps, signed_in, support_operator
+from shared.settings import Mode
+
+blueprint = Blueprint("pages", __name__)
+
+SUPPORT_TEXTS = ("support", "activity", "reset", "delivery", "role")
+
+
+@blueprint.get("/")
+@signed_in
+def home() -> Response:
+    """The page that was asked for before the login, or where each role begins."""
+    account = current().account
+    if account.enrollment_prompted:  # until then a password alone protects the account
+        return to("/two-factor")
+    return to(page_asked_for(request.args.get("next")) or _begins_at(account.role))
+
+
+def _begins_at(role: Role) -> str:
+    return "/support" if role is Role.SUPPORT else "/two-factor"
+
+
+@blueprint.get("/two-factor")
+@signed_in
+def two_factor_page() -> Response:
+    """2-Factor Auth."""
+    return page("two-factor", groups=("two_factor", "lists", "activity", "reset", "delivery"))
+
+
+@blueprint.get("/team")
+@signed_in
+def team_page() -> Response:
+    """Members and their phones."""
+    return page("team", groups=("team", "role", "delivery"))
+
+
+@blueprint.get("/security")
+@signed_in
+def security_page() -> Response:
+    """Password, sessions, trusted devices."""
+    return page("security", groups=("security", "lists", "strength", "advice"))
+
+
+@blueprint.get("/support")
+@support_operator
+def support_page() -> Response:
+    """Find an account; resets under way."""
+    return page("support", groups=SUPPORT_TEXTS)
+
+
+@blueprint.get("/support/accounts/<id:account_id>")
+@support_operator
+def support_account_page(account_id: str) -> Response:
+    """One account and why its owner can't get in."""
+    return page("support-account", groups=SUPPORT_TEXTS, account_id=account_id)
+
+
+@blueprint.get("/reset/cancel")
+def cancel_reset_page() -> Response:
+    """Where the link in a notice leads; the token stands behind the #, which no server sees."""
+    return page("cancel-reset", groups=("reset",))
+
+
+@blueprint.get("/dev/inbox")
+def inbox_page() -> Response:
+    """What the console providers "sent"; in development only."""
+    if deps().settings.mode is not Mode.DEVELOPMENT:
+        abort(404)
+    return page("inbox", groups=("inbox",))
+
+
+@blueprint.get("/portal/<version>/<name>")
+def asset(version: str, name: str) -> Response:
+    """A style or a script. An old address gives today's file, which the browser then doesn't keep."""
+    found = ASSETS.get(name)
+    if found is None:
+        abort(404)
+    zipped = request.accept_encodings.quality("gzip") > 0
+    response = make_response(found.zipped if zipped else found.plain)
+    response.content_type = found.content_type
+    if zipped:
+        response.headers["Content-Encoding"] = "gzip"
+    response.headers["Vary"] = "Accept-Encoding"
+    response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if version == VERSION else "no-cache"
+    return response

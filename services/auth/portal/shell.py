@@ -1,0 +1,90 @@
+"""What every page shares: its frame, its language, its headers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Response, g, make_response, redirect, render_template, request
+
+from services.auth.portal.answers import FIELD_OF
+from services.auth.portal.assets import VERSION
+from services.auth.portal.texts import LANGUAGES, Texts, choose
+from services.auth.routes.guard import deps
+from shared.problems import Refusal
+from shared.settings import Mode
+
+LANGUAGE_COOKIE, LANGUAGE_SECONDS = "latchkey_language", 365 * 24 * 3600
+HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    # With no-referrer a browser would send "Origin: null" with a form, which check_origin refuses.
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+    "Vary": "Cookie, Accept-Language",
+}
+# Which groups of texts every page's script speaks, beside those of its own.
+COMMON_TEXTS = ("form", "problem", "invalid", "unit", "time", "clock")
+
+
+def add_headers(response: Response) -> Response:
+    """The usual ones, and the language that was switched to."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    secure = deps().settings.secure_cookies
+    if secure:
+        response.headers["Strict-Transport-Security"] = "max-age=31536000"
+    if request.args.get("lang") in LANGUAGES:
+        response.set_cookie(
+            LANGUAGE_COOKIE, texts().language, LANGUAGE_SECONDS, secure=secure, httponly=True, samesite="Lax"
+        )
+    return response
+
+
+def texts() -> Texts:
+    """In the language of this request: by the switch, by what was switched to before, by the browser's wish."""
+    return choose(request.args.get("lang") or request.cookies.get(LANGUAGE_COOKIE), request.accept_languages)
+
+
+def page(
+    name: str,
+    *,
+    status: int = 200,
+    groups: tuple[str, ...] = (),
+    path: str | None = None,
+    asked: str | None = None,
+    **values: Any,  # noqa: ANN401
+) -> Response:
+    """A page of its template.
+
+    ``groups`` are the texts that its script needs; ``asked`` is the page that was asked for before the login.
+    """
+    principal = g.get("principal")
+    document = render_template(
+        f"portal/{name}.html",
+        t=texts(),
+        page=name,
+        asset=lambda file: f"/portal/{VERSION}/{file}",
+        languages=LANGUAGES,
+        path=path or request.path,
+        asked=asked,
+        account=principal.account if principal else None,
+        role=principal.account.role if principal else None,
+        for_scripts={"texts": texts().under((*COMMON_TEXTS, *groups)), "fields": FIELD_OF},
+        development=deps().settings.mode is Mode.DEVELOPMENT,
+        **values,
+    )
+    return make_response(document, status)
+
+
+def to(path: str) -> Response:
+    """Go there."""
+    return make_response(redirect(path, 303))
+
+
+def with_retry_after(response: Response, refusal: Refusal | None) -> Response:
+    """And when to come back, where the refusal says so."""
+    if refusal is not None and refusal.retry_after_seconds is not None:
+        response.headers["Retry-After"] = str(refusal.retry_after_seconds)
+    return response

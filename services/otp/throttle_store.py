@@ -1,0 +1,48 @@
+"""Which throttled tries get a row of their own: the first of each wait.
+
+A throttled try costs a stranger nothing, and a thousand rows would say what one says: until when. The first is found by
+SET NX in the recorder's batch, so that it is one over all processes and the request waits for nothing.
+"""
+
+from collections.abc import Iterable
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from services.otp.domain.attempt import Brake, Throttled
+from services.otp.limits import UNLOCKED
+from shared.budgets import HOUR, Charge
+
+# A row that a killed process lost must come again, and a wait of a day or more shows that somebody still tries.
+LONGEST = HOUR
+
+
+def keys_of_later_tries(redis: Redis, throttled: Iterable[tuple[Charge, Throttled]]) -> set[str]:
+    """The budgets whose wait has its row already; the others' rows are due now. Empty when Redis is away."""
+    seconds = {key(charge): _seconds(outcome) for charge, outcome in throttled}
+    if not seconds:
+        return set()
+    pipeline = redis.pipeline(transaction=False)
+    for name, life in seconds.items():
+        pipeline.set(name, 1, ex=life, nx=True)
+    try:
+        first = pipeline.execute()
+    except RedisError:
+        return set()
+    return {name for name, is_first in zip(seconds, first, strict=True) if not is_first}
+
+
+def forget(redis: Redis, account_id: str) -> None:
+    """Support has renewed the account's windows: the next wait is another one."""
+    redis.delete(*(key(Charge(rate, account_id)) for rate in UNLOCKED))
+
+
+def key(charge: Charge) -> str:
+    """Where it stands that this budget's wait has its row."""
+    return f"otp:throttled:{charge.rate.name}:{charge.subject}"
+
+
+def _seconds(outcome: Throttled) -> int:
+    if outcome.brake is Brake.HARD_STOP or outcome.retry_after_seconds is None:
+        return LONGEST
+    return max(1, min(outcome.retry_after_seconds, LONGEST))
