@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -11,6 +11,7 @@ from flask import Flask, Request, Response, g, request
 from flask_smorest import Api, Blueprint
 from marshmallow import Schema, ValidationError, fields
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -168,10 +169,12 @@ def create_base_app(
     docs: bool,
     form_endpoints: frozenset[str] = frozenset(),
     headers: Mapping[str, str] = NOT_STORED,
+    collectors: Iterable[Collector] = (),
 ) -> tuple[Flask, RestApi]:
     """A Flask app with the house rules. ``checks`` are this service's own stores; ready when none of them raises.
 
-    ``headers`` go with every answer that has none of that name.
+    ``headers`` go with every answer that has none of that name. ``/metrics`` shows what ``collectors`` read, besides
+    what every service counts.
     """
     app = Flask(f"services.{service}", static_folder=None)
     app.config.update(
@@ -186,6 +189,8 @@ def create_base_app(
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.converters["id"] = _IdConverter
     metrics = make_metrics(service)
+    for collector in collectors:
+        metrics.registry.register(collector)
     _register_errors(app)
     _register_request_rules(app, metrics, form_endpoints, headers)
     _register_health(app, checks, metrics)

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from flask import Flask, Response
+from flask import Flask
 from flask_swagger_ui import get_swaggerui_blueprint
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.registry import Collector
 from sqlalchemy import text
 
@@ -54,6 +53,7 @@ def create_app(deps: Deps, collectors: Sequence[Collector] = ()) -> Flask:
         docs=True,
         form_endpoints=frozenset({callbacks.TWILIO_ENDPOINT}) | portal.FORM_ENDPOINTS,
         headers=FOR_BROWSERS,
+        collectors=collectors,
     )
     app.extensions["latchkey"] = deps
     app.before_request(guard.check_origin)
@@ -65,20 +65,6 @@ def create_app(deps: Deps, collectors: Sequence[Collector] = ()) -> Flask:
     app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.json", config={"app_name": "Latchkey API"}))
     if deps.settings.portal:
         app.register_blueprint(portal.blueprint)
-    _add_metrics(app, collectors)
     if deps.settings.mode is Mode.DEVELOPMENT:
         app.register_blueprint(development.blueprint)
     return app
-
-
-def _add_metrics(app: Flask, collectors: Sequence[Collector]) -> None:
-    registry, counted = CollectorRegistry(), app.view_functions["prometheus"]
-    for collector in collectors:
-        registry.register(collector)
-
-    def prometheus() -> Response:
-        response: Response = counted()  # type: ignore[assignment]  # a view of shared.web's
-        response.set_data(response.get_data() + generate_latest(registry))
-        return response
-
-    app.view_functions["prometheus"] = prometheus
