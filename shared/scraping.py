@@ -36,6 +36,6 @@ class SparingCollector(Collector):
         raise NotImplementedError
 
 
-def gauge(name: str, what: str, label: str) -> GaugeMetricFamily:
-    """A gauge with one label, as yet without figures."""
-    return GaugeMetricFamily(name, what, labels=[label])
+def gauge(name: str, what: str, *labels: str) -> GaugeMetricFamily:
+    """A gauge with labels, as yet without figures."""
+    return GaugeMetricFamily(name, what, labels=labels)

@@ -27,24 +27,24 @@ SMS_RESEND = Rate("otp.sms.resend", by="purpose, account and binding", windows=(
 
 
 @dataclass(frozen=True, slots=True)
-class PrefixRow:
-    """Sends to one prefix in one window: how many at most, and how many of their codes must come back."""
+class LaneRow:
+    """Sends of a lane (a purpose of a prefix) in one window: how many at most, and how many must come back."""
 
     rate: Rate
     rule: ConversionRule
 
 
 # SMS pumping (README.md has what the numbers cost). People enter 60 to 90 % of the codes that they ask for, pumps none:
-# a quarter tells them apart. A code comes back some 40 s after its send, so what a prefix is sent within 40 s must fit
+# a quarter tells them apart. A code comes back some 40 s after its send, so what a lane is sent within 40 s must fit
 # into the unjudged ones, or honest users trip their own breaker: raise the first number if yours ask faster than that.
 # The hour finds the flood, the day finds who stays below it.
-SMS_PREFIX = (
-    PrefixRow(Rate("otp.sms.prefix.hour", by="prefix", windows=(Window(600, HOUR),)), ConversionRule(30, 4)),
-    PrefixRow(Rate("otp.sms.prefix.day", by="prefix", windows=(Window(3_000, DAY),)), ConversionRule(90, 4)),
+SMS_LANE = (
+    LaneRow(Rate("otp.sms.prefix.hour", by="lane", windows=(Window(600, HOUR),)), ConversionRule(30, 4)),
+    LaneRow(Rate("otp.sms.prefix.day", by="lane", windows=(Window(3_000, DAY),)), ConversionRule(90, 4)),
 )
-# While SMS to a prefix is paused, a few go out all the same. Two codes of one round that come back end the pause; so
+# While a lane is paused, a few go out all the same. Two codes of one round that come back end the pause; so
 # does a day.
-SMS_PROBE = Rate("otp.sms.probe", by="prefix", windows=(Window(3, 15 * MINUTE),))
+SMS_PROBE = Rate("otp.sms.probe", by="lane", windows=(Window(3, 15 * MINUTE),))
 SMS_PROBES_NEEDED = 2
 SMS_PAUSE_LASTS = timedelta(days=1)
 

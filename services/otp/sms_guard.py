@@ -1,7 +1,7 @@
 """What a send must pass: its owner's budgets, then the guards against SMS pumping. One round trip counts for all.
 
 Whoever pumps rotates accounts, phones and addresses; what stays is the range that earns. So sends are counted by
-prefix, and compared with the codes of that prefix that came back.
+prefix and purpose (a lane), and compared with the codes of that lane that came back.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,16 +10,16 @@ from enum import StrEnum
 
 import structlog
 
-from services.otp import prefix_store
+from services.otp import lane_store
 from services.otp.deps import Deps
 from services.otp.domain import conversion
 from services.otp.domain.conversion import Evidence, ProbeRound
-from services.otp.domain.phone_prefix import prefix_of
+from services.otp.domain.lane import Lane
 from services.otp.limits import (
     SMS_ACCOUNT,
     SMS_DAILY_PERCENT,
+    SMS_LANE,
     SMS_PHONE,
-    SMS_PREFIX,
     SMS_PROBE,
     SMS_PROBES_NEEDED,
     SMS_RESEND,
@@ -55,7 +55,7 @@ _DETAILS: Mapping[Cause, str] = {
 class Permit:
     """The send is counted. ``live``: the passcodes of its slot that live already, newest first.
 
-    ``probe``: SMS to its prefix is paused, and this one tries whether it may go on.
+    ``probe``: its lane is paused, and this one tries whether it may go on.
     """
 
     phone: str
@@ -74,16 +74,16 @@ class _Charges:
     probe: Charge
 
     @classmethod
-    def of(cls, deps: Deps, slot: Slot, phone: str, prefix: str) -> "_Charges":
+    def of(cls, deps: Deps, slot: Slot, phone: str, lane: Lane) -> "_Charges":
         return cls(
             person=(
                 Charge(SMS_RESEND, f"{slot.account_id}:{slot.name}"),
                 Charge(SMS_ACCOUNT, slot.account_id),
                 Charge(SMS_PHONE, phone),
             ),
-            prefix=tuple(Charge(row.rate, prefix) for row in SMS_PREFIX),
+            prefix=tuple(Charge(row.rate, lane.subject) for row in SMS_LANE),
             day=sms_day_charge(slot.purpose, deps.sms_daily_cap),
-            probe=Charge(SMS_PROBE, prefix, only_while=prefix_store.paused_key(prefix)),
+            probe=Charge(SMS_PROBE, lane.subject, only_while=lane_store.paused_key(lane)),
         )
 
     def counted(self, *, probe: bool) -> tuple[Charge, ...]:
@@ -94,31 +94,31 @@ class _Charges:
 def take(deps: Deps, slot: Slot, phone: PhoneNumber) -> Permit:
     """Count a send to this phone; one that is refused is counted nowhere.
 
-    Raises too_many_requests (its owner asked too often), sms_unavailable (its prefix or the day is spent).
+    Raises too_many_requests (its owner asked too often), sms_unavailable (its lane or the day is spent).
     """
-    digest, prefix = deps.digest_keys.newest.mac("phone", phone.e164), prefix_of(phone)
-    charges = _Charges.of(deps, slot, digest, prefix)
+    digest, lane = deps.digest_keys.newest.mac("phone", phone.e164), Lane.of(slot.purpose, phone)
+    charges = _Charges.of(deps, slot, digest, lane)
     everything = charges.counted(probe=True)
-    taken = budgets.take(deps.redis, *everything, read=[slot.key, *prefix_store.state_keys(prefix)])
+    taken = budgets.take(deps.redis, *everything, read=[slot.key, *lane_store.state_keys(lane)])
     waits = dict(zip(everything, taken.waits, strict=True))
     sends = dict(zip(everything, taken.counts, strict=True))
     if wait := max(waits[charge] for charge in charges.person):
         raise Refusal("too_many_requests", retry_after_seconds=wait)
 
-    state = prefix_store.read_state(taken.read[1:])
+    state = lane_store.read_state(taken.read[1:])
     if state.pause_id is None:
         evidence = [
             Evidence(row.rule, sends[charge], verified)
-            for row, charge, verified in zip(SMS_PREFIX, charges.prefix, state.verified, strict=True)
+            for row, charge, verified in zip(SMS_LANE, charges.prefix, state.verified, strict=True)
         ]
         if conversion.outrun(evidence):
-            _pause(deps, prefix, evidence)
+            _pause(deps, lane, evidence)
             _uncount(deps, taken, charges.counted(probe=False))
             raise _unavailable(Cause.DESTINATION, 0)
     elif conversion.healed(ProbeRound(state.probes_verified, SMS_PROBES_NEEDED)):
         _uncount(deps, taken, everything)
-        if prefix_store.resume(deps.redis, prefix, state.pause_id):
-            log.warning("sms resumed", prefix=prefix)
+        if lane_store.resume(deps.redis, lane, state.pause_id):
+            log.warning("sms resumed", prefix=lane.prefix, purpose=lane.purpose)
         return take(deps, slot, phone)
 
     if wait := max(waits[charge] for charge in (*charges.prefix, charges.probe)):
@@ -126,19 +126,19 @@ def take(deps: Deps, slot: Slot, phone: PhoneNumber) -> Permit:
     if wait := waits[charges.day]:
         raise _unavailable(Cause.TODAY, wait)
     _report_spent(deps, sends[charges.day])
-    return Permit(digest, prefix, parse(taken.read[0], deps.clock()), probe=state.pause_id is not None)
+    return Permit(digest, lane.prefix, parse(taken.read[0], deps.clock()), probe=state.pause_id is not None)
 
 
 def give_back(deps: Deps, slot: Slot, passcode: LivePasscode) -> None:
     """Uncount a send that did not happen after all. Raises RedisError."""
-    charges = _Charges.of(deps, slot, passcode.phone, passcode.prefix)
+    charges = _Charges.of(deps, slot, passcode.phone, Lane(slot.purpose, passcode.prefix))
     budgets.refund(deps.redis, *charges.counted(probe=passcode.probe))
 
 
-def _pause(deps: Deps, prefix: str, evidence: Iterable[Evidence]) -> None:
-    if prefix_store.pause(deps.redis, prefix, new_id("pau"), deps.clock()):
+def _pause(deps: Deps, lane: Lane, evidence: Iterable[Evidence]) -> None:
+    if lane_store.pause(deps.redis, lane, new_id("pau"), deps.clock()):
         counts = [f"{seen.verified} of {seen.sends}" for seen in evidence]
-        log.warning("sms paused", prefix=prefix, verified=counts)
+        log.warning("sms paused", prefix=lane.prefix, purpose=lane.purpose, verified=counts)
 
 
 def _uncount(deps: Deps, taken: Taken, charges: tuple[Charge, ...]) -> None:

@@ -7,7 +7,7 @@ import structlog
 from prometheus_client.core import GaugeMetricFamily, Metric
 from redis.exceptions import RedisError
 
-from services.otp import prefix_store
+from services.otp import lane_store
 from services.otp.deps import Deps
 from services.otp.domain.purpose import Purpose
 from services.otp.limits import sms_day_charge
@@ -29,16 +29,16 @@ class SmsCollector(SparingCollector):
         day = sms_day_charge(Purpose.LOGIN, deps.sms_daily_cap)
         (key,) = day.keys()
         try:
-            paused, sends = prefix_store.paused(deps.redis, deps.clock()), int(deps.redis.get(key) or 0)
+            paused, sends = lane_store.paused(deps.redis, deps.clock()), int(deps.redis.get(key) or 0)
         except RedisError as error:
             log.warning("sms figures not read", cause=type(error).__name__)
             yield _figure("up", "Whether Redis answers.", 0)
             return
         yield _figure("up", "Whether Redis answers.", 1)
-        prefixes = gauge("latchkey_sms_paused", "SMS to this prefix is paused: its codes are not used.", "prefix")
-        for prefix in paused:
-            prefixes.add_metric([prefix], 1)
-        yield prefixes
+        lanes = gauge("latchkey_sms_paused", "Codes to this prefix are paused: they are not used.", "prefix", "purpose")
+        for lane in paused:
+            lanes.add_metric([lane.prefix, lane.purpose], 1)
+        yield lanes
         yield _figure("day_sends", "SMS codes sent in the day that began with the first of them.", sends)
         yield _figure("day_cap", "SMS codes that a day may have at most.", deps.sms_daily_cap)
 

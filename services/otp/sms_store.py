@@ -13,8 +13,9 @@ from datetime import datetime
 from redis import Redis
 from redis.client import Pipeline
 
-from services.otp import prefix_store
+from services.otp import lane_store
 from services.otp.domain.attempt import Claim
+from services.otp.domain.lane import Lane
 from services.otp.domain.passcode import Passcode
 from services.otp.domain.purpose import Purpose, occasion
 from services.otp.domain.sms_text import LIVES_FOR
@@ -29,7 +30,7 @@ LIVE_AT_ONCE = 2  # the current one and the one before it: texts overtake each o
 # One step and its reply is the answer. HDEL, not DEL, decides: a passcode that was claimed or withdrawn meanwhile must
 # not be paid for by a newer one. The rest of the slot dies with the winner, so that two live codes give one success.
 # What was accepted is kept in the same step: a repeated request finds it however soon it comes, and whoever died. And
-# its prefix is credited: the keys from the third on are pairs, a counter of sends and the one of codes that came back,
+# its lane is credited: the keys from the third on are pairs, a counter of sends and the one of codes that came back,
 # which lives as long.
 _CLAIM = LuaScript("""
 local passcode = redis.call('HGET', KEYS[1], ARGV[1])
@@ -81,7 +82,7 @@ class Slot:
 class LivePasscode:
     """One passcode that was sent, and what its send was counted under: the phone's keyed digest and the prefix.
 
-    ``probe``: it went out while SMS to its prefix was paused.
+    ``probe``: it went out while its lane was paused.
     """
 
     message_id: str
@@ -139,9 +140,10 @@ def put(
 def claim(redis: Redis, slot: Slot, passcode: LivePasscode) -> Claim:
     """Use a passcode up, and with it the slot; LOST when it was used, withdrawn or replaced meanwhile.
 
-    In the same step the prefix is credited with a code that came back.
+    In the same step its lane is credited with a code that came back.
     """
-    keys = [slot.key, slot.accepted_key, *prefix_store.credited(passcode.prefix, probe=passcode.probe)]
+    credited = lane_store.credited(Lane(slot.purpose, passcode.prefix), probe=passcode.probe)
+    keys = [slot.key, slot.accepted_key, *credited]
     return Claim(int(_CLAIM.run(redis, keys, [passcode.message_id, _ACCEPTED_AGAIN_MS])))
 
 

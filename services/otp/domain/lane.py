@@ -1,7 +1,11 @@
-"""The part of a number that says whose range it is."""
+"""Whose sends are judged together: those of one range of numbers, for one purpose."""
+
+from dataclasses import dataclass
+from typing import Self
 
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
 
+from services.otp.domain.purpose import Purpose
 from shared.phone import PhoneNumber
 
 # A numbering plan hands out blocks of 10⁴ to 10⁷ numbers, and four national digits name such a block: a Danish
@@ -24,3 +28,25 @@ def prefix_of(phone: PhoneNumber) -> str:
     lengths = range(1, _LONGEST_COUNTRY_CODE + 1)  # no country code begins another
     known = (length for length in lengths if int(digits[:length]) in COUNTRY_CODE_TO_REGION_CODE)
     return digits[: min(next(known, _LONGEST_COUNTRY_CODE) + NATIONAL_DIGITS, len(digits) - HIDDEN_DIGITS)]
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One purpose of one prefix.
+
+    Pumps prove phones: to be sent codes for a login they would first have to enter one. So what stops them leaves those
+    users of the prefix alone who sign in, and a pump that does have proven phones is found by its logins.
+    """
+
+    purpose: Purpose
+    prefix: str
+
+    @classmethod
+    def of(cls, purpose: Purpose, phone: PhoneNumber) -> Self:
+        """The lane of a send."""
+        return cls(purpose, prefix_of(phone))
+
+    @property
+    def subject(self) -> str:
+        """Its name in counters."""
+        return f"{self.purpose}:{self.prefix}"
