@@ -1,5 +1,6 @@
 """From what a person types to a number that we may text."""
 
+import contextlib
 from collections.abc import Container
 
 import phonenumbers
@@ -42,12 +43,13 @@ def parse(country: str, number: str, allowed: Container[str]) -> PhoneNumber:
 
 
 def require_textable(phone: PhoneNumber, allowed: Container[str]) -> None:
-    """What held when the number was proven must hold when it is texted: the list of countries may be shorter by now.
+    """What held when the number was proven must hold when it is texted: list and numbering plan change.
 
     Raises Refusal sms_unavailable.
     """
-    parsed = phonenumbers.parse(phone.e164)
-    if phonenumbers.region_code_for_number(parsed) not in allowed or phonenumbers.number_type(parsed) not in _TEXTABLE:
-        raise Refusal(
-            "sms_unavailable", detail="We do not send SMS to this number any more.", extra={"cause": "country"}
-        )
+    with contextlib.suppress(NumberParseException):
+        parsed = phonenumbers.parse(phone.e164)
+        region = phonenumbers.region_code_for_number(parsed)
+        if region in allowed and phonenumbers.number_type(parsed) in _TEXTABLE:
+            return
+    raise Refusal("sms_unavailable", detail="We do not send SMS to this number any more.", extra={"cause": "country"})

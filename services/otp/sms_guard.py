@@ -116,7 +116,8 @@ def take(deps: Deps, slot: Slot, phone: PhoneNumber) -> Permit:
             _uncount(deps, taken, charges.counted(probe=False))
             raise _unavailable(Cause.DESTINATION, 0)
     elif conversion.healed(ProbeRound(state.probes_verified, SMS_PROBES_NEEDED)):
-        _uncount(deps, taken, everything)
+        # Not the lane's: its counts end with the pause, and what others have counted anew since is theirs.
+        _uncount(deps, taken, (*charges.person, charges.day))
         if lane_store.resume(deps.redis, lane, state.pause_id):
             log.warning("sms resumed", prefix=lane.prefix, purpose=lane.purpose)
         return take(deps, slot, phone)
