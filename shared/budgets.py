@@ -39,13 +39,15 @@ class Rate:
 class Taken:
     """The reply to a count: allowed or not, and when to come back.
 
-    ``counts``: the tries in each charge's longest window, this one included. ``read``: what stood at the keys that were
-    to be read in the same step: text, a list of fields and values, or None.
+    ``counts``: the tries in each charge's longest window, this one included. ``waits``: seconds until each charge has
+    room, 0 where it has. ``read``: what stood at the keys that were to be read in the same step: text, a list of fields
+    and values, or None.
     """
 
     allowed: bool
     retry_after_seconds: int
     counts: tuple[int, ...]
+    waits: tuple[int, ...]
     read: tuple[Any, ...] = ()
 
     def require(self) -> "Taken":
@@ -56,26 +58,29 @@ class Taken:
 
 
 # A refused try is not counted: it was not evaluated, and counting it would let a stranger extend the owner's wait.
-# The keys after the counters (ARGV is a pair a counter) are read in the same step.
+# ARGV is three a counter: its max, its milliseconds, and the place of the key that must be there for it to count (0:
+# none must). The keys after the counters are read in the same step.
 _TAKE = LuaScript("""
-local counters, wait, counts, read = #ARGV / 2, 0, {}, {}
+local counters, spent, counted, waits, counts, read = #ARGV / 3, false, {}, {}, {}, {}
 for i = 1, counters do
-  counts[i] = tonumber(redis.call('GET', KEYS[i]) or '0')
-  if counts[i] >= tonumber(ARGV[2 * i - 1]) then
-    wait = math.max(wait, redis.call('PTTL', KEYS[i]), 1)
+  local condition = tonumber(ARGV[3 * i])
+  counted[i] = condition == 0 or redis.call('EXISTS', KEYS[condition]) == 1
+  counts[i], waits[i] = tonumber(redis.call('GET', KEYS[i]) or '0'), 0
+  if counted[i] and counts[i] >= tonumber(ARGV[3 * i - 2]) then
+    spent, waits[i] = true, math.max(redis.call('PTTL', KEYS[i]), 1)
   end
 end
-if wait == 0 then
-  for i = 1, counters do
+for i = 1, counters do
+  if counted[i] and not spent then
     counts[i] = redis.call('INCR', KEYS[i])
-    if counts[i] == 1 then redis.call('PEXPIRE', KEYS[i], ARGV[2 * i]) end
+    if counts[i] == 1 then redis.call('PEXPIRE', KEYS[i], ARGV[3 * i - 1]) end
   end
 end
 for i = counters + 1, #KEYS do
   local reader = ({string = 'GET', hash = 'HGETALL'})[redis.call('TYPE', KEYS[i]).ok]
   read[i - counters] = reader and redis.call(reader, KEYS[i]) or false
 end
-return {wait, counts, read}
+return {waits, counts, read}
 """)
 
 # Gives one try back; a window that ended meanwhile stays ended.
@@ -89,18 +94,22 @@ return 1
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One rate for one subject. Subjects that are personal data (IP, email, phone) come as keyed digests."""
+    """One rate for one subject. Subjects that are personal data (IP, email, phone) come as keyed digests.
+
+    ``only_while``: it counts, and refuses, only while there is such a key, which is one of those that are read with it.
+    """
 
     rate: Rate
     subject: str
+    only_while: str | None = None
 
     def keys(self) -> list[str]:
         """The Redis counters, shortest window first."""
         return [f"budget:{self.rate.name}:{window.seconds}:{self.subject}" for window in self.rate.windows]
 
-    def args(self) -> list[int]:
-        """max and milliseconds, a pair a window."""
-        return [number for window in self.rate.windows for number in (window.max, window.seconds * 1000)]
+    def args(self, condition: int) -> list[int]:
+        """max, milliseconds and the place of ``only_while`` among the script's keys, three a window."""
+        return [number for window in self.rate.windows for number in (window.max, window.seconds * 1000, condition)]
 
 
 def take(redis: "Redis", *charges: Charge, read: Sequence[str] = ()) -> Taken:
@@ -108,10 +117,13 @@ def take(redis: "Redis", *charges: Charge, read: Sequence[str] = ()) -> Taken:
 
     One round trip, all of it one step. Raises RedisError.
     """
-    wait_ms, counts, replies = _TAKE.run(redis, [*_keys(charges), *read], _args(charges))
-    last_windows = itertools.accumulate(len(charge.rate.windows) for charge in charges)
-    tries = tuple(counts[number - 1] for number in last_windows)
-    return Taken(wait_ms == 0, -(-wait_ms // 1000), tries, tuple(replies))
+    counters = _keys(charges)
+    conditions = [0 if c.only_while is None else len(counters) + read.index(c.only_while) + 1 for c in charges]
+    args = [number for charge, place in zip(charges, conditions, strict=True) for number in charge.args(place)]
+    waits_ms, counts, replies = _TAKE.run(redis, [*counters, *read], args)
+    ends = list(itertools.accumulate(len(charge.rate.windows) for charge in charges))
+    waits = tuple(-(-max(waits_ms[start:end]) // 1000) for start, end in zip([0, *ends], ends, strict=False))
+    return Taken(not any(waits), max(waits), tuple(counts[end - 1] for end in ends), waits, tuple(replies))
 
 
 def refund(redis: "Redis", *charges: Charge) -> None:
@@ -163,7 +175,3 @@ def clear(redis: "Redis", *charges: Charge) -> None:
 
 def _keys(charges: tuple[Charge, ...]) -> list[str]:
     return list(itertools.chain.from_iterable(charge.keys() for charge in charges))
-
-
-def _args(charges: tuple[Charge, ...]) -> list[int]:
-    return [number for charge in charges for number in charge.args()]

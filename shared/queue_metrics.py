@@ -12,26 +12,25 @@ from redis.exceptions import RedisError
 from shared.clock import Clock
 from shared.problems import Unavailable
 from shared.queues import Backlog, Depth, read_backlog, read_depths
-from shared.slow_collector import SlowCollector
-
-READ_EVERY_SECONDS = 5.0
+from shared.scraping import SparingCollector, gauge
 
 log = structlog.get_logger("queues")
 
 
-class QueueCollector(SlowCollector):
+class QueueCollector(SparingCollector):
     """Asks the broker and the state Redis when it is scraped. What does not answer is left out, and its ``up`` is 0."""
 
     def __init__(
         self, celery: Celery, redis: Redis, clock: Clock, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        super().__init__(self._read_stores, READ_EVERY_SECONDS, monotonic)
+        super().__init__(monotonic=monotonic)
         self._celery = celery
         self._redis = redis
         self._clock = clock
 
-    def _read_stores(self) -> Iterator[Metric]:
-        up = _gauge("latchkey_queues_up", "Whether the store that the figures come from answers.", "store")
+    def read(self) -> Iterator[Metric]:
+        """Depths from the broker, the backlog from Redis."""
+        up = gauge("latchkey_queues_up", "Whether the store that the figures come from answers.", "store")
         yield up
         try:
             yield from _of_depths(read_depths(self._celery).items())
@@ -48,8 +47,8 @@ class QueueCollector(SlowCollector):
 
 
 def _of_depths(depths: Iterable[tuple[str, Depth]]) -> Iterator[Metric]:
-    waiting = _gauge("latchkey_queue_waiting_messages", "Messages that wait to be taken.", "queue")
-    in_hand = _gauge("latchkey_queue_unacknowledged_messages", "Messages that a worker has taken.", "queue")
+    waiting = gauge("latchkey_queue_waiting_messages", "Messages that wait to be taken.", "queue")
+    in_hand = gauge("latchkey_queue_unacknowledged_messages", "Messages that a worker has taken.", "queue")
     for queue, depth in depths:
         waiting.add_metric([queue], depth.waiting)
         if depth.in_hand is not None:
@@ -59,7 +58,7 @@ def _of_depths(depths: Iterable[tuple[str, Depth]]) -> Iterator[Metric]:
 
 
 def _of_backlog(backlog: Backlog) -> Iterator[Metric]:
-    age = _gauge("latchkey_queue_canary_age_seconds", "Since a canary was taken; it is put in every 10 s.", "queue")
+    age = gauge("latchkey_queue_canary_age_seconds", "Since a canary was taken; it is put in every 10 s.", "queue")
     for queue, seconds in backlog.canary_age_seconds.items():
         age.add_metric([queue], seconds)
     yield age
@@ -73,7 +72,3 @@ def _of_backlog(backlog: Backlog) -> Iterator[Metric]:
         ("latchkey_dead_letters", "Messages that no task could act on.", backlog.dead_letters),
     ):
         yield GaugeMetricFamily(name, what, value=value)
-
-
-def _gauge(name: str, what: str, label: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, what, labels=[label])

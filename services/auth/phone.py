@@ -34,7 +34,7 @@ def set_phone(deps: Deps, client: Client, account: Account, country: str, number
     """Remember a number as pending and send the code that proves it; a proven number stays in use until then.
 
     When the code can't be sent the number stays pending, so that POST /v1/phone/sms can try again.
-    Raises Refusal country_not_allowed, invalid_phone, too_many_requests; Unavailable.
+    Raises Refusal country_not_allowed, invalid_phone, too_many_requests, sms_unavailable; Unavailable.
     """
     phone = phone_numbers.parse(country, number, deps.settings.sms_countries)
     binding = _store_pending(deps, client, account, phone, actor=OWNER)
@@ -60,7 +60,10 @@ def set_member_phone(
 
 
 def resend(deps: Deps, client: Client, account: Account) -> SentCode:
-    """Send another code to the pending number. Raises Refusal phone_not_pending, too_many_requests; Unavailable."""
+    """Send another code to the pending number.
+
+    Raises Refusal phone_not_pending, too_many_requests, sms_unavailable; Unavailable.
+    """
     phone, binding = _pending(account)
     return sms_request.send_code(deps, account, "phone_verification", binding, phone, client)
 

@@ -3,6 +3,7 @@
 import contextlib
 from dataclasses import dataclass
 
+from services.auth import phone_numbers
 from services.auth.deps import Client, Deps, by_ip
 from services.auth.domain.account import Account
 from services.auth.limits import SMS_IP
@@ -35,7 +36,7 @@ def send_code(
     """Have otp mint a code for ``phone``, and notify send it.
 
     What can't be published or recorded is withdrawn: the code that nobody will get must not be one that works.
-    Raises Refusal too_many_requests; Unavailable.
+    Raises Refusal too_many_requests, sms_unavailable (which the timeline tells); Unavailable.
     """
     charge = by_ip(deps, SMS_IP, client)
     budgets.take(deps.redis, charge).require()
@@ -46,7 +47,13 @@ def send_code(
 def _minted_and_published(
     deps: Deps, account: Account, purpose: Purpose, binding: str, phone: PhoneNumber, client: Client
 ) -> SentCode:
-    challenge = deps.otp.create_sms_challenge(account.id, purpose, binding, phone.e164)
+    try:
+        phone_numbers.require_textable(phone, deps.settings.sms_countries)
+        challenge = deps.otp.create_sms_challenge(account.id, purpose, binding, phone.e164)
+    except Refusal as refusal:
+        if refusal.code == "sms_unavailable":
+            _record_refused(deps, account, purpose, phone, client, refusal)
+        raise
     message_id = challenge["message_id"]
     now = deps.clock()
     sent = SentCode(
@@ -76,3 +83,20 @@ def _minted_and_published(
             deps.otp.withdraw_sms_challenge(account.id, message_id, purpose, binding)
         raise
     return sent
+
+
+def _record_refused(
+    deps: Deps, account: Account, purpose: Purpose, phone: PhoneNumber, client: Client, refusal: Refusal
+) -> None:
+    """Support must see why no code came."""
+    with writing(deps.database) as connection:
+        timeline.write(
+            connection,
+            account.id,
+            Entry.SMS_REFUSED,
+            deps.clock(),
+            ip=client.ip,
+            purpose=purpose,
+            phone_hint=phone.masked(),
+            cause=refusal.extra.get("cause"),
+        )

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from services.otp.deps import Deps
 from services.otp.routes import BLUEPRINTS
 from services.otp.settings import OtpSettings
+from services.otp.sms_metrics import SmsCollector
 from shared.clock import system_clock
 from shared.clock_check import require_right_clock
 from shared.database import reading
@@ -40,7 +41,7 @@ def create_app(settings: OtpSettings, deps: Deps, collectors: Sequence[Collector
         version=VERSION,
         checks={"sql": sql, "redis": redis, "clock": clock},
         docs=True,
-        collectors=collectors,
+        collectors=[*collectors, SmsCollector(deps)],
     )
     _require_key(app, settings.api_keys)
     for blueprint in BLUEPRINTS:

@@ -32,3 +32,4 @@ class Deps(WorkerDeps):
     notify_public_key: Key
     issuer: str
     sms_host: str
+    sms_daily_cap: int

@@ -140,7 +140,7 @@ def _sms(trial: Trial) -> Verified | Rejected:
     passcode = sms_store.match(slot, [*trial.live, *trial.accepted], trial.passcode, trial.deps.digest_keys)
     if passcode is None:
         return WRONG
-    return _claimed(sms_store.claim(trial.deps.redis, slot, passcode.message_id), Factor.SMS)
+    return _claimed(sms_store.claim(trial.deps.redis, slot, passcode), Factor.SMS)
 
 
 def _claimed(claim: Claim, factor: Factor) -> Verified | Rejected:

@@ -11,22 +11,23 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from services.otp.rewrapping import Place, left_behind
 from services.otp.secrets_box import SecretBox
-from shared.slow_collector import SlowCollector
+from shared.scraping import SparingCollector
 
 COUNT_EVERY_SECONDS = 60.0  # over the index, and all that belongs there to an old key
 
 log = structlog.get_logger("otp.keys")
 
 
-class SecretsCollector(SlowCollector):
+class SecretsCollector(SparingCollector):
     """Counts when it is scraped. While SQL does not answer, the gauge is left out."""
 
     def __init__(self, database: Engine, box: SecretBox, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(self._count, COUNT_EVERY_SECONDS, monotonic)
+        super().__init__(every_seconds=COUNT_EVERY_SECONDS, monotonic=monotonic)
         self._database = database
         self._box = box
 
-    def _count(self) -> Iterator[Metric]:
+    def read(self) -> Iterator[Metric]:
+        """Count by place."""
         try:
             uses = left_behind(self._database, self._box)
         except (DBAPIError, PoolTimeoutError) as error:

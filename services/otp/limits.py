@@ -1,8 +1,10 @@
 """How often a code may be tried and sent: the one table. A store that is down refuses."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
+from services.otp.domain.conversion import ConversionRule
 from services.otp.domain.purpose import Purpose
 from shared.budgets import DAY, HOUR, MINUTE, Charge, Rate, Window
 
@@ -22,6 +24,34 @@ CONFIRM_ENROLLMENT = Rate("otp.confirm", by="account", windows=GUESSES)
 SMS_ACCOUNT = Rate("otp.sms.account", by="account", windows=SENDS)
 SMS_PHONE = Rate("otp.sms.phone", by="phone (keyed digest)", windows=SENDS)
 SMS_RESEND = Rate("otp.sms.resend", by="purpose, account and binding", windows=(Window(1, 30),))
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRow:
+    """Sends of a lane (a purpose of a prefix) in one window: how many at most, and how many must come back."""
+
+    rate: Rate
+    rule: ConversionRule
+
+
+# SMS pumping (README.md has what the numbers cost). People enter 60 to 90 % of the codes that they ask for, pumps none:
+# a quarter tells them apart. A code comes back some 40 s after its send, so what a lane is sent within 40 s must fit
+# into the unjudged ones, or honest users trip their own breaker: raise the first number if yours ask faster than that.
+# The hour finds the flood, the day finds who stays below it.
+SMS_LANE = (
+    LaneRow(Rate("otp.sms.prefix.hour", by="lane", windows=(Window(600, HOUR),)), ConversionRule(30, 4)),
+    LaneRow(Rate("otp.sms.prefix.day", by="lane", windows=(Window(3_000, DAY),)), ConversionRule(90, 4)),
+)
+# While a lane is paused, a few go out all the same. Two codes of one round that come back end the pause; so
+# does a day.
+SMS_PROBE = Rate("otp.sms.probe", by="lane", windows=(Window(3, 15 * MINUTE),))
+SMS_PROBES_NEEDED = 2
+SMS_PAUSE_LASTS = timedelta(days=1)
+
+# All sends of a day, and which share of it each purpose may fill: whoever pumps proves phones, for that takes no phone
+# that was proven before. What that leaves belongs to logins.
+SMS_DAILY_CAP = 5_000
+SMS_DAILY_PERCENT: Mapping[Purpose, int] = {Purpose.LOGIN: 100, Purpose.PHONE_VERIFICATION: 80}
 
 # NIST SP 800-63B-4 §3.2.2: no more than 100 consecutive failures on one account. The count lives in SQL; this Redis
 # row makes it exact when many attempts run at once. Its window only bounds how long an idle key stays.
@@ -52,3 +82,9 @@ def verify_charge(purpose: Purpose, account_id: str, device_id: str | None) -> C
     if device_id is not None and known_device_rate is not None:
         return Charge(known_device_rate, f"{account_id}:{device_id}")
     return Charge(VERIFY[purpose], account_id)
+
+
+def sms_day_charge(purpose: Purpose, cap: int) -> Charge:
+    """The row that all sends of a day share, up to where this purpose may fill it."""
+    most = cap * SMS_DAILY_PERCENT[purpose] // 100
+    return Charge(Rate("otp.sms.day", by="all sends", windows=(Window(most, DAY),)), "all")

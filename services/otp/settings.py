@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from services.otp.limits import SMS_DAILY_CAP
 from shared.keys import Key, KeyList
 from shared.secret import Secret
 from shared.settings import Environment, Mode, StoreSettings
@@ -21,6 +22,7 @@ class OtpSettings:
     notify_public_key: Key
     issuer: str
     sms_host: str
+    sms_daily_cap: int
 
     @classmethod
     def from_env(cls, env: Environment | None = None) -> "OtpSettings":
@@ -30,6 +32,7 @@ class OtpSettings:
         api_keys, secret_keys = env.keys("OTP_API_KEYS"), env.keys("OTP_SECRET_KEYS")
         digest_keys, notify_keys = env.keys("OTP_DIGEST_KEYS"), env.keys("NOTIFY_PUBLIC_KEY")
         issuer, sms_host = _issuer(env), _host(env)
+        sms_daily_cap = env.integer("SMS_DAILY_CAP", SMS_DAILY_CAP, minimum=1)
         env.done()
         return cls(
             mode,
@@ -41,6 +44,7 @@ class OtpSettings:
             notify_public_key=notify_keys.newest,
             issuer=issuer,
             sms_host=sms_host,
+            sms_daily_cap=sms_daily_cap,
         )
 
 

@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from services.otp import sms_store, store
+from services.otp import sms_guard, sms_store, store
 from services.otp.deps import Deps
 from services.otp.domain import sms_text
 from services.otp.domain.purpose import PURPOSES, Purpose
-from services.otp.limits import HARD_STOP, SMS_ACCOUNT, SMS_PHONE, SMS_RESEND
+from services.otp.limits import HARD_STOP, SMS_RESEND
 from services.otp.sms_store import LivePasscode, Slot
-from shared import budgets
-from shared.budgets import Charge
 from shared.database import reading
 from shared.envelope import Envelope
 from shared.ids import new_id
@@ -43,18 +41,18 @@ class SmsChallenge:
 def request(deps: Deps, command: RequestSms) -> SmsChallenge:
     """Mint a passcode, keep its digest, leave the sealed text for notify.
 
-    Raises two_factor_off and second_factor_locked (for login), too_many_requests.
+    Raises two_factor_off and second_factor_locked (for login), too_many_requests, sms_unavailable.
     """
     _require_open(deps, command)
     slot = Slot(command.account_id, command.purpose, command.binding)
-    phone = deps.digest_keys.newest.mac("phone", command.phone.e164)
-    taken = budgets.take(deps.redis, *_charges(slot, phone), read=[slot.key]).require()
+    permit = sms_guard.take(deps, slot, command.phone)
 
     now = deps.clock()
     passcode, reference, message_id = sms_text.new_passcode(), sms_text.new_reference(), new_id("sms")
     expires_at = now + sms_text.LIVES_FOR
     key = deps.digest_keys.newest
-    new = LivePasscode(message_id, key.id, slot.digest(key, message_id, passcode), expires_at, phone)
+    digest = slot.digest(key, message_id, passcode)
+    new = LivePasscode(message_id, key.id, digest, expires_at, permit.phone, permit.prefix, permit.probe)
     envelope = Envelope(
         account_id=command.account_id,
         recipient=command.phone.e164,
@@ -63,7 +61,7 @@ def request(deps: Deps, command: RequestSms) -> SmsChallenge:
         expires_at=expires_at,
     )
     sealed = envelope.seal(deps.notify_public_key)
-    sms_store.put(deps.redis, slot, new, sealed, earlier=sms_store.parse(taken.read[0], now), now=now)
+    sms_store.put(deps.redis, slot, new, sealed, earlier=permit.live, now=now)
     return SmsChallenge(
         message_id=message_id,
         reference=reference,
@@ -78,7 +76,7 @@ def withdraw(deps: Deps, slot: Slot, message_id: str) -> None:
     """Take back what could not be published: passcode and text die, and what the send was counted under is returned."""
     withdrawn = sms_store.withdraw(deps.redis, slot, message_id)
     if withdrawn is not None:
-        budgets.refund(deps.redis, *_charges(slot, withdrawn.phone))
+        sms_guard.give_back(deps, slot, withdrawn)
 
 
 def _require_open(deps: Deps, command: RequestSms) -> None:
@@ -90,11 +88,3 @@ def _require_open(deps: Deps, command: RequestSms) -> None:
         raise Refusal("two_factor_off")
     if state.consecutive_failures >= HARD_STOP:  # a text that could not be used
         raise Refusal("second_factor_locked")
-
-
-def _charges(slot: Slot, phone: str) -> tuple[Charge, ...]:
-    return (
-        Charge(SMS_RESEND, f"{slot.account_id}:{slot.name}"),
-        Charge(SMS_ACCOUNT, slot.account_id),
-        Charge(SMS_PHONE, phone),
-    )

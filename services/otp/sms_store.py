@@ -13,7 +13,9 @@ from datetime import datetime
 from redis import Redis
 from redis.client import Pipeline
 
+from services.otp import lane_store
 from services.otp.domain.attempt import Claim
+from services.otp.domain.lane import Lane
 from services.otp.domain.passcode import Passcode
 from services.otp.domain.purpose import Purpose, occasion
 from services.otp.domain.sms_text import LIVES_FOR
@@ -27,13 +29,22 @@ LIVE_AT_ONCE = 2  # the current one and the one before it: texts overtake each o
 
 # One step and its reply is the answer. HDEL, not DEL, decides: a passcode that was claimed or withdrawn meanwhile must
 # not be paid for by a newer one. The rest of the slot dies with the winner, so that two live codes give one success.
-# What was accepted is kept in the same step: a repeated request finds it however soon it comes, and whoever died.
+# What was accepted is kept in the same step: a repeated request finds it however soon it comes, and whoever died. And
+# its lane is credited: the keys from the third on are pairs, a counter of sends and the one of codes that came back,
+# which lives as long.
 _CLAIM = LuaScript("""
 local passcode = redis.call('HGET', KEYS[1], ARGV[1])
 if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return redis.call('HEXISTS', KEYS[2], ARGV[1]) * 2 end
 redis.call('DEL', KEYS[1], KEYS[2])
 redis.call('HSET', KEYS[2], ARGV[1], passcode)
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
+for i = 3, #KEYS, 2 do
+  local left = redis.call('PTTL', KEYS[i])
+  if left > 0 then
+    redis.call('INCR', KEYS[i + 1])
+    redis.call('PEXPIRE', KEYS[i + 1], left)
+  end
+end
 return 1
 """)
 _ACCEPTED_AGAIN_MS = int(ACCEPTED_AGAIN_FOR.total_seconds() * 1000)
@@ -69,13 +80,18 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class LivePasscode:
-    """One passcode that was sent. ``phone`` is the keyed digest that its send was counted under."""
+    """One passcode that was sent, and what its send was counted under: the phone's keyed digest and the prefix.
+
+    ``probe``: it went out while its lane was paused.
+    """
 
     message_id: str
     key_id: str
     digest: str
     expires_at: datetime
     phone: str
+    prefix: str
+    probe: bool
 
 
 def parse(reply: Sequence[str] | None, now: datetime) -> list[LivePasscode]:
@@ -121,9 +137,14 @@ def put(
         pipeline.execute()
 
 
-def claim(redis: Redis, slot: Slot, message_id: str) -> Claim:
-    """Use a passcode up, and with it the slot; LOST when it was used, withdrawn or replaced meanwhile."""
-    return Claim(int(_CLAIM.run(redis, [slot.key, slot.accepted_key], [message_id, _ACCEPTED_AGAIN_MS])))
+def claim(redis: Redis, slot: Slot, passcode: LivePasscode) -> Claim:
+    """Use a passcode up, and with it the slot; LOST when it was used, withdrawn or replaced meanwhile.
+
+    In the same step its lane is credited with a code that came back.
+    """
+    credited = lane_store.credited(Lane(slot.purpose, passcode.prefix), probe=passcode.probe)
+    keys = [slot.key, slot.accepted_key, *credited]
+    return Claim(int(_CLAIM.run(redis, keys, [passcode.message_id, _ACCEPTED_AGAIN_MS])))
 
 
 def queue_forget(pipeline: Pipeline, slot: Slot, passcodes: Sequence[LivePasscode]) -> None:
@@ -173,9 +194,10 @@ def _index(account_id: str) -> str:
 
 
 def _dump(passcode: LivePasscode) -> str:
-    return json.dumps([passcode.key_id, passcode.digest, rfc3339(passcode.expires_at), passcode.phone])
+    sent = [passcode.phone, passcode.prefix, passcode.probe]
+    return json.dumps([passcode.key_id, passcode.digest, rfc3339(passcode.expires_at), *sent])
 
 
 def _load(message_id: str, value: str) -> LivePasscode:
-    key_id, digest, expires_at, phone = json.loads(value)
-    return LivePasscode(message_id, key_id, digest, parse_rfc3339(expires_at), phone)
+    key_id, digest, expires_at, *sent = json.loads(value)
+    return LivePasscode(message_id, key_id, digest, parse_rfc3339(expires_at), *sent)

@@ -51,6 +51,7 @@ app = create_app(
         notify_public_key=settings.notify_public_key,
         issuer=settings.issuer,
         sms_host=settings.sms_host,
+        sms_daily_cap=settings.sms_daily_cap,
     ),
     collectors=[SecretsCollector(database, secret_box)],
 )

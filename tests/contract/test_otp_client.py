@@ -97,6 +97,17 @@ def test_an_sms_challenge_and_its_withdrawal(client, world):
     client.create_sms_challenge(ACCOUNT, "phone_verification", "phb_1", PHONE)
 
 
+def test_a_paused_prefix_says_why_and_that_it_passes(client, world):
+    world.redis.set("otp:sms-paused:phone_verification:417912", "pau_1")
+    for number in range(3):
+        client.create_sms_challenge(f"acc_{number}", "phone_verification", "phb_1", f"+4179123456{number}")
+    with pytest.raises(Refusal) as refusal:
+        client.create_sms_challenge("acc_3", "phone_verification", "phb_1", "+41791234563")
+    assert (refusal.value.code, refusal.value.extra) == ("sms_unavailable", {"cause": "destination"})
+    assert 0 < refusal.value.retry_after_seconds <= 900
+    assert "authenticator app" in refusal.value.detail
+
+
 def test_enrolment_codes_unlock_and_disabling(client, world):
     begun = client.begin_enrollment(ACCOUNT, "ann@example.com")
     assert {"enrollment_id", "secret", "otpauth_uri", "qr_svg", "expires_at"} <= begun.keys()

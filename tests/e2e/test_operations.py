@@ -28,8 +28,8 @@ from shared.messages import (
     SendSmsNotice,
     encode,
 )
-from shared.queue_metrics import READ_EVERY_SECONDS
 from shared.queueing import Publisher, make_celery
+from shared.scraping import READ_EVERY_SECONDS
 from shared.secret import Secret
 
 pytestmark = pytest.mark.e2e

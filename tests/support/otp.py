@@ -203,6 +203,7 @@ def make_world(database: Engine, redis: Redis, hashing: HashingPool, notify_publ
         notify_public_key=settings.notify_public_key,
         issuer=settings.issuer,
         sms_host=settings.sms_host,
+        sms_daily_cap=settings.sms_daily_cap,
     )
     return World(deps, settings, clock)
 

@@ -36,7 +36,8 @@ def answer(texts: Texts, refusal: Refusal) -> Answer:
     if isinstance(skew, int):
         clock = texts("clock.fast" if skew > 0 else "clock.slow", amount=duration(texts, abs(skew)), seconds=abs(skew))
         return Answer({"code": texts("clock.wrong_code")}, clock=clock)
-    key = f"problem.{refusal.code}"
+    key, closer = f"problem.{refusal.code}", f"problem.{refusal.code}_{refusal.extra.get('cause')}"
+    key = closer if closer in texts else key
     sentence = texts(key) if key in texts else refusal.detail
     if refusal.retry_after_seconds is not None:
         sentence = f"{sentence} {texts('form.retry_after', time=duration(texts, refusal.retry_after_seconds))}"

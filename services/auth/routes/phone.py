@@ -27,7 +27,9 @@ def countries() -> dict[str, Any]:
 @stepped_up
 @blueprint.arguments(PhoneArgs)
 @blueprint.response(202, SmsSentSchema)
-@refuses(blueprint, "invalid_phone", "country_not_allowed", "too_many_requests", "service_unavailable")
+@refuses(
+    blueprint, "sms_unavailable", "invalid_phone", "country_not_allowed", "too_many_requests", "service_unavailable"
+)
 def set_phone(args: dict[str, Any]) -> SentCode:
     """Set the number and send the code that proves it; the number before it stays in use until then."""
     return phone.set_phone(deps(), client(), current().account, args["country"], args["number"])
@@ -39,7 +41,7 @@ def set_phone(args: dict[str, Any]) -> SentCode:
 @stepped_up
 @blueprint.arguments(NothingSchema, required=False)
 @blueprint.response(202, SmsSentSchema)
-@refuses(blueprint, "phone_not_pending", "too_many_requests", "service_unavailable")
+@refuses(blueprint, "phone_not_pending", "sms_unavailable", "too_many_requests", "service_unavailable")
 def resend(_args: dict[str, Any]) -> SentCode:
     """Send a code to the number that waits to be proven."""
     return phone.resend(deps(), client(), current().account)

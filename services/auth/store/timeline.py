@@ -37,6 +37,7 @@ class Entry(StrEnum):
     RESET_CANCELLED = "two_factor.reset_cancelled"
     RESET_APPLIED = "two_factor.reset_applied"
     SMS_REQUESTED = "sms.requested"
+    SMS_REFUSED = "sms.refused"
     SMS_DELIVERY = "sms.delivery_changed"
     SUPPORT_VIEWED = "support.viewed"
     ROLE_CHANGED = "role.changed"

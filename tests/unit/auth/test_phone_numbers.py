@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.auth.phone_numbers import parse
+from services.auth.phone_numbers import parse, require_textable
+from shared.phone import PhoneNumber
 from shared.problems import Refusal
 
 ALLOWED = frozenset({"DE", "US", "CA", "GB"})
@@ -32,6 +33,13 @@ def test_a_number_in_any_spelling(country, number, e164):
         ("DE", "030 123456", "invalid_phone"),  # a landline
         ("US", "900 555 1234", "invalid_phone"),  # premium
         ("US", "800 356 9377", "invalid_phone"),  # free for the caller
+        ("GB", "0909 8790 123", "invalid_phone"),  # premium
+        ("GB", "0843 987 6543", "invalid_phone"),  # shared cost
+        ("GB", "070 1234 5678", "invalid_phone"),  # personal: dear, and forwarded to anywhere
+        ("GB", "076 2012 3456", "invalid_phone"),  # a pager
+        ("GB", "055 1234 5678", "invalid_phone"),  # a company's (UAN), and VoIP
+        ("DE", "0177 99 1234567", "invalid_phone"),  # voicemail
+        ("DE", "0180 1234567", "invalid_phone"),  # shared cost
         ("US", "415 555 0100 ext. 5", "invalid_phone"),
         ("DE", "1", "invalid_phone"),
         ("DE", "my phone", "invalid_phone"),
@@ -51,3 +59,24 @@ def test_hostile_text_is_refused_or_a_number_of_the_country(text):
     except Refusal:
         return
     assert e164.startswith("+49")
+
+
+@pytest.mark.parametrize("e164", ["+4915123456789", "+14155550100", "+447400123456"])
+def test_what_was_allowed_is_texted_while_it_is(e164):
+    require_textable(PhoneNumber(e164), ALLOWED)
+
+
+@pytest.mark.parametrize(
+    "e164",
+    [
+        "+8613912345678",  # a country that is no longer on the list
+        "+18765551234",
+        "+449098790123",  # premium
+        "+9991234567",  # nobody's
+        "+4930123456",
+    ],
+)
+def test_what_is_not_allowed_any_more_is_not_texted(e164):
+    with pytest.raises(Refusal) as refusal:
+        require_textable(PhoneNumber(e164), ALLOWED)
+    assert (refusal.value.code, refusal.value.extra) == ("sms_unavailable", {"cause": "country"})

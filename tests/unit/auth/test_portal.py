@@ -454,6 +454,8 @@ def test_whatever_the_api_says_has_a_text():
     wanted += [f"delivery.{word}" for word in (*DeliveryStatus, *DeliveryReason)]
     wanted += [f"activity.{entry.replace('.', '_')}" for entry in Entry]
     wanted += [f"activity.factor_{factor}" for factor in Factor]
+    causes = ("destination", "today", "country")
+    wanted += [f"{prefix}_{cause}" for prefix in ("problem.sms_unavailable", "activity.cause") for cause in causes]
     assert [key for key in wanted if key not in catalogue] == []
 
 
@@ -476,6 +478,15 @@ def test_every_text_that_a_page_or_script_asks_for_is_in_the_catalogue():
             asked |= set(re.findall(pattern, file.read_text(encoding="utf-8")))
     assert len(asked) > 100
     assert sorted(asked - {key for key in asked if key.endswith((".", "_"))} - set(catalogue)) == []
+
+
+def test_the_reason_for_which_no_sms_comes_is_said_where_it_is_known():
+    texts = choose("en", LanguageAccept([]))
+    assert "no proven cell phone" in answer(texts, Refusal("sms_unavailable")).form
+    paused = Refusal("sms_unavailable", extra={"cause": "destination"}, retry_after_seconds=90)
+    assert "paused" in answer(texts, paused).form
+    assert "1 min 30 s" in answer(texts, paused).form
+    assert "no proven cell phone" in answer(texts, Refusal("sms_unavailable", extra={"cause": "news"})).form
 
 
 def test_the_switch_wins_over_the_browser_and_stays(browser):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
@@ -29,6 +31,31 @@ def test_a_request_stands_in_the_timeline(deps, ann):
         "purpose": "login",
         "phone_hint": PHONE.masked(),
     }
+
+
+def test_a_refusal_of_otp_stands_in_the_timeline(deps, ann, otp, publisher):
+    otp.refusal = Refusal("sms_unavailable", extra={"cause": "destination"})
+    with pytest.raises(Refusal) as refusal:
+        send(deps, ann)
+    assert refusal.value is otp.refusal
+    (row,) = timeline_of(deps, ann)
+    assert (row.type, row.ip, publisher.messages) == ("sms.refused", CLIENT.ip, [])
+    assert row.details == {"purpose": "login", "phone_hint": PHONE.masked(), "cause": "destination"}
+
+
+def test_an_outage_and_a_spent_budget_stand_nowhere(deps, ann, otp):
+    for otp.refusal in (Unavailable("otp"), Refusal("too_many_requests")):
+        with pytest.raises(Refusal):
+            send(deps, ann)
+    assert timeline_of(deps, ann) == []
+
+
+def test_a_number_of_a_country_that_left_the_list_gets_no_text(deps, ann, otp):
+    deps = replace(deps, settings=replace(deps.settings, sms_countries=frozenset({"CH"})))
+    with pytest.raises(Refusal) as refusal:
+        send(deps, ann)
+    assert (refusal.value.code, refusal.value.extra, otp.sent_to) == ("sms_unavailable", {"cause": "country"}, [])
+    assert [row.details["cause"] for row in timeline_of(deps, ann)] == ["country"]
 
 
 def test_what_cannot_be_published_is_withdrawn(deps, ann, otp, publisher):

@@ -109,7 +109,7 @@ def test_an_sms_code_whose_claim_was_not_answered_is_good_again(world: World, no
     code = open_envelope(notify_keys, world.redis.get(f"notify:sealed:{message_id}")).body[-6:]
 
     def lose_the_answer(command):
-        if b"otp:sms-accepted" in command and b"budget:" not in command:
+        if b"otp:sms-accepted" in command and b"budget:otp.verify" not in command:
             raise RedisConnectionError("lost")
 
     with monkeypatch.context() as patch:

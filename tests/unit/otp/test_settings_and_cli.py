@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from services.otp.__main__ import main
+from services.otp.limits import SMS_DAILY_CAP
 from services.otp.settings import OtpSettings, WorkerSettings
 from shared.database import create_database
 from shared.keys import encode_key
@@ -21,6 +22,8 @@ SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
 def test_they_are_read():
     settings = OtpSettings.from_env(Environment(GOOD))
     assert (settings.issuer, settings.sms_host, settings.api_keys.newest.id) == ("Latchkey", "portal.example", "new")
+    assert settings.sms_daily_cap == SMS_DAILY_CAP
+    assert OtpSettings.from_env(Environment({**GOOD, "SMS_DAILY_CAP": "200"})).sms_daily_cap == 200
 
 
 @pytest.mark.parametrize("name", [name for name in GOOD if name != "LATCHKEY_ENV"])
@@ -32,9 +35,17 @@ def test_none_has_a_default_but_the_issuer(name):
 def test_all_faults_are_named_at_once_and_no_value_is_shown():
     with pytest.raises(SettingsError) as caught:
         OtpSettings.from_env(
-            Environment({**GOOD, "OTP_SECRET_KEYS": "s:hunter2", "OTP_ISSUER": "a:b", "PUBLIC_ORIGIN": "x"})
+            Environment(
+                {
+                    **GOOD,
+                    "OTP_SECRET_KEYS": "s:hunter2",
+                    "OTP_ISSUER": "a:b",
+                    "PUBLIC_ORIGIN": "x",
+                    "SMS_DAILY_CAP": "0",
+                }
+            )
         )
-    for name in ("OTP_SECRET_KEYS", "OTP_ISSUER", "PUBLIC_ORIGIN"):
+    for name in ("OTP_SECRET_KEYS", "OTP_ISSUER", "PUBLIC_ORIGIN", "SMS_DAILY_CAP"):
         assert name in str(caught.value)
     assert "hunter2" not in str(caught.value)
 

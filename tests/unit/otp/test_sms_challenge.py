@@ -107,7 +107,7 @@ class TestWithdraw:
         assert world.redis.get(f"notify:sealed:{message_id}") is None
         assert world.verify(code).status_code == 401
         budgets = {key: world.redis.get(key) for key in world.redis.keys("budget:otp.sms.*")}
-        assert len(budgets) == 5
+        assert len(budgets) == 8
         assert set(budgets.values()) == {"0"}
         assert world.send_sms().status_code == 202
 

@@ -194,6 +194,25 @@ def test_a_spent_budget_counts_nothing_and_still_tells(redis):
     assert (taken.allowed, taken.counts, taken.read) == (False, (0, 3), ("a",))
 
 
+def test_a_spent_budget_says_which_charge_waits_and_for_how_long(redis):
+    for _ in range(3):
+        budgets.take(redis, ANN)
+    taken = budgets.take(redis, BOB, ANN)
+    assert taken.waits[0] == 0
+    assert taken.waits[1] == taken.retry_after_seconds > 0
+
+
+def test_a_charge_may_count_and_refuse_only_while_there_is_a_key(redis):
+    probe = Charge(Rate("probe", "account", (Window(1, 60),)), "ann", only_while="paused")
+    for _ in range(2):
+        assert budgets.take(redis, BOB, probe, read=["paused"]).counts[1] == 0
+    redis.set("paused", "yes")
+    assert budgets.take(redis, probe, read=["other", "paused"]).allowed
+    assert not budgets.take(redis, probe, read=["paused"]).allowed
+    redis.delete("paused")
+    assert budgets.take(redis, probe, read=["paused"]).allowed
+
+
 def test_the_plain_form_survives_a_server_that_forgot_the_script(redis):
     budgets.take(redis, ANN)
     redis.script_flush()

@@ -9,9 +9,10 @@ from shared.dead_letters import DeadLetters
 from shared.delivery import UNSENT_SEEN_FOR, DeliveryStatus, Unsent
 from shared.messages import AUTH_EVENTS, QUEUES, SMS_CODES, SMS_NOTICES
 from shared.problems import Unavailable
-from shared.queue_metrics import READ_EVERY_SECONDS, QueueCollector
+from shared.queue_metrics import QueueCollector
 from shared.queueing import Publisher, make_celery
 from shared.queues import Backlog, Depth, note_consumed, queue_of, read_backlog, read_depths, report
+from shared.scraping import READ_EVERY_SECONDS
 from shared.secret import Secret
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -2,7 +2,7 @@
 
 import { duration, el, knows, stamp, t, toTheSecond } from "./page.js";
 
-const BAD = new Set(["password.refused", "second_factor.failed", "second_factor.locked", "second_factor.rejected", "second_factor.throttled"]);
+const BAD = new Set(["password.refused", "second_factor.failed", "second_factor.locked", "second_factor.rejected", "second_factor.throttled", "sms.refused"]);
 const GOOD = new Set(["second_factor.verified", "two_factor.enabled", "phone.changed", "second_factor.unlocked"]);
 const WARN = new Set(["two_factor.disabled", "two_factor.reset_requested", "two_factor.reset_approved", "two_factor.reset_applied", "recovery_code.spent"]);
 const SMS_BAD = new Set(["undelivered", "failed", "expired"]);
@@ -28,6 +28,7 @@ export function facts(item) {
   if (typeof d.clock_skew_seconds === "number" && d.clock_skew_seconds) {
     said.push(t(d.clock_skew_seconds > 0 ? "activity.clock_fast" : "activity.clock_slow", { amount: duration(Math.abs(d.clock_skew_seconds)) }));
   }
+  if (d.cause) said.push(has("cause", d.cause));
   if (d.status) said.push(state(d));
   if (d.purpose) said.push(has("purpose", d.purpose));
   if (d.factor) said.push(has("factor", d.factor));

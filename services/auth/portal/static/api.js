@@ -53,8 +53,8 @@ export async function all(path, most = 1000) {
 
 /** A problem as one sentence, with how long to wait where it says so. */
 export function sentence(problem) {
-  const key = `problem.${problem.code}`;
-  const text = knows(key) ? t(key) : problem.document?.detail ?? t("problem.internal_error");
+  const key = [`problem.${problem.code}_${problem.document?.cause}`, `problem.${problem.code}`].find(knows);
+  const text = key ? t(key) : problem.document?.detail ?? t("problem.internal_error");
   return problem.retryAfter ? `${text} ${t("form.retry_after", { time: duration(problem.retryAfter) })}` : text;
 }
 

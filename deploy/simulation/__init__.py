@@ -1,0 +1,1 @@
+"""What guards do against attackers, played in fast motion."""
