@@ -38,6 +38,7 @@ def create_app(settings: OtpSettings, deps: Deps) -> Flask:
         version=VERSION,
         checks={"sql": sql, "redis": redis, "clock": clock},
         docs=True,
+        refused_always=("not_authenticated",),
     )
     _require_key(app, settings.api_keys)
     for blueprint in BLUEPRINTS:
