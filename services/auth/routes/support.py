@@ -120,16 +120,8 @@ def cancel_reset(_args: dict[str, Any], account_id: str, reset_id: str) -> Reset
 @blueprint.response(200, AuditSchema)
 def audit(args: dict[str, Any]) -> dict[str, Any]:
     """What operators did to all accounts, newest first."""
-    before = pages.decode_cursor(args["cursor"])
-    if before is not None and not before.isdecimal():
-        raise pages.not_ours()
-    rows = support.audit(
-        deps(),
-        args["type"],
-        args["operator"],
-        before=int(before) if before else None,
-        limit=args["limit"] + 1,
-    )
+    before = pages.decode_position(args["cursor"])
+    rows = support.audit(deps(), args["type"], args["operator"], before=before, limit=args["limit"] + 1)
     return pages.page(rows, args["limit"], lambda found: str(found.row.position), support_views.audit_document)
 
 
