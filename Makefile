@@ -9,7 +9,7 @@ JOBS   ?= 2
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run demo bench queues dead-letters up down scale-sms test test-unit test-e2e test-real test-faults reliability test-fuzz test-compose test-browser screenshots lint types imports migrations-check requirements ci clean
+.PHONY: help venv run demo bench timing queues dead-letters up down scale-sms test test-unit test-e2e test-real test-faults reliability test-fuzz test-compose test-browser screenshots lint types imports migrations-check requirements ci clean
 
 help:  ## Print this list
 	@awk -F ':.*##' '/^[a-z][a-z0-9-]*:.*##/ { printf "  make %-18s%s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,9 @@ demo: $(STAMP)  ## Play the whole story against the running stack, or against on
 
 bench: $(STAMP)  ## Measure the stack and print one table
 	@exec $(BIN)/python -m deploy.bench
+
+timing: $(STAMP)  ## Measure whether the time of a refusal tells what was wrong, and print one table
+	@exec $(BIN)/python -m deploy.timing
 
 queues: $(STAMP)  ## Show how deep the queues of the running stack are, and how old the oldest unsent code is
 	@exec $(BIN)/python -m deploy.local.operate shared.queues
