@@ -9,7 +9,7 @@ JOBS   ?= 2
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run demo bench queues dead-letters keys simulate-pumping up down scale-sms test test-unit test-e2e test-real test-faults reliability test-compose test-browser screenshots lint types imports migrations-check requirements ci clean
+.PHONY: help venv run demo bench timing simulate-pumping queues dead-letters keys up down scale-sms test test-unit test-e2e test-real test-faults reliability test-fuzz test-compose test-browser screenshots lint types imports migrations-check requirements ci clean
 
 help:  ## Print this list
 	@awk -F ':.*##' '/^[a-z][a-z0-9-]*:.*##/ { printf "  make %-18s%s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,9 @@ bench: $(STAMP)  ## Measure the stack and print one table
 simulate-pumping: $(STAMP)  ## Play 10,000 pumped SMS among honest ones against the guards, and print who was hurt
 	@exec $(BIN)/python -m deploy.simulation.pumping
 
+timing: $(STAMP)  ## Measure whether the time of a refusal tells what was wrong, and print one table
+	@exec $(BIN)/python -m deploy.timing
+
 queues: $(STAMP)  ## Show how deep the queues of the running stack are, and how old the oldest unsent code is
 	@exec $(BIN)/python -m deploy.local.operate shared.queues
 
@@ -60,11 +63,15 @@ scale-sms: $(STAMP)  ## Have N workers send SMS codes: make scale-sms N=4
 test: test-unit test-e2e  ## Run every test
 
 test-unit: $(STAMP)  ## Run the tests that need no running stack
-	$(BIN)/python -m pytest tests --ignore=tests/e2e --ignore=tests/real --ignore=tests/faults --ignore=tests/compose --ignore=tests/browser -n $(JOBS)
+	$(BIN)/python -m pytest tests --ignore=tests/e2e --ignore=tests/real --ignore=tests/faults --ignore=tests/compose --ignore=tests/browser --ignore=tests/fuzz -n $(JOBS)
 
 # After the unit tests also under `make -j`: two at a time would measure each other.
 test-e2e: $(STAMP) test-unit
 	$(BIN)/python -m pytest tests/e2e -n $(JOBS) --dist loadfile
+
+# FUZZ_EXAMPLES=100 tries other and more requests with each run.
+test-fuzz: $(STAMP)  ## Fuzz the whole stack by its own API documents, and with hostile headers
+	$(BIN)/python -m pytest tests/fuzz
 
 # Servers that pip does not install (Debian: apt-get install postgresql rabbitmq-server redis-server), started on free
 # ports and thrown away. CI is set because a server that is missing fails here, and says how to get it.

@@ -34,6 +34,10 @@ def open_envelope(private_keys: KeyList, sealed: str) -> Envelope:
     """The envelope that was sealed. Raises CannotOpen."""
     try:
         members = json.loads(unseal(private_keys, sealed))
-        return Envelope(**{**members, "expires_at": parse_rfc3339(members["expires_at"])})
-    except (ValueError, TypeError, KeyError) as error:
+        envelope = Envelope(**{**members, "expires_at": parse_rfc3339(members["expires_at"])})
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise CannotOpen("the envelope does not have our shape") from error
+    subject = "" if envelope.subject is None else envelope.subject
+    if not all(isinstance(text, str) for text in (envelope.account_id, envelope.recipient, subject, envelope.body)):
+        raise CannotOpen("the envelope does not have our shape")
+    return envelope

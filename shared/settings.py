@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from redis.connection import parse_url as parse_redis_url
 
 from shared.keys import KeyList
 from shared.secret import Secret
@@ -139,6 +141,16 @@ def _secrets(raw: str) -> tuple[Secret[str], ...]:
     return tuple(Secret(part) for part in parts)
 
 
+def web_address(url: str) -> SplitResult | None:
+    """The parts of an http or https URL with a host and, if any, a port that is one; else None."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts if parts.scheme in {"http", "https"} and parts.hostname else None
+
+
 @dataclass(frozen=True, slots=True)
 class Sentinels:
     """Who knows which of several Redis servers is the master: ``sentinel://[user:password@]host[:port],…/MASTER[/DB]``.
@@ -207,9 +219,28 @@ def _store_url(env: Environment, name: str, schemes: tuple[str, ...]) -> Secret[
         return url  # said already: it is not set
     if not separator or scheme not in schemes:
         env.fault(f"{name} must begin with one of {', '.join(f'{one}://' for one in schemes)}")
-    elif scheme == "sentinel":
-        try:
-            Sentinels.parse(url.reveal())
-        except ValueError as error:
-            env.fault(f"{name} {error}")
+        return url
+    try:
+        _require_readable(scheme, url.reveal())
+    except ValueError as error:
+        env.fault(f"{name} {error}")
     return url
+
+
+def _require_readable(scheme: str, url: str) -> None:
+    """What a client would stumble over is said at the start. Raises ValueError; the message shows no value."""
+    if scheme == "sentinel":
+        Sentinels.parse(url)
+        return
+    try:
+        for address in url.split(";") if scheme in RABBITMQ_SCHEMES else [url]:
+            parts = urlsplit(address)
+            # Read, because it is only then that a port is looked at: what follows a "/" or "#" that stands unquoted in
+            # a password makes one of the password's beginning, and a client's own words would show it.
+            _ = parts.port, parts.hostname
+        if scheme in REDIS_SCHEMES:
+            parse_redis_url(url)  # type: ignore[no-untyped-call]
+    except ValueError:
+        raise ValueError(
+            f"must be {scheme}://[user:password@]host[:port][/…]; what is special in a password is percent-encoded"
+        ) from None

@@ -4,12 +4,12 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import structlog
 from flask import Flask, Request, Response, g, request
 from flask_smorest import Api, Blueprint
-from marshmallow import Schema, ValidationError, fields
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
@@ -20,12 +20,13 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
 from werkzeug.sansio.response import Response as BaseResponse
 
+from shared import openapi
 from shared.deadline import begin_request, end_request
 from shared.ids import new_id
+from shared.openapi import PROBLEM_JSON
 from shared.problems import Refusal, Unavailable
 
 MAX_BODY_BYTES = 16 * 1024
-PROBLEM_JSON = "application/problem+json"
 NOT_STORED = {"Cache-Control": "no-store"}
 FOR_BROWSERS = {**NOT_STORED, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 
@@ -37,6 +38,8 @@ _HTTP_CODES = {
     415: "unsupported_media_type",
     422: "validation_failed",
 }
+
+V = TypeVar("V", bound=Callable[..., Any])
 
 log = structlog.get_logger("http")
 
@@ -62,7 +65,32 @@ class Flag(fields.Boolean):
         return bool(super()._deserialize(value, attr, data, **kwargs))
 
 
-class NothingSchema(Schema):
+class Pattern(validate.Regexp):
+    """Text that is of this form from its first character to its last.
+
+    Written as JSON Schema has it (ECMA-262, whose end is ``$``), for it is this form that the document shows.
+    """
+
+    def __init__(self, form: str, *, error: str | None = None) -> None:
+        super().__init__(f"^(?:{form})$" if "|" in form else f"^{form}$", error=error)
+
+    def __call__(self, value: str) -> str:  # type: ignore[override]  # the parent's takes bytes too
+        """``value`` itself. Raises ValidationError; ``$`` alone would let a last newline pass."""
+        if self.regex.fullmatch(value) is None:  # type: ignore[call-overload]
+            raise ValidationError(self._format_error(value))
+        return value
+
+
+class BodySchema(Schema):
+    """The members of a request's body, and no others."""
+
+    class Meta:
+        """Said again, because only so the document tells of it."""
+
+        unknown = RAISE
+
+
+class NothingSchema(BodySchema):
     """A request that takes no members: an empty body or an empty object."""
 
 
@@ -70,6 +98,10 @@ class _IdConverter(BaseConverter):
     """An opaque id in a path; anything else is 404 before a store sees it."""
 
     regex = r"[A-Za-z0-9_-]{1,80}"
+
+
+def _id_schema(_converter: BaseConverter) -> dict[str, str]:
+    return {"type": "string", "pattern": f"^{_IdConverter.regex}$"}
 
 
 def _strict_json(raw: bytes) -> Any:  # noqa: ANN401 - JSON
@@ -126,13 +158,79 @@ class RestBlueprint(Blueprint):  # type: ignore[misc]  # flask-smorest ships no 
 
     ARGUMENTS_PARSER = _Parser()
 
-    def arguments(self, schema: type[Schema] | Schema, **kwargs: Any) -> Any:  # noqa: ANN401 - a decorator
-        """The parent's, with one schema for all requests: webargs would make one for each, at 50 µs."""
-        return super().arguments(schema() if isinstance(schema, type) else schema, **kwargs)
+    def arguments(self, schema: type[Schema] | Schema, *, location: str = "json", **kwargs: Any) -> Any:  # noqa: ANN401 - a decorator
+        """The parent's, with one schema for all requests: webargs would make one for each, at 50 µs.
+
+        A body may be left out where it may be empty.
+        """
+        made = schema() if isinstance(schema, type) else schema
+        kwargs.setdefault("required", any(field.required for field in made.load_fields.values()))
+        decorate = super().arguments(made, location=location, **kwargs)
+
+        def parsed(view: V) -> V:
+            documented: V = self.refuses(*openapi.BY_PARSER[location])(decorate(view))
+            return documented
+
+        return parsed
+
+    def add_url_rule(
+        self,
+        rule: str,
+        endpoint: str | None = None,
+        view_func: Callable[..., Any] | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> None:
+        """The parent's; a path that takes an id may hold one of nothing."""
+        if view_func is not None and "<id:" in rule:
+            view_func = self.refuses("not_found")(view_func)
+        super().add_url_rule(rule, endpoint, view_func, **options)
+
+    @staticmethod
+    def refuses(*codes: str) -> Callable[[V], V]:
+        """Document what this view refuses with, besides what its guard and all routes do; see shared.openapi."""
+
+        def document(view: V) -> V:
+            apidoc = getattr(view, "_apidoc", {})
+            view._apidoc = {**apidoc, "refusals": (*apidoc.get("refusals", ()), *codes)}  # type: ignore[attr-defined]  # noqa: SLF001
+            return view
+
+        return document
+
+    @staticmethod
+    def _prepare_response_doc(
+        doc: dict[str, Any],
+        doc_info: dict[str, Any],
+        *,
+        api: "RestApi",
+        method: str,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> dict[str, Any]:
+        """The parent's, and a response for each status that the view refuses with; a schema of its own stays."""
+        doc = Blueprint._prepare_response_doc(doc, doc_info, api=api, method=method, **kwargs)  # noqa: SLF001
+        codes = [*api.refusals(method), *doc_info.get("refusals", ())]
+        answers = {str(status): answer for status, answer in doc.get("responses", {}).items()}
+        for status, refusal in openapi.responses(codes).items():
+            given = answers.get(status)
+            own = given if isinstance(given, dict) else {}  # else smorest's name for a document that is not ours
+            answers[status] = {**refusal, **own, "description": refusal["description"]}
+        return {**doc, "responses": answers}
 
 
 class RestApi(Api):  # type: ignore[misc]  # the same
     """flask-smorest's Api; errors are ours."""
+
+    DEFAULT_ERROR_RESPONSE_NAME = None  # each route says what it answers with
+
+    def __init__(self, app: Flask, *, refused_always: tuple[str, ...], refused_writes: tuple[str, ...]) -> None:
+        super().__init__(app)
+        self._refused_always, self._refused_writes = refused_always, refused_writes
+        self.register_converter(_IdConverter, _id_schema)
+        self.spec.components.schema(openapi.PROBLEM, schema=openapi.ProblemSchema)
+
+    def refusals(self, method: str) -> tuple[str, ...]:
+        """What every route of this method (in small letters) may refuse with."""
+        writes = self._refused_writes if method in openapi.UNSAFE_METHODS else ()
+        return (*openapi.BY_EVERY_ROUTE, *self._refused_always, *writes)
 
     def _register_error_handlers(self) -> None:
         """create_base_app has one handler for all of them."""
@@ -170,11 +268,14 @@ def create_base_app(
     form_endpoints: frozenset[str] = frozenset(),
     headers: Mapping[str, str] = NOT_STORED,
     collectors: Sequence[Collector] = (),
+    refused_always: tuple[str, ...] = (),
+    refused_writes: tuple[str, ...] = (),
 ) -> tuple[Flask, RestApi]:
     """A Flask app with the house rules. ``checks`` are this service's own stores; ready when none of them raises.
 
     ``headers`` go with every answer that has none of that name. ``/metrics`` shows what ``collectors`` read, besides
-    what every service counts.
+    what every service counts. ``refused_always`` and ``refused_writes`` are the codes
+    of what this service checks before its views, for the document.
     """
     app = Flask(f"services.{service}", static_folder=None)
     app.config.update(
@@ -194,7 +295,7 @@ def create_base_app(
     _register_errors(app)
     _register_request_rules(app, metrics, form_endpoints, headers)
     _register_health(app, checks, metrics)
-    return app, RestApi(app)
+    return app, RestApi(app, refused_always=refused_always, refused_writes=refused_writes)
 
 
 def problem_response(refusal: Refusal) -> Response:

@@ -54,6 +54,7 @@ def create_app(deps: Deps, collectors: Sequence[Collector] = ()) -> Flask:
         form_endpoints=frozenset({callbacks.TWILIO_ENDPOINT}) | portal.FORM_ENDPOINTS,
         headers=FOR_BROWSERS,
         collectors=collectors,
+        refused_writes=("origin_refused",),
     )
     app.extensions["latchkey"] = deps
     app.before_request(guard.check_origin)

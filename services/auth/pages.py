@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ from shared.problems import Refusal
 T = TypeVar("T")
 
 DEFAULT_PAGE, MAX_PAGE = 50, 200
+_POSITION = re.compile(r"[0-9]{1,18}\Z")
 
 
 def encode_cursor(key: str) -> str:
@@ -28,6 +30,16 @@ def decode_cursor(cursor: str | None) -> str | None:
     if not key.isprintable():  # PostgreSQL takes no NUL byte
         raise not_ours()
     return key
+
+
+def decode_position(cursor: str | None) -> int | None:
+    """The row's position in a cursor. Raises Refusal validation_failed for what we did not write."""
+    key = decode_cursor(cursor)
+    if key is None:
+        return None
+    if _POSITION.match(key) is None:  # a larger one is no number to SQL
+        raise not_ours()
+    return int(key)
 
 
 def not_ours() -> Refusal:

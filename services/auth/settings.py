@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from shared.keys import Key, KeyList
 from shared.secret import Secret
-from shared.settings import Environment, Mode, StoreSettings
+from shared.settings import Environment, Mode, StoreSettings, web_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class AuthSettings(WorkerSettings):
         """Read and check. Raises SettingsError that names every fault."""
         env = env or Environment()
         members = _worker_members(env) | {
-            "otp_url": env.text("OTP_URL").rstrip("/"),
+            "otp_url": _otp_url(env),
             "otp_api_key": _newest(env.keys("OTP_API_KEYS")),
             "digest_keys": env.keys("AUTH_DIGEST_KEYS"),
             "jwt_signing_keys": env.keys("JWT_SIGNING_KEYS"),
@@ -107,11 +106,18 @@ def database_url_from_env(env: Environment | None = None) -> str:
     return url
 
 
+def _otp_url(env: Environment) -> str:
+    url = env.text("OTP_URL").rstrip("/")
+    if url and web_address(url) is None:
+        env.fault("OTP_URL must be an http or https URL")
+    return url
+
+
 def _worker_members(env: Environment) -> dict[str, Any]:
     mode = env.mode()
     origin = env.text("PUBLIC_ORIGIN").rstrip("/")
-    parts = urlsplit(origin)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path:
+    parts = web_address(origin)
+    if parts is None or parts.path:
         env.fault("PUBLIC_ORIGIN must be scheme://host[:port]")
     elif mode is Mode.PRODUCTION and parts.scheme != "https":
         env.fault("PUBLIC_ORIGIN must be https in production")

@@ -2,14 +2,13 @@
 
 import sys
 
-from services.auth import login
 from services.auth.app import create_app
 from services.auth.deps import Deps
 from services.auth.otp_client import OtpClient
 from services.auth.settings import AuthSettings
 from shared.clock import system_clock
 from shared.database import create_database
-from shared.hashing import HashingPool
+from shared.hashing import HashingPool, decoy_hash
 from shared.log import configure_logging
 from shared.queue_metrics import QueueCollector
 from shared.queueing import Publisher, make_celery
@@ -26,7 +25,7 @@ except SettingsError as error:
     sys.exit(str(error))
 configure_logging("auth", settings.mode)
 hashing = HashingPool(max_waiting=LOGINS_AT_A_TIME)
-login.decoy_hash(hashing)  # now, or the first unknown address would take twice as long as a wrong password
+decoy_hash(hashing)  # now, or the first unknown address would take twice as long as a wrong password
 celery = make_celery("auth", settings.stores.broker_url, reply_seconds=BROKER_REPLY_SECONDS)
 redis = connect(settings.stores.state_url)
 app = create_app(

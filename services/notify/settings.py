@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult
 
 from shared.keys import KeyList
 from shared.secret import Secret
-from shared.settings import Environment, Mode, StoreSettings
+from shared.settings import Environment, Mode, StoreSettings, web_address
 
 
 class SmtpSecurity(StrEnum):
@@ -144,11 +144,10 @@ def _twilio(env: Environment) -> TwilioSettings:
 
 def _http(env: Environment, mode: Mode) -> HttpSmsSettings:
     settings = HttpSmsSettings(url=env.text("SMS_HTTP_URL"), keys=env.keys("SMS_HTTP_KEYS"))
-    _check_url(env, "SMS_HTTP_URL", settings.url)
-    parts = urlsplit(settings.url)
-    if parts.username or parts.password:
+    parts = _check_url(env, "SMS_HTTP_URL", settings.url)
+    if parts is not None and (parts.username or parts.password):
         env.fault("SMS_HTTP_URL must hold no password: the signature says who we are")
-    if parts.scheme == "http" and mode is Mode.PRODUCTION:
+    if parts is not None and parts.scheme == "http" and mode is Mode.PRODUCTION:
         env.fault("SMS_HTTP_URL must be https: codes travel there")
     return settings
 
@@ -172,7 +171,8 @@ def _smtp(env: Environment, mode: Mode) -> SmtpSettings:
     return settings
 
 
-def _check_url(env: Environment, name: str, url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.fragment:
+def _check_url(env: Environment, name: str, url: str) -> SplitResult | None:
+    parts = web_address(url)
+    if parts is None or parts.fragment:
         env.fault(f"{name} must be an http or https URL")
+    return parts

@@ -42,6 +42,7 @@ def create_app(settings: OtpSettings, deps: Deps, collectors: Sequence[Collector
         checks={"sql": sql, "redis": redis, "clock": clock},
         docs=True,
         collectors=[*collectors, SmsCollector(deps)],
+        refused_always=("not_authenticated",),
     )
     _require_key(app, settings.api_keys)
     for blueprint in BLUEPRINTS:

@@ -21,6 +21,7 @@ from services.otp.store import StoredAuthenticator, VerificationState
 from shared import outbox
 from shared.clock import unix_seconds
 from shared.database import claiming, reading, writing
+from shared.hashing import decoy_hash
 from shared.ids import new_id
 from shared.messages import RecoveryCodeSpent
 from shared.problems import Refusal
@@ -69,7 +70,7 @@ def by_passcode(
 
 
 def by_recovery_code(deps: Deps, command: Verify, code: RecoveryCode) -> Outcome:
-    """A recovery code: one row, one hash.
+    """A recovery code: one row, one hash, also where there is no row, so that the time doesn't tell (ASVS 6.3.8).
 
     Raises two_factor_off, and Unavailable when the hashing pool is full; never after it found the code wrong.
     """
@@ -77,10 +78,11 @@ def by_recovery_code(deps: Deps, command: Verify, code: RecoveryCode) -> Outcome
         state = store.read_state_and_code(connection, command.account_id, code.selector)
     if (brake := _brake(command, state)) is not None:
         return brake
-    stored = state.recovery_code
-    if Factor.RECOVERY_CODE not in PURPOSES[command.purpose].factors or stored is None:
+    if Factor.RECOVERY_CODE not in PURPOSES[command.purpose].factors:
         return WRONG
-    if not deps.hashing.verify(stored.hash, code.secret):
+    stored = state.recovery_code
+    matches = deps.hashing.verify(stored.hash if stored else decoy_hash(deps.hashing), code.secret)
+    if stored is None or not matches:
         return WRONG
     if stored.spent and stored.spent_for != command.occasion:
         return Rejected(Reason.SPENT)

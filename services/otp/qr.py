@@ -9,7 +9,8 @@ QUIET_ZONE = 4  # modules; ISO/IEC 18004 §6.3.8
 def svg(text: str) -> str:
     """Dark modules on white with a quiet zone, as one ``<svg>`` element: a scanner reads it on a dark page too."""
     code = QRCode(error_correction=ERROR_CORRECT_M, border=QUIET_ZONE)
-    code.add_data(text)
+    # In bytes throughout: the library fails on a long run of zeros that it has packed as digits.
+    code.add_data(text, optimize=0)
     code.make(fit=True)
     rows: list[list[bool]] = code.get_matrix()
     size = len(rows)

@@ -10,24 +10,25 @@ from services.otp.domain.passcode import Passcode
 from services.otp.domain.purpose import PURPOSES_BY_SMS, Factor, Purpose
 from services.otp.domain.recovery_code import LONGEST_SPELLING
 from shared.clock import rfc3339
+from shared.openapi import ProblemSchema
 from shared.phone import PhoneNumber
 from shared.secret import Secret
-from shared.web import Text
+from shared.web import BodySchema, Pattern, Text
 
 ID = validate.Length(1, 80)
 
 
-class Time(fields.Field[str]):
+class Time(fields.DateTime):
     """RFC 3339 in UTC."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:  # noqa: ANN401, ARG002
         return None if value is None else rfc3339(value)
 
 
-class Revealed(fields.Field[Secret[str]]):
+class Revealed(fields.String):
     """A secret, shown in this one answer."""
 
-    def _serialize(self, value: Secret[str] | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:  # noqa: ANN401, ARG002
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:  # noqa: ANN401, ARG002
         return None if value is None else value.reveal()
 
 
@@ -105,13 +106,13 @@ class ThrottlesSchema(Schema):
     items = fields.List(fields.Nested(ThrottleSchema))
 
 
-class DisableSchema(Schema):
+class DisableSchema(BodySchema):
     """Who turns it off."""
 
     session_id = _session_id()
 
 
-class BeginEnrollmentSchema(Schema):
+class BeginEnrollmentSchema(BodySchema):
     """What the app shows under the issuer, such as the email address."""
 
     label = Text(required=True, validate=validate.Length(1, 128))
@@ -127,7 +128,7 @@ class EnrollmentSchema(Schema):
     expires_at = Time()
 
 
-class ConfirmEnrollmentSchema(Schema):
+class ConfirmEnrollmentSchema(BodySchema):
     """The first code of the new authenticator."""
 
     code = PasscodeField(required=True)
@@ -140,7 +141,7 @@ class RecoveryCodesSchema(Schema):
     recovery_codes = fields.List(fields.String())
 
 
-class VerifySchema(Schema):
+class VerifySchema(BodySchema):
     """A code and what it is for."""
 
     code = CodeField(required=True, metadata={"maxLength": LONGEST_SPELLING})
@@ -156,7 +157,7 @@ class VerifiedSchema(Schema):
     recovery_codes_remaining = fields.Integer()
 
 
-class RequestSmsSchema(Schema):
+class RequestSmsSchema(BodySchema):
     """A phone, and what the code will be for."""
 
     purpose = fields.Enum(Purpose, by_value=True, required=True, validate=validate.OneOf(PURPOSES_BY_SMS))
@@ -164,7 +165,7 @@ class RequestSmsSchema(Schema):
     phone = PhoneField(required=True)
 
 
-class WithdrawSmsSchema(Schema):
+class WithdrawSmsSchema(BodySchema):
     """What the challenge was requested for."""
 
     purpose = fields.Enum(Purpose, by_value=True, required=True, validate=validate.OneOf(PURPOSES_BY_SMS))
@@ -186,7 +187,7 @@ class PageSchema(Schema):
     """Where to go on, and how far."""
 
     limit = fields.Integer(load_default=50, validate=validate.Range(1, 100))
-    cursor = Text(load_default=None, validate=validate.Regexp(r"[0-9]{1,18}\Z"))
+    cursor = Text(load_default=None, validate=Pattern(r"[0-9]{1,18}"))
 
 
 class AttemptSchema(Schema):
@@ -214,17 +215,10 @@ class AttemptsSchema(Schema):
     next_cursor = fields.String(allow_none=True)
 
 
-class InvalidPasscodeSchema(Schema):
-    """The problem document of a refused code, beyond the members that every problem has."""
+class InvalidPasscodeSchema(ProblemSchema):
+    """The problem document of a refused code has more members."""
 
-    code = fields.String(metadata={"enum": ["invalid_passcode"]})
     reason = fields.String(
         metadata={"enum": ["wrong", "clock_skew", "spent", "replayed"], "description": "For the caller alone."}
     )
     recent_failures = fields.Integer(metadata={"description": "Tries in the longest window, this one included."})
-    clock_skew_seconds = fields.Integer(
-        metadata={
-            "description": "Positive: the user's clock is fast; negative: slow. Only when two codes agree on it, or"
-            " during enrollment."
-        }
-    )

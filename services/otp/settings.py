@@ -1,12 +1,11 @@
 """What the environment says, read once, typed; README.md has the table."""
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from services.otp.limits import SMS_DAILY_CAP
 from shared.keys import Key, KeyList
 from shared.secret import Secret
-from shared.settings import Environment, Mode, StoreSettings
+from shared.settings import Environment, Mode, StoreSettings, web_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +74,8 @@ def _issuer(env: Environment) -> str:
 def _host(env: Environment) -> str:
     """The host of PUBLIC_ORIGIN, which the last line of a text names."""
     origin = env.text("PUBLIC_ORIGIN")
-    try:
-        parts = urlsplit(origin)
-        host = parts.hostname if parts.scheme in {"http", "https"} else None
-    except ValueError:
-        host = None
+    parts = web_address(origin)
+    host = None if parts is None else parts.hostname
     if origin and not host:
         env.fault("PUBLIC_ORIGIN must look like https://portal.example")
     return host or ""

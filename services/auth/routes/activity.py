@@ -4,7 +4,6 @@ from typing import Any
 
 from services.auth import activity
 from services.auth.routes.guard import current, deps, signed_in
-from services.auth.routes.refusals import refuses
 from services.auth.schemas.common import PageArgs
 from services.auth.schemas.timeline import TimelineSchema
 from shared.web import RestBlueprint
@@ -16,7 +15,6 @@ blueprint = RestBlueprint("activity", __name__, url_prefix="/v1/activity", descr
 @signed_in
 @blueprint.arguments(PageArgs, location="query")
 @blueprint.response(200, TimelineSchema)
-@refuses(blueprint, "service_unavailable")
 def own_timeline(args: dict[str, Any]) -> dict[str, Any]:
     """What happened to this account, newest first."""
     items, next_cursor = activity.page(deps(), current().account, limit=args["limit"], cursor=args["cursor"])

@@ -3,12 +3,12 @@
 from typing import Any
 
 from flask import Response, make_response, request
-from marshmallow import EXCLUDE, Schema, fields, validate
+from marshmallow import EXCLUDE, Schema, fields
 
 from services.auth import callbacks
 from services.auth.routes.guard import deps
 from shared.clock import rfc3339
-from shared.web import RestBlueprint, Text
+from shared.web import Pattern, RestBlueprint, Text
 
 blueprint = RestBlueprint("callbacks", __name__, url_prefix="/v1", description="Callbacks and the clock")
 
@@ -23,7 +23,7 @@ class StatusQuery(Schema):
 
         unknown = EXCLUDE
 
-    message_id = Text(required=True, validate=validate.Regexp(r"[A-Za-z0-9_-]{1,80}\Z"))
+    message_id = Text(required=True, validate=Pattern(r"[A-Za-z0-9_-]{1,80}"))
 
 
 class TimeSchema(Schema):
@@ -36,6 +36,7 @@ class TimeSchema(Schema):
 @blueprint.route("/callbacks/twilio/status", methods=["POST"])
 @blueprint.arguments(StatusQuery, location="query", unknown=EXCLUDE)
 @blueprint.response(204)
+@blueprint.refuses("invalid_signature")
 def twilio_status(args: dict[str, Any]) -> Response:
     """Twilio's status callback; needs a valid X-Twilio-Signature."""
     callbacks.twilio_status(

@@ -15,6 +15,7 @@ from services.auth.limits import STEP_UP_LIFE, TRUSTED_DEVICE_LIFE
 from services.auth.store import accounts
 from shared.database import reading
 from shared.problems import Refusal
+from shared.web import RestBlueprint
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -119,7 +120,7 @@ def signed_in(view: Callable[P, R]) -> Callable[P, R]:
         _authenticate()
         return view(*args, **kwargs)
 
-    return _documented(guarded, view, "Needs a session.")
+    return _documented(guarded, view, "Needs a session.", "not_authenticated")
 
 
 def stepped_up(view: Callable[P, R]) -> Callable[P, R]:
@@ -132,7 +133,8 @@ def stepped_up(view: Callable[P, R]) -> Callable[P, R]:
             raise Refusal("step_up_required")
         return view(*args, **kwargs)
 
-    return _documented(guarded, view, "Needs a session and an open step-up window.")
+    needs = "Needs a session and an open step-up window."
+    return _documented(guarded, view, needs, "not_authenticated", "step_up_required")
 
 
 def support_operator(view: Callable[P, R]) -> Callable[P, R]:
@@ -147,7 +149,8 @@ def support_operator(view: Callable[P, R]) -> Callable[P, R]:
             raise Refusal("second_factor_required")
         return view(*args, **kwargs)
 
-    return _documented(guarded, view, "Needs role support and a session with a second factor.")
+    needs = "Needs role support and a session with a second factor."
+    return _documented(guarded, view, needs, "not_authenticated", "forbidden", "second_factor_required")
 
 
 def _authenticate() -> Principal:
@@ -160,8 +163,8 @@ def _authenticate() -> Principal:
     return principal
 
 
-def _documented(guarded: Callable[P, R], view: Callable[P, R], need: str) -> Callable[P, R]:
-    """Tell the OpenAPI document what the guard asks for."""
-    document: dict[str, Any] = {"security": [{"bearer": []}, {"cookie": []}], "description": need}
+def _documented(guarded: Callable[P, R], view: Callable[P, R], needs: str, *codes: str) -> Callable[P, R]:
+    """Tell the OpenAPI document what the guard asks for, and what it refuses with."""
+    document: dict[str, Any] = {"security": [{"bearer": []}, {"cookie": []}], "description": needs}
     guarded._apidoc = {**getattr(view, "_apidoc", {}), "manual_doc": document}  # type: ignore[attr-defined]  # noqa: SLF001
-    return guarded
+    return RestBlueprint.refuses(*codes)(guarded)

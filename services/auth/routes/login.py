@@ -35,6 +35,7 @@ blueprint = RestBlueprint("login", __name__, url_prefix="/v1", description="Sign
 @blueprint.route("/login", methods=["POST"])
 @blueprint.arguments(LoginArgs)
 @blueprint.response(200, LoginAnswer)
+@blueprint.refuses("invalid_credentials", "too_many_requests")
 def log_in(args: dict[str, Any]) -> Response | dict[str, Any]:
     """Sign in with email and password."""
     outcome = login.log_in(
@@ -52,6 +53,7 @@ def log_in(args: dict[str, Any]) -> Response | dict[str, Any]:
 
 @blueprint.route("/login/<id:challenge_id>", methods=["GET"])
 @blueprint.response(200, ChallengeStateSchema)
+@blueprint.refuses("challenge_expired")
 def challenge_state(challenge_id: str) -> dict[str, Any]:
     """A login that waits for its code, and the delivery of its last SMS."""
     state = login_sms.state(deps(), challenge_id)
@@ -69,8 +71,11 @@ def challenge_state(challenge_id: str) -> dict[str, Any]:
 
 
 @blueprint.route("/login/<id:challenge_id>/sms", methods=["POST"])
-@blueprint.arguments(NothingSchema, required=False)
+@blueprint.arguments(NothingSchema)
 @blueprint.response(202, SmsSentSchema)
+@blueprint.refuses(
+    "challenge_expired", "sms_unavailable", "two_factor_off", "too_many_requests", "second_factor_locked"
+)
 def send_sms(_args: dict[str, Any], challenge_id: str) -> Any:  # noqa: ANN401 - dumped by the schema
     """Send an SMS code for this login, or send another one."""
     return login_sms.send(deps(), client(), challenge_id)
@@ -79,6 +84,9 @@ def send_sms(_args: dict[str, Any], challenge_id: str) -> Any:  # noqa: ANN401 -
 @blueprint.route("/login/<id:challenge_id>/verify", methods=["POST"])
 @blueprint.arguments(VerifyArgs)
 @blueprint.response(200, VerifyAnswer)
+@blueprint.refuses(
+    "invalid_passcode", "challenge_expired", "two_factor_off", "too_many_requests", "second_factor_locked"
+)
 def verify(args: dict[str, Any], challenge_id: str) -> Response:
     """Answer with the code from the app, from an SMS, or with a backup code."""
     outcome = login.verify(
@@ -88,8 +96,9 @@ def verify(args: dict[str, Any], challenge_id: str) -> Response:
 
 
 @blueprint.route("/logout", methods=["POST"])
-@blueprint.arguments(NothingSchema, required=False)
+@blueprint.arguments(NothingSchema)
 @blueprint.response(204)
+@blueprint.refuses("not_authenticated")
 def log_out(_args: dict[str, Any]) -> Response:
     """End this session."""
     session, _token = live_session()

@@ -6,7 +6,6 @@ from flask import Response, make_response
 
 from services.auth import phone
 from services.auth.routes.guard import client, current, deps, signed_in, stepped_up
-from services.auth.routes.refusals import refuses
 from services.auth.schemas.phone import CountriesSchema, PhoneArgs, PhoneCodeArgs, PhoneVerifiedSchema
 from services.auth.schemas.session import SmsSentSchema
 from services.auth.sms_request import SentCode
@@ -27,9 +26,7 @@ def countries() -> dict[str, Any]:
 @stepped_up
 @blueprint.arguments(PhoneArgs)
 @blueprint.response(202, SmsSentSchema)
-@refuses(
-    blueprint, "sms_unavailable", "invalid_phone", "country_not_allowed", "too_many_requests", "service_unavailable"
-)
+@blueprint.refuses("sms_unavailable", "invalid_phone", "country_not_allowed", "too_many_requests")
 def set_phone(args: dict[str, Any]) -> SentCode:
     """Set the number and send the code that proves it; the number before it stays in use until then."""
     return phone.set_phone(deps(), client(), current().account, args["country"], args["number"])
@@ -39,9 +36,9 @@ def set_phone(args: dict[str, Any]) -> SentCode:
 # session can prove it (ASVS 7.5.1).
 @blueprint.route("/sms", methods=["POST"])
 @stepped_up
-@blueprint.arguments(NothingSchema, required=False)
+@blueprint.arguments(NothingSchema)
 @blueprint.response(202, SmsSentSchema)
-@refuses(blueprint, "phone_not_pending", "sms_unavailable", "too_many_requests", "service_unavailable")
+@blueprint.refuses("phone_not_pending", "sms_unavailable", "too_many_requests")
 def resend(_args: dict[str, Any]) -> SentCode:
     """Send a code to the number that waits to be proven."""
     return phone.resend(deps(), client(), current().account)
@@ -51,7 +48,7 @@ def resend(_args: dict[str, Any]) -> SentCode:
 @signed_in
 @blueprint.arguments(PhoneCodeArgs)
 @blueprint.response(200, PhoneVerifiedSchema)
-@refuses(blueprint, "invalid_passcode", "phone_not_pending", "too_many_requests", "service_unavailable")
+@blueprint.refuses("invalid_passcode", "phone_not_pending", "too_many_requests")
 def verify(args: dict[str, Any]) -> dict[str, Any]:
     """Prove the number with the code that came by SMS."""
     account = phone.verify(deps(), client(), current().account, args["code"])
@@ -60,7 +57,7 @@ def verify(args: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.route("", methods=["DELETE"])
 @stepped_up
-@blueprint.arguments(NothingSchema, required=False)
+@blueprint.arguments(NothingSchema)
 @blueprint.response(204)
 def remove(_args: dict[str, Any]) -> Response:
     """Forget the phone; no codes go there any more."""

@@ -6,7 +6,6 @@ from flask import Response, make_response
 
 from services.auth import reset_cancellation
 from services.auth.routes.guard import client, current, deps, signed_in
-from services.auth.routes.refusals import refuses
 from services.auth.schemas.resets import CancelResetArgs
 from shared.web import NothingSchema, RestBlueprint
 
@@ -18,7 +17,7 @@ blueprint = RestBlueprint(
 @blueprint.route("/cancel", methods=["POST"])
 @blueprint.arguments(CancelResetArgs)
 @blueprint.response(204)
-@refuses(blueprint, "not_found", "reset_not_open", "too_many_requests")
+@blueprint.refuses("not_found", "reset_not_open", "too_many_requests")
 def cancel_by_token(args: dict[str, Any]) -> Response:
     """Cancel a reset with the token from the notice; needs no session."""
     reset_cancellation.cancel_by_token(deps(), client(), args["token"])
@@ -27,9 +26,9 @@ def cancel_by_token(args: dict[str, Any]) -> Response:
 
 @blueprint.route("/<id:reset_id>", methods=["DELETE"])
 @signed_in
-@blueprint.arguments(NothingSchema, required=False)
+@blueprint.arguments(NothingSchema)
 @blueprint.response(204)
-@refuses(blueprint, "not_found", "reset_not_open")
+@blueprint.refuses("not_found", "reset_not_open")
 def cancel_own(_args: dict[str, Any], reset_id: str) -> Response:
     """Cancel the reset of one's own account."""
     reset_cancellation.cancel_own(deps(), client(), current().account, reset_id)

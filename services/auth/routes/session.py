@@ -38,7 +38,7 @@ def list_sessions() -> dict[str, Any]:
 
 @blueprint.route("/v1/sessions/<id:session_id>", methods=["DELETE"])
 @signed_in
-@blueprint.arguments(NothingSchema, required=False)
+@blueprint.arguments(NothingSchema)
 @blueprint.response(204)
 def end_session(_args: dict[str, Any], session_id: str) -> Response:
     """End one of the account's sessions."""
@@ -51,6 +51,9 @@ def end_session(_args: dict[str, Any], session_id: str) -> Response:
 @signed_in
 @blueprint.arguments(ReauthenticateArgs)
 @blueprint.response(200, SessionSchema)
+@blueprint.refuses(
+    "invalid_credentials", "invalid_passcode", "two_factor_off", "too_many_requests", "second_factor_locked"
+)
 def reauthenticate(args: dict[str, Any]) -> dict[str, Any]:
     """Prove yourself again; opens the step-up window for ten minutes."""
     principal = current()
@@ -68,6 +71,7 @@ def reauthenticate(args: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.route("/v1/session/verify", methods=["GET"])
 @blueprint.response(204)
+@blueprint.refuses("not_authenticated")
 def forward_auth() -> Response:
     """For nginx auth_request and Traefik ForwardAuth: 204 with who it is, or 401."""
     session, _token = live_session()
@@ -80,7 +84,7 @@ def forward_auth() -> Response:
 
 @blueprint.route("/v1/session/token", methods=["POST"])
 @signed_in
-@blueprint.arguments(NothingSchema, required=False)
+@blueprint.arguments(NothingSchema)
 @blueprint.response(200, TokenSchema)
 def session_token(_args: dict[str, Any]) -> dict[str, Any]:
     """A five-minute JWT for the portal's other services."""

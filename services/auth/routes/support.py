@@ -9,7 +9,6 @@ from services.auth import pages, reset_cancellation, resets, support, support_vi
 from services.auth.domain.reset import Reset
 from services.auth.resets import ResetRequest
 from services.auth.routes.guard import client, current, deps, support_operator
-from services.auth.routes.refusals import refuses
 from services.auth.schemas.common import PageArgs
 from services.auth.schemas.resets import (
     ResetDetailSchema,
@@ -30,7 +29,7 @@ blueprint = RestBlueprint("support", __name__, url_prefix="/v1/support", descrip
 @support_operator
 @blueprint.arguments(SearchArgs, location="query")
 @blueprint.response(200, FoundAccountsSchema)
-@refuses(blueprint, "too_many_requests")
+@blueprint.refuses("too_many_requests")
 def search(args: dict[str, Any]) -> dict[str, Any]:
     """Find accounts by address, name or id."""
     after = pages.decode_cursor(args["cursor"]) or ""
@@ -41,7 +40,7 @@ def search(args: dict[str, Any]) -> dict[str, Any]:
 @blueprint.route("/accounts/<id:account_id>", methods=["GET"])
 @support_operator
 @blueprint.response(200, SupportAccountSchema)
-@refuses(blueprint, "not_found", "service_unavailable")
+@blueprint.refuses("not_found")
 def account(account_id: str) -> dict[str, Any]:
     """One account, and how it is protected."""
     return support_views.account_document(support.detail(deps(), client(), current().account, account_id))
@@ -51,7 +50,7 @@ def account(account_id: str) -> dict[str, Any]:
 @support_operator
 @blueprint.arguments(PageArgs, location="query")
 @blueprint.response(200, TimelineSchema)
-@refuses(blueprint, "not_found", "service_unavailable")
+@blueprint.refuses("not_found")
 def account_timeline(args: dict[str, Any], account_id: str) -> dict[str, Any]:
     """What happened to the account, its attempts included, newest first."""
     items, next_cursor = support.account_timeline(
@@ -62,9 +61,9 @@ def account_timeline(args: dict[str, Any], account_id: str) -> dict[str, Any]:
 
 @blueprint.route("/accounts/<id:account_id>/unlock", methods=["POST"])
 @support_operator
-@blueprint.arguments(NothingSchema, required=False)
+@blueprint.arguments(NothingSchema)
 @blueprint.response(204)
-@refuses(blueprint, "not_found", "own_account", "service_unavailable")
+@blueprint.refuses("not_found", "own_account")
 def unlock(_args: dict[str, Any], account_id: str) -> Response:
     """Lift the lock after too many wrong codes in a row, and end the waits between codes."""
     support.unlock(deps(), client(), current().account, account_id)
@@ -83,14 +82,12 @@ def reset_policy() -> dict[str, Any]:
 @support_operator
 @blueprint.arguments(ResetRequestArgs)
 @blueprint.response(202, ResetSchema)
-@refuses(
-    blueprint,
+@blueprint.refuses(
     "not_found",
     "own_account",
     "identity_checks_insufficient",
     "two_factor_off",
     "reset_already_open",
-    "service_unavailable",
 )
 def request_reset(args: dict[str, Any], account_id: str) -> Reset:
     """Ask for a reset on the path that the identity checks allow."""
@@ -99,9 +96,9 @@ def request_reset(args: dict[str, Any], account_id: str) -> Reset:
 
 @blueprint.route("/accounts/<id:account_id>/two-factor-resets/<id:reset_id>/approve", methods=["POST"])
 @support_operator
-@blueprint.arguments(NothingSchema, required=False)
+@blueprint.arguments(NothingSchema)
 @blueprint.response(202, ResetSchema)
-@refuses(blueprint, "not_found", "own_account", "same_operator", "reset_not_open")
+@blueprint.refuses("not_found", "own_account", "same_operator", "reset_not_open")
 def approve_reset(_args: dict[str, Any], account_id: str, reset_id: str) -> Reset:
     """Approve a reset that another operator asked for."""
     return resets.approve(deps(), client(), current().account, account_id, reset_id)
@@ -109,9 +106,9 @@ def approve_reset(_args: dict[str, Any], account_id: str, reset_id: str) -> Rese
 
 @blueprint.route("/accounts/<id:account_id>/two-factor-resets/<id:reset_id>/cancel", methods=["POST"])
 @support_operator
-@blueprint.arguments(NothingSchema, required=False)
+@blueprint.arguments(NothingSchema)
 @blueprint.response(200, ResetSchema)
-@refuses(blueprint, "not_found", "reset_not_open")
+@blueprint.refuses("not_found", "reset_not_open")
 def cancel_reset(_args: dict[str, Any], account_id: str, reset_id: str) -> Reset:
     """Call a reset off."""
     return reset_cancellation.cancel(deps(), client(), current().account, account_id, reset_id)
@@ -123,16 +120,8 @@ def cancel_reset(_args: dict[str, Any], account_id: str, reset_id: str) -> Reset
 @blueprint.response(200, AuditSchema)
 def audit(args: dict[str, Any]) -> dict[str, Any]:
     """What operators did to all accounts, newest first."""
-    before = pages.decode_cursor(args["cursor"])
-    if before is not None and not before.isdecimal():
-        raise pages.not_ours()
-    rows = support.audit(
-        deps(),
-        args["type"],
-        args["operator"],
-        before=int(before) if before else None,
-        limit=args["limit"] + 1,
-    )
+    before = pages.decode_position(args["cursor"])
+    rows = support.audit(deps(), args["type"], args["operator"], before=before, limit=args["limit"] + 1)
     return pages.page(rows, args["limit"], lambda found: str(found.row.position), support_views.audit_document)
 
 
@@ -150,7 +139,7 @@ def list_resets(args: dict[str, Any]) -> dict[str, Any]:
 @blueprint.route("/two-factor-resets/<id:reset_id>", methods=["GET"])
 @support_operator
 @blueprint.response(200, ResetDetailSchema)
-@refuses(blueprint, "not_found")
+@blueprint.refuses("not_found")
 def reset(reset_id: str) -> dict[str, Any]:
     """One reset, and what happened to it."""
     found = support.reset_detail(deps(), reset_id)

@@ -5,7 +5,6 @@ from typing import Any
 from services.auth import pages, phone, support_views, team, views
 from services.auth.domain.account import Account
 from services.auth.routes.guard import client, current, deps, signed_in, stepped_up
-from services.auth.routes.refusals import refuses
 from services.auth.schemas.common import PageArgs
 from services.auth.schemas.phone import MemberPhoneSchema, PhoneArgs, TeamSchema
 from shared.web import RestBlueprint
@@ -32,7 +31,7 @@ def members(args: dict[str, Any]) -> dict[str, Any]:
 @stepped_up
 @blueprint.arguments(PhoneArgs)
 @blueprint.response(200, MemberPhoneSchema)
-@refuses(blueprint, "forbidden", "not_found", "invalid_phone", "country_not_allowed")
+@blueprint.refuses("forbidden", "not_found", "invalid_phone", "country_not_allowed")
 def set_member_phone(args: dict[str, Any], account_id: str) -> dict[str, Any]:
     """Set a member's number, as the team's owner; the member proves it with POST /v1/phone/sms and /verify."""
     number = phone.set_member_phone(deps(), client(), current().account, account_id, args["country"], args["number"])

@@ -48,8 +48,9 @@ def state() -> dict[str, Any]:
 
 @blueprint.route("/two-factor/enrollment", methods=["POST"])
 @stepped_up
-@blueprint.arguments(NothingSchema, required=False)
+@blueprint.arguments(NothingSchema)
 @blueprint.response(201, EnrollmentSchema)
+@blueprint.refuses("two_factor_already_on")
 def begin(_args: dict[str, Any]) -> dict[str, Any]:
     """Begin: a QR code and a key for the app. 2FA stays off until it is confirmed."""
     return two_factor.begin(deps(), current().account)
@@ -59,6 +60,7 @@ def begin(_args: dict[str, Any]) -> dict[str, Any]:
 @signed_in
 @blueprint.arguments(ConfirmArgs)
 @blueprint.response(200, RecoveryCodesSchema)
+@blueprint.refuses("invalid_passcode", "two_factor_already_on", "enrollment_expired", "too_many_requests")
 def confirm(args: dict[str, Any], enrollment_id: str) -> dict[str, Any]:
     """Confirm with the code that the app shows. 2FA is on from here; other sessions end."""
     principal = current()
@@ -70,8 +72,9 @@ def confirm(args: dict[str, Any], enrollment_id: str) -> dict[str, Any]:
 
 @blueprint.route("/two-factor", methods=["DELETE"])
 @stepped_up
-@blueprint.arguments(NothingSchema, required=False)
+@blueprint.arguments(NothingSchema)
 @blueprint.response(204)
+@blueprint.refuses("two_factor_off")
 def disable(_args: dict[str, Any]) -> Response:
     """Turn 2FA off."""
     principal = current()
@@ -81,8 +84,9 @@ def disable(_args: dict[str, Any]) -> Response:
 
 @blueprint.route("/two-factor/recovery-codes", methods=["POST"])
 @stepped_up
-@blueprint.arguments(NothingSchema, required=False)
+@blueprint.arguments(NothingSchema)
 @blueprint.response(200, RecoveryCodesSchema)
+@blueprint.refuses("two_factor_off")
 def regenerate(_args: dict[str, Any]) -> dict[str, Any]:
     """A new sheet of backup codes; the old ones die."""
     return {"recovery_codes": two_factor.regenerate_recovery_codes(deps(), current().account)}
@@ -101,7 +105,7 @@ def devices(args: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.route("/trusted-devices", methods=["DELETE"])
 @signed_in
-@blueprint.arguments(NothingSchema, required=False)
+@blueprint.arguments(NothingSchema)
 @blueprint.response(204)
 def revoke_devices(_args: dict[str, Any]) -> Response:
     """Forget all of them."""
@@ -111,7 +115,7 @@ def revoke_devices(_args: dict[str, Any]) -> Response:
 
 @blueprint.route("/trusted-devices/<id:device_id>", methods=["DELETE"])
 @signed_in
-@blueprint.arguments(NothingSchema, required=False)
+@blueprint.arguments(NothingSchema)
 @blueprint.response(204)
 def revoke_device(_args: dict[str, Any], device_id: str) -> Response:
     """Forget one of them."""
@@ -123,6 +127,7 @@ def revoke_device(_args: dict[str, Any], device_id: str) -> Response:
 @signed_in
 @blueprint.arguments(PasswordArgs)
 @blueprint.response(200, StrengthSchema)
+@blueprint.refuses("too_many_requests")
 def password_strength(args: dict[str, Any]) -> Strength:
     """How strong a new password would be, while it is typed."""
     return password_change.rate(deps(), current().account, args["new_password"])
@@ -132,6 +137,7 @@ def password_strength(args: dict[str, Any]) -> Strength:
 @stepped_up
 @blueprint.arguments(PasswordArgs)
 @blueprint.response(200, PasswordAnswer)
+@blueprint.refuses("password_too_weak")
 def change_password(args: dict[str, Any]) -> dict[str, Any]:
     """Change the password; ends other sessions and trusted devices."""
     principal = current()

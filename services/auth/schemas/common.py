@@ -8,10 +8,10 @@ from marshmallow import Schema, fields, validate
 from services.auth.limits import PASSWORD_MAX_CHARACTERS
 from services.auth.pages import DEFAULT_PAGE, MAX_PAGE
 from shared.clock import rfc3339
-from shared.web import Text
+from shared.web import Pattern, Text
 
 
-class Time(fields.Field[datetime]):
+class Time(fields.DateTime):
     """RFC 3339 in UTC."""
 
     def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:  # noqa: ANN401, ARG002
@@ -20,7 +20,7 @@ class Time(fields.Field[datetime]):
 
 def passcode_field(**kwargs: Any) -> Text:  # noqa: ANN401
     """Six ASCII digits, and nothing that only looks like them (CVE-2025-55000)."""
-    return Text(validate=validate.Regexp(r"[0-9]{6}\Z", error="Six digits."), metadata={"example": "492039"}, **kwargs)
+    return Text(validate=Pattern(r"[0-9]{6}", error="Six digits."), metadata={"example": "492039"}, **kwargs)
 
 
 def code_field(**kwargs: Any) -> Text:  # noqa: ANN401
@@ -28,7 +28,7 @@ def code_field(**kwargs: Any) -> Text:  # noqa: ANN401
     return Text(
         validate=[
             validate.Length(max=40),
-            validate.Regexp(r"([0-9]{6}|[0-9A-Za-z][0-9A-Za-z -]{14,38})\Z", error="Six digits or a backup code."),
+            Pattern(r"([0-9]{6}|[0-9A-Za-z][0-9A-Za-z -]{14,38})", error="Six digits or a backup code."),
         ],
         metadata={"example": "492039", "description": "Six digits from the app or an SMS, or a backup code."},
         **kwargs,

@@ -3,15 +3,15 @@
 from marshmallow import Schema, fields, validate
 
 from services.auth.schemas.common import Time, passcode_field
-from shared.web import Text
+from shared.web import BodySchema, Pattern, Text
 
 
-class PhoneArgs(Schema):
+class PhoneArgs(BodySchema):
     """The number as its owner writes it, and the country it belongs to."""
 
     country = Text(
         required=True,
-        validate=validate.Regexp(r"[A-Z]{2}\Z", error="Two capital letters (ISO 3166-1)."),
+        validate=Pattern(r"[A-Z]{2}", error="Two capital letters (ISO 3166-1)."),
         metadata={"example": "DE"},
     )
     number = Text(required=True, validate=validate.Length(min=1, max=40), metadata={"example": "01512 3456789"})
@@ -32,7 +32,7 @@ class CountriesSchema(Schema):
     next_cursor = fields.String(allow_none=True)
 
 
-class PhoneCodeArgs(Schema):
+class PhoneCodeArgs(BodySchema):
     """The code that came by SMS."""
 
     code = passcode_field(required=True)

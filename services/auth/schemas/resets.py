@@ -6,10 +6,10 @@ from services.auth.domain.reset import Status
 from services.auth.domain.reset_policy import CHECKS
 from services.auth.schemas.common import PageArgs, Time
 from services.auth.schemas.timeline import TimelineItemSchema
-from shared.web import Text
+from shared.web import BodySchema, Text
 
 
-class ResetRequestArgs(Schema):
+class ResetRequestArgs(BodySchema):
     """The ticket, why, and how the caller was identified."""
 
     ticket = Text(required=True, validate=validate.Length(min=1, max=100), metadata={"example": "SUP-1042"})
@@ -19,7 +19,7 @@ class ResetRequestArgs(Schema):
     )
 
 
-class CancelResetArgs(Schema):
+class CancelResetArgs(BodySchema):
     """The token from the link in the notice."""
 
     token = Text(required=True, validate=validate.Length(min=1, max=100), load_only=True)

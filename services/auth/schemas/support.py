@@ -7,7 +7,7 @@ from services.auth.schemas.phone import PhoneStateSchema, TeamNameSchema
 from services.auth.schemas.resets import ResetSchema
 from services.auth.schemas.timeline import TimelineItemSchema
 from services.auth.schemas.two_factor import RecoveryCodesState
-from shared.web import Text
+from shared.web import Pattern, Text
 
 
 class SearchArgs(PageArgs):
@@ -36,7 +36,7 @@ class FoundAccountsSchema(Schema):
 class AuditArgs(PageArgs):
     """Which of support's doings."""
 
-    type = Text(load_default=None, validate=validate.Regexp(r"[a-z_]{1,40}\.[a-z_]{1,40}\Z"))
+    type = Text(load_default=None, validate=Pattern(r"[a-z_]{1,40}\.[a-z_]{1,40}"))
     operator = Text(load_default=None, validate=validate.Length(max=80))
 
 

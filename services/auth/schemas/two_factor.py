@@ -4,6 +4,7 @@ from marshmallow import Schema, fields
 
 from services.auth.schemas.common import Time, passcode_field, password_field
 from services.auth.schemas.resets import PendingResetSchema
+from shared.web import BodySchema
 
 
 class EnrollmentSchema(Schema):
@@ -16,7 +17,7 @@ class EnrollmentSchema(Schema):
     expires_at = fields.String()
 
 
-class ConfirmArgs(Schema):
+class ConfirmArgs(BodySchema):
     """The code that the app shows."""
 
     code = passcode_field(required=True)
@@ -70,7 +71,7 @@ class DeviceListSchema(Schema):
     next_cursor = fields.String(allow_none=True)
 
 
-class PasswordArgs(Schema):
+class PasswordArgs(BodySchema):
     """The new password."""
 
     new_password = password_field(required=True)

@@ -22,6 +22,7 @@ def blueprint(deps: Deps) -> RestBlueprint:
     @routes.post("/accounts/<id:account_id>/enrollments")
     @routes.arguments(BeginEnrollmentSchema())
     @routes.response(201, EnrollmentSchema())
+    @routes.refuses("two_factor_already_on")
     def begin(body: dict[str, Any], account_id: str) -> Enrollment:
         """A new secret that waits to be confirmed; 409 two_factor_already_on."""
         return enrollment.begin(deps, account_id, body["label"])
@@ -30,6 +31,7 @@ def blueprint(deps: Deps) -> RestBlueprint:
     @routes.arguments(ConfirmEnrollmentSchema())
     @routes.response(200, RecoveryCodesSchema())
     @routes.alt_response(401, schema=InvalidPasscodeSchema(), content_type="application/problem+json")
+    @routes.refuses("invalid_passcode", "two_factor_already_on", "enrollment_expired", "too_many_requests")
     def confirm(body: dict[str, Any], account_id: str, enrollment_id: str) -> dict[str, list[str]]:
         """Turn 2FA on; 401 invalid_passcode, 410 enrollment_expired, 409 two_factor_already_on, 429."""
         command = Confirm(account_id, enrollment_id, body["code"], body["session_id"])

@@ -15,6 +15,7 @@ def blueprint(deps: Deps) -> RestBlueprint:
     @routes.post("/accounts/<id:account_id>/recovery-codes")
     @routes.arguments(NothingSchema())
     @routes.response(200, RecoveryCodesSchema())
+    @routes.refuses("two_factor_off")
     def regenerate(_body: dict[str, Any], account_id: str) -> dict[str, list[str]]:
         """Ten new codes, shown this once; the old ones die. 409 two_factor_off."""
         return {"recovery_codes": recovery_codes.regenerate(deps, account_id)}

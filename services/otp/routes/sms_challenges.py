@@ -17,6 +17,7 @@ def blueprint(deps: Deps) -> RestBlueprint:
     @routes.post("/accounts/<id:account_id>/sms-challenges")
     @routes.arguments(RequestSmsSchema())
     @routes.response(202, SmsChallengeSchema())
+    @routes.refuses("two_factor_off", "too_many_requests", "second_factor_locked")
     def request(body: dict[str, Any], account_id: str) -> SmsChallenge:
         """Mint a passcode and leave its sealed text for notify; 409 two_factor_off, 429."""
         return sms_challenge.request(deps, RequestSms(account_id, **body))

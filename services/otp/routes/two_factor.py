@@ -29,6 +29,7 @@ def blueprint(deps: Deps) -> RestBlueprint:
     @routes.delete("/accounts/<id:account_id>/two-factor")
     @routes.arguments(DisableSchema())
     @routes.response(204)
+    @routes.refuses("two_factor_off")
     def disable(body: dict[str, Any], account_id: str) -> None:
         """Turn 2FA off; 409 two_factor_off when it is."""
         two_factor.disable(deps, account_id, body["session_id"])

@@ -17,6 +17,7 @@ def blueprint(deps: Deps) -> RestBlueprint:
     @routes.arguments(VerifySchema())
     @routes.response(200, VerifiedSchema())
     @routes.alt_response(401, schema=InvalidPasscodeSchema(), content_type="application/problem+json")
+    @routes.refuses("invalid_passcode", "two_factor_off", "too_many_requests", "second_factor_locked")
     def verify(body: dict[str, Any], account_id: str) -> dict[str, Any]:
         """Verify a code and use it up; 401 invalid_passcode, 409 two_factor_off, 429."""
         verified = verification.verify(deps, Verify(account_id, **body))

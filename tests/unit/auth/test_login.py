@@ -3,6 +3,7 @@ import pytest
 from services.auth import limits
 from tests.support import auth
 from tests.support.auth import PHONE, timeline_of
+from tests.support.otp import counted_statements
 from tests.support.sign_in import (
     IP,
     challenge,
@@ -85,6 +86,17 @@ def test_a_known_and_an_unknown_account_cost_one_hash_of_the_same_kind(stranger,
     log_in(stranger, who, "wrong")
     (encoded,) = watched.compared
     assert encoded.split("$")[1:4] == ["argon2id", "v=19", "m=19456,t=2,p=1"]
+
+
+def test_a_known_and_an_unknown_account_cost_the_same_reads_also_with_a_device_token(deps, stranger, mia):
+    read = []
+    for who in (mia, "nobody@example.com"):
+        log_in(stranger, who, "wrong", device_token="no device's")
+        with counted_statements(deps.database) as statements:
+            log_in(stranger, who, "wrong", device_token="no device's")
+        read.append([" ".join(one.split()[:2]) for one in statements if one.startswith("SELECT")])
+    assert len(read[0]) == 2
+    assert read[0] == read[1]
 
 
 def test_a_wrong_password_stands_in_the_owners_timeline(deps, stranger, tom):

@@ -82,7 +82,7 @@ def test_the_svg_shows_the_code_dark_on_white_with_a_quiet_zone():
         for step in range(int(width))
     }
     code = QRCode(error_correction=ERROR_CORRECT_M, border=4)
-    code.add_data(uri)
+    code.add_data(uri, optimize=0)
     matrix = code.get_matrix()
     assert drawn == {(x, y) for y, row in enumerate(matrix) for x, is_dark in enumerate(row) if is_dark}
     assert all(4 <= x < size - 4 and 4 <= y < size - 4 for x, y in drawn)

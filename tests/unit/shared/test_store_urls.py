@@ -88,3 +88,25 @@ def test_on_rabbitmq_every_queue_is_a_quorum_queue_and_every_publish_is_confirme
 def test_no_queues_name_ends_in_anothers():
     """RabbitMQ's delayed delivery finds a queue by the end of the routing key."""
     assert not [(one, other) for one in QUEUES for other in QUEUES if one != other and one.endswith(f".{other}")]
+
+
+@pytest.mark.parametrize("name", ["STATE_REDIS_URL", "BROKER_URL", "REDIS_URL"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:hunter/2@r:6379/0",  # a client would name "hunter" as a port that is none
+        "redis://u:hunter#2@r/0",
+        "rediss://[hunter/0",
+        "redis://r:hunter2/0",
+        "redis://r/0?db=hunter2",
+    ],
+)
+def test_a_password_that_is_not_quoted_is_a_fault_at_the_start_and_not_shown(name, url):
+    with pytest.raises(SettingsError, match=f"{name} must be .*percent-encoded") as error:
+        read(**{name: url})
+    assert "hunter" not in str(error.value)
+
+
+def test_a_broker_behind_several_addresses_is_read_address_by_address():
+    with pytest.raises(SettingsError, match="BROKER_URL"):
+        read(BROKER_URL="amqp://a:5672;amqp://:hunter/2@b")

@@ -1,0 +1,1 @@
+"""The measurement behind `make timing`: can the time of a refusal tell what was wrong."""

@@ -1,0 +1,61 @@
+"""What the OpenAPI document tells of refusals, so that no route has to say what all of them share."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from marshmallow import Schema, fields
+
+from shared.problems import PROBLEMS
+
+PROBLEM_JSON = "application/problem+json"
+PROBLEM = "Problem"  # as the document names the schema
+
+# Refused before a view is reached, or by a store under it: any route may answer so.
+BY_EVERY_ROUTE = ("bad_request", "body_too_large", "unsupported_media_type", "service_unavailable")
+BY_PARSER: Mapping[str, tuple[str, ...]] = {  # by where the parser reads
+    "json": ("malformed_body", "validation_failed"),
+    "query": ("validation_failed",),
+}
+UNSAFE_METHODS = frozenset({"post", "put", "delete"})
+
+_HEADERS: Mapping[int, tuple[str, str, Mapping[str, Any]]] = {
+    401: ("WWW-Authenticate", "The scheme to sign in with.", {"type": "string"}),
+    429: ("Retry-After", "Seconds; none where waiting does not help.", {"type": "integer", "minimum": 0}),
+    503: ("Retry-After", "Seconds.", {"type": "integer", "minimum": 0}),
+}
+
+
+class ProblemSchema(Schema):
+    """RFC 9457, with our ``code``."""
+
+    type = fields.String(required=True, metadata={"example": "urn:latchkey:problem:not_found"})
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    detail = fields.String(required=True, metadata={"description": "A sentence for people."})
+    code = fields.String(required=True, metadata={"enum": list(PROBLEMS)})
+    retry_after = fields.Integer(metadata={"description": "Seconds; with 429 and 503."})
+    errors = fields.Dict(metadata={"description": "With validation_failed: what is wrong, by member."})
+    clock_skew_seconds = fields.Integer(
+        metadata={
+            "description": "With invalid_passcode, where two codes agree on it. Positive: the user's clock is fast."
+        }
+    )
+    strength = fields.Dict(metadata={"description": "With password_too_weak: zxcvbn's verdict."})
+    part = fields.String(metadata={"description": "With service_unavailable: what does not answer."})
+
+
+def responses(codes: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The response of each status that these codes have; its description lists them."""
+    by_status: dict[int, list[str]] = {}
+    for code in dict.fromkeys(codes):
+        by_status.setdefault(PROBLEMS[code].status, []).append(code)
+    return {str(status): _response(status, names) for status, names in sorted(by_status.items())}
+
+
+def _response(status: int, names: list[str]) -> dict[str, Any]:
+    content = {PROBLEM_JSON: {"schema": {"$ref": f"#/components/schemas/{PROBLEM}"}}}
+    response: dict[str, Any] = {"description": ", ".join(names), "content": content}
+    if status in _HEADERS:
+        name, description, schema = _HEADERS[status]
+        response["headers"] = {name: {"description": description, "schema": schema}}
+    return response
