@@ -12,7 +12,6 @@ from services.otp.domain.recovery_code import LONGEST_SPELLING
 from shared.clock import rfc3339
 from shared.openapi import ProblemSchema
 from shared.phone import PhoneNumber
-from shared.secret import Secret
 from shared.web import BodySchema, Pattern, Text
 
 ID = validate.Length(1, 80)
