@@ -8,7 +8,22 @@ import urllib3
 
 from deploy.portal import Answer, Portal, answer_of
 
-_SECONDS = 20.0  # a race of many logins waits for argon2
+_SECONDS = 20.0
+# Twenty logins at once are more than a gateway hashes side by side; the others hear 503 and come again.
+_PATIENCE = urllib3.Retry(
+    8,
+    connect=0,
+    read=0,
+    redirect=0,
+    status=8,
+    status_forcelist={503},
+    allowed_methods=None,
+    backoff_factor=0.2,
+    backoff_max=3.0,
+    backoff_jitter=0.2,
+    respect_retry_after_header=False,
+    raise_on_status=False,
+)
 
 
 class Browser(Portal):
@@ -17,7 +32,8 @@ class Browser(Portal):
     def __init__(self, base_url: str, *, ip: str | None = None, patient: bool = True) -> None:
         # A pool of its own: no connection is shared, as between strangers.
         pool = urllib3.PoolManager(maxsize=8, retries=False, timeout=urllib3.Timeout(_SECONDS))
-        super().__init__(base_url, ip=ip, pool=pool, patient=patient)
+        super().__init__(base_url, ip=ip, pool=pool)
+        self._retries = _PATIENCE if patient else None
         self.ip = ip
         self.cookies: dict[str, str] = {}
 
