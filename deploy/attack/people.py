@@ -2,9 +2,10 @@
 
 import secrets
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from deploy.attack.accounts import Account
 from deploy.attack.browser import Browser
@@ -14,6 +15,12 @@ from deploy.portal import Answer, AuthenticatorApp
 T = TypeVar("T")
 
 _RACE_SECONDS = 60.0
+# A confirmation costs the deployment ten hashes: probes that run side by side take turns.
+_confirming = threading.Lock()
+# A confirmation hashes ten backup codes: on a busy machine two at a time take longer than the gateway waits, and what
+# is answered with 503 then has cost one of five tries.
+_ENROLLING = threading.Lock()
+_CONFIRM_PAUSES = (1.0, 4.0, 10.0, 0.0)
 
 
 class UnexpectedAnswerError(Exception):
@@ -76,9 +83,14 @@ def enrol(target: Target, account: Account | None = None) -> Owner:
     begun = expect(browser.post("/v1/two-factor/enrollment"), 201)
     app = AuthenticatorApp(begun["secret"])
     path = f"/v1/two-factor/enrollment/{begun['enrollment_id']}/confirm"
-    answer = browser.post(path, {"code": app.before()})
-    if answer.status == 401:  # the step ended meanwhile
-        answer = browser.post(path, {"code": app.before()})
+    impatient = target.browser(browser.ip, patient=False)
+    impatient.token = browser.token
+    with _ENROLLING:
+        for pause in _CONFIRM_PAUSES:
+            answer = impatient.post(path, {"code": app.before()})
+            if answer.status not in {401, 503}:  # 401: the step ended meanwhile
+                break
+            time.sleep(pause)
     return Owner(target, account, app, list(expect(answer, 200)["recovery_codes"]), browser)
 
 
@@ -126,11 +138,12 @@ def race(calls: Sequence[Callable[[], T]]) -> list[T]:
     return results  # type: ignore[return-value]  # every place was filled, or a fault was raised
 
 
-def expect(answer: Answer, status: int) -> dict[str, object]:  # type: ignore[explicit-any]
+def expect(answer: Answer, status: int) -> dict[str, Any]:
     """The body of an answer that an honest user gets. Raises UnexpectedAnswerError; no body in it, for its secrets."""
     if answer.status != status:
         raise UnexpectedAnswerError(f"expected {status}, got {answer.status} {answer.code or ''}".rstrip())
-    return answer.body
+    body: dict[str, Any] = answer.body
+    return body
 
 
 def new_number() -> str:
