@@ -17,7 +17,9 @@ def across_accounts(target: Target, watch: Watch) -> str:
     victim = enrol(target)
     victims_id, victims_device = account_id(victim.browser), device_token(victim)
     boss_account = target.account("owner")
-    boss, mate = sign_in(target, boss_account), sign_in(target, target.account("member", boss_account.team))
+    # With a second factor, so that the role alone stands between them and support's calls.
+    boss = enrol(target, boss_account).browser
+    mate = enrol(target, target.account("member", boss_account.team)).browser
     phone = {"country": "DE", "number": new_number()}
     for who, browser, whose, code in (
         ("another team's owner", boss, victims_id, "not_found"),
@@ -35,7 +37,7 @@ def across_accounts(target: Target, watch: Watch) -> str:
         watch.refused(f"{who} ends a stranger's session", ended, "not_found")
         forgotten = browser.call("DELETE", f"/v1/trusted-devices/{device}")
         watch.refused(f"{who} revokes a stranger's device", forgotten, "not_found")
-    _foreign_enrollment(watch, target, boss)
+    _foreign_enrollment(watch, target)
     _support_calls(watch, boss, victims_id)
     _support_calls(watch, mate, victims_id)
     tried = "phone, session, device, enrollment and support calls of an owner and a member on a stranger's account"
@@ -55,15 +57,16 @@ def across_accounts(target: Target, watch: Watch) -> str:
     return tried
 
 
-def _foreign_enrollment(watch: Watch, target: Target, attacker: Browser) -> None:
+def _foreign_enrollment(watch: Watch, target: Target) -> None:
     """The attacker knows the victim's pending key and confirms it in his own session, where it would be his."""
-    beginner = sign_in(target, target.account())
+    beginner, attacker = sign_in(target, target.account()), sign_in(target, target.account())
     begun = expect(beginner.post("/v1/two-factor/enrollment"), 201)
     expect(attacker.post("/v1/two-factor/enrollment"), 201)
     path = f"/v1/two-factor/enrollment/{begun['enrollment_id']}/confirm"
     code = AuthenticatorApp(begun["secret"]).fresh()
     watch.refused("a stranger confirms an enrollment", attacker.post(path, {"code": code}), "enrollment_expired")
     watch.holds("a stranger's confirmation turned 2FA on", not two_factor_is_on(beginner))
+    watch.holds("a stranger's key became one's own", not two_factor_is_on(attacker))
 
 
 def _support_calls(watch: Watch, browser: Browser, victims_id: str) -> None:

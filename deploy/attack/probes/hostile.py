@@ -113,9 +113,12 @@ def _writes(browser: Browser) -> list[tuple[str, str]]:
 
 
 def _send(browser: Browser, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer | None:
-    """None when the connection was closed instead of an answer, as for a body that is far too long."""
+    """None when the connection was closed instead of an answer, as for a body that is far too long.
+
+    A connection each: what is refused before its body was read, the server ends.
+    """
     try:
-        return browser.raw(method, path, body, headers)
+        return browser.raw(method, path, body, {**headers, "Connection": "close"})
     except urllib3.exceptions.ProtocolError:
         return None
 

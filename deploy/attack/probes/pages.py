@@ -7,7 +7,9 @@ from deploy.attack.people import enrol
 from deploy.attack.probe import CannotTryError, Probe, Target
 from deploy.attack.watch import Watch, watched
 
-JSON = {"Content-Type": "application/json"}
+# A connection each: what is refused before its body was read, the server ends.
+ONCE = {"Connection": "close"}
+JSON = {**ONCE, "Content-Type": "application/json"}
 
 
 @watched
@@ -43,12 +45,12 @@ def cross_site(target: Target, watch: Watch) -> str:
         for method, path, body in calls:
             answer = page.raw(method, path, body, {**JSON, **cookie, **headers})
             watch.refused(f"{method} {path} with {where}", answer, "origin_refused")
-        read = page.raw("GET", "/v1/session", None, {**cookie, **headers})
+        read = page.raw("GET", "/v1/session", None, {**ONCE, **cookie, **headers})
         watch.holds(f"{where} may read answers", "Access-Control-Allow-Origin" not in read.headers)
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
-        form = page.raw("POST", "/v1/logout", b'{"x": "="}', {**cookie, "Content-Type": kind})
+        form = page.raw("POST", "/v1/logout", b'{"x": "="}', {**ONCE, **cookie, "Content-Type": kind})
         watch.refused(f"a form of {kind}", form, "unsupported_media_type")
-    alive = page.raw("GET", "/v1/session", None, cookie).status == 200
+    alive = page.raw("GET", "/v1/session", None, {**ONCE, **cookie}).status == 200
     watch.holds("a page of another site ended the session", alive)
     _fixation(watch, target, name)
     return f"{len(calls)} writes with the victim's cookie from {len(foreign)} foreign pages, forms; planted cookies"

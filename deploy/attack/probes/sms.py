@@ -160,6 +160,8 @@ def forged_callback(target: Target, watch: Watch) -> str:
         return f"{len(forged)} forged callbacks for an unknown message"
     before = _status(browser, challenge)
     watch.holds(f"a forged callback made the delivery {before!r}", before == "sent")
+    if watch.holes:
+        return f"{len(forged)} forged callbacks"
     if token is None:
         return f"{len(forged)} forged callbacks (the provider's own need TWILIO_AUTH_TOKEN of a stack of this machine)"
 
