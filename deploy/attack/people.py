@@ -15,8 +15,6 @@ from deploy.portal import Answer, AuthenticatorApp
 T = TypeVar("T")
 
 _RACE_SECONDS = 60.0
-# A confirmation costs the deployment ten hashes: probes that run side by side take turns.
-_confirming = threading.Lock()
 # A confirmation hashes ten backup codes: on a busy machine two at a time take longer than the gateway waits, and what
 # is answered with 503 then has cost one of five tries.
 _ENROLLING = threading.Lock()

@@ -8,7 +8,7 @@ from deploy.attack.people import Owner, UnexpectedAnswerError, expect
 from deploy.portal import Answer, wait_for
 
 IMMEDIATE = ("video_id", "callback_proven_phone")
-_RESET_SECONDS = 40.0
+_EVENT_SECONDS = 40.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,21 @@ def reset_by_support(operator: Owner, account_id: str) -> None:
         answer = operator.browser.get(f"/v1/support/two-factor-resets/{reset['id']}")
         return bool(expect(answer, 200)["status"] == "applied")
 
-    wait_for(applied, seconds=_RESET_SECONDS, every=0.2)
+    wait_for(applied, seconds=_EVENT_SECONDS, every=0.2)
+
+
+def wait_for_entry(browser: Browser, entry: str) -> None:
+    """Until the account's own timeline has this entry: what an event does, it has done by then.
+
+    A login that begins before is ended by the event, and nobody would know why.
+    """
+
+    def written() -> bool:
+        """The timeline's entry."""
+        items = expect(browser.get("/v1/activity"), 200)["items"]
+        return any(item["type"] == entry for item in items)
+
+    wait_for(written, seconds=_EVENT_SECONDS, every=0.2)
 
 
 def account_id(browser: Browser) -> str:

@@ -151,14 +151,14 @@ PROBES = (
     Probe(
         25,
         "across-accounts",
-        "enrollment, reset or phone change across accounts and teams",
+        "Enrollment, reset or phone change across accounts and teams",
         "CVE-2026-105209",
         across_accounts,
     ),
     Probe(
         28,
         "seen-secret",
-        "a secret fixed before enabling that an attacker has seen",
+        "A secret fixed before enabling that an attacker has seen",
         "gitlab#27686",
         seen_secret,
     ),

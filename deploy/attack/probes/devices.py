@@ -6,7 +6,7 @@ import secrets
 from deploy.attack.browser import Browser
 from deploy.attack.people import Owner, enrol, expect, operator
 from deploy.attack.probe import CannotTryError, Probe, Target
-from deploy.attack.steps import account_id, change_password, device_token, log_in_with, reset_by_support
+from deploy.attack.steps import account_id, change_password, device_token, log_in_with, reset_by_support, wait_for_entry
 from deploy.attack.watch import Watch, watched
 from deploy.portal import Answer
 
@@ -79,6 +79,7 @@ def trust_lives_on(target: Target, watch: Watch) -> str:
 
     token = _trusted(watch, owner)
     watch.served("turn 2FA off", owner.browser.call("DELETE", "/v1/two-factor"), 204)
+    wait_for_entry(owner.browser, "two_factor.disabled")
     owner = enrol(target, owner.account)
     _is_asked(watch, "2FA was turned off and on again", owner, token)
 
@@ -162,21 +163,21 @@ PROBES = (
     Probe(
         22,
         "forged-device",
-        "a forged or stolen token of a trusted device, or another account's",
+        "A forged or stolen token of a trusted device, or another account's",
         "GHSA-h6mp-mc7g-mg49, CVE-2026-119128",
         forged_token,
     ),
     Probe(
         23,
         "trust-outlives-change",
-        "trust that survives a change of password, of 2FA or a reset",
+        "Trust that survives a change of password, of 2FA or a reset",
         "code reading",
         trust_lives_on,
     ),
     Probe(
         35,
         "owner-locked-out",
-        "the owner locked out by a stranger, with the password or without",
+        "The owner locked out by a stranger, with the password or without",
         "privacyidea#3741, privacyidea#4128",
         owner_locked_out,
     ),

@@ -188,7 +188,7 @@ PROBES = (
     Probe(
         36,
         "hostile-input",
-        "huge bodies, deep JSON, NUL, lone surrogates, wrong types, members twice, wrong content type",
+        "Huge bodies, deep JSON, NUL, lone surrogates, wrong types, members twice, wrong content type",
         "–",
         hostile_input,
     ),

@@ -118,7 +118,7 @@ PROBES = (
     Probe(
         33,
         "cross-site-and-fixation",
-        "cross-site requests on cookie sessions, and session fixation",
+        "Cross-site requests on cookie sessions, and session fixation",
         "ASVS 7.2.4, ASVS 3.5.1",
         cross_site,
     ),

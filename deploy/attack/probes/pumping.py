@@ -116,8 +116,10 @@ PROBES = (
     Probe(
         31,
         "sms-pumping",
-        "many texts to premium ranges, few verifications",
+        "Many texts to premium ranges, few verifications",
         "Twilio: SMS pumping fraud",
         pumping,
+        # Where all our clients have one address, it uses up what the others' texts need.
+        alone=True,
     ),
 )

@@ -170,17 +170,17 @@ PROBES = (
     Probe(
         19,
         "no-step-up",
-        "factors, phone or password changed without step-up; a factor that counts before it is confirmed",
+        "Factors, phone or password changed without step-up; a factor that counts before it is confirmed",
         "CVE-2026-104106, CVE-2026-123530, ASVS 7.5.1",
         step_up_skipped,
     ),
-    Probe(20, "reauthenticate-oracle", "re-authentication as a password oracle", "CVE-2026-123521", password_oracle),
+    Probe(20, "reauthenticate-oracle", "Re-authentication as a password oracle", "CVE-2026-123521", password_oracle),
     Probe(
         21,
         "old-sessions",
-        "sessions that live on after 2FA is enabled, disabled or reset",
+        "Sessions that live on after 2FA is enabled, disabled or reset",
         "CVE-2023-31140",
         old_sessions_live_on,
     ),
-    Probe(24, "stale-step-up", "step-up without a fresh and full proof", "GHSA-f66q-9rf6-8795", stale_proof),
+    Probe(24, "stale-step-up", "Step-up without a fresh and full proof", "GHSA-f66q-9rf6-8795", stale_proof),
 )

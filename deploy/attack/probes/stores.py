@@ -152,10 +152,10 @@ PROBES = (
     Probe(
         29,
         "store-down",
-        "a store that is down taken for a wrong code, or for a pass",
+        "A store that is down taken for a wrong code, or for a pass",
         "ASVS 16.5.3",
         store_down,
         alone=True,
     ),
-    Probe(34, "argon2-flood", "many logins at once that starve codes and health checks", "–", argon2_flood, alone=True),
+    Probe(34, "argon2-flood", "Many logins at once that starve codes and health checks", "–", argon2_flood, alone=True),
 )

@@ -121,7 +121,7 @@ PROBES = (
     Probe(
         26,
         "account-enumeration",
-        "which addresses have an account, by words, status, limit or time",
+        "Which addresses have an account, by words, status, limit or time",
         "CVE-2026-23511, ASVS 6.3.8",
         enumeration,
     ),
