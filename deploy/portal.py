@@ -26,6 +26,12 @@ class Answer:
         return self.body.get("code") if isinstance(self.body, dict) else None
 
 
+def answer_of(response: urllib3.BaseHTTPResponse) -> Answer:
+    """A response as a value: JSON read, anything else as its bytes."""
+    is_json = "json" in response.headers.get("Content-Type", "")
+    return Answer(response.status, response.headers, json.loads(response.data) if is_json else response.data)
+
+
 # Not by Retry-After: urllib3 would then also sit out the minutes of a 429.
 _PATIENCE = urllib3.Retry(
     3,
@@ -70,11 +76,11 @@ class Portal:
         if body is not None:
             data = json.dumps(body).encode()
             sent["Content-Type"] = "application/json"
-        response = self._pool.request(
-            method, self.base_url + path, body=data, headers=sent, redirect=False, retries=self._retries
+        return answer_of(
+            self._pool.request(
+                method, self.base_url + path, body=data, headers=sent, redirect=False, retries=self._retries
+            )
         )
-        is_json = "json" in response.headers.get("Content-Type", "")
-        return Answer(response.status, response.headers, json.loads(response.data) if is_json else response.data)
 
     def get(self, path: str) -> Answer:
         """GET."""
@@ -111,6 +117,10 @@ class AuthenticatorApp:
     def at(self, unix_seconds: int) -> str:
         """The code on the display at another time."""
         return self._totp.at(unix_seconds)
+
+    def near(self, steps: int) -> str:
+        """The code so many steps from now; showing it uses nothing up."""
+        return self._totp.at((int(time.time()) // STEP_SECONDS + steps) * STEP_SECONDS)
 
     def before(self) -> str:
         """The code of the step before this one: still taken, and it leaves the present one fresh."""

@@ -1,0 +1,73 @@
+"""One attacker's client: a cookie jar, a session or none, and an address of its own where the deployment allows that."""
+
+from collections.abc import Mapping
+from http.cookies import SimpleCookie
+from urllib.parse import urlencode
+
+import urllib3
+
+from deploy.portal import Answer, Portal, answer_of
+
+_SECONDS = 20.0
+# Twenty logins at once are more than a gateway hashes side by side; the others hear 503 and come again.
+_PATIENCE = urllib3.Retry(
+    8,
+    connect=0,
+    read=0,
+    redirect=0,
+    status=8,
+    status_forcelist={503},
+    allowed_methods=None,
+    backoff_factor=0.2,
+    backoff_max=3.0,
+    backoff_jitter=0.2,
+    respect_retry_after_header=False,
+    raise_on_status=False,
+)
+
+
+class Browser(Portal):
+    """A client that also keeps cookies, and can send what no decent client would."""
+
+    def __init__(self, base_url: str, *, ip: str | None = None, patient: bool = True) -> None:
+        # A pool of its own: no connection is shared, as between strangers.
+        pool = urllib3.PoolManager(maxsize=8, retries=False, timeout=urllib3.Timeout(_SECONDS))
+        super().__init__(base_url, ip=ip, pool=pool)
+        self._retries = _PATIENCE if patient else None
+        self.ip = ip
+        self.cookies: dict[str, str] = {}
+
+    def call(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
+        """Call the API with this client's session and cookies; any status is an answer."""
+        if self.cookies:
+            headers.setdefault("Cookie", "; ".join(f"{name}={value}" for name, value in self.cookies.items()))
+        return self._keep_cookies(super().call(method, path, body, **headers))
+
+    def raw(self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Answer:
+        """Send exactly these bytes and headers (besides Host and the length), with nothing of this client's own.
+
+        Its address is the exception, unless the headers bring one: without it all tries would come from one client.
+        """
+        own = {"X-Forwarded-For": self.ip} if self.ip else {}
+        sent = {**own, **(headers or {})}
+        response = self._pool.request(method, self.base_url + path, body=body, headers=sent, redirect=False)
+        return self._keep_cookies(answer_of(response))
+
+    def form(self, path: str, fields: Mapping[str, str]) -> Answer:
+        """Post a form, as a browser without scripts does; cookies and the page's own origin go along."""
+        return self.submit("POST", path, fields)
+
+    def submit(self, method: str, path: str, fields: Mapping[str, str]) -> Answer:
+        """Send a form with any method."""
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Origin": self.base_url}
+        if self.cookies:
+            headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        return self.raw(method, path, urlencode(fields).encode(), headers)
+
+    def _keep_cookies(self, answer: Answer) -> Answer:
+        for line in answer.headers.getlist("Set-Cookie"):
+            for name, morsel in SimpleCookie(line).items():
+                self.cookies[name] = morsel.value
+                if morsel["max-age"] == "0":
+                    del self.cookies[name]
+        return answer

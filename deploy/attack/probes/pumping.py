@@ -1,0 +1,125 @@
+"""SMS pumping: many texts to ranges that pay whoever has them sent (row 31)."""
+
+import secrets
+
+from deploy.attack.browser import Browser
+from deploy.attack.people import new_number, race, sign_in
+from deploy.attack.probe import Probe, Target, new_address
+from deploy.attack.watch import Watch, watched
+from deploy.portal import Answer
+
+ACCOUNTS = 6
+SENDS_AN_ACCOUNT = 5  # in ten minutes, also to a phone; the tables are services/{otp,auth}/limits.py
+SENDS_AN_ADDRESS = 20
+
+# Mobile numbers of countries that pumping likes, each in the country's own name.
+FAR = {
+    "AZ": "040 123 45 67",
+    "BY": "8 029 491 19 11",
+    "CU": "05 1234567",
+    "DO": "809 234 5678",
+    "EG": "0100 123 4567",
+    "GE": "0555 12 34 56",
+    "ID": "0812 345 678",
+    "JM": "876 210 1234",
+    "KG": "0700 123 456",
+    "LK": "071 234 5678",
+    "LV": "21 234 567",
+    "NG": "0802 123 4567",
+    "PK": "0301 2345678",
+    "RU": "8 912 345 67 89",
+    "TJ": "917 12 3456",
+    "TT": "868 291 1234",
+    "UZ": "91 234 56 78",
+}
+# The same in the name of another country, as a form that trusts its Country field would take them.
+DISGUISED = {
+    "US": ("+1 876 210 1234", "+1 809 234 5678", "+1 242 359 1234", "+371 21 234 567", "011 994 40 123 45 67"),
+    "GB": ("+44 7797 712345", "+44 7911 123456x1234", "00 371 21 234 567"),
+    "DE": ("+371 21 234 567", "+881 6 1234 5678", "+883 510 012 345 678", "+979 123 456 789", "00371 21 234 567"),
+    "FR": ("+590 690 00 12 34", "+262 692 12 34 56"),
+    "IT": ("+39 06 698 12345", "+371 21 234 567"),
+}
+# Numbers of allowed countries that cost extra, or that no text reaches.
+COSTLY = {
+    "DE": ("0900 1 234567", "0180 5 123456", "0137 7 123456", "030 123456", "0800 1234567", "110"),
+    "AT": ("0900 123456", "0930 123456", "01 234567890"),
+    "CH": ("0900 123 456", "0840 123 456", "021 234 56 78"),
+    "GB": ("0909 879 0123", "0845 123 4567", "0121 234 5678", "070 1234 5678"),
+    "US": ("900 234 5678", "800 234 5678", "911"),
+    "FR": ("0891 12 34 56", "01 23 45 67 89"),
+    "ES": ("803 123 456", "810 12 34 56"),
+    "IT": ("899 123 456", "848 123 456"),
+    "NL": ("0900 123 4567", "010 123 4567"),
+    "AU": ("1900 123 456", "1300 123 456"),
+}
+REFUSALS = ("country_not_allowed", "invalid_phone")
+
+
+@watched
+def pumping(target: Target, watch: Watch) -> str:
+    """Each way to buy many texts; a further guard (sends against verifications by prefix) is a further way here."""
+    ways = (_far_countries, _one_account, _many_accounts)
+    return "; ".join(way(target, watch) for way in ways)
+
+
+def _far_countries(target: Target, watch: Watch) -> str:
+    browser = sign_in(target, target.account())
+    countries = {row["country"]: row["sms"] for row in browser.get("/v1/phone/countries").body["items"]}
+    tried = 0
+    for country, number in FAR.items():
+        if not countries.get(country, False):
+            watch.refused(f"{country} {number}", _send(browser, country, number), *REFUSALS)
+            tried += 1
+    for country, numbers in (*DISGUISED.items(), *COSTLY.items()):
+        for number in numbers:
+            watch.refused(f"{country} {number}", _send(browser, country, number), *REFUSALS)
+            tried += 1
+    return f"{tried} numbers of far, disguised and costly ranges"
+
+
+def _one_account(target: Target, watch: Watch) -> str:
+    """Different numbers at one moment, then the same again at once."""
+    browser, numbers = sign_in(target, target.account()), [new_number() for _ in range(3 * SENDS_AN_ACCOUNT)]
+    answers = race([lambda number=number: _send(browser, "DE", number) for number in numbers])  # type: ignore[misc]
+    sent = _sent(answers)
+    watch.holds(f"one account had {sent} SMS sent, {SENDS_AN_ACCOUNT} may be", sent <= SENDS_AN_ACCOUNT, len(answers))
+    watch.refused("another one at once", browser.post("/v1/phone/sms"), "too_many_requests")
+    return f"{len(numbers)} at one moment for one account"
+
+
+def _many_accounts(target: Target, watch: Watch) -> str:
+    """All of them for one phone, then from one address for many phones."""
+    address = new_address()
+    browsers = [sign_in(target, target.account(), target.browser(address)) for _ in range(ACCOUNTS)]
+    phone = f"0151 3{secrets.randbelow(10**7):07d}"
+    answers = race([lambda browser=browser: _send(browser, "DE", phone) for browser in browsers])  # type: ignore[misc]
+    to_one = _sent(answers)
+    watch.holds(f"one phone got {to_one} SMS, {SENDS_AN_ACCOUNT} may come", to_one <= SENDS_AN_ACCOUNT, len(answers))
+
+    more = [browser for browser in browsers for _ in range(SENDS_AN_ACCOUNT - 1)]
+    answers = race([lambda browser=browser: _send(browser, "DE", new_number()) for browser in more])  # type: ignore[misc]
+    sent = to_one + _sent(answers)
+    watch.holds(f"one address had {sent} SMS sent, {SENDS_AN_ADDRESS} may be", sent <= SENDS_AN_ADDRESS, len(answers))
+    return f"{ACCOUNTS} accounts for one phone; {ACCOUNTS * SENDS_AN_ACCOUNT} from one address for many"
+
+
+def _send(browser: Browser, country: str, number: str) -> Answer:
+    return browser.call("PUT", "/v1/phone", {"country": country, "number": number})
+
+
+def _sent(answers: list[Answer]) -> int:
+    return sum(answer.status == 202 for answer in answers)
+
+
+PROBES = (
+    Probe(
+        31,
+        "sms-pumping",
+        "Many texts to premium ranges, few verifications",
+        "Twilio: SMS pumping fraud",
+        pumping,
+        # Where all our clients have one address, it uses up what the others' texts need.
+        alone=True,
+    ),
+)

@@ -1,0 +1,88 @@
+"""Runs probes: those that disturb nobody side by side, the others one after the other when all is quiet."""
+
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from enum import StrEnum
+
+from deploy.attack.probe import CannotTryError, Finding, Probe, Target
+
+SIDE_BY_SIDE = 6
+
+
+class Verdict(StrEnum):
+    """What came of a probe."""
+
+    HELD = "held"
+    HOLE = "HOLE"
+    SKIPPED = "skipped"
+    BROKEN = "BROKEN"
+
+
+# The exit status says the worst.
+EXIT_STATUS = {Verdict.HELD: 0, Verdict.SKIPPED: 0, Verdict.HOLE: 1, Verdict.BROKEN: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A probe and its verdict; ``said`` is the hole, or why nothing can be said."""
+
+    probe: Probe
+    verdict: Verdict
+    tries: int
+    tried: str
+    said: str
+    seconds: float
+
+
+def run(probes: Sequence[Probe], target: Target, on_done: Callable[[Result], object]) -> list[Result]:
+    """Run all; the results in the order of the probes. ``on_done`` hears of each as it ends."""
+    results: dict[str, Result] = {}
+
+    def keep(result: Result) -> None:
+        results[result.probe.name] = result
+        on_done(result)
+
+    with ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="probe") as pool:
+        running = [pool.submit(run_one, probe, target) for probe in probes if not probe.alone]
+        for future in as_completed(running):
+            keep(future.result())
+    for probe in probes:
+        if probe.alone:
+            keep(run_one(probe, target))
+    return [results[probe.name] for probe in probes]
+
+
+def run_one(probe: Probe, target: Target) -> Result:
+    """Run one; whatever it raises is a verdict too."""
+    started = time.monotonic()
+    try:
+        finding = probe.run(target)
+    except CannotTryError as missing:
+        finding = Finding(0, "", skipped=str(missing))
+    except Exception as error:  # noqa: BLE001 - a probe that breaks says nothing about the others
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        said = f"{type(error).__name__}: {error} ({place.filename.rpartition('/')[2]}:{place.lineno})"
+        return Result(probe, Verdict.BROKEN, 0, "", said, time.monotonic() - started)
+    return Result(
+        probe,
+        _verdict(finding),
+        finding.tries,
+        finding.tried,
+        finding.hole or finding.skipped or "",
+        time.monotonic() - started,
+    )
+
+
+def exit_status(results: Sequence[Result]) -> int:
+    """0 when all held or could not be tried here, 1 on a hole, 2 when a probe broke and no hole was found."""
+    statuses = {EXIT_STATUS[result.verdict] for result in results}
+    return 1 if 1 in statuses else max(statuses, default=0)
+
+
+def _verdict(finding: Finding) -> Verdict:
+    if finding.hole:
+        return Verdict.HOLE
+    return Verdict.SKIPPED if finding.skipped else Verdict.HELD
