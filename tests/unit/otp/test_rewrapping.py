@@ -14,11 +14,14 @@ from sqlalchemy import select, update
 
 from services.otp import rewrapping, sealed_store, store
 from services.otp.__main__ import main
+from services.otp.domain.attempt import Claim
+from services.otp.domain.totp import step_at
 from services.otp.key_metrics import COUNT_EVERY_SECONDS, SecretsCollector
 from services.otp.models import authenticators
 from services.otp.rewrapping import KeyMissing, KeyUse, Place, census, require_keys, rewrap
 from services.otp.secrets_box import SecretBox
 from services.otp.store import NewAuthenticator
+from shared.clock import unix_seconds
 from shared.database import reading, writing
 from shared.keys import KeyList, encode_key
 from shared.secret import Secret
@@ -146,6 +149,22 @@ def test_a_code_that_is_accepted_moves_its_secret_by_the_statement_that_claims_i
     under(old, K2)
     old.clock.turn(seconds=30)
     assert old.verify(old.code(account="acc_a"), account="acc_a").status_code == 200
+
+
+def test_a_secret_that_was_moved_between_read_and_claim_refuses_no_code(old: World):
+    """The claim asks for the step alone."""
+    under(old, K2, K1)
+    with reading(old.database) as connection:
+        stored = store.read_state(connection, "acc_a").authenticator
+    secret = old.secrets["acc_a"]
+    renewed = old.deps.secret_box.renewed(stored.sealed, secret, "acc_a", stored.id)
+    rewrapped(old, K2, K1)
+    step = step_at(unix_seconds(old.clock()))
+    with writing(old.database) as connection:
+        assert store.claim_step(connection, stored.id, step, "login:1", old.clock(), renewed) is Claim.WON
+        assert store.claim_step(connection, stored.id, step, "login:2", old.clock(), renewed) is Claim.LOST
+        stored = store.read_state(connection, "acc_a").authenticator
+    assert box(K2).open(stored.sealed, "acc_a", stored.id) == secret
 
 
 def test_a_secret_under_the_newest_key_is_not_written_again(old: World):
