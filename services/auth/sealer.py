@@ -106,7 +106,7 @@ class Sealer:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sealer", daemon=True)
         self._head: Anchor | None = None
-        self._told_at: datetime | None = None
+        self._told: tuple[datetime, Anchor] | None = None
 
     def start(self) -> None:
         """Begin to seal."""
@@ -133,10 +133,11 @@ class Sealer:
     def _tell(self, head: Anchor | None) -> None:
         """Into the log, now and then: who can write to the rows cannot take back a line that has left the machine."""
         now = self._deps.clock()
-        if head is None or (self._told_at is not None and now - self._told_at < ANCHOR_EVERY):
+        if head is None:
             return
-        log.info("audit anchor", anchor=head.text)
-        self._told_at = now
+        if self._told is None or (head != self._told[1] and now - self._told[0] >= ANCHOR_EVERY):
+            log.info("audit anchor", anchor=head.text)
+            self._told = now, head
 
     def _run(self) -> None:
         try:

@@ -204,6 +204,8 @@ def test_the_end_of_the_chain_is_logged_now_and_then(audit_deps, write, ann, clo
             clock.turn(seconds=seconds)
             write(ann)
             worker.turn()
+        clock.turn(days=1)
+        worker.turn()
     told = [line["anchor"] for line in logs]
     assert [anchor.partition(":")[0] for anchor in told] == ["1", "3"]
     assert told[-1] == head_of(audit_deps).text
