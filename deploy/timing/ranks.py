@@ -12,9 +12,13 @@ STANDARD_ERRORS = 3.3  # a run in a thousand is wrong by more
 
 
 class Verdict(StrEnum):
-    """What a comparison shows. ``TOO_FEW`` is neither: the measurement could not have found out."""
+    """What a comparison shows. ``TOO_FEW`` is neither: the measurement could not have found out.
+
+    ``TRACE``: there is a difference, and it may still be within what is tolerated.
+    """
 
     ALIKE = "alike"
+    TRACE = "a trace"
     TOLD_APART = "told apart"
     TOO_FEW = "too few tries"
 
@@ -35,6 +39,8 @@ class Comparison:
         distance = abs(self.auc - 0.5)
         if distance - self.margin > TOLERATED:
             return Verdict.TOLD_APART
+        if distance > self.margin:
+            return Verdict.TRACE
         return Verdict.ALIKE if self.margin <= 2 * TOLERATED else Verdict.TOO_FEW
 
 

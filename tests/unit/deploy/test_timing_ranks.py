@@ -25,6 +25,10 @@ def test_a_shift_is_found_in_either_direction(shift):
     assert compared.verdict is Verdict.TOLD_APART
 
 
+def test_a_small_shift_is_named_and_tolerated():
+    assert compare(drawn(900, seed=1), drawn(900, 0.025, seed=2)).verdict is Verdict.TRACE
+
+
 def test_a_few_calls_that_hang_change_nothing():
     hanging = [1000.0] * 6
     assert compare(drawn(294, seed=1) + hanging, drawn(300, seed=2)).verdict is Verdict.ALIKE
