@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 
 import fakeredis
+import pyotp
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from shared.ids import new_id
 from shared.keys import KeyList, encode_key
 from shared.problems import Unavailable
 from tests.support import redis_wire
-from tests.support.otp import ACCOUNT, World, make_world
+from tests.support.otp import ACCOUNT, NOW, World, make_world
 
 COUNTERS = ("login:300", "login:3600", "login:86400", "consecutive:31536000")
 
@@ -27,6 +28,9 @@ class FullHashing(HashingPool):
         super().__init__(max_waiting=1)
 
     def verify(self, *_args):
+        raise Unavailable("password hashing")
+
+    def hash_many(self, *_args):
         raise Unavailable("password hashing")
 
 
@@ -88,6 +92,16 @@ def test_a_full_hashing_pool_costs_nothing(world: World):
     world.deps = kept
     assert counted(world) == [0, 0, 0, 0]
     assert world.verify(code).status_code == 200
+
+
+def test_a_full_hashing_pool_costs_no_confirmation(world: World):
+    begun = world.account("POST", "enrollments", {"label": "ann@example.com"}).json
+    path, body = f"enrollments/{begun['enrollment_id']}/confirm", {"code": pyotp.TOTP(begun["secret"]).at(NOW)}
+    kept, world.deps = world.deps, dataclasses.replace(world.deps, hashing=FullHashing())
+    for _ in range(12):
+        assert world.account("POST", path, body).status_code == 503
+    world.deps = kept
+    assert world.account("POST", path, body).status_code == 200
 
 
 @pytest.mark.parametrize("factor", ["totp", "recovery_code"])
