@@ -40,7 +40,9 @@ console = Console(width=None if sys.stdout.isatty() else 160)
 @click.option("--patient", is_flag=True, help="Wait out what takes minutes to expire.")
 @click.option("--only", metavar="NAME,NAME", help="These attacks only; --list shows their names.")
 @click.option("--list", "list_only", is_flag=True, help="Show the attacks and try none.")
-@click.option("--report", "report_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the result as JSON.")
+@click.option(
+    "--report", "report_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the result as JSON."
+)
 @click.pass_context
 def main(
     context: click.Context,
@@ -72,9 +74,12 @@ def main(
             "--base-url and --accounts go together. Make the accounts where the deployment's database is: "
             "AUTH_DATABASE_URL=… python -m deploy.attack accounts --out accounts.json"
         )
-    with _faults(), _target(
-        len(chosen), base_url, accounts_file, var_dir, client_addresses=client_addresses, patient=patient
-    ) as target:
+    with (
+        _faults(),
+        _target(
+            len(chosen), base_url, accounts_file, var_dir, client_addresses=client_addresses, patient=patient
+        ) as target,
+    ):
         results = _run(chosen, target)
         title = f"Attacks on {target.base_url}"
     console.print(report.table_of(results, title))

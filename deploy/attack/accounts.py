@@ -56,7 +56,9 @@ def read_accounts(path: Path) -> list[Account]:
     except OSError as error:
         raise AccountsError(f"{path} can't be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
-        message = f'{path} is not {{"accounts": [{{"email", "password", "role", "team", "id"}}]}}: {type(error).__name__}'
+        message = (
+            f'{path} is not {{"accounts": [{{"email", "password", "role", "team", "id"}}]}}: {type(error).__name__}'
+        )
         raise AccountsError(message) from error
 
 

@@ -1,4 +1,4 @@
-"""One attacker's client: a cookie jar, a session or none, and an address of its own where the deployment allows that."""
+"""One attacker's client: a cookie jar, a session or none, and an address of its own where that is possible."""
 
 from collections.abc import Mapping
 from http.cookies import SimpleCookie
@@ -43,7 +43,9 @@ class Browser(Portal):
             headers.setdefault("Cookie", "; ".join(f"{name}={value}" for name, value in self.cookies.items()))
         return self._keep_cookies(super().call(method, path, body, **headers))
 
-    def raw(self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Answer:
+    def raw(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
         """Send exactly these bytes and headers (besides Host and the length), with nothing of this client's own.
 
         Its address is the exception, unless the headers bring one: without it all tries would come from one client.

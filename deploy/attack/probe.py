@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from deploy.attack.accounts import AccountSource, Account
+from deploy.attack.accounts import Account, AccountSource
 from deploy.attack.browser import Browser
 from deploy.attack.inbox import Inbox
 from deploy.local.stack import Stack

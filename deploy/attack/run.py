@@ -63,8 +63,7 @@ def run_one(probe: Probe, target: Target) -> Result:
     except CannotTryError as missing:
         finding = Finding(0, "", skipped=str(missing))
     except Exception as error:  # noqa: BLE001 - a probe that breaks says nothing about the others
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        said = f"{type(error).__name__}: {error} ({place.filename.rpartition('/')[2]}:{place.lineno})"
+        said = f"{type(error).__name__}: {error} ({_place(error)})"
         return Result(probe, Verdict.BROKEN, 0, "", said, time.monotonic() - started)
     return Result(
         probe,
@@ -80,6 +79,13 @@ def exit_status(results: Sequence[Result]) -> int:
     """0 when all held or could not be tried here, 1 on a hole, 2 when a probe broke and no hole was found."""
     statuses = {EXIT_STATUS[result.verdict] for result in results}
     return 1 if 1 in statuses else max(statuses, default=0)
+
+
+def _place(error: Exception) -> str:
+    """Where in the probe it was raised, and not where in what the probe called."""
+    frames = traceback.extract_tb(error.__traceback__)
+    frame = next((frame for frame in reversed(frames) if "/probes/" in frame.filename), frames[-1])
+    return f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
 
 
 def _verdict(finding: Finding) -> Verdict:

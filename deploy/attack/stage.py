@@ -83,12 +83,14 @@ def foreign(base_url: str, accounts: Path, *, client_addresses: bool, patient: b
         inbox = Inbox(base_url)
         has_inbox = inbox.exists()
     except urllib3.exceptions.HTTPError as error:
-        raise StageError(f"{base_url} does not answer ({type(error).__name__}). Is that the gateway's address?") from error
+        raise StageError(
+            f"{base_url} does not answer ({type(error).__name__}). Is that the gateway's address?"
+        ) from error
     if answer.status != 200 or not isinstance(answer.body, dict) or "unix_seconds" not in answer.body:
         raise StageError(f"{base_url}/v1/time answers {answer.status}: that is no Latchkey gateway.")
     apart = float(answer.body["unix_seconds"]) - time.time()
     if abs(apart) > _CLOCKS_AGREE_SECONDS:
-        raise StageError(f"This machine's clock and the deployment's are {apart:.0f} s apart: app codes would be wrong.")
-    return Target(
-        base_url, source, inbox if has_inbox else None, client_addresses=client_addresses, patient=patient
-    )
+        raise StageError(
+            f"This machine's clock and the deployment's are {apart:.0f} s apart: app codes would be wrong."
+        )
+    return Target(base_url, source, inbox if has_inbox else None, client_addresses=client_addresses, patient=patient)

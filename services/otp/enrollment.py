@@ -74,11 +74,12 @@ def confirm(deps: Deps, command: Confirm) -> list[str]:
     """Turn 2FA on and return the recovery codes, shown this once.
 
     Raises invalid_passcode (with the clock skew at once: only the owner has seen this secret), enrollment_expired,
-    two_factor_already_on, too_many_requests. A try that a store failed is given back.
+    two_factor_already_on, too_many_requests. A try that ends in 503 is given back.
     """
     charge = Charge(CONFIRM_ENROLLMENT, command.account_id)
     taken = budgets.take(deps.redis, charge)
     throttled = None if taken.allowed else Throttled(Brake.BUDGET, taken.retry_after_seconds)
+    # A wrong code is an outcome here: what fails either found nothing out or met a right code.
     with budgets.given_back_on_outage(deps.redis, charge):
         outcome, step = (throttled, None) if throttled else _compare(deps, command)
         codes = [] if step is None else _activate(deps, command, step)

@@ -3,8 +3,24 @@
 from types import ModuleType
 
 from deploy.attack.probe import Probe
+from deploy.attack.probes import (
+    accounts,
+    budgets,
+    codes,
+    devices,
+    hostile,
+    pages,
+    pumping,
+    sessions,
+    sms,
+    stores,
+    timing,
+)
 
-MODULES: tuple[ModuleType, ...] = ()
+MODULES: tuple[ModuleType, ...] = (
+    *(budgets, codes),
+    *(accounts, devices, hostile, pages, pumping, sessions, sms, stores, timing),
+)
 
 PROBES: tuple[Probe, ...] = tuple(
     sorted((probe for module in MODULES for probe in module.PROBES), key=lambda probe: (probe.row, probe.name))

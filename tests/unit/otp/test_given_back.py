@@ -30,6 +30,9 @@ class FullHashing(HashingPool):
     def verify(self, *_args):
         raise Unavailable("password hashing")
 
+    def hash_many(self, *_args):
+        raise Unavailable("password hashing")
+
 
 def counted(world: World, account: str = ACCOUNT) -> list[int]:
     world.settle()
@@ -89,6 +92,16 @@ def test_a_full_hashing_pool_costs_nothing(world: World):
     world.deps = kept
     assert counted(world) == [0, 0, 0, 0]
     assert world.verify(code).status_code == 200
+
+
+def test_a_full_hashing_pool_costs_no_confirmation(world: World):
+    begun = world.account("POST", "enrollments", {"label": "ann@example.com"}).json
+    path, body = f"enrollments/{begun['enrollment_id']}/confirm", {"code": pyotp.TOTP(begun["secret"]).at(NOW)}
+    kept, world.deps = world.deps, dataclasses.replace(world.deps, hashing=FullHashing())
+    for _ in range(12):
+        assert world.account("POST", path, body).status_code == 503
+    world.deps = kept
+    assert world.account("POST", path, body).status_code == 200
 
 
 @pytest.mark.parametrize("factor", ["totp", "recovery_code"])
