@@ -1,6 +1,7 @@
 """The Flask base of both HTTP services: problem+json for every error, hostile bodies refused, health, metrics."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ _HTTP_CODES = {
 }
 
 V = TypeVar("V", bound=Callable[..., Any])
+
+_MEMBER = re.compile(r"[a-z][a-z_]{0,39}")
 
 log = structlog.get_logger("http")
 
@@ -150,7 +153,14 @@ class _Parser(FlaskParser):
     ) -> NoReturn:
         messages = error.messages
         location = next(iter(messages.values())) if isinstance(messages, dict) and len(messages) == 1 else messages
-        raise Refusal("validation_failed", extra={"errors": location})
+        raise Refusal("validation_failed", extra={"errors": _named_as_ours(location)})
+
+
+def _named_as_ours(errors: Any) -> Any:  # noqa: ANN401 - marshmallow's
+    """The errors without names that no member of ours could have: a password in a name's place is not told back."""
+    if not isinstance(errors, dict):
+        return errors
+    return {name if _MEMBER.fullmatch(str(name)) else "(no name)": said for name, said in errors.items()}
 
 
 class RestBlueprint(Blueprint):  # type: ignore[misc]  # flask-smorest ships no types

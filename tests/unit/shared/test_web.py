@@ -173,8 +173,8 @@ def test_what_is_no_json_object_is_a_malformed_body(client, body):
         ({"count": []}, "count"),
         *(({"flag": value}, "flag") for value in (0, 1, 1.0, "yes", "true", "True", "off", "", None, [], {})),
         ({"unknown": 1}, "unknown"),
-        ({"__proto__": 1}, "__proto__"),
-        ({"\ud800": 1}, "\ud800"),
+        ({"__proto__": 1}, "(no name)"),
+        ({"\ud800": 1}, "(no name)"),
     ],
 )
 def test_a_wrong_member_is_named(client, body, field):
@@ -446,3 +446,16 @@ def test_no_log_line_of_an_outage_is_longer_than_it_needs_to_be(client, caplog):
     (entry,) = [entry for entry in logs if entry["event"] == "unavailable"]
     assert (entry["part"], entry["log_level"]) == ("redis", "warning")
     assert len(entry["cause"]) <= 200
+
+
+@pytest.mark.parametrize(
+    "name", ["Seven Wet Otters", "+4915123456789", "492039", "k7f3-q2ma", "x" * 41, "pässword", ""]
+)
+def test_what_can_be_no_members_name_is_not_told_back(client, name):
+    errors = problem(client.post("/echo", json={"text": "a", name: 1}), 422, "validation_failed")["errors"]
+    assert errors == {"(no name)": ["Unknown field."]}
+
+
+def test_a_misspelt_member_is_told_back(client):
+    errors = problem(client.post("/echo", json={"text": "a", "tekst": 1}), 422, "validation_failed")["errors"]
+    assert errors == {"tekst": ["Unknown field."]}
