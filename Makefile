@@ -9,7 +9,7 @@ JOBS   ?= 2
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run demo bench timing simulate-pumping queues dead-letters keys up down scale-sms test test-unit test-e2e test-real test-faults reliability test-fuzz test-compose test-browser screenshots lint types imports migrations-check requirements ci clean
+.PHONY: help venv run demo bench attack timing simulate-pumping queues dead-letters keys up down scale-sms test test-unit test-e2e test-real test-faults reliability test-fuzz test-compose test-browser screenshots lint types imports migrations-check requirements ci clean
 
 help:  ## Print this list
 	@awk -F ':.*##' '/^[a-z][a-z0-9-]*:.*##/ { printf "  make %-18s%s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,9 @@ bench: $(STAMP)  ## Measure the stack and print one table
 
 simulate-pumping: $(STAMP)  ## Play 10,000 pumped SMS among honest ones against the guards, and print who was hurt
 	@exec $(BIN)/python -m deploy.simulation.pumping
+
+attack: $(STAMP)  ## Try every known way around a second factor on a stack of its own, and print what came of it
+	@exec $(BIN)/python -m deploy.attack
 
 timing: $(STAMP)  ## Measure whether the time of a refusal tells what was wrong, and print one table
 	@exec $(BIN)/python -m deploy.timing
