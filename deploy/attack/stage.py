@@ -1,5 +1,6 @@
 """The deployments that can be attacked: somebody's, one of this machine, or one made for it."""
 
+import secrets
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -21,8 +22,9 @@ from deploy.local.ports import free_port
 from deploy.local.settings import LocalSettings
 from deploy.local.stack import Stack, StackError, find_running, running_stack
 
-# We are the proxy that is trusted: each of our browsers then has an address of its own.
-SETTINGS: Mapping[str, str] = {"TRUSTED_PROXY_COUNT": "1"}
+# We are the proxy that is trusted: each of our browsers then has an address of its own. With a token (of no account
+# anywhere) the gateway checks callbacks, though this stack sends its texts to the development inbox.
+SETTINGS: Mapping[str, str] = {"TRUSTED_PROXY_COUNT": "1", "TWILIO_AUTH_TOKEN": secrets.token_hex(16)}
 _CLOCKS_AGREE_SECONDS = 5
 _MEMBERS_A_PROBE, _MOST_TEAMS, _MOST_SUPPORT = 8, 12, 8
 

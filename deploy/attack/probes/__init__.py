@@ -8,9 +8,11 @@ from deploy.attack.probes import (
     budgets,
     codes,
     devices,
+    factors,
     hostile,
     pages,
     pumping,
+    roads,
     sessions,
     sms,
     stores,
@@ -18,7 +20,7 @@ from deploy.attack.probes import (
 )
 
 MODULES: tuple[ModuleType, ...] = (
-    *(budgets, codes),
+    *(budgets, codes, factors, roads),
     *(accounts, devices, hostile, pages, pumping, sessions, sms, stores, timing),
 )
 
