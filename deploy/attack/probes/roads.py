@@ -59,7 +59,8 @@ def _password_alone(watch: Watch, owner: Owner) -> None:
         browser = target.browser()
         answer = browser.post("/v1/login", {"email": email, "password": password, "transport": "bearer", **extra})
         watch.holds(f"login with {next(iter(extra))} asks for no code", not _token(answer))
-    for empty in ("", "000000", None, [], True, {}):
+    nothing: tuple[object, ...] = ("", "000000", None, [], True, {})
+    for empty in nothing:
         browser, challenge = owner.challenge(target.browser())
         answer = browser.post(f"/v1/login/{challenge}/verify", {} if empty is None else {"code": empty})
         watch.holds(f"the code {empty!r} opened a login", not _token(answer))
@@ -136,9 +137,9 @@ def _roads(
     roads = {f"method {method}": road(method) for method in ("PUT", "PATCH", "DELETE", "OPTIONS", "post", "VERIFY")}
     roads["method GET"] = road("GET", f"{path}?{form_body.decode()}", None)
     for name in _OVERRIDES:
-        roads[name] = road("GET", **{name: "POST"})
+        roads[name] = road("GET", path, json_body, **{name: "POST"})
     for name in _REWRITES:
-        roads[name] = road("POST", "/healthz", **{name: path})
+        roads[name] = road("POST", "/healthz", json_body, **{name: path})
     for name, where in {
         "a slash after": f"{path}/",
         "two slashes": path.replace("/", "//"),
