@@ -9,7 +9,7 @@ JOBS   ?= 2
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run demo bench attack timing simulate-pumping queues dead-letters keys up down scale-sms test test-unit test-e2e test-real test-faults reliability test-fuzz test-compose test-browser screenshots lint types imports migrations-check requirements ci clean
+.PHONY: help venv run demo bench attack attack-mutations timing simulate-pumping queues dead-letters keys up down scale-sms test test-unit test-e2e test-real test-faults reliability test-fuzz test-compose test-browser screenshots lint types imports migrations-check requirements ci clean
 
 help:  ## Print this list
 	@awk -F ':.*##' '/^[a-z][a-z0-9-]*:.*##/ { printf "  make %-18s%s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,9 @@ simulate-pumping: $(STAMP)  ## Play 10,000 pumped SMS among honest ones against 
 attack: $(STAMP)  ## Try every known way around a second factor on a stack of its own, and print what came of it
 	@exec $(BIN)/python -m deploy.attack
 
+attack-mutations: $(STAMP)  ## Switch each guard off in a copy, and see that its attack reports the hole
+	$(BIN)/python -m pytest tests/attack
+
 timing: $(STAMP)  ## Measure whether the time of a refusal tells what was wrong, and print one table
 	@exec $(BIN)/python -m deploy.timing
 
@@ -66,7 +69,7 @@ scale-sms: $(STAMP)  ## Have N workers send SMS codes: make scale-sms N=4
 test: test-unit test-e2e  ## Run every test
 
 test-unit: $(STAMP)  ## Run the tests that need no running stack
-	$(BIN)/python -m pytest tests --ignore=tests/e2e --ignore=tests/real --ignore=tests/faults --ignore=tests/compose --ignore=tests/browser --ignore=tests/fuzz -n $(JOBS)
+	$(BIN)/python -m pytest tests --ignore=tests/e2e --ignore=tests/real --ignore=tests/faults --ignore=tests/compose --ignore=tests/browser --ignore=tests/fuzz --ignore=tests/attack -n $(JOBS)
 
 # After the unit tests also under `make -j`: two at a time would measure each other.
 test-e2e: $(STAMP) test-unit
