@@ -19,7 +19,8 @@ class ProblemSchema(Schema):
     status = fields.Integer()
     detail = fields.String(metadata={"description": "A sentence for people."})
     code = fields.String(metadata={"enum": list(PROBLEMS)})
-    retry_after = fields.Integer(metadata={"description": "Seconds; with 429 and 503."})
+    retry_after = fields.Integer(metadata={"description": "Seconds; with 429, 503 and sms_unavailable."})
+    cause = fields.String(metadata={"enum": ["destination", "today", "country"], "description": "Of sms_unavailable."})
 
 
 def refuses(blueprint: RestBlueprint, *codes: str) -> Callable[[V], V]:
