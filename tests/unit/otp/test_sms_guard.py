@@ -6,12 +6,15 @@ import pytest
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 
+from services.otp import lane_store
+from services.otp.domain.lane import Lane
+from services.otp.domain.purpose import Purpose
 from services.otp.limits import SMS_LANE, SMS_PAUSE_LASTS, SMS_PROBE, SMS_PROBES_NEEDED
 from services.otp.sms_metrics import SmsCollector
 from shared.envelope import open_envelope
 from shared.scraping import READ_EVERY_SECONDS
 from tests.support import redis_wire
-from tests.support.otp import World
+from tests.support.otp import NOW, World
 
 HOURLY, DAILY = SMS_LANE
 UNJUDGED, PAYS_FOR = HOURLY.rule.unjudged_sends, HOURLY.rule.sends_per_verification
@@ -202,6 +205,15 @@ class TestPause:
         body = {"purpose": "phone_verification", "binding": "chl_1"}
         crowd.world.account("DELETE", path, body, account=crowd.account)
         assert crowd.pump(PROBES + 1) == [202] * PROBES + [409]
+
+    def test_an_earlier_one_ends_no_later_one(self, world: World):
+        lane = Lane(Purpose.LOGIN, "447400")
+        assert lane_store.pause(world.redis, lane, "pau_1", NOW)
+        assert not lane_store.pause(world.redis, lane, "pau_2", NOW)
+        assert lane_store.resume(world.redis, lane, "pau_1")
+        assert lane_store.pause(world.redis, lane, "pau_3", NOW)
+        assert not lane_store.resume(world.redis, lane, "pau_1")
+        assert lane_store.paused(world.redis, NOW) == [lane]
 
     def test_it_ends_by_itself(self, crowd):
         crowd.trip()
