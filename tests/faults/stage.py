@@ -50,7 +50,7 @@ PARTS: Mapping[str, tuple[str, str | None, str, int]] = {
     "codes-1": ("notify", "services.notify.worker:celery", "sms.codes,sms.receipts", 4),
     "codes-2": ("notify", "services.notify.worker:celery", "sms.codes,sms.receipts", 4),
     "notices": ("notify", "services.notify.worker:celery", "sms.notices,email.notices", 2),
-    "auth-events": ("auth", "services.auth.worker:celery", "auth.events", 2),
+    "auth-events": ("background", "services.auth.worker:celery", "auth.events", 2),
     "otp-events": ("otp", "services.otp.worker:celery", "otp.events", 2),
     "relay": ("background", None, "", 0),
 }

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 from structlog.testing import capture_logs
 
@@ -25,7 +25,7 @@ from services.auth.store import chain as store
 from services.auth.store import timeline
 from services.auth.store.timeline import Entry, operator, team_owner
 from shared.clock import rfc3339, system_clock
-from shared.database import reading, writing
+from shared.database import opened, reading, writing
 from shared.keys import KeyList, encode_key
 from shared.settings import Environment
 from tests.support import auth
@@ -155,6 +155,32 @@ def test_seal_all_takes_more_than_a_batch(audit_deps, write, ann, monkeypatch):
         write(ann)
     assert sealer.seal_all(audit_deps) == head_of(audit_deps)
     assert head_of(audit_deps).sequence == 5
+
+
+@pytest.mark.parametrize("read", [1, 2, 3])
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_sealer_that_is_overtaken_between_its_reads_seals_nothing_and_leaves_no_gap(
+    audit_deps, write, ann, read, begun
+):
+    if begun:
+        write(ann)
+        sealer.seal(audit_deps)
+    write(ann)
+    with opened(str(audit_deps.database.url)) as database:
+        reads = []
+
+        def overtake(_connection, _cursor, statement, *_):
+            if statement.startswith("SELECT"):
+                reads.append(statement)
+                if len(reads) == read:
+                    sealer.seal(audit_deps)
+
+        event.listen(database, "after_cursor_execute", overtake)
+        sealer.seal(replace(audit_deps, database=database))
+    write(ann)
+    sealer.seal(audit_deps)
+    verdict = verified(audit_deps)
+    assert (verdict.faults, verdict.unsealed, verdict.head.sequence) == ([], 0, 3 if begun else 2)
 
 
 HEAD_FORGERIES = [
@@ -487,6 +513,15 @@ def test_a_row_from_the_future_keeps_the_rest_for_the_time_of_its_sealing_only(a
     sealer.seal(audit_deps)
     clock.turn(days=3)
     assert audit.prune(audit_deps, 2 * DAY, silent).sequence == 2
+
+
+def test_pruning_ends_at_the_first_row_that_is_not_old_enough(audit_deps, write, ann, clock):
+    """What was recorded late is older than rows before it; a chain is shortened from its front only."""
+    for age in (9, 1, 8):
+        write(ann, at=NOW - age * DAY)
+    sealer.seal(audit_deps)
+    assert audit.prune(audit_deps, 5 * DAY, silent).sequence == 1
+    assert faults_of(audit_deps) == []
 
 
 def test_an_interrupted_pruning_leaves_a_chain_that_verifies(audit_deps, aged, monkeypatch):

@@ -1,9 +1,11 @@
 import pytest
 
 from deploy.local.environment import SERVICE_KEYS, environment_of
-from deploy.local.keys import KEYS
+from deploy.local.keys import KEYS, load_or_make_keys
 from deploy.local.programs import ANNOUNCE, REDIS, SERVICES
 from deploy.local.settings import LocalSettings
+from services.auth.settings import AuditSettings
+from shared.settings import Environment
 
 MADE = {name: f"made-{name}" for name in KEYS}
 
@@ -18,6 +20,13 @@ def test_a_part_gets_its_own_keys_and_no_others(service):
     got = environment(service, **inherited)
     assert {name for name in got if name in KEYS} == set(SERVICE_KEYS[service])
     assert "from the caller" not in got.values()
+
+
+def test_the_worker_has_the_keys_of_the_audit_chain_and_the_gateway_has_not(tmp_path):
+    keys, _ = load_or_make_keys(tmp_path / "keys.env")
+    worker = environment_of("background", LocalSettings.from_env({"VAR_DIR": "/v"}), keys)
+    assert AuditSettings.from_env(Environment(worker)).audit_keys.newest.id == "dev1"
+    assert "AUTH_AUDIT_KEYS" not in environment("auth")
 
 
 def test_every_program_has_a_row_of_keys():
