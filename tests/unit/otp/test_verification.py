@@ -243,7 +243,7 @@ def test_the_record_tells_every_attempt(world: World):
     newest, oldest = world.attempts()
     assert newest | {"id": ""} == {
         "id": "", "at": "2026-11-24T05:00:01.000000Z", "purpose": "login", "factor": "totp", "outcome": "verified",
-        "reason": None, "clock_skew_seconds": None, "device_known": False,
+        "reason": None, "clock_skew_seconds": None, "device_known": False, "throttled_until": None,
     }  # fmt: skip
     assert (oldest["outcome"], oldest["reason"], oldest["device_known"]) == ("rejected", "wrong", True)
 
