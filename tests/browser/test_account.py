@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import PHONE, code_field, code_of, enroll, key_on, log_out, prove_phone, tool
+from tests.browser.conftest import PHONE, code_field, code_of, enroll, key_on, log_out, prove_phone, tool, update
 
 pytestmark = pytest.mark.browser
 
@@ -30,7 +30,7 @@ def test_the_qr_code_on_the_screen_sets_an_app_up(visit, ann, tmp_path, look):
     page.get_by_role("button", name="Copy the key").click()
     assert page.evaluate("navigator.clipboard.readText()") == key
     page.locator("#setup").get_by_label("Authentication Code").fill(code_of(key))
-    page.get_by_role("button", name="Update").click()
+    update(page)
     expect(page.locator("#state-pill")).to_have_text("On")
     expect(page.locator("#codes-list li")).to_have_count(10)
 
@@ -53,7 +53,7 @@ def test_the_backup_codes_can_be_copied_saved_and_printed(visitor, ann):
     page = visitor.log_in(ann)
     page.get_by_role("switch").check()
     page.locator("#setup").get_by_label("Authentication Code").fill(code_of(key_on(page)))
-    page.get_by_role("button", name="Update").click()
+    update(page)
     expect(page.locator("#codes-list li")).to_have_count(10)
     codes = page.locator("#codes-list li").all_inner_texts()
     page.get_by_role("button", name="Copy", exact=True).click()
@@ -74,7 +74,7 @@ def test_nobody_leaves_by_mistake_before_the_codes_are_saved(visitor, ann):
     page = visitor.log_in(ann)
     page.get_by_role("switch").check()
     page.locator("#setup").get_by_label("Authentication Code").fill(code_of(key_on(page)))
-    page.get_by_role("button", name="Update").click()
+    update(page)
     expect(page.locator("#codes-list li")).to_have_count(10)
     asked = []
 
@@ -169,7 +169,7 @@ def test_another_session_can_be_logged_out(visit, ann):
     page.get_by_role("button", name=re.compile("^Log out")).click()
     expect(page.locator("#sessions li")).to_have_count(1)
     other.reload()
-    other.wait_for_url("**/login?ended=1")
+    other.wait_for_url("**/login?ended=1&next=/two-factor")
 
 
 def test_the_pages_speak_german_to_whoever_wants_it(visit, ann):
@@ -203,10 +203,10 @@ def test_on_a_slow_line_2fa_is_turned_on_once_and_every_state_is_said(visitor, a
     page.get_by_role("switch").check(timeout=30_000)
     expect(page.locator("#key")).not_to_be_empty(timeout=15_000)
     page.locator("#setup").get_by_label("Authentication Code").fill(code_of(key_on(page)))
-    update = page.get_by_role("button", name="Update")
-    update.dblclick()
+    button = page.get_by_role("button", name="Update")
+    button.dblclick()
     expect(page.locator("#setup .slow")).to_contain_text("longer than usual")
-    update.click(force=True)
+    button.click(force=True)
     expect(page.locator("#codes-list li")).to_have_count(10, timeout=15_000)
     assert len([url for url in calls if url.endswith("/confirm")]) == 1
     page.unroute_all(behavior="ignoreErrors")
