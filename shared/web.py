@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 import structlog
 from flask import Flask, Request, Response, g, request
 from flask_smorest import Api, Blueprint
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
@@ -83,16 +83,7 @@ class Pattern(validate.Regexp):
         return value
 
 
-class BodySchema(Schema):
-    """The members of a request's body, and no others."""
-
-    class Meta:
-        """Said again, because only so the document tells of it."""
-
-        unknown = RAISE
-
-
-class NothingSchema(BodySchema):
+class NothingSchema(Schema):
     """A request that takes no members: an empty body or an empty object."""
 
 

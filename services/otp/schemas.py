@@ -13,7 +13,7 @@ from shared.clock import rfc3339
 from shared.openapi import ProblemSchema
 from shared.phone import PhoneNumber
 from shared.secret import Secret
-from shared.web import BodySchema, Pattern, Text
+from shared.web import Pattern, Text
 
 ID = validate.Length(1, 80)
 
@@ -93,13 +93,13 @@ class TwoFactorSchema(Schema):
     consecutive_failures = fields.Integer()
 
 
-class DisableSchema(BodySchema):
+class DisableSchema(Schema):
     """Who turns it off."""
 
     session_id = _session_id()
 
 
-class BeginEnrollmentSchema(BodySchema):
+class BeginEnrollmentSchema(Schema):
     """What the app shows under the issuer, such as the email address."""
 
     label = Text(required=True, validate=validate.Length(1, 128))
@@ -115,7 +115,7 @@ class EnrollmentSchema(Schema):
     expires_at = Time()
 
 
-class ConfirmEnrollmentSchema(BodySchema):
+class ConfirmEnrollmentSchema(Schema):
     """The first code of the new authenticator."""
 
     code = PasscodeField(required=True)
@@ -128,7 +128,7 @@ class RecoveryCodesSchema(Schema):
     recovery_codes = fields.List(fields.String())
 
 
-class VerifySchema(BodySchema):
+class VerifySchema(Schema):
     """A code and what it is for."""
 
     code = CodeField(required=True, metadata={"maxLength": LONGEST_SPELLING})
@@ -144,7 +144,7 @@ class VerifiedSchema(Schema):
     recovery_codes_remaining = fields.Integer()
 
 
-class RequestSmsSchema(BodySchema):
+class RequestSmsSchema(Schema):
     """A phone, and what the code will be for."""
 
     purpose = fields.Enum(Purpose, by_value=True, required=True, validate=validate.OneOf(PURPOSES_BY_SMS))
@@ -152,7 +152,7 @@ class RequestSmsSchema(BodySchema):
     phone = PhoneField(required=True)
 
 
-class WithdrawSmsSchema(BodySchema):
+class WithdrawSmsSchema(Schema):
     """What the challenge was requested for."""
 
     purpose = fields.Enum(Purpose, by_value=True, required=True, validate=validate.OneOf(PURPOSES_BY_SMS))
