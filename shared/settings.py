@@ -217,7 +217,7 @@ def _require_readable(scheme: str, url: str) -> None:
             # a password makes one of the password's beginning, and a client's own words would show it.
             _ = parts.port, parts.hostname
         if scheme in REDIS_SCHEMES:
-            parse_redis_url(url)
+            parse_redis_url(url)  # type: ignore[no-untyped-call]
     except ValueError:
         raise ValueError(
             f"must be {scheme}://[user:password@]host[:port][/…]; what is special in a password is percent-encoded"

@@ -74,11 +74,12 @@ class Pattern(validate.Regexp):
     """
 
     def __init__(self, form: str, *, error: str | None = None) -> None:
-        super().__init__(f"^(?:{form})$" if "|" in form else f"^{form}$", error=error)
+        self._whole = re.compile(f"^(?:{form})$" if "|" in form else f"^{form}$")
+        super().__init__(self._whole.pattern, error=error)
 
     def __call__(self, value: str) -> str:  # type: ignore[override]  # the parent's takes bytes too
         """``value`` itself. Raises ValidationError; ``$`` alone would let a last newline pass."""
-        if self.regex.fullmatch(value) is None:
+        if self._whole.fullmatch(value) is None:
             raise ValidationError(self._format_error(value))
         return value
 
@@ -168,7 +169,8 @@ class RestBlueprint(Blueprint):  # type: ignore[misc]  # flask-smorest ships no 
         decorate = super().arguments(made, location=location, **kwargs)
 
         def parsed(view: V) -> V:
-            return self.refuses(*openapi.BY_PARSER[location])(decorate(view))
+            decorated: V = decorate(view)
+            return self.refuses(*openapi.BY_PARSER[location])(decorated)
 
         return parsed
 

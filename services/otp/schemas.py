@@ -28,8 +28,9 @@ class Time(fields.DateTime):
 class Revealed(fields.String):
     """A secret, shown in this one answer."""
 
-    def _serialize(self, value: Secret[str] | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:  # noqa: ANN401, ARG002
-        return None if value is None else value.reveal()
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:  # noqa: ANN401, ARG002
+        secret: Secret[str] | None = value
+        return None if secret is None else secret.reveal()
 
 
 class CodeField(Text):
