@@ -50,7 +50,11 @@ def require_answer(url: str) -> None:
     try:
         with Redis.from_url(url, socket_connect_timeout=2, socket_timeout=2, retry=None) as client:
             client.ping()
-    except (RedisError, ValueError) as error:
+    except ValueError:
+        # Its own words, or its traceback, could hold a piece of a password that was not percent-encoded.
+        message = "REDIS_URL is no URL of a Redis server: redis://[user:password@]host[:port][/db], percent-encoded."
+        raise RedisUnavailableError(message) from None
+    except RedisError as error:
         message = f"The server that REDIS_URL names does not answer: {error}. Start it, or unset REDIS_URL."
         raise RedisUnavailableError(message) from error
 

@@ -12,7 +12,8 @@ from services.otp.domain.recovery_code import LONGEST_SPELLING
 from shared.clock import rfc3339
 from shared.openapi import ProblemSchema
 from shared.phone import PhoneNumber
-from shared.web import BodySchema, Pattern, Text
+from shared.secret import Secret
+from shared.web import Pattern, Text
 
 ID = validate.Length(1, 80)
 
@@ -28,7 +29,8 @@ class Revealed(fields.String):
     """A secret, shown in this one answer."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:  # noqa: ANN401, ARG002
-        return None if value is None else value.reveal()
+        secret: Secret[str] | None = value
+        return None if secret is None else secret.reveal()
 
 
 class CodeField(Text):
@@ -105,13 +107,13 @@ class ThrottlesSchema(Schema):
     items = fields.List(fields.Nested(ThrottleSchema))
 
 
-class DisableSchema(BodySchema):
+class DisableSchema(Schema):
     """Who turns it off."""
 
     session_id = _session_id()
 
 
-class BeginEnrollmentSchema(BodySchema):
+class BeginEnrollmentSchema(Schema):
     """What the app shows under the issuer, such as the email address."""
 
     label = Text(required=True, validate=validate.Length(1, 128))
@@ -127,7 +129,7 @@ class EnrollmentSchema(Schema):
     expires_at = Time()
 
 
-class ConfirmEnrollmentSchema(BodySchema):
+class ConfirmEnrollmentSchema(Schema):
     """The first code of the new authenticator."""
 
     code = PasscodeField(required=True)
@@ -140,7 +142,7 @@ class RecoveryCodesSchema(Schema):
     recovery_codes = fields.List(fields.String())
 
 
-class VerifySchema(BodySchema):
+class VerifySchema(Schema):
     """A code and what it is for."""
 
     code = CodeField(required=True, metadata={"maxLength": LONGEST_SPELLING})
@@ -156,7 +158,7 @@ class VerifiedSchema(Schema):
     recovery_codes_remaining = fields.Integer()
 
 
-class RequestSmsSchema(BodySchema):
+class RequestSmsSchema(Schema):
     """A phone, and what the code will be for."""
 
     purpose = fields.Enum(Purpose, by_value=True, required=True, validate=validate.OneOf(PURPOSES_BY_SMS))
@@ -164,7 +166,7 @@ class RequestSmsSchema(BodySchema):
     phone = PhoneField(required=True)
 
 
-class WithdrawSmsSchema(BodySchema):
+class WithdrawSmsSchema(Schema):
     """What the challenge was requested for."""
 
     purpose = fields.Enum(Purpose, by_value=True, required=True, validate=validate.OneOf(PURPOSES_BY_SMS))

@@ -3,10 +3,10 @@
 from marshmallow import Schema, fields, validate
 
 from services.auth.schemas.common import Time, passcode_field
-from shared.web import BodySchema, Pattern, Text
+from shared.web import Pattern, Text
 
 
-class PhoneArgs(BodySchema):
+class PhoneArgs(Schema):
     """The number as its owner writes it, and the country it belongs to."""
 
     country = Text(
@@ -32,7 +32,7 @@ class CountriesSchema(Schema):
     next_cursor = fields.String(allow_none=True)
 
 
-class PhoneCodeArgs(BodySchema):
+class PhoneCodeArgs(Schema):
     """The code that came by SMS."""
 
     code = passcode_field(required=True)

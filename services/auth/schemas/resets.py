@@ -6,10 +6,10 @@ from services.auth.domain.reset import Status
 from services.auth.domain.reset_policy import CHECKS
 from services.auth.schemas.common import PageArgs, Time
 from services.auth.schemas.timeline import TimelineItemSchema
-from shared.web import BodySchema, Text
+from shared.web import Text
 
 
-class ResetRequestArgs(BodySchema):
+class ResetRequestArgs(Schema):
     """The ticket, why, and how the caller was identified."""
 
     ticket = Text(required=True, validate=validate.Length(min=1, max=100), metadata={"example": "SUP-1042"})
@@ -19,7 +19,7 @@ class ResetRequestArgs(BodySchema):
     )
 
 
-class CancelResetArgs(BodySchema):
+class CancelResetArgs(Schema):
     """The token from the link in the notice."""
 
     token = Text(required=True, validate=validate.Length(min=1, max=100), load_only=True)

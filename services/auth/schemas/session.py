@@ -3,10 +3,10 @@
 from marshmallow import Schema, fields, validate
 
 from services.auth.schemas.common import Time, code_field, password_field
-from shared.web import BodySchema, Flag, Text
+from shared.web import Flag, Text
 
 
-class LoginArgs(BodySchema):
+class LoginArgs(Schema):
     """Email and password; how the session travels; a remembered device of a bearer client."""
 
     email = Text(required=True, validate=validate.Length(min=3, max=254), metadata={"example": "owner@example.com"})
@@ -15,14 +15,14 @@ class LoginArgs(BodySchema):
     device_token = Text(load_default=None, allow_none=True, validate=validate.Length(max=100), load_only=True)
 
 
-class VerifyArgs(BodySchema):
+class VerifyArgs(Schema):
     """The code, and whether to remember this browser."""
 
     code = code_field(required=True)
     remember_device = Flag(load_default=False)
 
 
-class ReauthenticateArgs(BodySchema):
+class ReauthenticateArgs(Schema):
     """The password; with 2FA on also a code from the app or a backup code."""
 
     password = password_field(required=True)

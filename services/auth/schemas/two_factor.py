@@ -4,7 +4,6 @@ from marshmallow import Schema, fields
 
 from services.auth.schemas.common import Time, passcode_field, password_field
 from services.auth.schemas.resets import PendingResetSchema
-from shared.web import BodySchema
 
 
 class EnrollmentSchema(Schema):
@@ -17,7 +16,7 @@ class EnrollmentSchema(Schema):
     expires_at = fields.String()
 
 
-class ConfirmArgs(BodySchema):
+class ConfirmArgs(Schema):
     """The code that the app shows."""
 
     code = passcode_field(required=True)
@@ -71,7 +70,7 @@ class DeviceListSchema(Schema):
     next_cursor = fields.String(allow_none=True)
 
 
-class PasswordArgs(BodySchema):
+class PasswordArgs(Schema):
     """The new password."""
 
     new_password = password_field(required=True)

@@ -2,7 +2,7 @@ import pytest
 import redis
 
 from deploy.local.ports import free_port, is_free
-from deploy.local.redis_server import answers_ping, redis_server
+from deploy.local.redis_server import RedisUnavailableError, answers_ping, redis_server, require_answer
 
 
 def test_a_real_server_answers_keeps_its_data_and_ends(tmp_path):
@@ -30,3 +30,12 @@ def test_it_ends_when_the_block_raises(tmp_path):
 
 def test_nobody_there_is_no_answer():
     assert not answers_ping(free_port(), 0.05)
+
+
+@pytest.mark.parametrize("url", ["redis://:hunter/2@127.0.0.1:6379", "redis://127.0.0.1:hunter2", "hunter2"])
+def test_a_url_that_is_none_is_refused_without_a_piece_of_its_password(url):
+    with pytest.raises(RedisUnavailableError, match="REDIS_URL is no URL") as error:
+        require_answer(url)
+    assert "hunter" not in str(error.value)
+    assert error.value.__cause__ is None
+    assert error.value.__suppress_context__

@@ -28,7 +28,9 @@ def test_redis_in_all_its_kinds_serves_both_roles(url):
     assert (stores.state_url.reveal(), stores.broker_url.reveal()) == (url, url)
 
 
-@pytest.mark.parametrize("url", ["amqp://guest:pw@mq//", "amqps://mq/v?ssl_ca_certs=/ca.pem", "amqp://a;amqp://b"])
+@pytest.mark.parametrize(
+    "url", ["amqp://guest:pw@mq//", "amqps://mq/v?ssl_ca_certs=/ca.pem", "amqp://a:1;amqp://:pw@b:2"]
+)
 def test_rabbitmq_is_a_broker_and_no_state(url):
     assert read(BROKER_URL=url).broker_url.reveal() == url
     with pytest.raises(SettingsError, match="STATE_REDIS_URL must begin with one of redis://"):
