@@ -78,10 +78,13 @@ class Stack:
 
 
 @contextlib.contextmanager
-def running_stack(var_dir: Path, port: int, extra_env: Mapping[str, str] | None = None) -> Iterator[Stack]:
+def running_stack(
+    var_dir: Path, port: int, extra_env: Mapping[str, str] | None = None, *, root: Path = ROOT
+) -> Iterator[Stack]:
     """Start a stack on `port` and the two ports after it, give it when every part has answered, stop it at the end.
 
-    Raises StackError when it doesn't start within 90 seconds, or leaves a process when it is stopped.
+    `root` is the checkout whose code runs. Raises StackError when it doesn't start within 90 seconds, or leaves a process
+    when it is stopped.
     """
     own = {"PORT": str(port), "OTP_PORT": str(port + 1), "REDIS_PORT": str(port + 2), "VAR_DIR": str(var_dir)}
     caller = LocalSettings.from_env().environ
@@ -99,7 +102,7 @@ def running_stack(var_dir: Path, port: int, extra_env: Mapping[str, str] | None 
     with console.open("ab") as output:
         launcher = subprocess.Popen(
             [sys.executable, "-m", "deploy.local.run", "--with-parent"],
-            cwd=ROOT,
+            cwd=root,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
