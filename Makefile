@@ -9,7 +9,7 @@ JOBS   ?= 2
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run demo bench queues dead-letters up down scale-sms test test-unit test-e2e test-real test-faults reliability test-compose test-browser screenshots lint types imports migrations-check requirements ci clean
+.PHONY: help venv run demo bench attack attack-mutations queues dead-letters up down scale-sms test test-unit test-e2e test-real test-faults reliability test-compose test-browser screenshots lint types imports migrations-check requirements ci clean
 
 help:  ## Print this list
 	@awk -F ':.*##' '/^[a-z][a-z0-9-]*:.*##/ { printf "  make %-18s%s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,12 @@ demo: $(STAMP)  ## Play the whole story against the running stack, or against on
 bench: $(STAMP)  ## Measure the stack and print one table
 	@exec $(BIN)/python -m deploy.bench
 
+attack: $(STAMP)  ## Try every known way around a second factor on a stack of its own (ARGS="--base-url ...": on another)
+	@exec $(BIN)/python -m deploy.attack $(ARGS)
+
+attack-mutations: $(STAMP)  ## Switch the guards off in copies, and see that each attack is then reported
+	$(BIN)/python -m pytest tests/attack -n $(JOBS)
+
 queues: $(STAMP)  ## Show how deep the queues of the running stack are, and how old the oldest unsent code is
 	@exec $(BIN)/python -m deploy.local.operate shared.queues
 
@@ -54,7 +60,7 @@ scale-sms: $(STAMP)  ## Have N workers send SMS codes: make scale-sms N=4
 test: test-unit test-e2e  ## Run every test
 
 test-unit: $(STAMP)  ## Run the tests that need no running stack
-	$(BIN)/python -m pytest tests --ignore=tests/e2e --ignore=tests/real --ignore=tests/faults --ignore=tests/compose --ignore=tests/browser -n $(JOBS)
+	$(BIN)/python -m pytest tests --ignore=tests/e2e --ignore=tests/real --ignore=tests/faults --ignore=tests/compose --ignore=tests/browser --ignore=tests/attack -n $(JOBS)
 
 # After the unit tests also under `make -j`: two at a time would measure each other.
 test-e2e: $(STAMP) test-unit

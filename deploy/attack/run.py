@@ -39,20 +39,30 @@ class Result:
     seconds: float
 
 
-def run(probes: Sequence[Probe], target: Target, on_done: Callable[[Result], object]) -> list[Result]:
-    """Run all; the results in the order of the probes. ``on_done`` hears of each as it ends."""
+def run(
+    probes: Sequence[Probe],
+    target: Target,
+    on_done: Callable[[Result], object],
+    before_each: Callable[[], object] | None = None,
+) -> list[Result]:
+    """Run all; the results in the order of the probes. ``on_done`` hears of each as it ends.
+
+    With ``before_each``, which is called before each of them, they run one after the other.
+    """
     results: dict[str, Result] = {}
 
     def keep(result: Result) -> None:
         results[result.probe.name] = result
         on_done(result)
 
+    together = [probe for probe in probes if not probe.alone and before_each is None]
     with ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="probe") as pool:
-        running = [pool.submit(run_one, probe, target) for probe in probes if not probe.alone]
-        for future in as_completed(running):
+        for future in as_completed([pool.submit(run_one, probe, target) for probe in together]):
             keep(future.result())
     for probe in probes:
-        if probe.alone:
+        if probe not in together:
+            if before_each is not None:
+                before_each()
             keep(run_one(probe, target))
     return [results[probe.name] for probe in probes]
 
