@@ -33,7 +33,8 @@ class Target:
     """A deployment under attack. ``control`` is None when it is somebody else's.
 
     ``client_addresses``: it takes the client's address from X-Forwarded-For, one trusted proxy deep, and we stand where
-    that proxy stands. ``meter`` counts calls where all of them come from one address. ``patient``: minutes may be spent on waiting for something to expire.
+    that proxy stands. ``meter`` counts calls where all of them come from one address. ``patient``: minutes may be spent
+    on waiting for something to expire.
     """
 
     base_url: str
