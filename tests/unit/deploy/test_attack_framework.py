@@ -178,7 +178,7 @@ def test_an_address_has_sixty_codes_in_five_minutes(pace, hours):
 
 def test_what_has_no_budget_by_address_is_not_counted(pace):
     for _ in range(100):
-        pace.count("GET", "/v1/login/chl_1")
+        pace.count("GET", "/login/chl_1")
         pace.count("POST", "/v1/two-factor/enrollment")
     pace.wait_for_room()
 
