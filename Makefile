@@ -39,14 +39,14 @@ bench: $(STAMP)  ## Measure the stack and print one table
 simulate-pumping: $(STAMP)  ## Play 10,000 pumped SMS among honest ones against the guards, and print who was hurt
 	@exec $(BIN)/python -m deploy.simulation.pumping
 
-attack: $(STAMP)  ## Try every known way around a second factor on a stack of its own, and print what came of it
-	@exec $(BIN)/python -m deploy.attack
-
-attack-mutations: $(STAMP)  ## Switch each guard off in a copy, and see that its attack reports the hole
-	$(BIN)/python -m pytest tests/attack
-
 timing: $(STAMP)  ## Measure whether the time of a refusal tells what was wrong, and print one table
 	@exec $(BIN)/python -m deploy.timing
+
+attack: $(STAMP)  ## Try every known way around a second factor on a stack of its own (ARGS="--base-url ...": on another)
+	@exec $(BIN)/python -m deploy.attack $(ARGS)
+
+attack-mutations: $(STAMP)  ## Switch the guards off in copies, and see that each attack is then reported
+	$(BIN)/python -m pytest tests/attack -n $(JOBS)
 
 queues: $(STAMP)  ## Show how deep the queues of the running stack are, and how old the oldest unsent code is
 	@exec $(BIN)/python -m deploy.local.operate shared.queues

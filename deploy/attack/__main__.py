@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from deploy.attack import report, stage
 from deploy.attack.accounts import AccountsError, write_accounts
 from deploy.attack.make_accounts import make_accounts
+from deploy.attack.pace import Pace
 from deploy.attack.probe import Probe, Target
 from deploy.attack.probes import PROBES
 from deploy.attack.run import Result, Verdict, exit_status, run
@@ -145,6 +146,9 @@ def _run(probes: list[Probe], target: Target) -> list[Result]:
             if result.verdict in {Verdict.HOLE, Verdict.BROKEN}:
                 progress.console.print(f"{result.verdict}: {result.probe.name}: {result.said}", markup=False)
 
+        if isinstance(target.meter, Pace):
+            console.print("All clients share one address, so its budgets set the pace: a whole run takes over an hour.")
+            return run(probes, target, show, target.meter.wait_for_room)
         return run(probes, target, show)
 
 

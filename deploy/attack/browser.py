@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from http.cookies import SimpleCookie
+from typing import Protocol
 from urllib.parse import urlencode
 
 import urllib3
@@ -26,14 +27,27 @@ _PATIENCE = urllib3.Retry(
 )
 
 
+class Meter(Protocol):
+    """Who is told of each call before it is made, and of one that cost nothing after it."""
+
+    def count(self, method: str, path: str) -> None:
+        """May raise, and then the call is not made."""
+
+    def give_back(self, method: str, path: str) -> None:
+        """The call cost nothing."""
+
+
 class Browser(Portal):
     """A client that also keeps cookies, and can send what no decent client would."""
 
-    def __init__(self, base_url: str, *, ip: str | None = None, patient: bool = True) -> None:
+    def __init__(
+        self, base_url: str, *, ip: str | None = None, patient: bool = True, meter: Meter | None = None
+    ) -> None:
         # A pool of its own: no connection is shared, as between strangers.
         pool = urllib3.PoolManager(maxsize=8, retries=False, timeout=urllib3.Timeout(_SECONDS))
         super().__init__(base_url, ip=ip, pool=pool)
         self._retries = _PATIENCE if patient else None
+        self._meter = meter
         self.ip = ip
         self.cookies: dict[str, str] = {}
 
@@ -41,7 +55,13 @@ class Browser(Portal):
         """Call the API with this client's session and cookies; any status is an answer."""
         if self.cookies:
             headers.setdefault("Cookie", "; ".join(f"{name}={value}" for name, value in self.cookies.items()))
-        return self._keep_cookies(super().call(method, path, body, **headers))
+        if self._meter is None:
+            return self._keep_cookies(super().call(method, path, body, **headers))
+        self._meter.count(method, path)
+        answer = super().call(method, path, body, **headers)
+        if path == "/v1/login" and answer.status == 200:
+            self._meter.give_back(method, path)
+        return self._keep_cookies(answer)
 
     def raw(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
@@ -52,6 +72,8 @@ class Browser(Portal):
         """
         own = {"X-Forwarded-For": self.ip} if self.ip else {}
         sent = {**own, **(headers or {})}
+        if self._meter is not None:
+            self._meter.count(method, path)
         response = self._pool.request(method, self.base_url + path, body=body, headers=sent, redirect=False)
         return self._keep_cookies(answer_of(response))
 

@@ -15,10 +15,10 @@ from deploy.portal import Answer, AuthenticatorApp
 T = TypeVar("T")
 
 _RACE_SECONDS = 60.0
-# A confirmation hashes ten backup codes: on a busy machine two at a time take longer than the gateway waits, and what
-# is answered with 503 then has cost one of five tries.
+# A confirmation hashes ten backup codes: on a busy machine two at a time take longer than the gateway waits.
 _ENROLLING = threading.Lock()
-_CONFIRM_PAUSES = (1.0, 4.0, 10.0, 0.0)
+_CONFIRM_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 0.0)
+_DONE_UNHEARD = frozenset({409, 410})
 
 
 class UnexpectedAnswerError(Exception):
@@ -76,7 +76,7 @@ def sign_in(target: Target, account: Account, browser: Browser | None = None) ->
 
 def enrol(target: Target, account: Account | None = None) -> Owner:
     """Turn 2FA on. The code used for that is the one of the step before: those of now and next stay unused."""
-    account = account or target.account()
+    given, account = account is not None, account or target.account()
     browser = sign_in(target, account)
     begun = expect(browser.post("/v1/two-factor/enrollment"), 201)
     app = AuthenticatorApp(begun["secret"])
@@ -89,6 +89,8 @@ def enrol(target: Target, account: Account | None = None) -> Owner:
             if answer.status not in {401, 503}:  # 401: the step ended meanwhile
                 break
             time.sleep(pause)
+    if answer.status in _DONE_UNHEARD and not given:  # an answer of 503 came too early: 2FA is on, its codes are lost
+        return enrol(target)
     return Owner(target, account, app, list(expect(answer, 200)["recovery_codes"]), browser)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from deploy.attack.accounts import Account, AccountSource
-from deploy.attack.browser import Browser
+from deploy.attack.browser import Browser, Meter
 from deploy.attack.inbox import Inbox
 from deploy.local.stack import Stack
 
@@ -33,7 +33,8 @@ class Target:
     """A deployment under attack. ``control`` is None when it is somebody else's.
 
     ``client_addresses``: it takes the client's address from X-Forwarded-For, one trusted proxy deep, and we stand where
-    that proxy stands. ``patient``: minutes may be spent on waiting for something to expire.
+    that proxy stands. ``meter`` counts calls where all of them come from one address. ``patient``: minutes may be spent
+    on waiting for something to expire.
     """
 
     base_url: str
@@ -41,6 +42,7 @@ class Target:
     inbox: Inbox | None = None
     control: Stack | None = None
     client_addresses: bool = False
+    meter: Meter | None = None
     patient: bool = False
 
     def browser(self, ip: str | None = None, *, patient: bool = True) -> Browser:
@@ -49,7 +51,7 @@ class Target:
         A patient one asks again for a few seconds when it hears 503; ``raw`` never does.
         """
         address = (ip or new_address()) if self.client_addresses else None
-        return Browser(self.base_url, ip=address, patient=patient)
+        return Browser(self.base_url, ip=address, patient=patient, meter=self.meter)
 
     def account(self, role: str = "member", team: str | None = None) -> Account:
         """A fresh account, 2FA off, which no other probe gets. Raises CannotTryError when none is left."""

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.markup import escape
 from rich.table import Table
 
 from deploy.attack.run import Result, Verdict
@@ -22,12 +23,12 @@ def table_of(results: Sequence[Result], title: str) -> Table:
     table.add_column("verdict", no_wrap=True)
     for result in results:
         probe, style = result.probe, _STYLES[result.verdict]
-        said = f"\n[{style}]{_plain(result.said)}[/]" if result.said else ""
+        said = f"\n[{style}]{escape(result.said)}[/]" if result.said else ""
         table.add_row(
             str(probe.row),
-            f"{_plain(probe.attack)}\n[dim]{probe.name}[/]",
-            _plain(probe.reference),
-            f"{_plain(result.tried)}{said}".strip(),
+            f"{escape(probe.attack)}\n[dim]{escape(probe.name)}[/]",
+            escape(probe.reference),
+            f"{escape(result.tried)}{said}".strip(),
             str(result.tries) if result.tries else "–",
             f"[{style}]{result.verdict}[/]",
         )
@@ -57,8 +58,3 @@ def write_report(path: Path, results: Sequence[Result]) -> None:
         for result in results
     ]
     path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-
-
-def _plain(text: str) -> str:
-    """Text that holds no markup of its own."""
-    return text.replace("[", "\\[")

@@ -15,6 +15,7 @@ from deploy.attack.accounts import AccountSource, read_accounts
 from deploy.attack.browser import Browser
 from deploy.attack.inbox import Inbox
 from deploy.attack.make_accounts import make_accounts
+from deploy.attack.pace import Pace
 from deploy.attack.probe import Target
 from deploy.local.environment import environment_of
 from deploy.local.keys import read_keys
@@ -72,6 +73,7 @@ def target_of(stack: Stack, probes: int, *, client_addresses: bool, patient: boo
         inbox=Inbox(stack.base_url),
         control=stack,
         client_addresses=client_addresses,
+        meter=None if client_addresses else Pace(),
         patient=patient,
     )
 
@@ -95,4 +97,11 @@ def foreign(base_url: str, accounts: Path, *, client_addresses: bool, patient: b
         raise StageError(
             f"This machine's clock and the deployment's are {apart:.0f} s apart: app codes would be wrong."
         )
-    return Target(base_url, source, inbox if has_inbox else None, client_addresses=client_addresses, patient=patient)
+    return Target(
+        base_url,
+        source,
+        inbox if has_inbox else None,
+        client_addresses=client_addresses,
+        meter=None if client_addresses else Pace(),
+        patient=patient,
+    )

@@ -83,8 +83,9 @@ def running_stack(
 ) -> Iterator[Stack]:
     """Start a stack on `port` and the two ports after it, give it when every part has answered, stop it at the end.
 
-    `root` is the checkout whose code runs. Raises StackError when it doesn't start within 90 seconds, or leaves a
-    process when it is stopped.
+    `root` is the checkout whose code runs.
+
+    Raises StackError when it doesn't start within 90 seconds, or leaves a process when it is stopped.
     """
     own = {"PORT": str(port), "OTP_PORT": str(port + 1), "REDIS_PORT": str(port + 2), "VAR_DIR": str(var_dir)}
     caller = LocalSettings.from_env().environ

@@ -61,10 +61,10 @@ def code_leaks(target: Target, watch: Watch) -> str:
     prove_phone(owner)
     browser, challenge = owner.challenge()
     wrong = owner.wrong_codes(1)[0]
+    kept: list[tuple[str, str]] = []
     if target.control is None:
         sent = expect(browser.post(f"/v1/login/{challenge}/sms"), 202)
         code = target.need_inbox().code(str(sent["reference"]))
-        kept: list[tuple[str, str]] = []
     else:
         sent, code, kept = _code_in_the_queue(target, target.control, browser, challenge)
     secret = owner.app.secret

@@ -2,7 +2,7 @@
 
 import base64
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import urllib3
 
@@ -59,8 +59,8 @@ def _password_alone(watch: Watch, owner: Owner) -> None:
         browser = target.browser()
         answer = browser.post("/v1/login", {"email": email, "password": password, "transport": "bearer", **extra})
         watch.holds(f"login with {next(iter(extra))} asks for no code", not _token(answer))
-    nothing: tuple[object, ...] = ("", "000000", None, [], True, {})
-    for empty in nothing:
+    empties: tuple[object, ...] = ("", "000000", None, [], True, {})
+    for empty in empties:
         browser, challenge = owner.challenge(target.browser())
         answer = browser.post(f"/v1/login/{challenge}/verify", {} if empty is None else {"code": empty})
         watch.holds(f"the code {empty!r} opened a login", not _token(answer))
@@ -130,16 +130,17 @@ def _roads(
 ) -> dict[str, Callable[[], Answer]]:
     """Every other way to the verification, by what is odd about it."""
 
-    def road(method: str, where: str = path, body: bytes | None = json_body, **headers: str) -> Callable[[], Answer]:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return lambda: browser.raw(method, where, body, {**_JSON, **named})
+    def road(
+        method: str, where: str = path, body: bytes | None = json_body, headers: Mapping[str, str] | None = None
+    ) -> Callable[[], Answer]:
+        return lambda: browser.raw(method, where, body, {**_JSON, **(headers or {})})
 
     roads = {f"method {method}": road(method) for method in ("PUT", "PATCH", "DELETE", "OPTIONS", "post", "VERIFY")}
     roads["method GET"] = road("GET", f"{path}?{form_body.decode()}", None)
     for name in _OVERRIDES:
-        roads[name] = road("GET", path, json_body, **{name: "POST"})
+        roads[name] = road("GET", headers={name: "POST"})
     for name in _REWRITES:
-        roads[name] = road("POST", "/healthz", json_body, **{name: path})
+        roads[name] = road("POST", "/healthz", headers={name: path})
     for name, where in {
         "a slash after": f"{path}/",
         "two slashes": path.replace("/", "//"),
@@ -155,12 +156,12 @@ def _roads(
         "a query": f"{path}?{form_body.decode()}",
     }.items():
         roads[f"path with {name}"] = road("POST", where)
-    roads["a form at the API"] = road("POST", path, form_body, **_FORM)
-    roads["text at the API"] = road("POST", path, json_body, Content_Type="text/plain")
+    roads["a form at the API"] = road("POST", path, form_body, _FORM)
+    roads["text at the API"] = road("POST", headers={"Content-Type": "text/plain"})
     roads["the page's form"] = lambda: browser.form(f"/login/{challenge}", {"code": form_body.decode()[5:]})
     roads["the page's form, as JSON"] = road("POST", f"/login/{challenge}")
-    roads["another address"] = road("POST", X_Forwarded_For="127.0.0.1", X_Real_IP="127.0.0.1")
-    roads["an invented device"] = road("POST", X_Device_Token=secrets.token_urlsafe(32))
+    roads["another address"] = road("POST", headers={"X-Forwarded-For": "127.0.0.1", "X-Real-IP": "127.0.0.1"})
+    roads["an invented device"] = road("POST", headers={"X-Device-Token": secrets.token_urlsafe(32)})
     return roads
 
 
