@@ -2,6 +2,7 @@
 
 import threading
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -33,9 +34,9 @@ class SparingCollector(Collector):
                 self._reading.release()
         return self._last
 
+    @abstractmethod
     def read(self) -> Iterator[Metric]:
         """Ask the stores."""
-        raise NotImplementedError
 
 
 def gauge(name: str, what: str, *labels: str) -> GaugeMetricFamily:

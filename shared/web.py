@@ -1,31 +1,25 @@
 """The Flask base of both HTTP services: problem+json for every error, hostile bodies refused, health, metrics."""
 
 import json
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
 
 import structlog
-from flask import Flask, Request, Response, g, request
-from flask_smorest import Api, Blueprint
-from marshmallow import Schema, ValidationError, fields, validate
+from flask import Flask, Response, g, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
-from werkzeug.routing import BaseConverter
 from werkzeug.sansio.response import Response as BaseResponse
 
-from shared import openapi
 from shared.deadline import begin_request, end_request
 from shared.ids import new_id
 from shared.openapi import PROBLEM_JSON
 from shared.problems import Refusal, Unavailable
+from shared.rest import IdConverter, RestApi
 
 MAX_BODY_BYTES = 16 * 1024
 NOT_STORED = {"Cache-Control": "no-store"}
@@ -40,202 +34,7 @@ _HTTP_CODES = {
     422: "validation_failed",
 }
 
-V = TypeVar("V", bound=Callable[..., Any])
-
-_MEMBER = re.compile(r"[a-z][a-z_]{0,39}")
-
 log = structlog.get_logger("http")
-
-
-class Text(fields.String):
-    """Text without what breaks stores and logs: NUL bytes and lone surrogates."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:  # noqa: ANN401
-        if not isinstance(value, str):  # marshmallow would also take bytes
-            raise ValidationError("Not a valid string.")
-        text: str = super()._deserialize(value, attr, data, **kwargs)
-        if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
-            raise ValidationError("Contains characters that are not allowed.")
-        return text
-
-
-class Flag(fields.Boolean):
-    """true or false; marshmallow would also take 1, "yes" and "off"."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> bool:  # noqa: ANN401
-        if not isinstance(value, bool):
-            raise ValidationError("Not a valid boolean.")
-        return bool(super()._deserialize(value, attr, data, **kwargs))
-
-
-class Pattern(validate.Regexp):
-    """Text that is of this form from its first character to its last.
-
-    Written as JSON Schema has it (ECMA-262, whose end is ``$``), for it is this form that the document shows.
-    """
-
-    def __init__(self, form: str, *, error: str | None = None) -> None:
-        self._whole = re.compile(f"^(?:{form})$" if "|" in form else f"^{form}$")
-        super().__init__(self._whole.pattern, error=error)
-
-    def __call__(self, value: str) -> str:  # type: ignore[override]  # the parent's takes bytes too
-        """``value`` itself. Raises ValidationError; ``$`` alone would let a last newline pass."""
-        if self._whole.fullmatch(value) is None:
-            raise ValidationError(self._format_error(value))
-        return value
-
-
-class NothingSchema(Schema):
-    """A request that takes no members: an empty body or an empty object."""
-
-
-class _IdConverter(BaseConverter):
-    """An opaque id in a path; anything else is 404 before a store sees it."""
-
-    regex = r"[A-Za-z0-9_-]{1,80}"
-
-
-def _id_schema(_converter: BaseConverter) -> dict[str, str]:
-    return {"type": "string", "pattern": f"^{_IdConverter.regex}$"}
-
-
-def _strict_json(raw: bytes) -> Any:  # noqa: ANN401 - JSON
-    """JSON as RFC 8259 has it: no duplicate members, no NaN, UTF-8, bounded depth. Raises Refusal."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        members = dict(pairs)
-        if len(members) != len(pairs):
-            raise ValueError("a member stands twice")
-        return members
-
-    def no_constant(name: str) -> None:
-        raise ValueError(f"{name} is not JSON")
-
-    try:
-        return json.loads(raw.decode("utf-8"), object_pairs_hook=unique, parse_constant=no_constant)
-    except (ValueError, RecursionError):
-        raise Refusal("malformed_body") from None
-
-
-class _Parser(FlaskParser):
-    """webargs with our JSON reader and our error shape; unknown members are refused in every location but headers."""
-
-    DEFAULT_UNKNOWN_BY_LOCATION = {  # noqa: RUF012 - the base class declares it so
-        **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
-        **dict.fromkeys(("json", "query", "form")),
-    }
-
-    def load_json(self, req: Request, schema: Any) -> Any:  # noqa: ANN401, ARG002
-        raw = req.get_data(cache=True)
-        if not raw:
-            return {}
-        body = _strict_json(raw)
-        if not isinstance(body, dict):
-            raise Refusal("malformed_body")
-        return body
-
-    def handle_error(
-        self,
-        error: ValidationError,
-        req: Request,  # noqa: ARG002
-        schema: Schema,  # noqa: ARG002
-        *,
-        error_status_code: int | None,  # noqa: ARG002
-        error_headers: Mapping[str, str] | None,  # noqa: ARG002
-    ) -> NoReturn:
-        messages = error.messages
-        location = next(iter(messages.values())) if isinstance(messages, dict) and len(messages) == 1 else messages
-        raise Refusal("validation_failed", extra={"errors": _named_as_ours(location)})
-
-
-def _named_as_ours(errors: Any) -> Any:  # noqa: ANN401 - marshmallow's
-    """The errors without names that no member of ours could have: a password in a name's place is not told back."""
-    if not isinstance(errors, dict):
-        return errors
-    return {name if _MEMBER.fullmatch(str(name)) else "(no name)": said for name, said in errors.items()}
-
-
-class RestBlueprint(Blueprint):  # type: ignore[misc]  # flask-smorest ships no types
-    """flask-smorest's blueprint with our parser."""
-
-    ARGUMENTS_PARSER = _Parser()
-
-    def arguments(self, schema: type[Schema] | Schema, *, location: str = "json", **kwargs: Any) -> Any:  # noqa: ANN401 - a decorator
-        """The parent's, with one schema for all requests: webargs would make one for each, at 50 µs.
-
-        A body may be left out where it may be empty.
-        """
-        made = schema() if isinstance(schema, type) else schema
-        kwargs.setdefault("required", any(field.required for field in made.load_fields.values()))
-        decorate = super().arguments(made, location=location, **kwargs)
-
-        def parsed(view: V) -> V:
-            decorated: V = decorate(view)
-            return self.refuses(*openapi.BY_PARSER[location])(decorated)
-
-        return parsed
-
-    def add_url_rule(
-        self,
-        rule: str,
-        endpoint: str | None = None,
-        view_func: Callable[..., Any] | None = None,
-        **options: Any,  # noqa: ANN401
-    ) -> None:
-        """The parent's; a path that takes an id may hold one of nothing."""
-        if view_func is not None and "<id:" in rule:
-            view_func = self.refuses("not_found")(view_func)
-        super().add_url_rule(rule, endpoint, view_func, **options)
-
-    @staticmethod
-    def refuses(*codes: str) -> Callable[[V], V]:
-        """Document what this view refuses with, besides what its guard and all routes do; see shared.openapi."""
-
-        def document(view: V) -> V:
-            apidoc = getattr(view, "_apidoc", {})
-            view._apidoc = {**apidoc, "refusals": (*apidoc.get("refusals", ()), *codes)}  # type: ignore[attr-defined]  # noqa: SLF001
-            return view
-
-        return document
-
-    @staticmethod
-    def _prepare_response_doc(
-        doc: dict[str, Any],
-        doc_info: dict[str, Any],
-        *,
-        api: "RestApi",
-        method: str,
-        **kwargs: Any,  # noqa: ANN401
-    ) -> dict[str, Any]:
-        """The parent's, and a response for each status that the view refuses with; a schema of its own stays."""
-        doc = Blueprint._prepare_response_doc(doc, doc_info, api=api, method=method, **kwargs)  # noqa: SLF001
-        codes = [*api.refusals(method), *doc_info.get("refusals", ())]
-        answers = {str(status): answer for status, answer in doc.get("responses", {}).items()}
-        for status, refusal in openapi.responses(codes).items():
-            given = answers.get(status)
-            own = given if isinstance(given, dict) else {}  # else smorest's name for a document that is not ours
-            answers[status] = {**refusal, **own, "description": refusal["description"]}
-        return {**doc, "responses": answers}
-
-
-class RestApi(Api):  # type: ignore[misc]  # the same
-    """flask-smorest's Api; errors are ours."""
-
-    DEFAULT_ERROR_RESPONSE_NAME = None  # each route says what it answers with
-
-    def __init__(self, app: Flask, *, refused_always: tuple[str, ...], refused_writes: tuple[str, ...]) -> None:
-        super().__init__(app)
-        self._refused_always, self._refused_writes = refused_always, refused_writes
-        self.register_converter(_IdConverter, _id_schema)
-        self.spec.components.schema(openapi.PROBLEM, schema=openapi.ProblemSchema)
-
-    def refusals(self, method: str) -> tuple[str, ...]:
-        """What every route of this method (in small letters) may refuse with."""
-        writes = self._refused_writes if method in openapi.UNSAFE_METHODS else ()
-        return (*openapi.BY_EVERY_ROUTE, *self._refused_always, *writes)
-
-    def _register_error_handlers(self) -> None:
-        """create_base_app has one handler for all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +89,7 @@ def create_base_app(
         OPENAPI_JSON_PATH="openapi.json",
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.url_map.converters["id"] = _IdConverter
+    app.url_map.converters["id"] = IdConverter
     metrics = make_metrics(service)
     for collector in collectors:
         metrics.registry.register(collector)

@@ -9,11 +9,11 @@ from services.otp.domain.attempt import Code, parse_code
 from services.otp.domain.passcode import Passcode
 from services.otp.domain.purpose import PURPOSES_BY_SMS, Factor, Purpose
 from services.otp.domain.recovery_code import LONGEST_SPELLING
+from shared.bodies import Pattern, Text
 from shared.clock import rfc3339
 from shared.openapi import ProblemSchema
 from shared.phone import PhoneNumber
 from shared.secret import Secret
-from shared.web import Pattern, Text
 
 ID = validate.Length(1, 80)
 

@@ -82,7 +82,8 @@ class Slot:
 class LivePasscode:
     """One passcode that was sent, and what its send was counted under: the phone's keyed digest and the prefix.
 
-    ``probe``: it went out while its lane was paused.
+    ``probe``: it went out while its lane was paused. One that an earlier release has stored has no prefix, and its
+    return credits nobody.
     """
 
     message_id: str
@@ -90,8 +91,8 @@ class LivePasscode:
     digest: str
     expires_at: datetime
     phone: str
-    prefix: str
-    probe: bool
+    prefix: str = ""
+    probe: bool = False
 
 
 def parse(reply: Sequence[str] | None, now: datetime) -> list[LivePasscode]:

@@ -6,7 +6,7 @@ from services.auth import activity
 from services.auth.routes.guard import current, deps, signed_in
 from services.auth.schemas.common import PageArgs
 from services.auth.schemas.timeline import TimelineSchema
-from shared.web import RestBlueprint
+from shared.rest import RestBlueprint
 
 blueprint = RestBlueprint("activity", __name__, url_prefix="/v1/activity", description="What happened to the account")
 

@@ -7,8 +7,9 @@ from marshmallow import EXCLUDE, Schema, fields
 
 from services.auth import callbacks
 from services.auth.routes.guard import deps
+from shared.bodies import Pattern, Text
 from shared.clock import rfc3339
-from shared.web import Pattern, RestBlueprint, Text
+from shared.rest import RestBlueprint
 
 blueprint = RestBlueprint("callbacks", __name__, url_prefix="/v1", description="Callbacks and the clock")
 

@@ -15,7 +15,7 @@ from services.auth.limits import STEP_UP_LIFE, TRUSTED_DEVICE_LIFE
 from services.auth.store import accounts
 from shared.database import reading
 from shared.problems import Refusal
-from shared.web import RestBlueprint
+from shared.rest import RestBlueprint
 
 P = ParamSpec("P")
 R = TypeVar("R")

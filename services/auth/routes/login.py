@@ -24,9 +24,10 @@ from services.auth.schemas.session import (
     VerifyArgs,
 )
 from services.auth.session_store import LoginChallenge
+from shared.bodies import NothingSchema
 from shared.delivery_reasons import describe
 from shared.phone import PhoneNumber
-from shared.web import NothingSchema, RestBlueprint
+from shared.rest import RestBlueprint
 
 LOGIN_ANSWER, VERIFY_ANSWER = LoginAnswer(), VerifyAnswer()  # making a schema costs more than dumping with it
 blueprint = RestBlueprint("login", __name__, url_prefix="/v1", description="Signing in and out")

@@ -9,7 +9,8 @@ from services.auth.routes.guard import client, current, deps, signed_in, stepped
 from services.auth.schemas.phone import CountriesSchema, PhoneArgs, PhoneCodeArgs, PhoneVerifiedSchema
 from services.auth.schemas.session import SmsSentSchema
 from services.auth.sms_request import SentCode
-from shared.web import NothingSchema, RestBlueprint
+from shared.bodies import NothingSchema
+from shared.rest import RestBlueprint
 
 blueprint = RestBlueprint("phone", __name__, url_prefix="/v1/phone", description="The phone for codes by SMS")
 

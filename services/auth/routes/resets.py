@@ -7,7 +7,8 @@ from flask import Response, make_response
 from services.auth import reset_cancellation
 from services.auth.routes.guard import client, current, deps, signed_in
 from services.auth.schemas.resets import CancelResetArgs
-from shared.web import NothingSchema, RestBlueprint
+from shared.bodies import NothingSchema
+from shared.rest import RestBlueprint
 
 blueprint = RestBlueprint(
     "resets", __name__, url_prefix="/v1/two-factor/resets", description="Stopping a reset of two-factor authentication"

@@ -8,8 +8,9 @@ from flask import Response, jsonify, make_response
 from services.auth import sessions, step_up, tokens, views
 from services.auth.routes.guard import client, current, deps, live_session, signed_in
 from services.auth.schemas.session import ReauthenticateArgs, SessionListSchema, SessionSchema, TokenSchema
+from shared.bodies import NothingSchema
 from shared.problems import Refusal
-from shared.web import NothingSchema, RestBlueprint
+from shared.rest import RestBlueprint
 
 blueprint = RestBlueprint("session", __name__, description="Sessions and step-up")
 

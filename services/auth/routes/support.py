@@ -20,7 +20,8 @@ from services.auth.schemas.resets import (
 )
 from services.auth.schemas.support import AuditArgs, AuditSchema, FoundAccountsSchema, SearchArgs, SupportAccountSchema
 from services.auth.schemas.timeline import TimelineSchema
-from shared.web import NothingSchema, RestBlueprint
+from shared.bodies import NothingSchema
+from shared.rest import RestBlueprint
 
 blueprint = RestBlueprint("support", __name__, url_prefix="/v1/support", description="For support operators")
 

@@ -7,7 +7,7 @@ from services.auth.domain.account import Account
 from services.auth.routes.guard import client, current, deps, signed_in, stepped_up
 from services.auth.schemas.common import PageArgs
 from services.auth.schemas.phone import MemberPhoneSchema, PhoneArgs, TeamSchema
-from shared.web import RestBlueprint
+from shared.rest import RestBlueprint
 
 blueprint = RestBlueprint("team", __name__, url_prefix="/v1/team", description="The members of the client account")
 

@@ -18,8 +18,9 @@ from services.auth.schemas.two_factor import (
     StrengthSchema,
     TwoFactorSchema,
 )
+from shared.bodies import NothingSchema
 from shared.database import reading
-from shared.web import NothingSchema, RestBlueprint
+from shared.rest import RestBlueprint
 
 blueprint = RestBlueprint("two-factor", __name__, url_prefix="/v1", description="Two-factor authentication")
 

@@ -7,8 +7,8 @@ from marshmallow import Schema, fields, validate
 
 from services.auth.limits import PASSWORD_MAX_CHARACTERS
 from services.auth.pages import DEFAULT_PAGE, MAX_PAGE
+from shared.bodies import Pattern, Text
 from shared.clock import rfc3339
-from shared.web import Pattern, Text
 
 
 class Time(fields.DateTime):

@@ -3,7 +3,7 @@
 from marshmallow import Schema, fields, validate
 
 from services.auth.schemas.common import Time, passcode_field
-from shared.web import Pattern, Text
+from shared.bodies import Pattern, Text
 
 
 class PhoneArgs(Schema):

@@ -6,7 +6,7 @@ from services.auth.domain.reset import Status
 from services.auth.domain.reset_policy import CHECKS
 from services.auth.schemas.common import PageArgs, Time
 from services.auth.schemas.timeline import TimelineItemSchema
-from shared.web import Text
+from shared.bodies import Text
 
 
 class ResetRequestArgs(Schema):

@@ -3,7 +3,7 @@
 from marshmallow import Schema, fields, validate
 
 from services.auth.schemas.common import Time, code_field, password_field
-from shared.web import Flag, Text
+from shared.bodies import Flag, Text
 
 
 class LoginArgs(Schema):

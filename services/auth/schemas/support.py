@@ -7,7 +7,7 @@ from services.auth.schemas.phone import PhoneStateSchema, TeamNameSchema
 from services.auth.schemas.resets import ResetSchema
 from services.auth.schemas.timeline import TimelineItemSchema
 from services.auth.schemas.two_factor import RecoveryCodesState
-from shared.web import Pattern, Text
+from shared.bodies import Pattern, Text
 
 
 class SearchArgs(PageArgs):

@@ -11,7 +11,7 @@ from services.otp.routes import (
     two_factor,
     verifications,
 )
-from shared.web import RestBlueprint
+from shared.rest import RestBlueprint
 
 BLUEPRINTS: tuple[Callable[[Deps], RestBlueprint], ...] = (
     two_factor.blueprint,

@@ -6,7 +6,7 @@ from services.otp import history
 from services.otp.deps import Deps
 from services.otp.history import Page
 from services.otp.schemas import AttemptsSchema, PageSchema
-from shared.web import RestBlueprint
+from shared.rest import RestBlueprint
 
 
 def blueprint(deps: Deps) -> RestBlueprint:

@@ -12,7 +12,7 @@ from services.otp.schemas import (
     InvalidPasscodeSchema,
     RecoveryCodesSchema,
 )
-from shared.web import RestBlueprint
+from shared.rest import RestBlueprint
 
 
 def blueprint(deps: Deps) -> RestBlueprint:

@@ -5,7 +5,8 @@ from typing import Any
 from services.otp import recovery_codes
 from services.otp.deps import Deps
 from services.otp.schemas import RecoveryCodesSchema
-from shared.web import NothingSchema, RestBlueprint
+from shared.bodies import NothingSchema
+from shared.rest import RestBlueprint
 
 
 def blueprint(deps: Deps) -> RestBlueprint:

@@ -7,7 +7,7 @@ from services.otp.deps import Deps
 from services.otp.schemas import RequestSmsSchema, SmsChallengeSchema, WithdrawSmsSchema
 from services.otp.sms_challenge import RequestSms, SmsChallenge
 from services.otp.sms_store import Slot
-from shared.web import RestBlueprint
+from shared.rest import RestBlueprint
 
 
 def blueprint(deps: Deps) -> RestBlueprint:

@@ -7,7 +7,8 @@ from services.otp.deps import Deps
 from services.otp.schemas import DisableSchema, ThrottlesSchema, TwoFactorSchema
 from services.otp.throttles import Throttle
 from services.otp.two_factor import TwoFactorState
-from shared.web import NothingSchema, RestBlueprint
+from shared.bodies import NothingSchema
+from shared.rest import RestBlueprint
 
 
 def blueprint(deps: Deps) -> RestBlueprint:

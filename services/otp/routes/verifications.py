@@ -6,7 +6,7 @@ from services.otp import verification
 from services.otp.deps import Deps
 from services.otp.domain.attempt import Verify
 from services.otp.schemas import InvalidPasscodeSchema, VerifiedSchema, VerifySchema
-from shared.web import RestBlueprint
+from shared.rest import RestBlueprint
 
 
 def blueprint(deps: Deps) -> RestBlueprint:

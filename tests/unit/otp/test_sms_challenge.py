@@ -129,6 +129,15 @@ class TestWithdraw:
         assert world.verify(code).json == {"factor": "sms"}
 
 
+def test_a_code_that_an_earlier_release_has_stored_is_good(world: World, notify_keys):
+    """It knew of no prefixes, and stored four values."""
+    world.enrol()
+    message_id = world.send_sms().json["message_id"]
+    (slot,) = world.redis.keys("otp:sms:*")
+    world.redis.hset(slot, message_id, json.dumps(json.loads(world.redis.hget(slot, message_id))[:4]))
+    assert world.verify(opened(world, notify_keys, message_id).body[-6:]).json == {"factor": "sms"}
+
+
 def test_times_are_aware_utc(world: World):
     world.enrol()
     assert datetime.fromisoformat(world.send_sms().json["deadline"]).tzinfo == UTC

@@ -12,8 +12,10 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from shared.bodies import Flag, NothingSchema, Text
 from shared.problems import PROBLEMS, Refusal, Unavailable
-from shared.web import FOR_BROWSERS, MAX_BODY_BYTES, Flag, NothingSchema, RestBlueprint, Text, create_base_app
+from shared.rest import RestBlueprint
+from shared.web import FOR_BROWSERS, MAX_BODY_BYTES, create_base_app
 
 SECRET = "hunter2-at-/srv/latchkey"
 JSON = {"content_type": "application/json"}
