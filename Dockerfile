@@ -20,8 +20,10 @@ COPY shared /app/shared
 # Compiled here, because nothing can be written where it runs. Unchecked: the sources change with the image only.
 RUN python -m compileall -q --invalidation-mode unchecked-hash /app
 
+# Nothing is installed where it runs, so what could install something goes.
 FROM ${PYTHON_IMAGE} AS runtime
-RUN groupadd --system --gid 10001 latchkey \
+RUN python -m pip uninstall --yes --no-input --root-user-action ignore pip setuptools wheel \
+    && groupadd --system --gid 10001 latchkey \
     && useradd --system --uid 10001 --gid latchkey --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin latchkey
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

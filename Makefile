@@ -9,7 +9,7 @@ JOBS   ?= 2
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run demo bench attack attack-mutations timing simulate-pumping queues dead-letters keys up down scale-sms test test-unit test-e2e test-real test-faults reliability test-fuzz test-compose test-browser screenshots lint types imports migrations-check requirements ci clean
+.PHONY: help venv run demo bench attack attack-mutations timing simulate-pumping queues dead-letters keys up down scale-sms test test-unit test-e2e test-real test-faults reliability test-fuzz test-compose test-browser screenshots lint types imports migrations-check audit-sources audit-packages sbom requirements ci clean
 
 help:  ## Print this list
 	@awk -F ':.*##' '/^[a-z][a-z0-9-]*:.*##/ { printf "  make %-18s%s\n", $$1, $$2 }' Makefile
@@ -123,12 +123,25 @@ imports: $(STAMP)  ## Check who may import whom
 migrations-check: $(STAMP)  ## Check that migrations and models agree
 	$(BIN)/python -m deploy.local.migrations_check
 
-ci: lint types imports migrations-check test  ## Run what the build runs
+ci: lint types imports audit-sources audit-packages migrations-check test  ## Run what the build runs
+
+audit-sources: $(VENV)/.audit  ## Look for what bandit knows as dangerous
+	$(BIN)/bandit -q -c pyproject.toml -r services shared deploy
+
+audit-packages: $(VENV)/.audit  ## Ask whether a vulnerability is known of a pinned package
+	@$(BIN)/python -m deploy.supplies.audit
+
+sbom: $(VENV)/.audit  ## Write a CycloneDX list of what each image holds into var/sbom
+	@$(BIN)/python -m deploy.supplies.sbom
+
+$(VENV)/.audit: $(STAMP) requirements/audit.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements/audit.txt
+	@touch $@
 
 requirements:  ## Resolve the pinned requirements anew from requirements/*.in
 	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && \
 	$(PYTHON) -m venv "$$tools" && "$$tools/bin/python" -m pip install --quiet --disable-pip-version-check uv && \
-	for name in auth otp notify image dev compose browser; do \
+	for name in auth otp notify image dev compose browser audit; do \
 	    echo "requirements/$$name.txt" && \
 	    "$$tools/bin/uv" pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	        "requirements/$$name.in" -o "requirements/$$name.txt" || exit 1; \

@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 import time
-import xmlrpc.client
+import xmlrpc.client  # nosec B411  # to our own supervisor, over a socket that is ours alone
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit

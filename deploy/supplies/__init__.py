@@ -1,0 +1,1 @@
+"""What the build takes from others: what an image holds, and whether anything is known against it."""
