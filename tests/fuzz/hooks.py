@@ -35,7 +35,7 @@ AN_ID_TOO = "/v1/two-factor/resets/cancel"
 # Hashing has few places, and says so when they are taken.
 HASHES = ("/login", "/verify", "/reauthenticate", "/password", "/confirm", "/recovery-codes")
 
-OF_SOME_PROBLEMS = {"retry_after", "errors", "part", "clock_skew_seconds", "strength"}
+OF_SOME_PROBLEMS = {"retry_after", "cause", "errors", "part", "clock_skew_seconds", "strength"}
 # Members of answers that are not always there. All others are, and there are no more.
 SOMETIMES = {
     "Problem": OF_SOME_PROBLEMS,
