@@ -2,7 +2,7 @@
 
 import contextlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,11 +28,16 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A row of a service's limits table. ``by`` says what the subject is; a store that is down refuses."""
+    """A row of a service's limits table. ``by`` says what the subject is; a store that is down refuses.
+
+    ``durable``: the count itself lasts elsewhere, and Redis only makes it exact when many try at once. Where Redis has
+    lost it nothing is counted before it was recalled. Rows of one name share their counts, whatever their maximum.
+    """
 
     name: str
     by: str
     windows: tuple[Window, ...]
+    durable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +61,14 @@ class Taken:
 
 
 # A refused try is not counted: it was not evaluated, and counting it would let a stranger extend the owner's wait.
-# The keys after the counters (ARGV is a pair a counter) are read in the same step.
+# The keys after the counters (ARGV is a pair a counter) are read in the same step. A counter without a life of its own
+# is a durable one: it must be there already.
 _TAKE = LuaScript("""
 local counters, wait, counts, read = #ARGV / 2, 0, {}, {}
 for i = 1, counters do
-  counts[i] = tonumber(redis.call('GET', KEYS[i]) or '0')
+  local count = redis.call('GET', KEYS[i])
+  if not count and ARGV[2 * i] == '0' then return {-1, {}, {}} end
+  counts[i] = tonumber(count or '0')
   if counts[i] >= tonumber(ARGV[2 * i - 1]) then
     wait = math.max(wait, redis.call('PTTL', KEYS[i]), 1)
   end
@@ -68,7 +76,7 @@ end
 if wait == 0 then
   for i = 1, counters do
     counts[i] = redis.call('INCR', KEYS[i])
-    if counts[i] == 1 then redis.call('PEXPIRE', KEYS[i], ARGV[2 * i]) end
+    if counts[i] == 1 and ARGV[2 * i] ~= '0' then redis.call('PEXPIRE', KEYS[i], ARGV[2 * i]) end
   end
 end
 for i = counters + 1, #KEYS do
@@ -78,10 +86,13 @@ end
 return {wait, counts, read}
 """)
 
-# Gives one try back; a window that ended meanwhile stays ended.
+_LOST = -1
+
+# Gives tries back; a window that ended meanwhile stays ended.
 REFUND_SCRIPT = LuaScript("""
-for _, key in ipairs(KEYS) do
-  if tonumber(redis.call('GET', key) or '0') > 0 then redis.call('DECR', key) end
+for i, key in ipairs(KEYS) do
+  local back = math.min(tonumber(redis.call('GET', key) or '0'), tonumber(ARGV[i]))
+  if back > 0 then redis.call('DECRBY', key, back) end
 end
 return 1
 """)
@@ -99,29 +110,52 @@ class Charge:
         return [f"budget:{self.rate.name}:{window.seconds}:{self.subject}" for window in self.rate.windows]
 
     def args(self) -> list[int]:
-        """max and milliseconds, a pair a window."""
-        return [number for window in self.rate.windows for number in (window.max, window.seconds * 1000)]
+        """max and milliseconds (of a durable one 0), a pair a window."""
+        lives = [0 if self.rate.durable else window.seconds * 1000 for window in self.rate.windows]
+        return [number for window, life in zip(self.rate.windows, lives, strict=True) for number in (window.max, life)]
 
 
-def take(redis: "Redis", *charges: Charge, read: Sequence[str] = ()) -> Taken:
+def take(redis: "Redis", *charges: Charge, read: Sequence[str] = (), recall: Callable[[], int] | None = None) -> Taken:
     """Count one try against every charge, or against none when one of them is spent; then read these keys.
 
-    One round trip, all of it one step. Raises RedisError.
+    One round trip, all of it one step. Where the count of a durable charge is lost, ``recall`` says where it stood,
+    and whoever comes first puts it back: however many try at once, all of them count on from there.
+    Raises RedisError, what ``recall`` raises, and Unavailable when a count is lost again meanwhile.
     """
-    wait_ms, counts, replies = _TAKE.run(redis, [*_keys(charges), *read], _args(charges))
+    keys, args = [*_keys(charges), *read], _args(charges)
+    wait_ms, counts, replies = _TAKE.run(redis, keys, args)
+    if wait_ms == _LOST and recall is not None:
+        _put_back(redis, charges, recall())
+        wait_ms, counts, replies = _TAKE.run(redis, keys, args)
+    if wait_ms == _LOST:
+        raise Unavailable("redis")
     last_windows = itertools.accumulate(len(charge.rate.windows) for charge in charges)
     tries = tuple(counts[number - 1] for number in last_windows)
     return Taken(wait_ms == 0, -(-wait_ms // 1000), tries, tuple(replies))
 
 
+def _put_back(redis: "Redis", charges: tuple[Charge, ...], count: int) -> None:
+    for charge in charges:
+        if charge.rate.durable:
+            for key, window in zip(charge.keys(), charge.rate.windows, strict=True):
+                redis.set(key, count, nx=True, ex=window.seconds)
+
+
+def count(redis: "Redis", charge: Charge) -> int:
+    """The tries in the charge's longest window; 0 where nothing stands. Raises RedisError."""
+    return int(redis.get(charge.keys()[-1]) or 0)
+
+
 def refund(redis: "Redis", *charges: Charge) -> None:
     """Give one try back: a success is not a try that anyone has to pay for."""
-    REFUND_SCRIPT.run(redis, _keys(charges), [])
+    keys = _keys(charges)
+    REFUND_SCRIPT.run(redis, keys, [1] * len(keys))
 
 
-def queue_refund(pipeline: "Pipeline", *charges: Charge) -> None:
-    """The same inside a pipeline."""
-    REFUND_SCRIPT.queue(pipeline, _keys(charges), [])
+def queue_refund(pipeline: "Pipeline", *charges: Charge, tries: int = 1) -> None:
+    """The same inside a pipeline, for so many tries; what was counted since stays counted."""
+    keys = _keys(charges)
+    REFUND_SCRIPT.queue(pipeline, keys, [tries] * len(keys))
 
 
 @contextlib.contextmanager

@@ -30,15 +30,23 @@ class SentCode:
 
 
 def send_code(
-    deps: Deps, account: Account, purpose: Purpose, binding: str, phone: PhoneNumber, client: Client
+    deps: Deps,
+    account: Account,
+    purpose: Purpose,
+    binding: str,
+    phone: PhoneNumber,
+    client: Client,
+    device_id: str | None = None,
 ) -> SentCode:
-    """Have otp mint a code for ``phone``, and notify send it.
+    """Have otp mint a code for ``phone``, and notify send it. ``device_id``: a known device of the account asks.
 
     What can't be published or recorded is withdrawn: the code that nobody will get must not be one that works.
     Raises Refusal too_many_requests; Unavailable.
     """
-    budgets.take(deps.redis, by_ip(deps, SMS_IP, client)).require()
-    challenge = deps.otp.create_sms_challenge(account.id, purpose, binding, phone.e164)
+    taken = budgets.take(deps.redis, by_ip(deps, SMS_IP, client))
+    if device_id is None:  # else its own rows at otp are enough, whoever shares the network with it
+        taken.require()
+    challenge = deps.otp.create_sms_challenge(account.id, purpose, binding, phone.e164, device_id)
     message_id = challenge["message_id"]
     now = deps.clock()
     sent = SentCode(

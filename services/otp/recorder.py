@@ -21,16 +21,17 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from services.otp import attempts_store
-from services.otp.attempts_store import AttemptRow
+from services.otp.attempts_store import LOCKS, AttemptRow
 from services.otp.domain.attempt import Brake, Outcome, Rejected, Throttled, Verified
+from services.otp.limits import consecutive_failures
 from services.otp.models import outbox as outbox_tables
-from shared import outbox
+from shared import budgets, outbox
 from shared.budgets import REFUND_SCRIPT
 from shared.clock import Clock
 from shared.database import writing
 from shared.ids import new_id
 from shared.lua import execute_scripted
-from shared.messages import SecondFactorLocked
+from shared.messages import EVERYWHERE, NEW_BROWSERS, SecondFactorLocked
 
 BATCH_SECONDS = 0.05
 IDLE_LOOK_SECONDS = 0.5
@@ -169,39 +170,53 @@ class AttemptRecorder:
             log.warning("tries not given back", count=len(settles), cause=type(error).__name__)
 
     def _write(self, batch: list[Attempt]) -> None:
+        counts: dict[str, _Count] = {}
+        for attempt in batch:
+            if attempt.second_factor:
+                counts.setdefault(attempt.row.account_id, _Count()).add(attempt)
+        counted = self._counted_in_redis([account for account, count in sorted(counts.items()) if count.stopped])
         with writing(self._database) as connection:
             attempts_store.insert_attempts(connection, [attempt.row for attempt in batch])
-            counts: dict[str, _Count] = {}
-            for attempt in batch:
-                if attempt.second_factor:
-                    counts.setdefault(attempt.row.account_id, _Count()).add(attempt)
-            self._count(connection, counts)
+            self._count(connection, counts, counted)
 
-    def _count(self, connection: Connection, counts: dict[str, "_Count"]) -> None:
-        """Keep the durable count of consecutive failures; report the hard stop once."""
+    def _counted_in_redis(self, accounts: list[str]) -> dict[str, int]:
+        """Where the row of failures stands, of those whom Redis has stopped. Now, for a success may have ended it."""
+        try:
+            return {account: budgets.count(self._redis, consecutive_failures(account)) for account in accounts}
+        except RedisError:
+            return {}  # nothing to catch up with; who is stopped comes again
+
+    def _count(self, connection: Connection, counts: dict[str, "_Count"], counted: dict[str, int]) -> None:
+        """Keep the durable count of consecutive failures; report each stop once."""
         accounts = sorted(counts)  # one order for all writers: no deadlock
         attempts_store.forgive(connection, [account for account in accounts if counts[account].forgiven])
-        caught_up = [(account, counts[account].at) for account in accounts if counts[account].at_hard_stop]
-        attempts_store.raise_to_hard_stop(connection, caught_up)
         failed = [(account, counts[account].failures, counts[account].at) for account in accounts]
         attempts_store.add_failures(connection, [row for row in failed if row[1]])
-        for account_id, failures in attempts_store.at_hard_stop(connection, accounts):
-            if counts[account_id].ends_in_success:
-                continue
-            if not attempts_store.lock_once(connection, account_id, self._clock()):
-                continue
-            event = SecondFactorLocked(
-                id=new_id("evt"), occurred_at=self._clock(), account_id=account_id, consecutive_failures=failures
-            )
-            outbox.record(connection, outbox_tables, event)
-            log.warning("second factor locked", account_id=account_id, consecutive_failures=failures)
+        attempts_store.raise_failures(connection, [(account, n, counts[account].at) for account, n in counted.items()])
+        for lock in LOCKS:
+            for account_id, failures in attempts_store.at_stop(connection, lock, accounts):
+                if counts[account_id].ends_in_success:
+                    continue
+                if not attempts_store.lock_once(connection, lock, account_id, self._clock()):
+                    continue
+                event = SecondFactorLocked(
+                    id=new_id("evt"),
+                    occurred_at=self._clock(),
+                    account_id=account_id,
+                    consecutive_failures=failures,
+                    scope=EVERYWHERE if lock.everywhere else NEW_BROWSERS,
+                )
+                outbox.record(connection, outbox_tables, event)
+                log.warning(
+                    "second factor locked", account_id=account_id, consecutive_failures=failures, scope=event.scope
+                )
 
 
 class _Count:
     """What a batch holds of one account: whether a success ended the row of failures, and how many came since."""
 
     def __init__(self) -> None:
-        self.forgiven = self.at_hard_stop = self.ends_in_success = False
+        self.forgiven = self.stopped = self.ends_in_success = False
         self.failures = 0
         self.at: datetime
 
@@ -211,8 +226,8 @@ class _Count:
         self.ends_in_success = isinstance(attempt.outcome, Verified)
         match attempt.outcome:
             case Verified():
-                self.forgiven, self.failures, self.at_hard_stop = True, 0, False
+                self.forgiven, self.failures, self.stopped = True, 0, False
             case Rejected():
                 self.failures += 1
             case Throttled(brake=Brake.HARD_STOP):
-                self.at_hard_stop = True
+                self.stopped = True

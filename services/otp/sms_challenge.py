@@ -7,7 +7,7 @@ from services.otp import sms_store, store
 from services.otp.deps import Deps
 from services.otp.domain import sms_text
 from services.otp.domain.purpose import PURPOSES, Purpose
-from services.otp.limits import HARD_STOP, SMS_ACCOUNT, SMS_PHONE, SMS_RESEND
+from services.otp.limits import SMS_RESEND, send_charges, stop_at
 from services.otp.sms_store import LivePasscode, Slot
 from shared import budgets
 from shared.budgets import Charge
@@ -20,12 +20,16 @@ from shared.problems import Refusal
 
 @dataclass(frozen=True, slots=True)
 class RequestSms:
-    """Send a passcode to this phone, good for this purpose and binding only."""
+    """Send a passcode to this phone, good for this purpose and binding only.
+
+    ``device_id`` names a device that auth remembers, as in Verify.
+    """
 
     account_id: str
     purpose: Purpose
     binding: str
     phone: PhoneNumber
+    device_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +52,15 @@ def request(deps: Deps, command: RequestSms) -> SmsChallenge:
     _require_open(deps, command)
     slot = Slot(command.account_id, command.purpose, command.binding)
     phone = deps.digest_keys.newest.mac("phone", command.phone.e164)
-    taken = budgets.take(deps.redis, *_charges(slot, phone), read=[slot.key]).require()
+    device_known = command.device_id is not None
+    charges = _charges(slot, phone, device_known=device_known)
+    taken = budgets.take(deps.redis, *charges, read=[slot.key]).require()
 
     now = deps.clock()
     passcode, reference, message_id = sms_text.new_passcode(), sms_text.new_reference(), new_id("sms")
     expires_at = now + sms_text.LIVES_FOR
     key = deps.digest_keys.newest
-    new = LivePasscode(message_id, key.id, slot.digest(key, message_id, passcode), expires_at, phone)
+    new = LivePasscode(message_id, key.id, slot.digest(key, message_id, passcode), expires_at, phone, device_known)
     envelope = Envelope(
         account_id=command.account_id,
         recipient=command.phone.e164,
@@ -78,7 +84,7 @@ def withdraw(deps: Deps, slot: Slot, message_id: str) -> None:
     """Take back what could not be published: passcode and text die, and what the send was counted under is returned."""
     withdrawn = sms_store.withdraw(deps.redis, slot, message_id)
     if withdrawn is not None:
-        budgets.refund(deps.redis, *_charges(slot, withdrawn.phone))
+        budgets.refund(deps.redis, *_charges(slot, withdrawn.phone, device_known=withdrawn.device_known))
 
 
 def _require_open(deps: Deps, command: RequestSms) -> None:
@@ -88,13 +94,11 @@ def _require_open(deps: Deps, command: RequestSms) -> None:
         state = store.read_state(connection, command.account_id)
     if state.authenticator is None:  # SMS is never the only factor
         raise Refusal("two_factor_off")
-    if state.consecutive_failures >= HARD_STOP:  # a text that could not be used
+    stop = stop_at(command.purpose, six_digits=True, device_known=command.device_id is not None)
+    if state.consecutive_failures >= stop:  # a text that could not be used
         raise Refusal("second_factor_locked")
 
 
-def _charges(slot: Slot, phone: str) -> tuple[Charge, ...]:
-    return (
-        Charge(SMS_RESEND, f"{slot.account_id}:{slot.name}"),
-        Charge(SMS_ACCOUNT, slot.account_id),
-        Charge(SMS_PHONE, phone),
-    )
+def _charges(slot: Slot, phone: str, *, device_known: bool) -> tuple[Charge, ...]:
+    resend = Charge(SMS_RESEND, f"{slot.account_id}:{slot.name}")
+    return resend, *send_charges(slot.purpose, slot.account_id, phone, device_known=device_known)

@@ -69,13 +69,14 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class LivePasscode:
-    """One passcode that was sent. ``phone`` is the keyed digest that its send was counted under."""
+    """One passcode that was sent. Its send was counted under ``phone`` (a keyed digest) and ``device_known``."""
 
     message_id: str
     key_id: str
     digest: str
     expires_at: datetime
     phone: str
+    device_known: bool = False
 
 
 def parse(reply: Sequence[str] | None, now: datetime) -> list[LivePasscode]:
@@ -173,9 +174,10 @@ def _index(account_id: str) -> str:
 
 
 def _dump(passcode: LivePasscode) -> str:
-    return json.dumps([passcode.key_id, passcode.digest, rfc3339(passcode.expires_at), passcode.phone])
+    expires_at = rfc3339(passcode.expires_at)
+    return json.dumps([passcode.key_id, passcode.digest, expires_at, passcode.phone, passcode.device_known])
 
 
 def _load(message_id: str, value: str) -> LivePasscode:
-    key_id, digest, expires_at, phone = json.loads(value)
-    return LivePasscode(message_id, key_id, digest, parse_rfc3339(expires_at), phone)
+    key_id, digest, expires_at, *counted_under = json.loads(value)
+    return LivePasscode(message_id, key_id, digest, parse_rfc3339(expires_at), *counted_under)
