@@ -2,7 +2,7 @@
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,6 +98,15 @@ return 1
 """)
 
 
+_KEEP_UP = LuaScript("""
+for i, key in ipairs(KEYS) do
+  local count = redis.call('GET', key)
+  if count and tonumber(count) < tonumber(ARGV[i]) then redis.call('SET', key, ARGV[i], 'KEEPTTL') end
+end
+return 1
+""")
+
+
 @dataclass(frozen=True, slots=True)
 class Charge:
     """One rate for one subject. Subjects that are personal data (IP, email, phone) come as keyed digests."""
@@ -144,6 +153,12 @@ def _put_back(redis: "Redis", charges: tuple[Charge, ...], count: int) -> None:
 def count(redis: "Redis", charge: Charge) -> int:
     """The tries in the charge's longest window; 0 where nothing stands. Raises RedisError."""
     return int(redis.get(charge.keys()[-1]) or 0)
+
+
+def keep_up(redis: "Redis", counts: Mapping[Charge, int]) -> None:
+    """A durable count that stands in Redis stands at so many tries at least. Raises RedisError."""
+    if counts:
+        _KEEP_UP.run(redis, [charge.keys()[-1] for charge in counts], list(counts.values()))
 
 
 def refund(redis: "Redis", *charges: Charge) -> None:

@@ -87,12 +87,14 @@ class Lock:
 LOCKS = (Lock(STOP_FOR_STRANGERS_DIGITS, everywhere=False), Lock(HARD_STOP, everywhere=True))
 
 
-def at_stop(connection: Connection, lock: Lock, accounts: Sequence[str]) -> Sequence[tuple[str, int]]:
-    """Which of these accounts stand at this stop and were not told yet, and their counts."""
-    query = select(_s.account_id, _s.consecutive_failures).where(
-        _s.account_id.in_(accounts), _s.consecutive_failures >= lock.failures, lock.told_at.is_(None)
-    )
-    return [(row.account_id, row.consecutive_failures) for row in connection.execute(query)]
+def read_all_failures(connection: Connection, accounts: Sequence[str]) -> Mapping[str, tuple[int, frozenset[Lock]]]:
+    """The counts of these accounts, and the locks that each has yet to be told of."""
+    query = select(_s.account_id, _s.consecutive_failures, *(lock.told_at for lock in LOCKS))
+    standing = {}
+    for account_id, failures, *told in connection.execute(query.where(_s.account_id.in_(accounts))):
+        untold = (lock for lock, at in zip(LOCKS, told, strict=True) if at is None and failures >= lock.failures)
+        standing[account_id] = failures, frozenset(untold)
+    return standing
 
 
 def lock_once(connection: Connection, lock: Lock, account_id: str, now: datetime) -> bool:

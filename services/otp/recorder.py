@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from services.otp import attempts_store
-from services.otp.attempts_store import LOCKS, AttemptRow
+from services.otp.attempts_store import LOCKS, AttemptRow, Lock
 from services.otp.domain.attempt import Brake, Outcome, Rejected, Throttled, Verified
 from services.otp.limits import consecutive_failures
 from services.otp.models import outbox as outbox_tables
@@ -174,42 +174,57 @@ class AttemptRecorder:
         for attempt in batch:
             if attempt.second_factor:
                 counts.setdefault(attempt.row.account_id, _Count()).add(attempt)
-        counted = self._counted_in_redis([account for account, count in sorted(counts.items()) if count.stopped])
+        in_redis = self._count_in_redis([account for account, count in sorted(counts.items()) if count.stopped])
         with writing(self._database) as connection:
             attempts_store.insert_attempts(connection, [attempt.row for attempt in batch])
-            self._count(connection, counts, counted)
+            in_sql = self._count(connection, counts, in_redis)
+        self._keep_up({account: failures for account, failures in in_sql.items() if counts[account].failures})
 
-    def _counted_in_redis(self, accounts: list[str]) -> dict[str, int]:
+    def _count(self, connection: Connection, counts: dict[str, "_Count"], in_redis: dict[str, int]) -> dict[str, int]:
+        """Keep the durable count of consecutive failures, report each lock once; how the accounts stand now."""
+        accounts = sorted(counts)  # one order for all writers: no deadlock
+        attempts_store.forgive(connection, [account for account in accounts if counts[account].forgiven])
+        failed = [(account, counts[account].failures, counts[account].at) for account in accounts]
+        attempts_store.add_failures(connection, [row for row in failed if row[1]])
+        attempts_store.raise_failures(connection, [(account, n, counts[account].at) for account, n in in_redis.items()])
+        standing = attempts_store.read_all_failures(connection, accounts)
+        for account_id, (failures, untold) in standing.items():
+            if not counts[account_id].ends_in_success:
+                self._report(connection, account_id, failures, [lock for lock in LOCKS if lock in untold])
+        return {account_id: failures for account_id, (failures, _) in standing.items()}
+
+    def _report(self, connection: Connection, account_id: str, failures: int, locks: list[Lock]) -> None:
+        for lock in locks:
+            now = self._clock()
+            if not attempts_store.lock_once(connection, lock, account_id, now):
+                continue
+            event = SecondFactorLocked(
+                id=new_id("evt"),
+                occurred_at=now,
+                account_id=account_id,
+                consecutive_failures=failures,
+                scope=EVERYWHERE if lock.everywhere else NEW_BROWSERS,
+            )
+            outbox.record(connection, outbox_tables, event)
+            log.warning("second factor locked", account_id=account_id, consecutive_failures=failures, scope=event.scope)
+
+    def _count_in_redis(self, accounts: list[str]) -> dict[str, int]:
         """Where the row of failures stands, of those whom Redis has stopped. Now, for a success may have ended it."""
         try:
             return {account: budgets.count(self._redis, consecutive_failures(account)) for account in accounts}
         except RedisError:
             return {}  # nothing to catch up with; who is stopped comes again
 
-    def _count(self, connection: Connection, counts: dict[str, "_Count"], counted: dict[str, int]) -> None:
-        """Keep the durable count of consecutive failures; report each stop once."""
-        accounts = sorted(counts)  # one order for all writers: no deadlock
-        attempts_store.forgive(connection, [account for account in accounts if counts[account].forgiven])
-        failed = [(account, counts[account].failures, counts[account].at) for account in accounts]
-        attempts_store.add_failures(connection, [row for row in failed if row[1]])
-        attempts_store.raise_failures(connection, [(account, n, counts[account].at) for account, n in counted.items()])
-        for lock in LOCKS:
-            for account_id, failures in attempts_store.at_stop(connection, lock, accounts):
-                if counts[account_id].ends_in_success:
-                    continue
-                if not attempts_store.lock_once(connection, lock, account_id, self._clock()):
-                    continue
-                event = SecondFactorLocked(
-                    id=new_id("evt"),
-                    occurred_at=self._clock(),
-                    account_id=account_id,
-                    consecutive_failures=failures,
-                    scope=EVERYWHERE if lock.everywhere else NEW_BROWSERS,
-                )
-                outbox.record(connection, outbox_tables, event)
-                log.warning(
-                    "second factor locked", account_id=account_id, consecutive_failures=failures, scope=event.scope
-                )
+    def _keep_up(self, in_sql: dict[str, int]) -> None:
+        """Redis never stands below SQL for longer than a batch.
+
+        It may: a success takes back all that was counted before it, and with it a try that was found wrong after it;
+        and a try that was compared while Redis was lost is in SQL alone.
+        """
+        try:
+            budgets.keep_up(self._redis, {consecutive_failures(account): n for account, n in in_sql.items()})
+        except RedisError as error:
+            log.warning("failures not kept up", count=len(in_sql), cause=type(error).__name__)
 
 
 class _Count:
