@@ -71,10 +71,7 @@ def log_in(
         with budgets.given_back_on_outage(deps.redis, *charges):
             matches = place.verify(found[1] if found else decoy, password)
     if found is None or not matches:
-        # A transaction for an unknown address, too: it must take the same time and meet the same outages.
-        with writing(deps.database) as connection:
-            if found is not None:
-                timeline.write(connection, found[0].id, Entry.PASSWORD_REFUSED, now, ip=client.ip)
+        _record_refused_password(deps, client, found[0] if found else None, email, now)
         raise Refusal("invalid_credentials")
     account = found[0]
     budgets.refund(deps.redis, *charges)
@@ -224,6 +221,18 @@ def _new_session(
         user_agent=client.user_agent,
     )
     return session, new_token()
+
+
+def _record_refused_password(deps: Deps, client: Client, account: Account | None, email: str, now: datetime) -> None:
+    """For an unknown address, too (ASVS 16.3.1): it takes the same time, and meets the same outages (ASVS 6.3.8).
+
+    What was typed there may be anything, a password too, so only its keyed digest is kept: how many addresses were
+    tried can be counted by it.
+    """
+    address = subject(deps, "email", email_key(email))
+    account_id, details = (None, {"address": address}) if account is None else (account.id, {})
+    with writing(deps.database) as connection:
+        timeline.write(connection, account_id, Entry.PASSWORD_REFUSED, now, ip=client.ip, **details)
 
 
 def _record_sign_in(connection: Connection, session: Session, client: Client) -> None:

@@ -106,7 +106,7 @@ timeline = Table(
     metadata,
     Column("position", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     Column("id", String(40), nullable=False),
-    Column("account_id", String(40), ForeignKey("accounts.id"), nullable=False),
+    Column("account_id", String(40), ForeignKey("accounts.id"), nullable=True),  # null: an address that nobody has
     Column("at", UtcDateTime, nullable=False),
     Column("type", String(60), nullable=False),
     Column("actor", String(60), nullable=False),

@@ -28,7 +28,7 @@ class Record:
 
     position: int
     id: str
-    account_id: str
+    account_id: str | None
     at: datetime
     type: str
     actor: str
@@ -102,9 +102,9 @@ class Erasure:
     signature: str
 
 
-def people_in(account_id: str, actor: str) -> frozenset[str]:
+def people_in(account_id: str | None, actor: str) -> frozenset[str]:
     """Whose personal data a row may hold: the account's, and that of who acted on it (an operator, a team's owner)."""
-    return frozenset({account_id, actor.partition(":")[2]})
+    return frozenset({account_id or "", actor.partition(":")[2]})
 
 
 def canonical(document: object) -> str:

@@ -117,7 +117,7 @@ class PersonalRow:
     """What an erasure asks of a row: whose it is, and whether a personal part that was sealed is still there."""
 
     position: int
-    account_id: str
+    account_id: str | None
     actor: str
     sequence: int | None
     salt: str | None

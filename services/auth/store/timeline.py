@@ -79,7 +79,7 @@ _WRITE = insert(timeline)
 
 def write(
     connection: Connection,
-    account_id: str,
+    account_id: str | None,
     entry: Entry,
     at: datetime,
     *,
@@ -87,7 +87,10 @@ def write(
     ip: str | None = None,
     **details: Any,  # noqa: ANN401 - JSON
 ) -> None:
-    """Add an entry. ``details`` are facts without secrets. Its seal follows, see services.auth.sealer."""
+    """Add an entry, to nobody's timeline where there is no account. ``details`` are facts without secrets.
+
+    Its seal follows, see services.auth.sealer.
+    """
     row = {"id": new_id("evt"), "account_id": account_id, "at": at, "type": entry, "actor": actor, "ip": ip}
     personal = {name: details.pop(name) for name in PERSONAL_DETAILS & details.keys()}
     connection.execute(_WRITE, {**row, "details": details, "personal": personal or None})

@@ -735,13 +735,25 @@ def test_the_pages_of_erased_rows_are_shown(api, audit_deps, people, ann, sam):
     assert "ip" not in trail[-1]["details"]
 
 
+def test_what_concerns_no_account_is_sealed_verified_exported_and_in_nobodys_erasure(deps, audit_deps, write, ann):
+    write(ann)
+    with writing(deps.database) as connection:
+        timeline.write(connection, None, Entry.PASSWORD_REFUSED, NOW, ip=CLIENT.ip, address="digest")
+    sealer.seal(audit_deps)
+    audit.erase(audit_deps, ann.id, silent)
+    assert verified(audit_deps).faults == []
+    exported = list(audit.export(audit_deps, NOW - DAY, None, None, silent))
+    assert [row.record.ip for row in exported if row.record.account_id is None] == [CLIENT.ip]
+    assert None not in {row.record.account_id for row in audit.export(audit_deps, NOW - DAY, None, ann.id, silent)}
+
+
 def test_the_gateway_needs_no_key_of_the_chain():
     without = {name: value for name, value in auth.ENVIRONMENT.items() if name != "AUTH_AUDIT_KEYS"}
     assert not hasattr(auth.AuthSettings.from_env(Environment(without)), "audit_keys")
 
 
 def test_the_triggers_stand_after_the_last_migration(database):
-    """A migration that has SQLite make a table anew takes them away: see 0003's ``guard``."""
+    """A migration that has SQLite make a table anew takes them away: see how 0004 keeps them."""
     with closing(sqlite3.connect(database.url.database)) as connection:
         names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")}
     assert names == {f"timeline_no_{what}" for what in ("insert", "update", "delete", "anchor_update", "anchor_delete")}

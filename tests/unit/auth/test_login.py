@@ -1,6 +1,9 @@
 import pytest
+from sqlalchemy import select
 
 from services.auth import limits
+from services.auth.models import timeline
+from shared.database import reading
 from tests.support import auth
 from tests.support.auth import PHONE, timeline_of
 from tests.support.otp import counted_statements
@@ -103,6 +106,28 @@ def test_a_wrong_password_stands_in_the_owners_timeline(deps, stranger, tom):
     log_in(stranger, tom, "wrong")
     (row,) = timeline_of(deps, tom)
     assert (row.type, row.ip, row.details) == ("password.refused", IP, {})
+
+
+def test_a_try_at_an_unknown_address_is_recorded_for_no_account_and_without_what_was_typed(deps, stranger, tom):
+    for typed in ("Nobody@example.com", "nobody@EXAMPLE.com", "no.one@example.com"):
+        log_in(stranger, typed, "wrong")
+    with reading(deps.database) as connection:
+        rows = connection.execute(select(timeline).where(timeline.c.account_id.is_(None))).all()
+    assert [(row.type, row.actor, row.ip) for row in rows] == [("password.refused", "owner", IP)] * 3
+    assert not any("example.com" in str(row).lower() for row in rows)
+    addresses = [row.details["address"] for row in rows]
+    assert (addresses[0] == addresses[1], addresses[0] == addresses[2]) == (True, False)
+
+
+def test_a_known_and_an_unknown_account_cost_the_same_writes(deps, stranger, tom):
+    written = []
+    for who in (tom, "nobody@example.com"):
+        log_in(stranger, who, "wrong")
+        with counted_statements(deps.database) as statements:
+            log_in(stranger, who, "wrong")
+        written.append([one.partition(" VALUES ")[0] for one in statements if not one.startswith("SELECT")])
+    assert any(one.startswith("INSERT") for one in written[0])
+    assert written[0] == written[1]
 
 
 def test_no_answer_holds_the_password_or_its_hash(stranger, tom, password_hash):

@@ -1,7 +1,7 @@
 """The timeline becomes append-only and chained: seals, signed anchors, erasures, and triggers that keep rows as they are.
 
 Rows from before get their seals at the first run of the sealer, oldest first. A later migration that has SQLite make
-the table anew (batch_alter_table with a copy) must make the triggers anew, too: call ``guard``.
+the table anew (batch_alter_table with a copy) must make the triggers anew, too: see 0004.
 """
 
 from collections.abc import Callable, Sequence
