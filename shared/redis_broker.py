@@ -9,8 +9,10 @@ nothing away from others.
 
 import base64
 import binascii
+import contextlib
 import json
 import uuid
+from collections.abc import Iterator
 from typing import Any, cast
 
 from kombu.transport import redis as kombu_redis
@@ -136,6 +138,29 @@ class _Notes(kombu_redis.QoS):
             super(kombu_redis.QoS, self).append(message, delivery_tag)  # type: ignore[no-untyped-call]
         else:
             super().append(message, delivery_tag)  # type: ignore[no-untyped-call]
+
+    def ack(self, delivery_tag: str) -> None:
+        """Finished. Without Redis's answer, too, it is out of this worker's hands."""
+        with self._out_of_hands_on_failure(delivery_tag):
+            super().ack(delivery_tag)  # type: ignore[no-untyped-call]
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT002 - kombu's
+        """Given up, or back to its list. Without Redis's answer, too, it is out of this worker's hands."""
+        with self._out_of_hands_on_failure(delivery_tag):
+            super().reject(delivery_tag, requeue)  # type: ignore[no-untyped-call]
+
+    @contextlib.contextmanager
+    def _out_of_hands_on_failure(self, delivery_tag: str) -> Iterator[None]:
+        """Celery logs an acknowledgement that fails, and keeps the connection.
+
+        kombu would count the message as in hand for as long as that lasts, and a worker whose hands are full takes no
+        other. Its note is there: it comes back.
+        """
+        try:
+            yield
+        except BaseException:
+            super(kombu_redis.QoS, self).ack(delivery_tag)  # type: ignore[no-untyped-call]
+            raise
 
     def restore_visible(self, start: int = 0, num: int | None = None, interval: int = 1) -> None:  # noqa: ARG002 - kombu's
         """Put back what nobody has finished in time, the oldest first; one worker at a time looks."""

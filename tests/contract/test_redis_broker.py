@@ -5,6 +5,7 @@ import time
 import pytest
 from kombu import Connection
 from redis import Redis
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.messages import EMAIL_NOTICES, QUEUES, SMS_CODES
 from shared.queueing import Publisher, make_celery
@@ -15,9 +16,19 @@ VISIBILITY_SECONDS = 0.3
 
 
 @pytest.fixture(scope="module")
-def server_url():
-    with redis_process() as (_, url):
-        yield url
+def running():
+    with redis_process() as running:
+        yield running
+
+
+@pytest.fixture
+def server(running):
+    return running[0]
+
+
+@pytest.fixture(scope="module")
+def server_url(running):
+    return running[1]
 
 
 @pytest.fixture
@@ -30,7 +41,7 @@ def redis(server_url):
 
 @pytest.fixture
 def celery(server_url, redis):
-    app = make_celery("test", Secret(server_url))
+    app = make_celery("test", Secret(server_url), reply_seconds=1.0)
     app.conf.broker_transport_options = {
         **app.conf.broker_transport_options,
         "visibility_timeout": VISIBILITY_SECONDS,
@@ -137,6 +148,22 @@ def test_a_message_in_hand_is_given_to_another_when_its_worker_stays_silent(publ
     again = worker.take()
     assert again.payload == held.payload
     assert again.headers["redelivered"]
+
+
+@pytest.mark.parametrize("end", ["ack", "reject", "requeue"])
+def test_an_acknowledgement_that_redis_does_not_answer_leaves_no_hand_full(server, publish, worker, end):
+    """Celery goes on after it over the same connection."""
+    worker.channel.basic_qos(0, 1, apply_global=False)
+    publish()
+    held = worker.take()
+    assert not worker.channel.qos.can_consume()
+    server.pause()
+    try:
+        with pytest.raises(RedisTimeoutError):
+            getattr(held, end)()
+    finally:
+        server.resume()
+    assert worker.channel.qos.can_consume()
 
 
 def test_a_message_given_back_comes_first_and_once(publish, worker):
