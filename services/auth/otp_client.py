@@ -99,9 +99,13 @@ class OtpClient:
         codes: list[str] = self._call("POST", f"/accounts/{account_id}/recovery-codes", {})["recovery_codes"]
         return codes
 
-    def create_sms_challenge(self, account_id: str, purpose: Purpose, binding: str, phone: str) -> dict[str, Any]:
+    def create_sms_challenge(
+        self, account_id: str, purpose: Purpose, binding: str, phone: str, device_id: str | None = None
+    ) -> dict[str, Any]:
         """Mint a passcode and seal its text for notify; ids and times come back, never the code."""
         body = {"purpose": purpose, "binding": binding, "phone": phone}
+        if device_id is not None:
+            body["device_id"] = device_id
         return dict(self._call("POST", f"/accounts/{account_id}/sms-challenges", body))
 
     def withdraw_sms_challenge(self, account_id: str, message_id: str, purpose: Purpose, binding: str) -> None:

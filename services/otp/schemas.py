@@ -164,6 +164,7 @@ class RequestSmsSchema(Schema):
     purpose = fields.Enum(Purpose, by_value=True, required=True, validate=validate.OneOf(PURPOSES_BY_SMS))
     binding = Text(required=True, validate=ID)
     phone = PhoneField(required=True)
+    device_id = Text(load_default=None, allow_none=True, validate=ID)
 
 
 class WithdrawSmsSchema(Schema):

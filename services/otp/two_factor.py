@@ -6,7 +6,7 @@ from datetime import datetime
 from services.otp import attempts_store, sms_store, store, throttle_store
 from services.otp.deps import Deps
 from services.otp.domain.purpose import SECOND_FACTOR_PURPOSES
-from services.otp.limits import HARD_STOP, UNLOCKED
+from services.otp.limits import STOP_FOR_STRANGERS_DIGITS, UNLOCKED
 from services.otp.models import outbox as outbox_tables
 from services.otp.store import ActiveAuthenticator
 from shared import budgets, outbox
@@ -27,7 +27,7 @@ class RecoveryCodesView:
 
 @dataclass(frozen=True, slots=True)
 class TwoFactorState:
-    """All that auth shows of it."""
+    """All that auth shows of it. ``locked``: from new browsers at least, codes of six digits are not taken."""
 
     enabled: bool
     authenticators: list[ActiveAuthenticator]
@@ -46,7 +46,7 @@ def state(deps: Deps, account_id: str) -> TwoFactorState:
         enabled=bool(active),
         authenticators=active,
         recovery_codes=RecoveryCodesView(remaining, created_at),
-        locked=failures >= HARD_STOP,
+        locked=failures >= STOP_FOR_STRANGERS_DIGITS,
         consecutive_failures=failures,
     )
 
@@ -65,8 +65,13 @@ def disable(deps: Deps, account_id: str, session_id: str | None) -> None:
 
 
 def unlock(deps: Deps, account_id: str) -> None:
-    """Support lifts the lock: no failures in SQL or Redis, and fresh windows. Idempotent."""
+    """Support lifts the lock: no failures in SQL or Redis, and fresh windows. Idempotent.
+
+    What is on its way to SQL came before. SQL goes first, for where Redis has no count it asks SQL; when Redis is down
+    support hears 503, and does it again.
+    """
+    deps.recorder.flush()
     with writing(deps.database) as connection:
         attempts_store.clear(connection, account_id, deps.clock())
-        budgets.clear(deps.redis, *(Charge(rate, account_id) for rate in UNLOCKED))
-        throttle_store.forget(deps.redis, account_id)
+    budgets.clear(deps.redis, *(Charge(rate, account_id) for rate in UNLOCKED))
+    throttle_store.forget(deps.redis, account_id)
