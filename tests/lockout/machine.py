@@ -102,8 +102,10 @@ class Lockout(RuleBasedStateMachine):
         self.texts_at: list[datetime] = []
         self.requests = count()
         # The row of failures: as it was evaluated; of it, the owner's own; and by how much Redis may be off since two
-        # tries crossed: a failure that a success overtook, and one that was compared in the moment of a loss.
-        self.failures = self.own_failures = self.ahead = self.lost_in_flight = 0
+        # tries crossed: a failure that a success overtook, and one that was compared in the moment of a loss. A try that
+        # meets a stop levels SQL with Redis; what that takes from the owner's share is ``early``.
+        self.failures = self.own_failures = self.ahead = self.lost_in_flight = self.early = 0
+        self.met_a_stop = False
         self.told: set[str] = set()
         self.lock_notices: Counter = Counter()
         self.tally["sequences"] += 1
@@ -358,6 +360,7 @@ class Lockout(RuleBasedStateMachine):
         said, answer = self._verify(browser, code)
         if refusal is not None:
             assert said in refusal, (browser.name, said, refusal)
+            self._meets(refusal)
             return said
         assert said == IN, (browser.name, said, self.failures)
         assert isinstance(answer, login.SignedIn)
@@ -386,7 +389,9 @@ class Lockout(RuleBasedStateMachine):
             expected = {"too_many_requests"}
         else:
             expected = self._stopped(HARD_STOP) or ({"too_many_requests"} if self.ledger.wait_seconds(row) else None)
-            if expected is None:
+            if expected is not None:
+                self._meets(expected)
+            else:
                 self.ledger.take(row)
                 expected = {IN} if right else {"invalid_passcode"}
         said, _ = self._call(
@@ -451,8 +456,7 @@ class Lockout(RuleBasedStateMachine):
 
     def _unlock(self) -> None:
         support.unlock(self.stage.gateway, Client(AWAY, "console"), self.stage.operator, self.account.id)
-        self.failures = self.own_failures = self.ahead = self.lost_in_flight = 0
-        self.told.clear()
+        self._row_ends()
         self.ledger.forget([(rate, self.account.id) for rate in otp_limits.UNLOCKED])
         self.tally["unlocked"] += 1
 
@@ -525,6 +529,9 @@ class Lockout(RuleBasedStateMachine):
         """Whether the row of failures is at its end; where tries crossed that comes a little early."""
         return {"second_factor_locked"} if self.failures + self.ahead >= stop else None
 
+    def _meets(self, refusal: set[str]) -> None:
+        self.met_a_stop = self.met_a_stop or "second_factor_locked" in refusal
+
     def _refusal(self, browser: Browser, shape: str) -> set[str] | None:
         """Why a code isn't compared; None when it is."""
         if not browser.known and self.ledger.wait_seconds((gateway_limits.VERIFY_IP, browser.ip)):
@@ -532,7 +539,7 @@ class Lockout(RuleBasedStateMachine):
         stopped = self._stopped(self._stop(browser, shape))
         if stopped is not None:
             if browser.known:
-                own = HARD_STOP - STOP_FOR_STRANGERS - self.ahead - self.lost_in_flight
+                own = HARD_STOP - STOP_FOR_STRANGERS - self.ahead - self.early - self.lost_in_flight
                 assert self.own_failures >= own, "a stranger has locked the owner's own browser"
             return stopped
         return {"too_many_requests"} if self.ledger.wait_seconds(self._otp_row(Purpose.LOGIN, browser)) else None
@@ -551,6 +558,7 @@ class Lockout(RuleBasedStateMachine):
         refusal = self._refusal(browser, shape)
         if refusal is not None:
             self._count_network(browser)
+            self._meets(refusal)
             return refusal
         self._count_try(browser, shape)
         self._evaluated(browser)
@@ -571,15 +579,26 @@ class Lockout(RuleBasedStateMachine):
         assert self.failures <= HARD_STOP + self.lost_in_flight, "more than a hundred in a row"
 
     def _succeeded(self, *, settle: bool = True) -> None:
-        self.failures = self.own_failures = self.ahead = self.lost_in_flight = 0
-        self.told.clear()
+        self._row_ends()
         self.tally["successes"] += 1
         if settle:
             self._settle()
 
+    def _row_ends(self) -> None:
+        self.failures = self.own_failures = self.ahead = self.lost_in_flight = self.early = 0
+        self.met_a_stop = False
+        self.told.clear()
+
     def _settle(self) -> None:
         """A tenth of a second later: what is recorded after the answers agrees with what they were."""
         self.stage.flush()
+        in_redis = self.stage.world.redis.get(otp_limits.consecutive_failures(self.account.id).keys()[0])
+        if self.met_a_stop and in_redis is not None and int(in_redis) > self.failures:
+            crossed = int(in_redis) - self.failures
+            self.early += max(0, min(crossed, int(in_redis) - STOP_FOR_STRANGERS))
+            self.failures += crossed
+            assert crossed <= CROSSED_AT_MOST >= self.early, (in_redis, crossed, self.early)
+        self.met_a_stop = False
         for scope, stop in ((NEW_BROWSERS, STOP_FOR_STRANGERS_DIGITS), (EVERYWHERE, HARD_STOP)):
             if self.failures >= stop and scope not in self.told:
                 self.told.add(scope)
@@ -589,7 +608,6 @@ class Lockout(RuleBasedStateMachine):
         with reading(self.stage.world.database) as connection:
             in_sql = attempts_store.read_failures(connection, self.account.id)
         assert in_sql == self.failures, (in_sql, self.failures)
-        in_redis = self.stage.world.redis.get(otp_limits.consecutive_failures(self.account.id).keys()[0])
         if in_redis is not None:
             self.ahead = int(in_redis) - in_sql
             assert 0 <= self.ahead <= CROSSED_AT_MOST, (in_redis, in_sql)

@@ -1,7 +1,7 @@
 """A short search for calls that break the limits; `make state-machine` searches for longer."""
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.lockout.machine import Lockout
@@ -14,6 +14,7 @@ SHORT = settings(
     derandomize=True,
     database=None,
     suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate],  # shrinking takes minutes: `make state-machine` does it
 )
 
 
