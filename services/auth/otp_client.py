@@ -20,6 +20,7 @@ class TwoFactorState:
 
     enabled: bool
     locked: bool
+    locked_everywhere: bool
     consecutive_failures: int
     authenticators: list[dict[str, Any]]
     recovery_codes_remaining: int
@@ -65,6 +66,7 @@ class OtpClient:
         return TwoFactorState(
             enabled=answer["enabled"],
             locked=answer["locked"],
+            locked_everywhere=answer["locked_everywhere"],
             consecutive_failures=answer["consecutive_failures"],
             authenticators=answer["authenticators"],
             recovery_codes_remaining=answer["recovery_codes"]["remaining"],

@@ -90,7 +90,8 @@ class TwoFactorSchema(Schema):
     enabled = fields.Boolean()
     authenticators = fields.List(fields.Nested(AuthenticatorSchema))
     recovery_codes = fields.Nested(RecoveryCodesStateSchema)
-    locked = fields.Boolean()
+    locked = fields.Boolean(metadata={"description": "In new browsers at least, six digits are not taken."})
+    locked_everywhere = fields.Boolean(metadata={"description": "No code is taken anywhere."})
     consecutive_failures = fields.Integer()
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from services.otp import attempts_store, sms_store, store, throttle_store
 from services.otp.deps import Deps
 from services.otp.domain.purpose import SECOND_FACTOR_PURPOSES
-from services.otp.limits import STOP_FOR_STRANGERS_DIGITS, UNLOCKED
+from services.otp.limits import HARD_STOP, STOP_FOR_STRANGERS_DIGITS, UNLOCKED
 from services.otp.models import outbox as outbox_tables
 from services.otp.store import ActiveAuthenticator
 from shared import budgets, outbox
@@ -27,12 +27,16 @@ class RecoveryCodesView:
 
 @dataclass(frozen=True, slots=True)
 class TwoFactorState:
-    """All that auth shows of it. ``locked``: from new browsers at least, codes of six digits are not taken."""
+    """All that auth shows of it.
+
+    ``locked``: in new browsers at least, six digits are not taken; ``locked_everywhere``: no code is, anywhere.
+    """
 
     enabled: bool
     authenticators: list[ActiveAuthenticator]
     recovery_codes: RecoveryCodesView
     locked: bool
+    locked_everywhere: bool
     consecutive_failures: int
 
 
@@ -47,6 +51,7 @@ def state(deps: Deps, account_id: str) -> TwoFactorState:
         authenticators=active,
         recovery_codes=RecoveryCodesView(remaining, created_at),
         locked=failures >= STOP_FOR_STRANGERS_DIGITS,
+        locked_everywhere=failures >= HARD_STOP,
         consecutive_failures=failures,
     )
 

@@ -102,8 +102,8 @@ class Lockout(RuleBasedStateMachine):
         self.texts_at: list[datetime] = []
         self.requests = count()
         # The row of failures: as it was evaluated; of it, the owner's own; and by how much Redis may be off since two
-        # tries crossed: a failure that a success overtook, and one that was compared in the moment of a loss. A try that
-        # meets a stop levels SQL with Redis; what that takes from the owner's share is ``early``.
+        # tries crossed: a failure that a success overtook, and one that was compared in the moment of a loss. A try
+        # that meets a stop levels SQL with Redis; what that takes from the owner's share is ``early``.
         self.failures = self.own_failures = self.ahead = self.lost_in_flight = self.early = 0
         self.met_a_stop = False
         self.told: set[str] = set()

@@ -117,6 +117,7 @@ class FakeOtp:
         return TwoFactorState(
             enabled=enabled,
             locked=account_id in self.locked,
+            locked_everywhere=account_id in self.locked,
             consecutive_failures=100 if account_id in self.locked else 0,
             authenticators=[{"id": "enr_1", "kind": "TOTP", "label": "phone"}] if enabled else [],
             recovery_codes_remaining=self.recovery_codes.get(account_id, 10 if enabled else 0),

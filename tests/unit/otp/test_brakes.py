@@ -23,6 +23,11 @@ def scopes(world: World) -> list[str]:
     return [event["scope"] for event in world.events() if event["type"] == "second_factor.locked"]
 
 
+def locked(world: World) -> tuple[bool, bool]:
+    """In new browsers, and everywhere."""
+    return world.state()["locked"], world.state()["locked_everywhere"]
+
+
 NO_BACKUP_CODE = "0AAA-BBBB-CCCC-DDDD"
 MINE = {"device_id": "dev_mine"}
 
@@ -279,7 +284,7 @@ class TestStrangers:
         fail_through_all_windows(world, STOP_FOR_STRANGERS_DIGITS)
         assert world.verify(world.code()).json["code"] == "second_factor_locked"
         assert world.send_sms().json["code"] == "second_factor_locked"
-        assert world.state()["locked"] is True
+        assert locked(world) == (True, False)
         assert world.verify(backup).json["factor"] == "recovery_code"
         world.settle()
         assert world.verify(world.code(), binding="chl_2").status_code == 200
@@ -376,7 +381,7 @@ class TestHardStop:
         assert (response.status_code, response.json["code"]) == (429, "second_factor_locked")
         assert world.verify(world.code(), purpose="step_up").json["code"] == "second_factor_locked"
         assert world.verify(world.code(), device_id="dev_1").json["code"] == "second_factor_locked"
-        assert world.state()["locked"] is True
+        assert locked(world) == (True, True)
 
     def test_it_survives_a_lost_redis(self, world: World):
         world.enrol()
@@ -418,7 +423,7 @@ class TestHardStop:
         fail_through_all_windows(world, 2)
         assert world.state() | {"authenticators": []} == {
             "enabled": True, "authenticators": [], "recovery_codes": {"remaining": 0, "created_at": None},
-            "locked": False, "consecutive_failures": 2,
+            "locked": False, "locked_everywhere": False, "consecutive_failures": 2,
         }  # fmt: skip
 
     def test_a_proven_phone_does_not_end_the_row(self, world: World, notify_keys):
