@@ -60,6 +60,14 @@ def test_a_text_to_a_known_browser_where_the_network_has_used_up_its_sends(deps,
     assert device_id.startswith("dev_"), "otp counts it for the device"
 
 
+def test_a_text_that_was_not_counted_is_not_given_back(deps, stranger, otp, mia, known):
+    mine = challenge(stranger, mia, device_token=known)
+    spend(deps, limits.SMS_IP, ip_of(deps), 20)
+    otp.go_down()
+    down(stranger.post(f"/v1/login/{mine}/sms"), "otp")
+    assert spent(deps, limits.SMS_IP, ip_of(deps)) == [20, 20]
+
+
 def test_a_text_to_any_other_browser_is_counted_for_none(stranger, otp, mia):
     complete(stranger, otp, mia)
     assert stranger.post(f"/v1/login/{challenge(stranger, mia)}/sms").status_code == 202

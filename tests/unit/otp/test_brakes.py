@@ -356,6 +356,25 @@ class TestLostRedis:
         world.redis.flushall()
         assert fail(world, 2) == [401, 429]
 
+    def test_a_count_that_fell_behind_sql_is_level_with_it_after_a_batch(self, world: World):
+        """As after a failure that a success overtook, or one that was compared while Redis was lost."""
+        world.enrol()
+        fail_through_all_windows(world, 5)
+        world.redis.set(IN_A_ROW, 2, ex=1000)
+        fail(world, 1)
+        world.settle()
+        assert world.redis.get(IN_A_ROW) == "6"
+        assert 0 < world.redis.ttl(IN_A_ROW) <= 1000
+
+    def test_sql_that_fell_behind_a_stop_is_level_with_it_once_a_try_meets_it(self, world: World):
+        """As after a success that a failure overtook: the stop comes that much early, and all see the same."""
+        world.enrol()
+        fail_through_all_windows(world, STOP_FOR_STRANGERS_DIGITS - 2)
+        world.redis.incr(IN_A_ROW)
+        assert fail(world, 2) == [401, 429]
+        world.settle()
+        assert (world.state()["consecutive_failures"], scopes(world)) == (STOP_FOR_STRANGERS_DIGITS, ["new_browsers"])
+
     def test_it_costs_one_look_at_sql_and_no_more(self, world: World):
         world.enrol()
         fail_through_all_windows(world, 3)

@@ -106,6 +106,13 @@ class TestDurable:
         assert budgets.count(redis, self.LASTS) == 1
         assert budgets.count(redis, ANN) == 0
 
+    def test_it_stands_beside_a_charge_that_counts_only_sometimes(self, redis):
+        sometimes = Charge(Rate("probe", "account", (Window(1, 60),)), "ann", only_while="paused")
+        for _ in range(2):
+            assert budgets.take(redis, sometimes, self.LASTS, read=["paused"], recall=lambda: 3).waits == (0, 0)
+        assert 3590 < max(budgets.take(redis, self.LASTS).waits) <= 3600
+        assert redis.get(sometimes.keys()[0]) is None
+
     def test_rows_of_one_name_share_it(self, redis):
         low = Charge(Rate("lasts", "account", (Window(2, 3600),), durable=True), "ann")
         budgets.take(redis, self.LASTS, recall=lambda: 1)
