@@ -337,6 +337,20 @@ class TestStrangers:
         world.settle()
         assert (world.redis.get(IN_A_ROW), world.state()["consecutive_failures"]) == ("2", 2)
 
+    def test_what_fails_in_another_process_after_a_success_stays_counted(self, world: World):
+        world.enrol()
+        fail_through_all_windows(world, 7)
+        first = world.deps.recorder
+        first._start = lambda: None
+        world.verify(world.code(), **MINE)
+        world.deps = replace(world.deps, recorder=AttemptRecorder(world.database, world.redis, world.clock))
+        world.deps.recorder._start = lambda: None
+        fail(world, 2)
+        first.flush()
+        assert world.redis.get(IN_A_ROW) == "2"
+        world.settle()
+        assert world.state()["consecutive_failures"] == 2
+
 
 class TestLostRedis:
     def test_the_row_goes_on_where_it_stood(self, world: World):
