@@ -339,9 +339,9 @@ class TestStrangers:
 
     def test_what_fails_in_another_process_after_a_success_stays_counted(self, world: World):
         world.enrol()
-        fail_through_all_windows(world, 7)
         first = world.deps.recorder
         first._start = lambda: None
+        fail_through_all_windows(world, 7)
         world.verify(world.code(), **MINE)
         world.deps = replace(world.deps, recorder=AttemptRecorder(world.database, world.redis, world.clock))
         world.deps.recorder._start = lambda: None
