@@ -9,7 +9,7 @@ JOBS   ?= 2
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run demo bench attack attack-mutations timing simulate-pumping queues dead-letters keys up down scale-sms test test-unit test-e2e test-real test-faults reliability test-fuzz test-compose test-browser screenshots lint types imports migrations-check audit-sources audit-packages sbom requirements ci clean
+.PHONY: help venv run demo bench attack attack-mutations timing simulate-pumping queues dead-letters keys up down scale-sms test test-unit test-e2e test-real test-faults reliability test-fuzz test-compose test-browser screenshots state-machine lint types imports migrations-check audit-sources audit-packages sbom requirements ci clean
 
 help:  ## Print this list
 	@awk -F ':.*##' '/^[a-z][a-z0-9-]*:.*##/ { printf "  make %-18s%s\n", $$1, $$2 }' Makefile
@@ -113,6 +113,10 @@ $(VENV)/.browser: $(STAMP) requirements/browser.txt
 lint: $(STAMP)  ## Check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# Prints its seed; SEED=... begins where that search began.
+state-machine: $(STAMP)  ## Search for calls that break the limits: make state-machine MINUTES=10
+	@exec $(BIN)/python -m tests.lockout --minutes $(or $(MINUTES),1) $(if $(SEED),--seed $(SEED))
 
 types: $(STAMP)  ## Check types
 	$(BIN)/mypy

@@ -2,7 +2,7 @@
 
 import contextlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,11 +28,16 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A row of a service's limits table. ``by`` says what the subject is; a store that is down refuses."""
+    """A row of a service's limits table. ``by`` says what the subject is; a store that is down refuses.
+
+    ``durable``: the count itself lasts elsewhere, and Redis only makes it exact when many try at once. Where Redis has
+    lost it nothing is counted before it was recalled. Rows of one name share their counts, whatever their maximum.
+    """
 
     name: str
     by: str
     windows: tuple[Window, ...]
+    durable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +63,15 @@ class Taken:
 
 
 # A refused try is not counted: it was not evaluated, and counting it would let a stranger extend the owner's wait.
-# ARGV is three a counter: its max, its milliseconds, and the place of the key that must be there for it to count (0:
-# none must). The keys after the counters are read in the same step.
+# ARGV is three a counter: its max, its milliseconds (0: it is a durable one, and must be there already), and the place
+# of the key that must be there for it to count (0: none must). The keys after the counters are read in the same step.
 _TAKE = LuaScript("""
 local counters, spent, counted, waits, counts, read = #ARGV / 3, false, {}, {}, {}, {}
 for i = 1, counters do
-  local condition = tonumber(ARGV[3 * i])
+  local count, condition = redis.call('GET', KEYS[i]), tonumber(ARGV[3 * i])
+  if not count and ARGV[3 * i - 1] == '0' then return false end
   counted[i] = condition == 0 or redis.call('EXISTS', KEYS[condition]) == 1
-  counts[i], waits[i] = tonumber(redis.call('GET', KEYS[i]) or '0'), 0
+  counts[i], waits[i] = tonumber(count or '0'), 0
   if counted[i] and counts[i] >= tonumber(ARGV[3 * i - 2]) then
     spent, waits[i] = true, math.max(redis.call('PTTL', KEYS[i]), 1)
   end
@@ -73,7 +79,7 @@ end
 for i = 1, counters do
   if counted[i] and not spent then
     counts[i] = redis.call('INCR', KEYS[i])
-    if counts[i] == 1 then redis.call('PEXPIRE', KEYS[i], ARGV[3 * i - 1]) end
+    if counts[i] == 1 and ARGV[3 * i - 1] ~= '0' then redis.call('PEXPIRE', KEYS[i], ARGV[3 * i - 1]) end
   end
 end
 for i = counters + 1, #KEYS do
@@ -83,10 +89,20 @@ end
 return {waits, counts, read}
 """)
 
-# Gives one try back; a window that ended meanwhile stays ended.
+# Gives tries back; a window that ended meanwhile stays ended.
 REFUND_SCRIPT = LuaScript("""
-for _, key in ipairs(KEYS) do
-  if tonumber(redis.call('GET', key) or '0') > 0 then redis.call('DECR', key) end
+for i, key in ipairs(KEYS) do
+  local back = math.min(tonumber(redis.call('GET', key) or '0'), tonumber(ARGV[i]))
+  if back > 0 then redis.call('DECRBY', key, back) end
+end
+return 1
+""")
+
+
+_KEEP_UP = LuaScript("""
+for i, key in ipairs(KEYS) do
+  local count = redis.call('GET', key)
+  if count and tonumber(count) < tonumber(ARGV[i]) then redis.call('SET', key, ARGV[i], 'KEEPTTL') end
 end
 return 1
 """)
@@ -108,32 +124,62 @@ class Charge:
         return [f"budget:{self.rate.name}:{window.seconds}:{self.subject}" for window in self.rate.windows]
 
     def args(self, condition: int) -> list[int]:
-        """max, milliseconds and the place of ``only_while`` among the script's keys, three a window."""
-        return [number for window in self.rate.windows for number in (window.max, window.seconds * 1000, condition)]
+        """max, milliseconds (of a durable one 0) and the place of ``only_while`` among the script's keys, for each."""
+        lives = [0 if self.rate.durable else window.seconds * 1000 for window in self.rate.windows]
+        rows = zip(self.rate.windows, lives, strict=True)
+        return [number for window, life in rows for number in (window.max, life, condition)]
 
 
-def take(redis: "Redis", *charges: Charge, read: Sequence[str] = ()) -> Taken:
+def take(redis: "Redis", *charges: Charge, read: Sequence[str] = (), recall: Callable[[], int] | None = None) -> Taken:
     """Count one try against every charge, or against none when one of them is spent; then read these keys.
 
-    One round trip, all of it one step. Raises RedisError.
+    One round trip, all of it one step. Where the count of a durable charge is lost, ``recall`` says where it stood,
+    and whoever comes first puts it back: however many try at once, all of them count on from there.
+    Raises RedisError, what ``recall`` raises, and Unavailable when a count is lost again meanwhile.
     """
     counters = _keys(charges)
     conditions = [0 if c.only_while is None else len(counters) + read.index(c.only_while) + 1 for c in charges]
     args = [number for charge, place in zip(charges, conditions, strict=True) for number in charge.args(place)]
-    waits_ms, counts, replies = _TAKE.run(redis, [*counters, *read], args)
+    reply = _TAKE.run(redis, [*counters, *read], args)
+    if reply is None and recall is not None:
+        _put_back(redis, charges, recall())
+        reply = _TAKE.run(redis, [*counters, *read], args)
+    if reply is None:
+        raise Unavailable("redis")
+    waits_ms, counts, replies = reply
     ends = list(itertools.accumulate(len(charge.rate.windows) for charge in charges))
     waits = tuple(-(-max(waits_ms[start:end]) // 1000) for start, end in zip([0, *ends], ends, strict=False))
     return Taken(not any(waits), max(waits), tuple(counts[end - 1] for end in ends), waits, tuple(replies))
 
 
+def _put_back(redis: "Redis", charges: tuple[Charge, ...], count: int) -> None:
+    for charge in charges:
+        if charge.rate.durable:
+            for key, window in zip(charge.keys(), charge.rate.windows, strict=True):
+                redis.set(key, count, nx=True, ex=window.seconds)
+
+
+def count(redis: "Redis", charge: Charge) -> int:
+    """The tries in the charge's longest window; 0 where nothing stands. Raises RedisError."""
+    return int(redis.get(charge.keys()[-1]) or 0)
+
+
+def keep_up(redis: "Redis", counts: Mapping[Charge, int]) -> None:
+    """A durable count that stands in Redis stands at so many tries at least. Raises RedisError."""
+    if counts:
+        _KEEP_UP.run(redis, [charge.keys()[-1] for charge in counts], list(counts.values()))
+
+
 def refund(redis: "Redis", *charges: Charge) -> None:
     """Give one try back: a success is not a try that anyone has to pay for."""
-    REFUND_SCRIPT.run(redis, _keys(charges), [])
+    keys = _keys(charges)
+    REFUND_SCRIPT.run(redis, keys, [1] * len(keys))
 
 
-def queue_refund(pipeline: "Pipeline", *charges: Charge) -> None:
-    """The same inside a pipeline."""
-    REFUND_SCRIPT.queue(pipeline, _keys(charges), [])
+def queue_refund(pipeline: "Pipeline", *charges: Charge, tries: int = 1) -> None:
+    """The same inside a pipeline, for so many tries; what was counted since stays counted."""
+    keys = _keys(charges)
+    REFUND_SCRIPT.queue(pipeline, keys, [tries] * len(keys))
 
 
 @contextlib.contextmanager

@@ -65,6 +65,8 @@ class RecordReceipt(Message):
     provider_error: str | None = None
 
 
+NEW_BROWSERS, EVERYWHERE = "new_browsers", "everywhere"
+
 # --- events of otp ----------------------------------------------------------------------------------------------------
 
 
@@ -106,11 +108,12 @@ class RecoveryCodesRegenerated(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecondFactorLocked(Message):
-    """The hard stop: too many consecutive failures (NIST SP 800-63B-4 §3.2.2)."""
+    """Too many consecutive failures (NIST SP 800-63B-4 §3.2.2). ``scope``: from where no code is taken any more."""
 
     TYPE: ClassVar[str] = "second_factor.locked"
     account_id: str
     consecutive_failures: int
+    scope: str = EVERYWHERE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

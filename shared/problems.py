@@ -56,7 +56,9 @@ PROBLEMS: dict[str, ProblemType] = {
     # how often
     "too_many_requests": ProblemType(429, "Too many requests", "Too many tries; wait and try again."),
     "second_factor_locked": ProblemType(
-        429, "Second factor locked", "Too many wrong codes in a row; support can lift the lock."
+        429,
+        "Second factor locked",
+        "Too many wrong codes in a row. Use a browser of yours or a backup code; support can lift the lock.",
     ),
     # what fails on our side
     "service_unavailable": ProblemType(503, "Service unavailable", "A part of the service is down; try again shortly."),

@@ -8,9 +8,14 @@ from datetime import datetime, timedelta
 
 import psutil
 from redis import Redis
+from sqlalchemy import text
 
+from deploy.local.environment import environment_of
+from deploy.local.keys import read_keys
 from deploy.local.stack import Stack
+from deploy.portal import wait_for
 from shared.clock import parse_rfc3339, rfc3339, system_clock
+from shared.database import opened, reading, writing
 from shared.ids import new_id, token_digest
 from shared.messages import SendSmsCode
 from shared.queueing import Publisher, make_celery
@@ -42,6 +47,34 @@ def grow_older(stack: Stack, token: str, by: timedelta) -> None:
             if session[name]:
                 session[name] = rfc3339(parse_rfc3339(session[name]) - by)
         redis.set(key, json.dumps(session), keepttl=True)
+
+
+def have_failed(stack: Stack, account_id: str, failures: int) -> None:
+    """So many wrong codes in a row, which would take days, and a Redis that was lost after them: SQL alone has them.
+
+    The account must have signed in with a code before: what that leaves behind would else end the row again.
+    """
+    url = environment_of("otp", stack.settings, read_keys(stack.settings.keys_file))["OTP_DATABASE_URL"]
+    of_account = {"account": account_id, "failures": failures}
+
+    with opened(url) as database:
+
+        def settled() -> bool:
+            """The record of the last sign-in."""
+            query = "SELECT count(*) FROM attempts WHERE account_id = :account AND purpose = 'login'"
+            with reading(database) as connection:
+                return bool(connection.execute(text(query), of_account).scalar_one())
+
+        wait_for(settled)
+        put = """
+            INSERT INTO verification_states (account_id, consecutive_failures) VALUES (:account, :failures)
+            ON CONFLICT (account_id) DO UPDATE SET consecutive_failures = excluded.consecutive_failures
+        """
+        with writing(database) as connection:
+            connection.execute(text(put), of_account)
+    with Redis.from_url(stack.settings.redis_url, decode_responses=True) as redis:
+        for key in redis.scan_iter(f"budget:otp.verify.consecutive:*:{account_id}"):
+            redis.delete(key)
 
 
 def publish_again(stack: Stack, message_id: str, deadline: datetime, copies: int) -> None:

@@ -24,6 +24,7 @@ from services.auth.store.timeline import SYSTEM, Entry
 from shared import outbox
 from shared.database import writing
 from shared.messages import (
+    NEW_BROWSERS,
     AuthenticatorEnrolled,
     Message,
     RecoveryCodeSpent,
@@ -112,8 +113,13 @@ def _recovery_codes_regenerated(event: Event[RecoveryCodesRegenerated]) -> None:
 
 
 def _locked(event: Event[SecondFactorLocked]) -> None:
-    event.write(Entry.SECOND_FACTOR_LOCKED, actor=SYSTEM, consecutive_failures=event.message.consecutive_failures)
-    event.tell(Kind.SECOND_FACTOR_LOCKED)
+    message = event.message
+    failures, scope = message.consecutive_failures, message.scope
+    event.write(Entry.SECOND_FACTOR_LOCKED, actor=SYSTEM, consecutive_failures=failures, scope=scope)
+    event.tell(_LOCK_NOTICES.get(scope, Kind.SECOND_FACTOR_LOCKED_EVERYWHERE))
+
+
+_LOCK_NOTICES = {NEW_BROWSERS: Kind.SECOND_FACTOR_LOCKED}
 
 
 def _cool_off_ended(event: Event[TwoFactorResetCoolOffEnded]) -> None:

@@ -7,9 +7,10 @@ from datetime import timedelta
 
 from shared.budgets import DAY, HOUR, MINUTE, Rate, Window
 
+# Rows by IP are for browsers that the account doesn't know: a known one is never refused for what its network does.
 LOGIN_IP = Rate("auth.login.ip", "ip", (Window(60, 5 * MINUTE), Window(600, DAY)))
 LOGIN_EMAIL = Rate("auth.login.email", "email", (Window(10, 15 * MINUTE), Window(50, DAY)))
-LOGIN_KNOWN_DEVICE = Rate("auth.login.device", "email and device", (Window(10, 15 * MINUTE), Window(50, DAY)))
+LOGIN_KNOWN_DEVICE = Rate("auth.login.device", "device", (Window(10, 15 * MINUTE), Window(50, DAY)))
 VERIFY_IP = Rate("auth.verify.ip", "ip", (Window(60, 5 * MINUTE), Window(600, DAY)))
 SMS_IP = Rate("auth.sms.ip", "ip", (Window(20, 10 * MINUTE), Window(100, DAY)))
 REAUTHENTICATE = Rate("auth.reauthenticate", "account", (Window(5, 5 * MINUTE), Window(20, HOUR), Window(50, DAY)))

@@ -102,10 +102,9 @@ def verify(deps: Deps, client: Client, *, challenge_id: str, code: str, remember
     Raises Refusal challenge_expired, invalid_passcode, too_many_requests, second_factor_locked; Unavailable.
     """
     now = deps.clock()
-    charge = by_ip(deps, limits.VERIFY_IP, client)
-    challenge = _counted_challenge(deps, charge, challenge_id)
+    challenge, charged = _counted_challenge(deps, by_ip(deps, limits.VERIFY_IP, client), challenge_id)
     try:
-        with budgets.given_back_on_outage(deps.redis, charge):
+        with budgets.given_back_on_outage(deps.redis, *charged):
             return _complete(deps, client, challenge, code, now, remember_device=remember_device)
     except Refusal as refusal:
         _tell_of_failures(deps, challenge, refusal, client, now)
@@ -159,21 +158,29 @@ def _opening(
         raise
 
 
-def _counted_challenge(deps: Deps, charge: Charge, challenge_id: str) -> LoginChallenge:
-    """Count the try and read the challenge, in one round trip."""
+def _counted_challenge(deps: Deps, charge: Charge, challenge_id: str) -> tuple[LoginChallenge, tuple[Charge, ...]]:
+    """Count the try and read the challenge, in one round trip; what the try was counted under.
+
+    A known device goes on where its network's row is spent: otp has a row for it.
+    """
     key = session_store.challenge_key(challenge_id)
-    taken = budgets.take(deps.redis, charge, read=[key]).require()
+    taken = budgets.take(deps.redis, charge, read=[key])
     challenge = session_store.load_challenge(taken.read[0])
+    if challenge is None or challenge.device_id is None:
+        taken.require()
     if challenge is None or challenge.expires_at <= deps.clock():
         raise Refusal("challenge_expired")
-    return challenge
+    return challenge, (charge,) if taken.allowed else ()
 
 
 def _password_charges(deps: Deps, client: Client, email: str, device: Device | None) -> tuple[Charge, ...]:
-    """By IP, and by account: a browser that has signed in before has its own, so strangers can't lock the owner out."""
-    ip = by_ip(deps, limits.LOGIN_IP, client)
+    """By IP, and by account. A browser that has signed in before has a row of its own, and nothing else.
+
+    So strangers can't lock the owner out, whether they try the owner's address or sit in the same network.
+    """
     if device is not None:
-        return ip, Charge(limits.LOGIN_KNOWN_DEVICE, device.id)
+        return (Charge(limits.LOGIN_KNOWN_DEVICE, device.id),)
+    ip = by_ip(deps, limits.LOGIN_IP, client)
     return ip, address_charge(deps, email)
 
 

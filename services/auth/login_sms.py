@@ -34,7 +34,7 @@ def send(deps: Deps, client: Client, challenge_id: str) -> SentCode:
     if account.phone is None:
         raise Refusal("sms_unavailable")
     try:
-        sent = sms_request.send_code(deps, account, "login", challenge.id, account.phone, client)
+        sent = sms_request.send_code(deps, account, "login", challenge.id, account.phone, client, challenge.device_id)
     except Unavailable as outage:
         if outage.reason == "broker":
             session_store.delete_challenge(deps.redis, challenge.id)

@@ -20,6 +20,7 @@ class TwoFactorState:
 
     enabled: bool
     locked: bool
+    locked_everywhere: bool
     consecutive_failures: int
     authenticators: list[dict[str, Any]]
     recovery_codes_remaining: int
@@ -65,6 +66,7 @@ class OtpClient:
         return TwoFactorState(
             enabled=answer["enabled"],
             locked=answer["locked"],
+            locked_everywhere=answer["locked_everywhere"],
             consecutive_failures=answer["consecutive_failures"],
             authenticators=answer["authenticators"],
             recovery_codes_remaining=answer["recovery_codes"]["remaining"],
@@ -99,9 +101,13 @@ class OtpClient:
         codes: list[str] = self._call("POST", f"/accounts/{account_id}/recovery-codes", {})["recovery_codes"]
         return codes
 
-    def create_sms_challenge(self, account_id: str, purpose: Purpose, binding: str, phone: str) -> dict[str, Any]:
+    def create_sms_challenge(
+        self, account_id: str, purpose: Purpose, binding: str, phone: str, device_id: str | None = None
+    ) -> dict[str, Any]:
         """Mint a passcode and seal its text for notify; ids and times come back, never the code."""
         body = {"purpose": purpose, "binding": binding, "phone": phone}
+        if device_id is not None:
+            body["device_id"] = device_id
         return dict(self._call("POST", f"/accounts/{account_id}/sms-challenges", body))
 
     def withdraw_sms_challenge(self, account_id: str, message_id: str, purpose: Purpose, binding: str) -> None:

@@ -33,6 +33,7 @@ def account_document(detail: AccountDetail) -> dict[str, Any]:
         "two_factor": {
             "enabled": two_factor.enabled,
             "locked": two_factor.locked,
+            "locked_everywhere": two_factor.locked_everywhere,
             "throttles": detail.throttles,
             "consecutive_failures": two_factor.consecutive_failures,
             "authenticators": two_factor.authenticators,

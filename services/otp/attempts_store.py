@@ -5,13 +5,14 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Integer, Row, and_, bindparam, insert, or_, select, update
+from sqlalchemy import Column, Connection, Integer, Row, and_, bindparam, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from services.otp.limits import HARD_STOP
+from services.otp.limits import HARD_STOP, STOP_FOR_STRANGERS_DIGITS
 from services.otp.models import attempts, verification_states
 
 _t, _s = attempts.c, verification_states.c
+_NO_FAILURES: Mapping[str, Any] = {"consecutive_failures": 0, "locked_at": None, "locked_everywhere_at": None}
 _NOT_CLEARED_SINCE = or_(_s.cleared_at.is_(None), _s.cleared_at <= bindparam("at", type_=_s.cleared_at.type))
 
 
@@ -58,33 +59,53 @@ def add_failures(connection: Connection, failures: Sequence[tuple[str, int, date
     connection.execute(upsert, [{"account": account, "failures": n, "at": at} for account, n, at in failures])
 
 
-def raise_to_hard_stop(connection: Connection, accounts: Sequence[tuple[str, datetime]]) -> None:
-    """Redis counted to the hard stop, so failures were lost on the way here (a killed process): catch up."""
-    if not accounts:
+def raise_failures(connection: Connection, counted: Sequence[tuple[str, int, datetime]]) -> None:
+    """Redis counted to a stop, so failures were lost on the way here (a killed process): catch up with it."""
+    if not counted:
         return
-    statement = _insert(connection).values(account_id=bindparam("account"), consecutive_failures=HARD_STOP)
+    statement = _insert(connection).values(
+        account_id=bindparam("account"), consecutive_failures=bindparam("failures", type_=Integer)
+    )
     upsert = statement.on_conflict_do_update(
         index_elements=[_s.account_id],
-        set_={"consecutive_failures": HARD_STOP},
-        where=and_(_s.consecutive_failures < HARD_STOP, _NOT_CLEARED_SINCE),
+        set_={"consecutive_failures": statement.excluded.consecutive_failures},
+        where=and_(_s.consecutive_failures < statement.excluded.consecutive_failures, _NOT_CLEARED_SINCE),
     )
-    connection.execute(upsert, [{"account": account, "at": at} for account, at in accounts])
+    connection.execute(upsert, [{"account": account, "failures": n, "at": at} for account, n, at in counted])
 
 
-def at_hard_stop(connection: Connection, accounts: Sequence[str]) -> Sequence[tuple[str, int]]:
-    """Which of these accounts stand at the hard stop and are not locked yet, and their counts."""
-    query = select(_s.account_id, _s.consecutive_failures).where(
-        _s.account_id.in_(accounts), _s.consecutive_failures >= HARD_STOP, _s.locked_at.is_(None)
-    )
-    return [(row.account_id, row.consecutive_failures) for row in connection.execute(query)]
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A stop that the owner is told of: the failures in a row, and the column that says when it was told."""
+
+    failures: int
+    everywhere: bool
+
+    @property
+    def told_at(self) -> Column[datetime]:
+        """Null until then."""
+        return _s.locked_everywhere_at if self.everywhere else _s.locked_at
 
 
-def lock_once(connection: Connection, account_id: str, now: datetime) -> bool:
-    """Lock the account that stands at the hard stop; True for the one who did."""
+LOCKS = (Lock(STOP_FOR_STRANGERS_DIGITS, everywhere=False), Lock(HARD_STOP, everywhere=True))
+
+
+def read_all_failures(connection: Connection, accounts: Sequence[str]) -> Mapping[str, tuple[int, frozenset[Lock]]]:
+    """The counts of these accounts, and the locks that each has yet to be told of."""
+    query = select(_s.account_id, _s.consecutive_failures, *(lock.told_at for lock in LOCKS))
+    standing = {}
+    for account_id, failures, *told in connection.execute(query.where(_s.account_id.in_(accounts))):
+        untold = (lock for lock, at in zip(LOCKS, told, strict=True) if at is None and failures >= lock.failures)
+        standing[account_id] = failures, frozenset(untold)
+    return standing
+
+
+def lock_once(connection: Connection, lock: Lock, account_id: str, now: datetime) -> bool:
+    """Note that the account stands at this stop; True for the one who did."""
     statement = update(verification_states).where(
-        _s.account_id == account_id, _s.consecutive_failures >= HARD_STOP, _s.locked_at.is_(None)
+        _s.account_id == account_id, _s.consecutive_failures >= lock.failures, lock.told_at.is_(None)
     )
-    return connection.execute(statement.values(locked_at=now)).rowcount == 1
+    return connection.execute(statement.values({lock.told_at: now})).rowcount == 1
 
 
 def forgive(connection: Connection, accounts: Sequence[str]) -> None:
@@ -93,13 +114,13 @@ def forgive(connection: Connection, accounts: Sequence[str]) -> None:
         connection.execute(
             update(verification_states)
             .where(_s.account_id.in_(accounts), _s.consecutive_failures > 0)
-            .values(consecutive_failures=0, locked_at=None)
+            .values(_NO_FAILURES)
         )
 
 
 def clear(connection: Connection, account_id: str, now: datetime) -> None:
     """Support or a reset lifts the lock; failures on their way here that came before no longer count."""
-    cleared: Mapping[str, Any] = {"consecutive_failures": 0, "locked_at": None, "cleared_at": now}
+    cleared: Mapping[str, Any] = {**_NO_FAILURES, "cleared_at": now}
     statement = _insert(connection).values(account_id=account_id, **cleared)
     connection.execute(statement.on_conflict_do_update(index_elements=[_s.account_id], set_=cleared))
 

@@ -14,7 +14,7 @@ from services.otp.domain.passcode import Passcode
 from services.otp.domain.purpose import PURPOSES, Factor
 from services.otp.domain.recovery_code import RecoveryCode
 from services.otp.domain.totp import VALIDATION_WINDOW, SharedSecret, match_step, step_at
-from services.otp.limits import HARD_STOP
+from services.otp.limits import stop_at
 from services.otp.models import outbox as outbox_tables
 from services.otp.sms_store import LivePasscode, Slot
 from services.otp.store import StoredAuthenticator, VerificationState
@@ -104,7 +104,8 @@ def _brake(command: Verify, state: VerificationState) -> Throttled | None:
     """The hard stop as SQL remembers it, should Redis have lost its count. Raises two_factor_off."""
     if not PURPOSES[command.purpose].second_factor:
         return None
-    if state.consecutive_failures >= HARD_STOP:
+    stop = stop_at(command.purpose, six_digits=command.six_digits, device_known=command.device_known)
+    if state.consecutive_failures >= stop:
         return Throttled(Brake.HARD_STOP)
     if state.authenticator is None:
         raise Refusal("two_factor_off")

@@ -21,8 +21,15 @@ VERIFY_STEP_UP = Rate("otp.verify.step_up", by="account", windows=GUESSES)
 VERIFY_PHONE = Rate("otp.verify.phone", by="account", windows=GUESSES)
 CONFIRM_ENROLLMENT = Rate("otp.confirm", by="account", windows=GUESSES)
 
+# Who asks for a text pays from rows that nobody with less in hand can spend. A stranger who has the password asks for
+# logins from a browser that the account doesn't know; a stranger with an account of his own can have a text sent to any
+# number, to prove it. A known browser and an open session have been through a second factor.
 SMS_ACCOUNT = Rate("otp.sms.account", by="account", windows=SENDS)
 SMS_PHONE = Rate("otp.sms.phone", by="phone (keyed digest)", windows=SENDS)
+SMS_ACCOUNT_KNOWN_DEVICE = Rate("otp.sms.device.account", by="account", windows=SENDS)
+SMS_PHONE_KNOWN_DEVICE = Rate("otp.sms.device.phone", by="phone (keyed digest)", windows=SENDS)
+SMS_ACCOUNT_PROOF = Rate("otp.sms.proof.account", by="account", windows=SENDS)
+SMS_PHONE_PROOF = Rate("otp.sms.proof.phone", by="phone (keyed digest)", windows=SENDS)
 SMS_RESEND = Rate("otp.sms.resend", by="purpose, account and binding", windows=(Window(1, 30),))
 
 
@@ -53,10 +60,25 @@ SMS_PAUSE_LASTS = timedelta(days=1)
 SMS_DAILY_CAP = 5_000
 SMS_DAILY_PERCENT: Mapping[Purpose, int] = {Purpose.LOGIN: 100, Purpose.PHONE_VERIFICATION: 80}
 
-# NIST SP 800-63B-4 §3.2.2: no more than 100 consecutive failures on one account. The count lives in SQL; this Redis
-# row makes it exact when many attempts run at once. Its window only bounds how long an idle key stays.
+# NIST SP 800-63B-4 §3.2.2: no more than 100 consecutive failures on one account. All of them are one count, and it ends
+# where the least that must be refused is refused: each row below it keeps something back that whoever spends it can't
+# reach. Guessing is done with six digits, in a browser that nobody has been through a second factor with, so that ends
+# first. A backup code (75 bits) is still taken there, for that is the way back of an owner who has lost the browser
+# too. The last 20 failures are for known browsers and step-ups alone: whatever a stranger does, the owner's own browser
+# goes on. The count lives in SQL; Redis makes it exact when many try at once. Its window only bounds how long an idle
+# key stays.
 HARD_STOP = 100
-CONSECUTIVE_FAILURES = Rate("otp.verify.consecutive", by="account", windows=(Window(HARD_STOP, 365 * DAY),))
+STOP_FOR_STRANGERS = 80
+STOP_FOR_STRANGERS_DIGITS = 60
+
+
+def _consecutive_failures(at_most: int) -> Rate:
+    return Rate("otp.verify.consecutive", by="account", windows=(Window(at_most, 365 * DAY),), durable=True)
+
+
+_CONSECUTIVE_FAILURES: Mapping[int, Rate] = {
+    stop: _consecutive_failures(stop) for stop in (STOP_FOR_STRANGERS_DIGITS, STOP_FOR_STRANGERS, HARD_STOP)
+}
 
 # An accepted code is accepted again so long, for the same account, purpose and binding: its answer may have been lost,
 # or what the caller did next may have failed, and 503 said "try again" (in 2 s). A minute is time for many tries, and
@@ -72,8 +94,15 @@ VERIFY: Mapping[Purpose, Rate] = {
 }
 VERIFY_KNOWN_DEVICE: Mapping[Purpose, Rate] = {Purpose.LOGIN: VERIFY_LOGIN_KNOWN_DEVICE}
 
+# By purpose, and whether it is a login from a known device.
+SENDS_OF: Mapping[tuple[Purpose, bool], tuple[Rate, Rate]] = {
+    (Purpose.LOGIN, False): (SMS_ACCOUNT, SMS_PHONE),
+    (Purpose.LOGIN, True): (SMS_ACCOUNT_KNOWN_DEVICE, SMS_PHONE_KNOWN_DEVICE),
+    (Purpose.PHONE_VERIFICATION, False): (SMS_ACCOUNT_PROOF, SMS_PHONE_PROOF),
+}
+
 # What support's unlock clears. Sends stay spent (they cost money); a device's own row ends by itself.
-UNLOCKED = (VERIFY_LOGIN, VERIFY_STEP_UP, VERIFY_PHONE, CONFIRM_ENROLLMENT, CONSECUTIVE_FAILURES)
+UNLOCKED = (VERIFY_LOGIN, VERIFY_STEP_UP, VERIFY_PHONE, CONFIRM_ENROLLMENT, *_CONSECUTIVE_FAILURES.values())
 
 
 def verify_charge(purpose: Purpose, account_id: str, device_id: str | None) -> Charge:
@@ -88,3 +117,21 @@ def sms_day_charge(purpose: Purpose, cap: int) -> Charge:
     """The row that all sends of a day share, up to where this purpose may fill it."""
     most = cap * SMS_DAILY_PERCENT[purpose] // 100
     return Charge(Rate("otp.sms.day", by="all sends", windows=(Window(most, DAY),)), "all")
+
+
+def stop_at(purpose: Purpose, *, six_digits: bool, device_known: bool) -> int:
+    """After how many failures in a row a code is not even compared. Only a login can come from a stranger."""
+    if device_known or purpose is not Purpose.LOGIN:
+        return HARD_STOP
+    return STOP_FOR_STRANGERS_DIGITS if six_digits else STOP_FOR_STRANGERS
+
+
+def consecutive_failures(account_id: str, stop: int = HARD_STOP) -> Charge:
+    """The row of failures, which takes a try as long as it is below ``stop``."""
+    return Charge(_CONSECUTIVE_FAILURES[stop], account_id)
+
+
+def send_charges(purpose: Purpose, account_id: str, phone: str, *, device_known: bool) -> tuple[Charge, Charge]:
+    """The rows that pay for a text, by account and by phone (its keyed digest)."""
+    account, to = SENDS_OF[purpose, device_known and purpose is Purpose.LOGIN]
+    return Charge(account, account_id), Charge(to, phone)

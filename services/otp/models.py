@@ -89,7 +89,9 @@ verification_states = Table(
     metadata,
     Column("account_id", String(80), primary_key=True),
     Column("consecutive_failures", Integer, nullable=False),
+    # When codes were first refused to strangers, and when to everybody; told to the owner at that moment.
     Column("locked_at", UtcDateTime, nullable=True),
+    Column("locked_everywhere_at", UtcDateTime, nullable=True),
     # When support or a reset last set the count to zero; what happened before no longer counts.
     Column("cleared_at", UtcDateTime, nullable=True),
 )

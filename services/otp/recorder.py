@@ -21,16 +21,17 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from services.otp import attempts_store, throttle_store
-from services.otp.attempts_store import AttemptRow
+from services.otp.attempts_store import LOCKS, AttemptRow, Lock
 from services.otp.domain.attempt import Brake, Outcome, Rejected, Throttled, Verified
+from services.otp.limits import consecutive_failures
 from services.otp.models import outbox as outbox_tables
-from shared import outbox
+from shared import budgets, outbox
 from shared.budgets import REFUND_SCRIPT, Charge
 from shared.clock import Clock
 from shared.database import writing
 from shared.ids import new_id
 from shared.lua import execute_scripted
-from shared.messages import SecondFactorLocked
+from shared.messages import EVERYWHERE, NEW_BROWSERS, SecondFactorLocked
 
 BATCH_SECONDS = 0.05
 IDLE_LOOK_SECONDS = 0.5
@@ -191,39 +192,68 @@ class AttemptRecorder:
             log.warning("tries not given back", count=len(settles), cause=type(error).__name__)
 
     def _write(self, batch: list[Attempt]) -> None:
+        counts: dict[str, _Count] = {}
+        for attempt in batch:
+            if attempt.second_factor:
+                counts.setdefault(attempt.row.account_id, _Count()).add(attempt)
+        in_redis = self._count_in_redis([account for account, count in sorted(counts.items()) if count.stopped])
         with writing(self._database) as connection:
             attempts_store.insert_attempts(connection, [attempt.row for attempt in batch if attempt.has_row])
-            counts: dict[str, _Count] = {}
-            for attempt in batch:
-                if attempt.second_factor:
-                    counts.setdefault(attempt.row.account_id, _Count()).add(attempt)
-            self._count(connection, counts)
+            in_sql = self._count(connection, counts, in_redis)
+        self._keep_up({account: failures for account, failures in in_sql.items() if counts[account].failures})
 
-    def _count(self, connection: Connection, counts: dict[str, "_Count"]) -> None:
-        """Keep the durable count of consecutive failures; report the hard stop once."""
+    def _count(self, connection: Connection, counts: dict[str, "_Count"], in_redis: dict[str, int]) -> dict[str, int]:
+        """Keep the durable count of consecutive failures, report each lock once; how the accounts stand now."""
         accounts = sorted(counts)  # one order for all writers: no deadlock
         attempts_store.forgive(connection, [account for account in accounts if counts[account].forgiven])
-        caught_up = [(account, counts[account].at) for account in accounts if counts[account].at_hard_stop]
-        attempts_store.raise_to_hard_stop(connection, caught_up)
         failed = [(account, counts[account].failures, counts[account].at) for account in accounts]
         attempts_store.add_failures(connection, [row for row in failed if row[1]])
-        for account_id, failures in attempts_store.at_hard_stop(connection, accounts):
-            if counts[account_id].ends_in_success:
-                continue
-            if not attempts_store.lock_once(connection, account_id, self._clock()):
+        attempts_store.raise_failures(connection, [(account, n, counts[account].at) for account, n in in_redis.items()])
+        standing = attempts_store.read_all_failures(connection, accounts)
+        for account_id, (failures, untold) in standing.items():
+            if not counts[account_id].ends_in_success:
+                self._report(connection, account_id, failures, [lock for lock in LOCKS if lock in untold])
+        return {account_id: failures for account_id, (failures, _) in standing.items()}
+
+    def _report(self, connection: Connection, account_id: str, failures: int, locks: list[Lock]) -> None:
+        for lock in locks:
+            now = self._clock()
+            if not attempts_store.lock_once(connection, lock, account_id, now):
                 continue
             event = SecondFactorLocked(
-                id=new_id("evt"), occurred_at=self._clock(), account_id=account_id, consecutive_failures=failures
+                id=new_id("evt"),
+                occurred_at=now,
+                account_id=account_id,
+                consecutive_failures=failures,
+                scope=EVERYWHERE if lock.everywhere else NEW_BROWSERS,
             )
             outbox.record(connection, outbox_tables, event)
-            log.warning("second factor locked", account_id=account_id, consecutive_failures=failures)
+            log.warning("second factor locked", account_id=account_id, consecutive_failures=failures, scope=event.scope)
+
+    def _count_in_redis(self, accounts: list[str]) -> dict[str, int]:
+        """Where the row of failures stands, of those whom Redis has stopped. Now, for a success may have ended it."""
+        try:
+            return {account: budgets.count(self._redis, consecutive_failures(account)) for account in accounts}
+        except RedisError:
+            return {}  # nothing to catch up with; who is stopped comes again
+
+    def _keep_up(self, in_sql: dict[str, int]) -> None:
+        """Redis never stands below SQL for longer than a batch.
+
+        It may: a success takes back all that was counted before it, and with it a try that was found wrong after it;
+        and a try that was compared while Redis was lost is in SQL alone.
+        """
+        try:
+            budgets.keep_up(self._redis, {consecutive_failures(account): n for account, n in in_sql.items()})
+        except RedisError as error:
+            log.warning("failures not kept up", count=len(in_sql), cause=type(error).__name__)
 
 
 class _Count:
     """What a batch holds of one account: whether a success ended the row of failures, and how many came since."""
 
     def __init__(self) -> None:
-        self.forgiven = self.at_hard_stop = self.ends_in_success = False
+        self.forgiven = self.stopped = self.ends_in_success = False
         self.failures = 0
         self.at: datetime
 
@@ -233,8 +263,8 @@ class _Count:
         self.ends_in_success = isinstance(attempt.outcome, Verified)
         match attempt.outcome:
             case Verified():
-                self.forgiven, self.failures, self.at_hard_stop = True, 0, False
+                self.forgiven, self.failures, self.stopped = True, 0, False
             case Rejected():
                 self.failures += 1
             case Throttled(brake=Brake.HARD_STOP):
-                self.at_hard_stop = True
+                self.stopped = True

@@ -1,11 +1,14 @@
 """Support's 2FA reset, carried out: otp's part of the event flow."""
 
+import contextlib
+
 import structlog
+from redis.exceptions import RedisError
 
 from services.otp import attempts_store, sms_store, store
 from services.otp.deps import WorkerDeps
 from services.otp.domain.purpose import Purpose
-from services.otp.limits import UNLOCKED
+from services.otp.limits import UNLOCKED, consecutive_failures
 from services.otp.models import outbox as outbox_tables
 from shared import budgets, outbox
 from shared.budgets import Charge
@@ -35,4 +38,8 @@ def apply(deps: WorkerDeps, approved: TwoFactorResetApproved) -> None:
         outbox.record(connection, outbox_tables, applied)
         sms_store.forget_account(deps.redis, account_id, frozenset(Purpose))
         budgets.clear(deps.redis, *(Charge(rate, account_id) for rate in UNLOCKED))
+    # Once more: a try between the two may have brought the count of before back to Redis. By now 2FA is off, so the
+    # worst that is left when Redis fails here is a lock that support lifts.
+    with contextlib.suppress(RedisError):
+        budgets.clear(deps.redis, consecutive_failures(account_id))
     log.info("two-factor reset applied", account_id=account_id, reset_id=approved.reset_id, revoked=revoked)

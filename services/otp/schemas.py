@@ -90,7 +90,8 @@ class TwoFactorSchema(Schema):
     enabled = fields.Boolean()
     authenticators = fields.List(fields.Nested(AuthenticatorSchema))
     recovery_codes = fields.Nested(RecoveryCodesStateSchema)
-    locked = fields.Boolean()
+    locked = fields.Boolean(metadata={"description": "In new browsers at least, six digits are not taken."})
+    locked_everywhere = fields.Boolean(metadata={"description": "No code is taken anywhere."})
     consecutive_failures = fields.Integer()
 
 
@@ -164,6 +165,7 @@ class RequestSmsSchema(Schema):
     purpose = fields.Enum(Purpose, by_value=True, required=True, validate=validate.OneOf(PURPOSES_BY_SMS))
     binding = Text(required=True, validate=ID)
     phone = PhoneField(required=True)
+    device_id = Text(load_default=None, allow_none=True, validate=ID)
 
 
 class WithdrawSmsSchema(Schema):

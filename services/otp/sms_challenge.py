@@ -7,7 +7,7 @@ from services.otp import sms_guard, sms_store, store
 from services.otp.deps import Deps
 from services.otp.domain import sms_text
 from services.otp.domain.purpose import PURPOSES, Purpose
-from services.otp.limits import HARD_STOP, SMS_RESEND
+from services.otp.limits import SMS_RESEND, stop_at
 from services.otp.sms_store import LivePasscode, Slot
 from shared.database import reading
 from shared.envelope import Envelope
@@ -18,12 +18,16 @@ from shared.problems import Refusal
 
 @dataclass(frozen=True, slots=True)
 class RequestSms:
-    """Send a passcode to this phone, good for this purpose and binding only."""
+    """Send a passcode to this phone, good for this purpose and binding only.
+
+    ``device_id`` names a device that auth remembers, as in Verify.
+    """
 
     account_id: str
     purpose: Purpose
     binding: str
     phone: PhoneNumber
+    device_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +49,23 @@ def request(deps: Deps, command: RequestSms) -> SmsChallenge:
     """
     _require_open(deps, command)
     slot = Slot(command.account_id, command.purpose, command.binding)
-    permit = sms_guard.take(deps, slot, command.phone)
+    device_known = command.device_id is not None
+    permit = sms_guard.take(deps, slot, command.phone, device_known=device_known)
 
     now = deps.clock()
     passcode, reference, message_id = sms_text.new_passcode(), sms_text.new_reference(), new_id("sms")
     expires_at = now + sms_text.LIVES_FOR
     key = deps.digest_keys.newest
-    digest = slot.digest(key, message_id, passcode)
-    new = LivePasscode(message_id, key.id, digest, expires_at, permit.phone, permit.prefix, permit.probe)
+    new = LivePasscode(
+        message_id,
+        key.id,
+        slot.digest(key, message_id, passcode),
+        expires_at,
+        permit.phone,
+        permit.prefix,
+        permit.probe,
+        device_known,
+    )
     envelope = Envelope(
         account_id=command.account_id,
         recipient=command.phone.e164,
@@ -86,5 +99,6 @@ def _require_open(deps: Deps, command: RequestSms) -> None:
         state = store.read_state(connection, command.account_id)
     if state.authenticator is None:  # SMS is never the only factor
         raise Refusal("two_factor_off")
-    if state.consecutive_failures >= HARD_STOP:  # a text that could not be used
+    stop = stop_at(command.purpose, six_digits=True, device_known=command.device_id is not None)
+    if state.consecutive_failures >= stop:  # a text that could not be used
         raise Refusal("second_factor_locked")

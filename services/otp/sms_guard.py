@@ -16,13 +16,12 @@ from services.otp.domain import conversion
 from services.otp.domain.conversion import Evidence, ProbeRound
 from services.otp.domain.lane import Lane
 from services.otp.limits import (
-    SMS_ACCOUNT,
     SMS_DAILY_PERCENT,
     SMS_LANE,
-    SMS_PHONE,
     SMS_PROBE,
     SMS_PROBES_NEEDED,
     SMS_RESEND,
+    send_charges,
     sms_day_charge,
 )
 from services.otp.sms_store import LivePasscode, Slot, parse
@@ -74,12 +73,11 @@ class _Charges:
     probe: Charge
 
     @classmethod
-    def of(cls, deps: Deps, slot: Slot, phone: str, lane: Lane) -> "_Charges":
+    def of(cls, deps: Deps, slot: Slot, phone: str, lane: Lane, *, device_known: bool) -> "_Charges":
         return cls(
             person=(
                 Charge(SMS_RESEND, f"{slot.account_id}:{slot.name}"),
-                Charge(SMS_ACCOUNT, slot.account_id),
-                Charge(SMS_PHONE, phone),
+                *send_charges(slot.purpose, slot.account_id, phone, device_known=device_known),
             ),
             prefix=tuple(Charge(row.rate, lane.subject) for row in SMS_LANE),
             day=sms_day_charge(slot.purpose, deps.sms_daily_cap),
@@ -91,13 +89,13 @@ class _Charges:
         return (*self.person, *self.prefix, self.day, *((self.probe,) if probe else ()))
 
 
-def take(deps: Deps, slot: Slot, phone: PhoneNumber) -> Permit:
-    """Count a send to this phone; one that is refused is counted nowhere.
+def take(deps: Deps, slot: Slot, phone: PhoneNumber, *, device_known: bool) -> Permit:
+    """Count a send to this phone; one that is refused is counted nowhere. A known device pays from rows of its own.
 
     Raises too_many_requests (its owner asked too often), sms_unavailable (its lane or the day is spent).
     """
     digest, lane = deps.digest_keys.newest.mac("phone", phone.e164), Lane.of(slot.purpose, phone)
-    charges = _Charges.of(deps, slot, digest, lane)
+    charges = _Charges.of(deps, slot, digest, lane, device_known=device_known)
     everything = charges.counted(probe=True)
     taken = budgets.take(deps.redis, *everything, read=[slot.key, *lane_store.state_keys(lane)])
     waits = dict(zip(everything, taken.waits, strict=True))
@@ -120,7 +118,7 @@ def take(deps: Deps, slot: Slot, phone: PhoneNumber) -> Permit:
         _uncount(deps, taken, (*charges.person, charges.day))
         if lane_store.resume(deps.redis, lane, state.pause_id):
             log.warning("sms resumed", prefix=lane.prefix, purpose=lane.purpose)
-        return take(deps, slot, phone)
+        return take(deps, slot, phone, device_known=device_known)
 
     if wait := max(waits[charge] for charge in (*charges.prefix, charges.probe)):
         raise _unavailable(Cause.DESTINATION, wait)
@@ -132,7 +130,8 @@ def take(deps: Deps, slot: Slot, phone: PhoneNumber) -> Permit:
 
 def give_back(deps: Deps, slot: Slot, passcode: LivePasscode) -> None:
     """Uncount a send that did not happen after all. Raises RedisError."""
-    charges = _Charges.of(deps, slot, passcode.phone, Lane(slot.purpose, passcode.prefix))
+    lane = Lane(slot.purpose, passcode.prefix)
+    charges = _Charges.of(deps, slot, passcode.phone, lane, device_known=passcode.device_known)
     budgets.refund(deps.redis, *charges.counted(probe=passcode.probe))
 
 

@@ -82,8 +82,8 @@ class Slot:
 class LivePasscode:
     """One passcode that was sent, and what its send was counted under: the phone's keyed digest and the prefix.
 
-    ``probe``: it went out while its lane was paused. One that an earlier release has stored has no prefix, and its
-    return credits nobody.
+    ``probe``: it went out while its lane was paused. ``device_known``: a known device paid for it. One that an earlier
+    release has stored has no prefix, and its return credits nobody.
     """
 
     message_id: str
@@ -93,6 +93,7 @@ class LivePasscode:
     phone: str
     prefix: str = ""
     probe: bool = False
+    device_known: bool = False
 
 
 def parse(reply: Sequence[str] | None, now: datetime) -> list[LivePasscode]:
@@ -195,7 +196,7 @@ def _index(account_id: str) -> str:
 
 
 def _dump(passcode: LivePasscode) -> str:
-    sent = [passcode.phone, passcode.prefix, passcode.probe]
+    sent = [passcode.phone, passcode.prefix, passcode.probe, passcode.device_known]
     return json.dumps([passcode.key_id, passcode.digest, rfc3339(passcode.expires_at), *sent])
 
 

@@ -38,8 +38,8 @@ def forget(redis: Redis, account_id: str) -> None:
 
 
 def key(charge: Charge) -> str:
-    """Where it stands that this budget's wait has its row."""
-    return f"otp:throttled:{charge.rate.name}:{charge.subject}"
+    """Where it stands that this budget's wait has its row. Each stop in the row of failures is a wait of its own."""
+    return f"otp:throttled:{charge.rate.name}:{charge.rate.windows[-1].max}:{charge.subject}"
 
 
 def _seconds(outcome: Throttled) -> int:

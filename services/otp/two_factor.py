@@ -6,7 +6,7 @@ from datetime import datetime
 from services.otp import attempts_store, sms_store, store, throttle_store
 from services.otp.deps import Deps
 from services.otp.domain.purpose import SECOND_FACTOR_PURPOSES
-from services.otp.limits import HARD_STOP, UNLOCKED
+from services.otp.limits import HARD_STOP, STOP_FOR_STRANGERS_DIGITS, UNLOCKED
 from services.otp.models import outbox as outbox_tables
 from services.otp.store import ActiveAuthenticator
 from shared import budgets, outbox
@@ -27,12 +27,16 @@ class RecoveryCodesView:
 
 @dataclass(frozen=True, slots=True)
 class TwoFactorState:
-    """All that auth shows of it."""
+    """All that auth shows of it.
+
+    ``locked``: in new browsers at least, six digits are not taken; ``locked_everywhere``: no code is, anywhere.
+    """
 
     enabled: bool
     authenticators: list[ActiveAuthenticator]
     recovery_codes: RecoveryCodesView
     locked: bool
+    locked_everywhere: bool
     consecutive_failures: int
 
 
@@ -46,7 +50,8 @@ def state(deps: Deps, account_id: str) -> TwoFactorState:
         enabled=bool(active),
         authenticators=active,
         recovery_codes=RecoveryCodesView(remaining, created_at),
-        locked=failures >= HARD_STOP,
+        locked=failures >= STOP_FOR_STRANGERS_DIGITS,
+        locked_everywhere=failures >= HARD_STOP,
         consecutive_failures=failures,
     )
 
@@ -65,8 +70,13 @@ def disable(deps: Deps, account_id: str, session_id: str | None) -> None:
 
 
 def unlock(deps: Deps, account_id: str) -> None:
-    """Support lifts the lock: no failures in SQL or Redis, and fresh windows. Idempotent."""
+    """Support lifts the lock: no failures in SQL or Redis, and fresh windows. Idempotent.
+
+    What is on its way to SQL came before. SQL goes first, for where Redis has no count it asks SQL; when Redis is down
+    support hears 503, and does it again.
+    """
+    deps.recorder.flush()
     with writing(deps.database) as connection:
         attempts_store.clear(connection, account_id, deps.clock())
-        budgets.clear(deps.redis, *(Charge(rate, account_id) for rate in UNLOCKED))
-        throttle_store.forget(deps.redis, account_id)
+    budgets.clear(deps.redis, *(Charge(rate, account_id) for rate in UNLOCKED))
+    throttle_store.forget(deps.redis, account_id)

@@ -108,6 +108,16 @@ def test_a_paused_prefix_says_why_and_that_it_passes(client, world):
     assert "authenticator app" in refusal.value.detail
 
 
+def test_a_known_device_has_sends_of_its_own(client, world):
+    world.enrol()
+    for number in range(5):
+        client.create_sms_challenge(ACCOUNT, "login", f"chl_{number}", PHONE)
+    with pytest.raises(Refusal) as refusal:
+        client.create_sms_challenge(ACCOUNT, "login", "chl_5", PHONE)
+    assert refusal.value.code == "too_many_requests"
+    client.create_sms_challenge(ACCOUNT, "login", "chl_6", PHONE, "dev_1")
+
+
 def test_enrolment_codes_unlock_and_disabling(client, world):
     begun = client.begin_enrollment(ACCOUNT, "ann@example.com")
     assert {"enrollment_id", "secret", "otpauth_uri", "qr_svg", "expires_at"} <= begun.keys()

@@ -95,6 +95,7 @@ class FakeOtp:
     codes: dict[tuple[str, str, str], tuple[str, str]] = field(default_factory=dict)  # -> code, factor
     live_sms: dict[str, tuple[str, str, str]] = field(default_factory=dict)  # message id -> account, purpose, binding
     sent_to: list[str] = field(default_factory=list)
+    sent_for: list[str | None] = field(default_factory=list)  # the known devices that asked
     history: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # oldest first
     refusal: Refusal | None = None
     after_verify: Callable[[], object] | None = None  # what happens elsewhere while the answer is on its way
@@ -116,6 +117,7 @@ class FakeOtp:
         return TwoFactorState(
             enabled=enabled,
             locked=account_id in self.locked,
+            locked_everywhere=account_id in self.locked,
             consecutive_failures=100 if account_id in self.locked else 0,
             authenticators=[{"id": "enr_1", "kind": "TOTP", "label": "phone"}] if enabled else [],
             recovery_codes_remaining=self.recovery_codes.get(account_id, 10 if enabled else 0),
@@ -165,11 +167,14 @@ class FakeOtp:
             raise Refusal("two_factor_off")
         return ["1111-1111-1111-1111"] * 10
 
-    def create_sms_challenge(self, account_id: str, purpose: str, binding: str, phone: str) -> dict[str, Any]:
+    def create_sms_challenge(
+        self, account_id: str, purpose: str, binding: str, phone: str, device_id: str | None = None
+    ) -> dict[str, Any]:
         self._answer()
         message_id = new_id("sms")
         self.live_sms[message_id] = (account_id, purpose, binding)
         self.sent_to.append(phone)
+        self.sent_for.append(device_id)
         self.expect(account_id, purpose, binding)
         now = self.clock()
         return {

@@ -18,6 +18,7 @@ from services.otp import store
 from services.otp.app import create_app
 from services.otp.deps import Deps, WorkerDeps
 from services.otp.domain.totp import SharedSecret, hotp, step_at
+from services.otp.limits import consecutive_failures
 from services.otp.models import outbox as outbox_tables
 from services.otp.models import recovery_codes
 from services.otp.recorder import AttemptRecorder
@@ -142,13 +143,17 @@ class World:
         return self.account("POST", "verifications", body, account=account)
 
     def send_sms(self, *, account: str = ACCOUNT, purpose: str = "login", binding: str = BINDING,
-                 phone: str = PHONE) -> TestResponse:  # fmt: skip
-        body = {"purpose": purpose, "binding": binding, "phone": phone}
+                 phone: str = PHONE, device_id: str | None = None) -> TestResponse:  # fmt: skip
+        body = {"purpose": purpose, "binding": binding, "phone": phone, "device_id": device_id}
         return self.account("POST", "sms-challenges", body, account=account)
 
     def let_resend(self, *, purpose: str = "login", binding: str = BINDING, account: str = ACCOUNT) -> None:
         """The half minute is over."""
         self.redis.delete(f"budget:otp.sms.resend:30:{account}:{purpose}:{binding}")
+
+    def begin_row(self, account: str = ACCOUNT) -> None:
+        """Redis has the account's row of failures, as after a first try."""
+        self.redis.set(consecutive_failures(account).keys()[0], 0)
 
     def end_windows(self) -> None:
         """All budget windows are over; the row of consecutive failures has none."""

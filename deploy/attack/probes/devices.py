@@ -4,6 +4,7 @@ import hashlib
 import secrets
 
 from deploy.attack.browser import Browser
+from deploy.attack.inside import have_failed
 from deploy.attack.people import Owner, enrol, expect, operator
 from deploy.attack.probe import CannotTryError, Probe, Target
 from deploy.attack.steps import account_id, change_password, device_token, log_in_with, reset_by_support, wait_for_entry
@@ -12,6 +13,9 @@ from deploy.portal import Answer
 
 DEVICE_COOKIES = ("latchkey_device", "__Host-latchkey_device")
 TRIES_BY_STRANGERS = 12
+# Failures in a row (otp's README, "The hard stop"): after which a stranger's six digits, a stranger's backup codes and
+# everybody's codes are refused.
+STOPS = (60, 80, 100)
 
 
 @watched
@@ -133,6 +137,49 @@ def owner_locked_out(target: Target, watch: Watch) -> str:
     )
 
 
+@watched
+def failures_in_a_row(target: Target, watch: Watch) -> str:
+    """A stranger's wrong codes of days, and then a lost Redis: who is still let in, and who is not."""
+    digits, backup, everything = STOPS
+    owner, _ = _failed(target, digits - 1)
+    watch.served(f"a right code in a new browser after {digits - 1} failures", owner.guess(owner.app.fresh()))
+
+    owner, known = _failed(target, digits)
+    code = owner.app.fresh()
+    watch.refused(f"six digits in a new browser after {digits} failures", owner.guess(code), "second_factor_locked")
+    _can_get_in(watch, f"a stranger failed {digits} times in a row", owner, known, code)
+
+    owner, known = _failed(target, digits)
+    answer = owner.guess(owner.recovery_codes.pop())
+    watch.holds(f"after {digits} failures a backup code is refused: {answer.code}", answer.status == 200)
+
+    owner, known = _failed(target, backup)
+    answer = owner.guess(owner.recovery_codes[0])
+    watch.refused(f"a backup code in a new browser after {backup} failures", answer, "second_factor_locked")
+    _can_get_in(watch, f"a stranger failed {backup} times in a row", owner, known, owner.app.fresh())
+
+    owner, known = _failed(target, everything)
+    code, account = owner.app.fresh(), owner.account
+    challenge = expect(known.post("/v1/login", {"email": account.email, "password": account.password}), 200)
+    answer = known.post(f"/v1/login/{challenge['challenge']['id']}/verify", {"code": code})
+    watch.refused(f"the owner's own browser after {everything} failures", answer, "second_factor_locked")
+    answer = owner.browser.post("/v1/reauthenticate", {"password": account.password, "code": code})
+    watch.refused(f"a step-up after {everything} failures", answer, "second_factor_locked")
+    support = operator(target).browser
+    unlocked = support.post(f"/v1/support/accounts/{account_id(owner.browser)}/unlock")
+    watch.served("support lifts the lock", unlocked, 204)
+    watch.served("a right code in a new browser after that", owner.guess(code))
+    return f"{digits}, {backup} and {everything} failures in a row that SQL alone remembers, then right codes"
+
+
+def _failed(target: Target, failures: int) -> tuple[Owner, Browser]:
+    """An owner after so many failures in a row, and the owner's browser, which is known from before them."""
+    control, owner = target.need_control(), enrol(target)
+    known = _known_browser(owner)
+    have_failed(control, account_id(owner.browser), failures)
+    return owner, known
+
+
 def _guess(owner: Owner, stranger: Browser, code: str) -> Answer:
     """A new login for each guess: it must not bring new tries."""
     stranger, challenge = owner.challenge(stranger)
@@ -180,5 +227,12 @@ PROBES = (
         "The owner locked out by a stranger, with the password or without",
         "privacyidea#3741, privacyidea#4128",
         owner_locked_out,
+    ),
+    Probe(
+        35,
+        "failures-in-a-row",
+        "Endless guessing over days, or a lock that catches the owner",
+        "NIST SP 800-63B-4 §3.2.2",
+        failures_in_a_row,
     ),
 )

@@ -28,6 +28,7 @@ class Kind(StrEnum):
     TRUSTED_DEVICE_ADDED = "trusted_device_added"
     SECOND_FACTOR_FAILED = "second_factor_failed"
     SECOND_FACTOR_LOCKED = "second_factor_locked"
+    SECOND_FACTOR_LOCKED_EVERYWHERE = "second_factor_locked_everywhere"
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 - an occasion
 
 
@@ -143,12 +144,22 @@ _TEXTS: Mapping[Kind, _Text] = {
         "{site}: right password, wrong codes at {when}. Not you? Change your password at once, contact support.",
     ),
     Kind.SECOND_FACTOR_LOCKED: _Text(
+        "Codes are locked in new browsers",
+        "There were so many wrong codes in a row that codes from the app or by SMS are not accepted for your account "
+        "any more in a browser that you have not signed in with before. In a browser of yours they are, and a backup "
+        "code works elsewhere, too.",
+        "If it wasn't you, change your password at {origin} at once: whoever tried the codes has it. Signing in with a "
+        "code lifts the lock; so does support.",
+        "{site}: codes are locked in new browsers since {when} after too many wrong ones. "
+        "Not you? Change your password in a browser of yours.",
+    ),
+    Kind.SECOND_FACTOR_LOCKED_EVERYWHERE: _Text(
         "Codes are locked for your account",
-        "There were so many wrong codes in a row that no code is accepted for your account any more.",
-        "Contact support to lift the lock. If it wasn't you, change your password at {origin} first: whoever tried "
-        "the codes has it.",
-        "{site}: codes are locked since {when} after too many wrong ones. Contact support. "
-        "Not you? Change your password.",
+        "There were so many wrong codes in a row that no code is accepted for your account any more, not even in a "
+        "browser of yours.",
+        "Contact support to lift the lock. If it wasn't you, change your password at {origin} then, and end your other "
+        "sessions: somebody may have both your password and a browser of yours.",
+        "{site}: codes are locked since {when} after too many wrong ones. Contact support.",
     ),
     Kind.PASSWORD_CHANGED: _Text(
         "Your password was changed",

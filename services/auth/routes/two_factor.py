@@ -37,6 +37,7 @@ def state() -> dict[str, Any]:
     return {
         "enabled": known.enabled,
         "locked": known.locked,
+        "locked_everywhere": known.locked_everywhere,
         "authenticators": known.authenticators,
         "sms": {"available": known.enabled and account.phone is not None, "phone_hint": views.hint(account.phone)},
         "recovery_codes": {

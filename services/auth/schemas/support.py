@@ -64,7 +64,10 @@ class SupportTwoFactorSchema(Schema):
     """How the account is protected."""
 
     enabled = fields.Boolean()
-    locked = fields.Boolean(metadata={"description": "Until support lifts it."})
+    locked = fields.Boolean(
+        metadata={"description": "In new browsers, until a right code in a known one, or until support lifts it."}
+    )
+    locked_everywhere = fields.Boolean(metadata={"description": "Until support lifts it."})
     throttles = fields.List(fields.Nested(ThrottleSchema))
     consecutive_failures = fields.Integer()
     authenticators = fields.List(fields.Dict())

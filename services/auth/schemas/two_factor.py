@@ -46,7 +46,10 @@ class TwoFactorSchema(Schema):
     """How the account is protected. ``pending_reset`` is a support reset that the owner can still cancel."""
 
     enabled = fields.Boolean()
-    locked = fields.Boolean()
+    locked = fields.Boolean(
+        metadata={"description": "In new browsers, until a right code in a known one, or until support lifts it."}
+    )
+    locked_everywhere = fields.Boolean(metadata={"description": "Until support lifts it."})
     authenticators = fields.List(fields.Dict())
     sms = fields.Nested(SmsState)
     recovery_codes = fields.Nested(RecoveryCodesState)

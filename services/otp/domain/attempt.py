@@ -26,6 +26,16 @@ class Verify:
     device_id: str | None = None
 
     @property
+    def six_digits(self) -> bool:
+        """Whether it is a code that can be guessed; a recovery code can't."""
+        return isinstance(self.code, Passcode)
+
+    @property
+    def device_known(self) -> bool:
+        """Whether it comes from a browser that has been through a second factor of this account."""
+        return self.device_id is not None
+
+    @property
     def occasion(self) -> str:
         """What the code is used up for; the same code for the same occasion is a repeated request."""
         return occasion(self.purpose, self.binding)

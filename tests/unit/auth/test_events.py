@@ -126,6 +126,19 @@ def test_the_owner_is_told_on_every_channel(deps, ann, index, type_, words):
     assert sms.expires_at == email.expires_at == LATER + timedelta(hours=24)
 
 
+@pytest.mark.parametrize(
+    ("scope", "subject"),
+    [("new_browsers", "Codes are locked in new browsers"), ("everywhere", "Codes are locked for your account")],
+)
+def test_the_owner_is_told_where_codes_are_locked(deps, ann, scope, subject):
+    events.handle(
+        deps,
+        SecondFactorLocked(id="evt_5", occurred_at=LATER, account_id=ann.id, consecutive_failures=60, scope=scope),
+    )
+    assert [notice.subject for notice in notices_in(deps)] == [None, subject]
+    assert timeline_of(deps, ann)[0].details == {"consecutive_failures": 60, "scope": scope}
+
+
 def test_what_became_of_an_sms_is_recorded_without_a_notice(deps, ann):
     events.handle(deps, one_of_each(ann.id)[7])
     (row,) = timeline_of(deps, ann)

@@ -103,6 +103,7 @@ def test_support_sees_how_an_account_is_protected(deps, api, ann, sam, otp, cloc
         "two_factor": {
             "enabled": True,
             "locked": True,
+            "locked_everywhere": True,
             "throttles": [{"purpose": "login", "until": "2026-11-24T05:04:00.000000Z"}],
             "consecutive_failures": 100,
             "authenticators": [{"id": "enr_1", "kind": "TOTP", "label": "phone"}],

@@ -218,7 +218,7 @@ def test_the_state_says_how_the_account_is_protected(api, ann, otp):
     otp.recovery_codes[ann.id] = 3
     answer = api(ann).get("/v1/two-factor")
     assert answer.json["enabled"] is True
-    assert answer.json["locked"] is False
+    assert (answer.json["locked"], answer.json["locked_everywhere"]) == (False, False)
     assert answer.json["sms"] == {"available": True, "phone_hint": ann.phone.masked()}
     assert answer.json["recovery_codes"]["remaining"] == 3
     assert answer.json["pending_reset"] is None

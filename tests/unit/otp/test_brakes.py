@@ -6,19 +6,35 @@ from datetime import timedelta
 
 import pytest
 
-from services.otp.limits import GUESSES, HARD_STOP
+from services.otp.limits import GUESSES, HARD_STOP, STOP_FOR_STRANGERS, STOP_FOR_STRANGERS_DIGITS
 from services.otp.recorder import AttemptRecorder
 from shared.clock import parse_rfc3339, rfc3339
-from tests.support.otp import ACCOUNT, PHONE, World
+from tests.support.otp import ACCOUNT, PHONE, World, counted_statements
+
+IN_A_ROW = f"budget:otp.verify.consecutive:31536000:{ACCOUNT}"
 
 
 def fail(world: World, times: int, **kwargs) -> list[int]:
     return [world.verify(world.wrong_code(), **kwargs).status_code for _ in range(times)]
 
 
-def fail_through_all_windows(world: World, times: int) -> None:
+def scopes(world: World) -> list[str]:
+    """What the owner was told of locks."""
+    return [event["scope"] for event in world.events() if event["type"] == "second_factor.locked"]
+
+
+def locked(world: World) -> tuple[bool, bool]:
+    """In new browsers, and everywhere."""
+    return world.state()["locked"], world.state()["locked_everywhere"]
+
+
+NO_BACKUP_CODE = "0AAA-BBBB-CCCC-DDDD"
+MINE = {"device_id": "dev_mine"}
+
+
+def fail_through_all_windows(world: World, times: int, code: str | None = None, **kwargs) -> None:
     for _ in range(times):
-        assert world.verify(world.wrong_code()).status_code == 401
+        assert world.verify(code or world.wrong_code(), **kwargs).status_code == 401
         world.end_windows()
     world.settle()
 
@@ -184,16 +200,29 @@ class TestFlood:
 
     def test_a_hard_stop_is_told_again_each_hour(self, world: World):
         world.enrol()
-        fail_through_all_windows(world, HARD_STOP)
+        fail_through_all_windows(world, STOP_FOR_STRANGERS_DIGITS)
         fail(world, 9)
         assert self.throttled(world) == ["login"]
         (mark,) = world.redis.keys("otp:throttled:*")
         assert 3500 < world.redis.ttl(mark) <= 3600
 
+    def test_each_stop_of_the_row_of_failures_has_its_own(self, world: World):
+        world.enrol()
+        fail_through_all_windows(world, HARD_STOP, **MINE)
+        for _ in range(2):
+            fail(world, 3)
+            world.verify(NO_BACKUP_CODE)
+            fail(world, 3, **MINE)
+        throttled = [item for item in world.attempts() if item["outcome"] == "throttled"]
+        assert [item["device_known"] for item in throttled] == [True, False, False]
+        world.account("POST", "unlock")
+        assert world.redis.keys("otp:throttled:otp.verify.consecutive*") == []
+
     def test_a_try_without_a_row_still_tells_sql_of_the_hard_stop(self, world: World):
         world.enrol()
-        world.redis.set(f"otp:throttled:otp.verify.consecutive:{ACCOUNT}", 1)  # its row was lost with its process
-        world.redis.set(f"budget:otp.verify.consecutive:31536000:{ACCOUNT}", HARD_STOP)
+        mark = f"otp:throttled:otp.verify.consecutive:{STOP_FOR_STRANGERS_DIGITS}:{ACCOUNT}"
+        world.redis.set(mark, 1)  # its row was lost with its process
+        world.redis.set(IN_A_ROW, HARD_STOP)
         world.verify(world.code())
         world.settle()
         assert world.state()["locked"] is True
@@ -246,56 +275,188 @@ class TestThrottles:
         assert self.throttles(world) == {}
 
 
+class TestStrangers:
+    """What somebody who has the password can use up, and what is kept back from him."""
+
+    def test_digits_end_first_in_a_browser_that_the_account_does_not_know(self, world: World):
+        world.enrol()
+        backup = world.give_recovery_codes()[0]
+        fail_through_all_windows(world, STOP_FOR_STRANGERS_DIGITS)
+        assert world.verify(world.code()).json["code"] == "second_factor_locked"
+        assert world.send_sms().json["code"] == "second_factor_locked"
+        assert locked(world) == (True, False)
+        assert world.verify(backup).json["factor"] == "recovery_code"
+        world.settle()
+        assert world.verify(world.code(), binding="chl_2").status_code == 200
+
+    def test_backup_codes_end_next_and_the_owners_browser_goes_on(self, world: World):
+        world.enrol()
+        backup = world.give_recovery_codes()[0]
+        fail_through_all_windows(world, STOP_FOR_STRANGERS, NO_BACKUP_CODE)
+        assert world.verify(backup).json["code"] == "second_factor_locked"
+        assert world.send_sms(**MINE).status_code == 202
+        assert world.verify(world.wrong_code(), **MINE).status_code == 401
+        assert world.verify(world.code(), **MINE).status_code == 200
+        world.settle()
+        assert world.state()["locked"] is False
+        assert world.verify(backup).status_code == 200
+
+    def test_a_step_up_goes_on_too(self, world: World):
+        """Whoever steps up has signed in; the owner must be able to change the password that another one knows."""
+        world.enrol()
+        fail_through_all_windows(world, STOP_FOR_STRANGERS, NO_BACKUP_CODE)
+        assert world.verify(world.code(), purpose="step_up").status_code == 200
+
+    def test_the_owner_is_told_once(self, world: World):
+        world.enrol()
+        fail_through_all_windows(world, STOP_FOR_STRANGERS_DIGITS - 1)
+        assert scopes(world) == []
+        fail_through_all_windows(world, 1)
+        fail_through_all_windows(world, STOP_FOR_STRANGERS - STOP_FOR_STRANGERS_DIGITS, NO_BACKUP_CODE)
+        for _ in range(3):
+            world.verify(world.wrong_code())
+            world.settle()
+        assert scopes(world) == ["new_browsers"]
+
+    def test_a_success_that_a_stopped_try_overtakes_in_the_record_lifts_it_all_the_same(self, world: World):
+        """Refused by a count of before the success, recorded after it: Redis is asked when it is written."""
+        world.enrol()
+        world.deps.recorder._start = lambda: None
+        fail_through_all_windows(world, STOP_FOR_STRANGERS_DIGITS)
+        assert world.verify(world.code(), **MINE).status_code == 200
+        assert world.verify(world.wrong_code()).json["code"] == "second_factor_locked"
+        world.settle()
+        assert world.state()["consecutive_failures"] == 0
+
+    def test_what_failed_after_a_success_begins_the_next_row(self, world: World):
+        world.enrol()
+        world.deps.recorder._start = lambda: None
+        fail_through_all_windows(world, 7)
+        world.verify(world.code(), **MINE)
+        fail(world, 2)
+        world.settle()
+        assert (world.redis.get(IN_A_ROW), world.state()["consecutive_failures"]) == ("2", 2)
+
+    def test_what_fails_in_another_process_after_a_success_stays_counted(self, world: World):
+        world.enrol()
+        first = world.deps.recorder
+        first._start = lambda: None
+        fail_through_all_windows(world, 7)
+        world.verify(world.code(), **MINE)
+        world.deps = replace(world.deps, recorder=AttemptRecorder(world.database, world.redis, world.clock))
+        world.deps.recorder._start = lambda: None
+        fail(world, 2)
+        first.flush()
+        assert world.redis.get(IN_A_ROW) == "2"
+        world.settle()
+        assert world.state()["consecutive_failures"] == 2
+
+
+class TestLostRedis:
+    def test_the_row_goes_on_where_it_stood(self, world: World):
+        world.enrol()
+        fail_through_all_windows(world, STOP_FOR_STRANGERS_DIGITS - 2)
+        world.redis.flushall()
+        assert fail(world, 3) == [401, 401, 429]
+        world.settle()
+        assert world.redis.get(IN_A_ROW) == str(STOP_FOR_STRANGERS_DIGITS)
+
+    def test_what_is_still_on_its_way_to_sql_counts(self, world: World):
+        world.enrol()
+        world.deps.recorder._start = lambda: None
+        for _ in range(STOP_FOR_STRANGERS_DIGITS - 1):
+            assert world.verify(world.wrong_code()).status_code == 401
+            world.end_windows()
+        world.redis.flushall()
+        assert fail(world, 2) == [401, 429]
+
+    def test_a_count_that_fell_behind_sql_is_level_with_it_after_a_batch(self, world: World):
+        """As after a failure that a success overtook, or one that was compared while Redis was lost."""
+        world.enrol()
+        fail_through_all_windows(world, 5)
+        world.redis.set(IN_A_ROW, 2, ex=1000)
+        fail(world, 1)
+        world.settle()
+        assert world.redis.get(IN_A_ROW) == "6"
+        assert 0 < world.redis.ttl(IN_A_ROW) <= 1000
+
+    def test_sql_that_fell_behind_a_stop_is_level_with_it_once_a_try_meets_it(self, world: World):
+        """As after a success that a failure overtook: the stop comes that much early, and all see the same."""
+        world.enrol()
+        fail_through_all_windows(world, STOP_FOR_STRANGERS_DIGITS - 2)
+        world.redis.incr(IN_A_ROW)
+        assert fail(world, 2) == [401, 429]
+        world.settle()
+        assert (world.state()["consecutive_failures"], scopes(world)) == (STOP_FOR_STRANGERS_DIGITS, ["new_browsers"])
+
+    def test_it_costs_one_look_at_sql_and_no_more(self, world: World):
+        world.enrol()
+        fail_through_all_windows(world, 3)
+        world.redis.flushall()
+        fail(world, 1)
+        with counted_statements(world.database) as statements:
+            fail(world, 1)
+        assert len(statements) == 1
+
+    def test_what_support_lifted_stays_lifted(self, world: World):
+        world.enrol()
+        fail_through_all_windows(world, HARD_STOP, **MINE)
+        world.account("POST", "unlock", {})
+        world.redis.flushall()
+        assert world.verify(world.code()).status_code == 200
+
+
 class TestHardStop:
     def test_after_a_hundred_failures_in_a_row_nothing_is_compared(self, world: World):
         world.enrol()
-        fail_through_all_windows(world, HARD_STOP)
+        fail_through_all_windows(world, HARD_STOP, **MINE)
         response = world.verify(world.code())
         assert (response.status_code, response.json["code"]) == (429, "second_factor_locked")
         assert world.verify(world.code(), purpose="step_up").json["code"] == "second_factor_locked"
         assert world.verify(world.code(), device_id="dev_1").json["code"] == "second_factor_locked"
-        assert world.state()["locked"] is True
+        assert locked(world) == (True, True)
 
     def test_it_survives_a_lost_redis(self, world: World):
         world.enrol()
-        fail_through_all_windows(world, HARD_STOP)
+        fail_through_all_windows(world, HARD_STOP, **MINE)
         world.redis.flushall()
         assert world.verify(world.code()).json["code"] == "second_factor_locked"
         assert world.send_sms().json["code"] == "second_factor_locked"
 
     def test_it_is_exact_before_sql_has_caught_up(self, world: World):
         world.enrol()
-        world.redis.set(f"budget:otp.verify.consecutive:31536000:{ACCOUNT}", HARD_STOP - 1)
-        assert world.verify(world.wrong_code()).status_code == 401
-        assert world.verify(world.code()).json["code"] == "second_factor_locked"
+        world.redis.set(IN_A_ROW, HARD_STOP - 1)
+        assert world.verify(world.wrong_code(), **MINE).status_code == 401
+        assert world.verify(world.code(), **MINE).json["code"] == "second_factor_locked"
 
     def test_sql_catches_up_when_failures_were_lost_on_the_way(self, world: World):
         world.enrol()
-        world.redis.set(f"budget:otp.verify.consecutive:31536000:{ACCOUNT}", HARD_STOP)
+        world.redis.set(IN_A_ROW, HARD_STOP)
         assert world.verify(world.code()).json["code"] == "second_factor_locked"
         world.settle()
-        assert world.state()["locked"] is True
-        assert world.event_types() == ["second_factor.locked"]
+        assert (world.state()["locked"], world.state()["consecutive_failures"]) == (True, HARD_STOP)
+        assert scopes(world) == ["new_browsers", "everywhere"]
 
     def test_it_is_reported_once(self, world: World):
         world.enrol()
-        fail_through_all_windows(world, HARD_STOP)
+        fail_through_all_windows(world, HARD_STOP, **MINE)
         for _ in range(3):
-            world.verify(world.wrong_code())
+            world.verify(world.wrong_code(), **MINE)
             world.settle()
-        assert world.event_types() == ["second_factor.locked"]
-        assert world.events()[0]["consecutive_failures"] == HARD_STOP
+        assert scopes(world) == ["new_browsers", "everywhere"]
+        first, last = [event["consecutive_failures"] for event in world.events()]
+        assert STOP_FOR_STRANGERS_DIGITS <= first < last == HARD_STOP
 
     def test_a_success_ends_the_row(self, world: World):
         world.enrol()
-        fail_through_all_windows(world, HARD_STOP - 1)
-        assert world.verify(world.code()).status_code == 200
+        fail_through_all_windows(world, HARD_STOP - 1, **MINE)
+        assert world.verify(world.code(), **MINE).status_code == 200
         world.settle()
         assert world.state()["consecutive_failures"] == 0
         fail_through_all_windows(world, 2)
         assert world.state() | {"authenticators": []} == {
             "enabled": True, "authenticators": [], "recovery_codes": {"remaining": 0, "created_at": None},
-            "locked": False, "consecutive_failures": 2,
+            "locked": False, "locked_everywhere": False, "consecutive_failures": 2,
         }  # fmt: skip
 
     def test_a_proven_phone_does_not_end_the_row(self, world: World, notify_keys):
@@ -309,11 +470,11 @@ class TestHardStop:
         fail(world, 1, purpose="phone_verification")
         world.settle()
         assert world.state()["consecutive_failures"] == 10
-        assert world.redis.get(f"budget:otp.verify.consecutive:31536000:{ACCOUNT}") == "10"
+        assert world.redis.get(IN_A_ROW) == "10"
 
     def test_support_lifts_it(self, world: World):
         world.enrol()
-        fail_through_all_windows(world, HARD_STOP)
+        fail_through_all_windows(world, HARD_STOP, **MINE)
         fail(world, 1)  # a try that is still on its way to SQL when support acts
         world.clock.turn(seconds=1)
         assert world.account("POST", "unlock", {}).status_code == 204
@@ -338,11 +499,11 @@ class TestHardStop:
 
     def test_it_can_lock_and_be_reported_again(self, world: World):
         world.enrol()
-        fail_through_all_windows(world, HARD_STOP)
+        fail_through_all_windows(world, HARD_STOP, **MINE)
         world.clock.turn(seconds=1)
         world.account("POST", "unlock")
-        fail_through_all_windows(world, HARD_STOP)
-        assert world.event_types() == ["second_factor.locked"] * 2
+        fail_through_all_windows(world, HARD_STOP, **MINE)
+        assert scopes(world) == ["new_browsers", "everywhere"] * 2
 
 
 class TestSends:
@@ -360,6 +521,32 @@ class TestSends:
             world.send_sms(binding=f"chl_{number}", phone=f"+4179123456{number}").status_code for number in range(6)
         ]
         assert statuses == [202] * 5 + [429]
+
+    def test_a_stranger_with_the_password_uses_up_none_of_the_owners(self, world: World):
+        """In the owner's browser, and where the owner proves a phone in an open session."""
+        world.enrol()
+        assert [world.send_sms(binding=f"chl_{number}").status_code for number in range(6)][-1] == 429
+        assert world.send_sms(binding="chl_mine", **MINE).status_code == 202
+        assert world.send_sms(purpose="phone_verification", binding="phb_1").status_code == 202
+
+    def test_a_stranger_with_an_account_uses_up_none_of_another_ones_phone(self, world: World):
+        world.enrol()
+        asked = {"account": "acc_eve", "purpose": "phone_verification"}
+        assert [world.send_sms(binding=f"phb_{number}", **asked).status_code for number in range(6)][-1] == 429
+        assert world.send_sms().status_code == 202
+        assert world.send_sms(binding="chl_2", **MINE).status_code == 202
+
+    def test_known_devices_share_five_in_ten_minutes(self, world: World):
+        world.enrol()
+        statuses = [world.send_sms(binding=f"chl_{n}", device_id=f"dev_{n}").status_code for n in range(6)]
+        assert statuses == [202] * 5 + [429]
+
+    def test_what_was_withdrawn_is_given_back_where_it_was_taken(self, world: World):
+        world.enrol()
+        message_id = world.send_sms(**MINE).json["message_id"]
+        world.account("DELETE", f"sms-challenges/{message_id}", {"purpose": "login", "binding": "chl_1"})
+        rows = ("account:600:acc_ann", "device.account:600:acc_ann")
+        assert [world.redis.get(f"budget:otp.sms.{row}") for row in rows] == [None, "0"]
 
     def test_five_a_phone_in_ten_minutes_over_all_accounts(self, world: World):
         for number in range(6):

@@ -24,11 +24,11 @@ def trips(world: World, monkeypatch):
 
 @pytest.fixture
 def warm(world: World):
-    """Scripts are loaded, the connection is open."""
+    """Scripts are loaded, the connection is open, and Redis knows the account's row of failures."""
     world.enrol()
-    world.enrol("acc_warm")
-    world.verify(world.code(account="acc_warm"), account="acc_warm")
+    world.verify(world.code())
     world.settle()
+    world.clock.turn(seconds=90)
     return world
 
 
@@ -105,6 +105,15 @@ def test_a_spent_recovery_code(warm: World, trips):
         assert warm.verify(code, binding="chl_2").json["reason"] == "spent"
     assert len(trips) == 1
     assert [statement.split()[0] for statement in statements] == ["SELECT"]
+
+
+def test_the_first_code_of_an_account_in_a_year(warm: World, trips):
+    """Redis has no count of it: SQL is asked, the count is put there, and the try is counted."""
+    warm.enrol("acc_bob")
+    with counted_statements(warm.database) as statements:
+        assert warm.verify(warm.wrong_code("acc_bob"), account="acc_bob").status_code == 401
+    assert len(trips) == 3
+    assert [statement.split()[0] for statement in statements] == ["SELECT", "SELECT"]
 
 
 def test_a_redis_that_forgot_the_scripts_counts_once(warm: World):

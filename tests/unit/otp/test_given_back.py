@@ -151,6 +151,7 @@ def test_a_wrong_code_is_wrong_and_paid_for_though_the_coach_finds_no_redis(worl
 
 def test_a_refund_that_redis_does_not_take_leaves_the_try_counted(world: World, redis_server):
     world.enrol()
+    world.begin_row()
     world.deps.recorder._start = lambda: None
     with without_database(world):
         assert world.verify(world.code()).status_code == 503
@@ -163,6 +164,7 @@ def test_a_refund_that_redis_does_not_take_leaves_the_try_counted(world: World, 
 def test_it_is_given_back_before_the_caller_may_come_again(world: World):
     """By itself, within the two seconds of Retry-After."""
     world.enrol()
+    world.begin_row()
     given_back = []
     kept = world.deps.recorder._give_back
     world.deps.recorder._give_back = lambda settles: (kept(settles), given_back.extend(settles))

@@ -78,6 +78,7 @@ def test_it_is_bounded_and_throttled_tries_go_first(world: World, monkeypatch):
     for _ in range(20):
         world.verify(world.wrong_code())
     world.enrol("acc_bob")
+    world.begin_row("acc_bob")
     for _ in range(5):
         world.verify(world.wrong_code("acc_bob"), account="acc_bob")
     world.settle()

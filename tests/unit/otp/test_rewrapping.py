@@ -142,6 +142,7 @@ def test_an_enrollment_under_way_moves_and_an_abandoned_one_is_forgotten(old: Wo
 
 def test_a_code_that_is_accepted_moves_its_secret_by_the_statement_that_claims_it(old: World):
     under(old, K2, K1)
+    old.begin_row("acc_a")
     with counted_statements(old.database) as statements:
         assert old.verify(old.code(account="acc_a"), account="acc_a").status_code == 200
     assert [statement.split()[0] for statement in statements] == ["SELECT", "UPDATE"]

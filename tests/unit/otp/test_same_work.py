@@ -47,6 +47,7 @@ def tried(world: World, watched, code):
 
 def test_an_account_without_a_sheet_costs_one_hash_of_the_same_kind(world: World, watched):
     decoy_hash(watched)
+    world.begin_row()
     without = tried(world, watched, NOBODYS)
     world.give_recovery_codes()
     world.settle()

@@ -14,7 +14,7 @@ from tests.support.otp import ACCOUNT, NOW, World
 def test_an_unknown_account_has_it_off(world: World):
     assert world.state("acc_nobody") == {
         "enabled": False, "authenticators": [], "recovery_codes": {"remaining": 0, "created_at": None},
-        "locked": False, "consecutive_failures": 0,
+        "locked": False, "locked_everywhere": False, "consecutive_failures": 0,
     }  # fmt: skip
 
 

@@ -76,6 +76,62 @@ def test_a_try_is_given_back_when_a_part_was_down_and_never_when_an_answer_was_k
     assert counts(redis) == [counted, counted]
 
 
+class TestDurable:
+    LASTS = Charge(Rate("lasts", "account", (Window(5, 3600),), durable=True), "ann")
+
+    def test_nothing_is_counted_before_the_count_was_recalled(self, redis):
+        with pytest.raises(Unavailable):
+            budgets.take(redis, ANN, self.LASTS)
+        assert redis.keys() == []
+
+    def test_it_goes_on_where_it_stood(self, redis):
+        taken = budgets.take(redis, ANN, self.LASTS, recall=lambda: 3)
+        assert (taken.allowed, taken.counts) == (True, (1, 4))
+        assert 3590 < redis.ttl(self.LASTS.keys()[0]) <= 3600
+        assert budgets.take(redis, ANN, self.LASTS, recall=pytest.fail).counts == (2, 5)
+        assert not budgets.take(redis, ANN, self.LASTS, recall=pytest.fail).allowed
+
+    def test_who_comes_first_puts_it_back(self, redis):
+        """The second one had asked, too, and must not undo what was counted since."""
+
+        def recall():
+            budgets.take(redis, self.LASTS, recall=lambda: 2)
+            return 2
+
+        assert budgets.take(redis, self.LASTS, recall=recall).counts == (4,)
+
+    def test_a_count_of_nothing_is_there_and_does_not_end_with_the_first_try(self, redis):
+        budgets.take(redis, self.LASTS, recall=lambda: 0)
+        assert redis.get(self.LASTS.keys()[0]) == "1"
+        assert budgets.count(redis, self.LASTS) == 1
+        assert budgets.count(redis, ANN) == 0
+
+    def test_it_stands_beside_a_charge_that_counts_only_sometimes(self, redis):
+        sometimes = Charge(Rate("probe", "account", (Window(1, 60),)), "ann", only_while="paused")
+        for _ in range(2):
+            assert budgets.take(redis, sometimes, self.LASTS, read=["paused"], recall=lambda: 3).waits == (0, 0)
+        assert 3590 < max(budgets.take(redis, self.LASTS).waits) <= 3600
+        assert redis.get(sometimes.keys()[0]) is None
+
+    def test_rows_of_one_name_share_it(self, redis):
+        low = Charge(Rate("lasts", "account", (Window(2, 3600),), durable=True), "ann")
+        budgets.take(redis, self.LASTS, recall=lambda: 1)
+        assert not budgets.take(redis, low).allowed
+        assert budgets.take(redis, self.LASTS).counts == (3,)
+
+
+def test_many_tries_are_given_back_and_none_that_was_never_taken(redis):
+    for _ in range(3):
+        budgets.take(redis, ANN)
+    pipeline = redis.pipeline(transaction=False)
+    budgets.queue_refund(pipeline, ANN, tries=2)
+    execute_scripted(redis, pipeline, budgets.REFUND_SCRIPT)
+    assert counts(redis) == [1, 1]
+    budgets.queue_refund(pipeline, ANN, tries=5)
+    execute_scripted(redis, pipeline, budgets.REFUND_SCRIPT)
+    assert counts(redis) == [0, 0]
+
+
 def test_a_refund_that_fails_hides_no_outage(redis, server):
     budgets.take(redis, ANN)
     outage = Unavailable("otp")

@@ -39,7 +39,7 @@ function showAccount() {
 /** What is shut, and until when. */
 function locks({ two_factor: two, password_throttled_until: until }) {
   const said = [
-    ...(two.locked ? [t("support.locked")] : []),
+    ...(two.locked ? [t(two.locked_everywhere ? "support.locked_everywhere" : "support.locked")] : []),
     ...two.throttles.map((one) => t("support.locked_codes", { what: t(`activity.purpose_${one.purpose}`), time: toTheSecond(one.until) })),
     ...(until ? [t("support.locked_password", { time: toTheSecond(until) })] : []),
   ];

@@ -35,7 +35,8 @@ function showState() {
   $("#sms-said").textContent = state.sms.available ? t("two_factor.phone_has", { phone: state.sms.phone_hint }) : t("two_factor.phone_none");
   const app = state.authenticators[0];
   const said = [app?.confirmed_at ? `${t("two_factor.authenticator")} · ${t("two_factor.on_since", { date: dateTime(app.confirmed_at) })}` : ""];
-  return [el("span", {}, said.join(" ")), ...(state.locked ? [el("p", { class: "note bad" }, t("two_factor.locked"))] : [])];
+  const lock = state.locked_everywhere ? "two_factor.locked_everywhere" : "two_factor.locked";
+  return [el("span", {}, said.join(" ")), ...(state.locked ? [el("p", { class: "note bad" }, t(lock))] : [])];
 }
 
 function showReset(reset) {

@@ -1,0 +1,54 @@
+"""Search for calls that break the limits, for so long: make state-machine MINUTES=10; SEED=… begins where one began."""
+
+import argparse
+import logging
+import secrets
+import sys
+import time
+
+import structlog
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.lockout.machine import Lockout
+from tests.lockout.stage import stage
+
+SEQUENCES, STEPS = 40, 60  # a round of the search; each has a seed of its own, one after the other
+ROUND = settings(
+    max_examples=SEQUENCES,
+    stateful_step_count=STEPS,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+    phases=[Phase.generate, Phase.shrink],
+    print_blob=True,
+)
+
+
+def main() -> int:
+    """Exit 1 with the shortest sequence found, else print what was tried."""
+    parser = argparse.ArgumentParser(prog="python -m tests.lockout", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=None)
+    options = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    first = secrets.randbelow(2**32) if options.seed is None else options.seed
+    print(f"seed {first}", flush=True)
+    ends_at, rounds = time.monotonic() + 60 * options.minutes, 0
+    with stage() as Lockout.stage:
+        while time.monotonic() < ends_at:
+            try:
+                run_state_machine_as_test(seed(first + rounds)(Lockout), settings=ROUND)
+            except BaseException:
+                print(f"broken in round {rounds}: --seed {first + rounds} begins there", file=sys.stderr, flush=True)
+                raise
+            rounds += 1
+    tally = Lockout.tally
+    print(f"rounds {rounds}, sequences {tally.pop('sequences')}, steps {tally.pop('steps')}, nothing broken")
+    for name, number in tally.most_common():
+        print(f"  {number:>9,}  {name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

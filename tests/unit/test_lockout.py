@@ -1,0 +1,29 @@
+"""A short search for calls that break the limits; `make state-machine` searches for longer."""
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.lockout.machine import Lockout
+from tests.lockout.stage import stage
+
+SHORT = settings(
+    max_examples=10,
+    stateful_step_count=25,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate],  # shrinking takes minutes: `make state-machine` does it
+)
+
+
+@pytest.fixture
+def machine():
+    with stage() as set_up:
+        Lockout.stage = set_up
+        yield Lockout
+
+
+def test_no_sequence_of_calls_breaks_the_limits(machine):
+    run_state_machine_as_test(machine, settings=SHORT)
