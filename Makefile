@@ -101,7 +101,7 @@ $(VENV)/.compose: $(STAMP) requirements/compose.txt
 
 # Debian: apt-get install chromium zbar-tools oathtool fonts-noto-color-emoji
 test-browser: $(VENV)/.browser  ## Walk through the pages in a real browser (it says what it needs)
-	$(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m pytest tests/browser -n $(JOBS) --dist loadfile
 
 screenshots: $(VENV)/.browser  ## Make the README's pictures anew
 	SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest tests/browser/test_screenshots.py

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
+from sqlalchemy import Connection
 
 from services.auth import history, login, operators, session_store
 from services.auth.deps import Client, Deps
@@ -104,11 +105,24 @@ def unlock(deps: Deps, client: Client, operator: Account, account_id: str) -> No
 
 
 def audit(
-    deps: Deps, entry: str | None, operator_id: str | None, *, before: int | None, limit: int
+    deps: Deps, entry: str | None, operator: str | None, account: str | None, *, before: int | None, limit: int
 ) -> list[OperatorRow]:
-    """What operators did to all accounts, newest first."""
+    """What operators did to all accounts, newest first; ``operator`` and ``account`` are ids or addresses."""
     with reading(deps.database) as connection:
-        return timeline.by_operators(connection, entry=entry, operator_id=operator_id, before=before, limit=limit)
+        return timeline.by_operators(
+            connection,
+            entry=entry,
+            operator_id=_id_of(connection, operator),
+            account_id=_id_of(connection, account),
+            before=before,
+            limit=limit,
+        )
+
+
+def _id_of(connection: Connection, who: str | None) -> str | None:
+    """The id behind an address. What is no address, or nobody's, stays as it is and is looked for as an id."""
+    found = accounts.by_email(connection, who) if who is not None and "@" in who else None
+    return who if found is None else found.id
 
 
 def list_resets(deps: Deps, status: Status | None, *, before: str | None, limit: int) -> list[Reset]:

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import enroll, log_out, prove_phone
+from tests.browser.conftest import code_of, prove_phone
 
 pytestmark = pytest.mark.browser
 
@@ -26,16 +26,39 @@ def ask_for_reset(page, *checks):
     page.get_by_role("button", name="Start the reset").click()
 
 
-def test_the_timeline_says_why_they_cant_get_in(visit, ann, operator):
+def test_the_timeline_says_why_they_cant_get_in(visit, mia, operator, inbox):
     theirs = visit()
-    log_out(enroll(theirs, ann))
-    page = theirs.give_password(ann.email, ann.password)
-    page.locator("#code").fill("000000")
-    expect(page.locator("#code-error")).to_be_visible()
+    page = theirs.give_password(mia.email, mia.password)
+    page.get_by_label("Remember this device for 30 days").check()
+    used = mia.fresh_code()
+    page.locator("#code").fill(used)
+    page.wait_for_url("**/two-factor")
+    digits = prove_phone(page, inbox)
+    page = visit().give_password(mia.email, mia.password)
+    for code in ("000000", used, code_of(mia.key, ahead_seconds=-90)):
+        page.locator("#code").fill(code)
+        expect(page.locator("#code-error")).to_be_visible()
+        expect(page.locator("#code-form")).not_to_have_attribute("aria-busy", "true")
+    page.get_by_role("button", name="Send SMS Code").click()
+    expect(page.locator("#sms-delivery")).to_have_text(re.compile("handed to the carrier|has arrived"))
     console = visit().log_in(operator)
-    find(console, ann)
-    expect(console.locator("#state")).to_contain_text("On since")
-    expect(console.locator("#timeline")).to_contain_text("Wrong code")
+    find(console, mia)
+    fact = console.locator("#state .facts > div")
+    for name, value in (
+        ("2FA", "On since"),
+        ("Backup codes left", "0"),
+        ("Lock", "Not locked"),
+        ("Cell phone", f"{digits}, proven"),
+        ("Remembered devices", "1"),
+    ):
+        expect(fact.filter(has_text=name).first).to_contain_text(value)
+    timeline = console.locator("#timeline .line li")
+    for said in ("not a code of now", "it was used before", re.compile(r"clock 1 min 30 s slow")):
+        expect(timeline.filter(has_text="Wrong code").filter(has_text=said)).to_have_count(1)
+    expect(timeline.filter(has_text="SMS code asked for")).not_to_have_count(0)
+    expect(timeline.filter(has_text=re.compile("handed to the carrier|has arrived"))).not_to_have_count(0)
+    assert used not in console.content()
+    assert mia.key not in console.content()
     console.get_by_label("Show").select_option("support")
     expect(console.locator("#timeline [data-list]")).not_to_contain_text("Wrong code")
     expect(console.locator("#timeline [data-list]")).to_contain_text("Support looked at the account")
@@ -46,10 +69,9 @@ def test_the_timeline_says_why_they_cant_get_in(visit, ann, operator):
     assert all("support.viewed" in line for line in lines[1:])
 
 
-def test_whoever_tried_too_often_is_seen_and_unlocked(visit, ann, operator):
+def test_whoever_tried_too_often_is_seen_and_unlocked(visit, mia, operator):
     theirs = visit()
-    log_out(enroll(theirs, ann))
-    page = theirs.give_password(ann.email, ann.password)
+    page = theirs.give_password(mia.email, mia.password)
     for number in range(8):
         page.locator("#code").fill(f"00000{number}")
         expect(page.locator("#code-form")).not_to_have_attribute("aria-busy", "true")
@@ -58,7 +80,7 @@ def test_whoever_tried_too_often_is_seen_and_unlocked(visit, ann, operator):
         re.compile(r"Too many tries\. Try again in [45] min")
     )
     console = visit().log_in(operator)
-    find(console, ann)
+    find(console, mia)
     expect(console.locator("#state")).to_contain_text("Codes at login: locked until ")
     trouble = console.locator("#timeline .line li", has_text="throttled until ")
     expect(trouble).to_have_count(1)  # of three tries
@@ -67,7 +89,7 @@ def test_whoever_tried_too_often_is_seen_and_unlocked(visit, ann, operator):
     expect(console.locator("#state-title")).to_be_focused()
     expect(console.get_by_role("button", name="Lift the lock")).to_be_hidden()
     expect(console.locator("#timeline")).to_contain_text("Support lifted the lock")
-    page.locator("#code").fill(ann.fresh_code())
+    page.locator("#code").fill(mia.fresh_code())
     page.wait_for_url("**/two-factor")
 
 
@@ -85,25 +107,24 @@ def test_whoever_gave_too_many_passwords_is_seen(visit, ann, operator):
     expect(console.get_by_role("button", name="Lift the lock")).to_be_hidden()
 
 
-def test_a_reset_is_followed_live_to_its_end_and_its_owner_sets_2fa_up_again(visit, ann, operator):
-    log_out(enroll(visit(), ann))
+def test_a_reset_is_followed_live_to_its_end_and_its_owner_sets_2fa_up_again(visit, mia, operator):
     page = visit().log_in(operator)
-    find(page, ann)
+    find(page, mia)
     ask_for_reset(page)
     expect(page.locator("#identity_checks-error")).to_have_text("Tick the checks that were passed.")
     ask_for_reset(page, "Video call with photo ID", "Call back on the proven phone")
     expect(page.locator("#reset-status")).to_have_text("Applied", timeout=20_000)
     expect(page.locator("#state")).to_contain_text("Off; asked to set it up again")
-    ann.key = None
-    theirs = visit().log_in(ann)
+    mia.key = None
+    theirs = visit().log_in(mia)
     expect(theirs.get_by_text("Set it up again now")).to_be_visible()
 
 
-def test_a_weak_proof_needs_a_second_operator(visit, ann, operator, second_operator):
-    enroll(visit(), ann)
+def test_a_weak_proof_needs_a_second_operator(visit, mia, operator, second_operator):
     page = visit().log_in(operator)
-    find(page, ann)
+    find(page, mia)
     page.get_by_label("Video call with photo ID").check()
+    expect(page.locator("#checks")).to_contain_text("→ With “Call back on the proven phone”: a reset at once")
     expect(page.locator("#allows")).to_have_text("Allows: a reset at once after a second operator's approval")
     ask_for_reset(page, "Video call with photo ID")
     page.get_by_role("button", name="Approve").click()
@@ -115,17 +136,17 @@ def test_a_weak_proof_needs_a_second_operator(visit, ann, operator, second_opera
 
 
 @pytest.mark.parametrize("where", ["by the link in the notice", "on the page"])
-def test_the_owner_can_stop_a_reset(visit, ann, operator, inbox, where):
-    theirs = enroll(visit(), ann)
+def test_the_owner_can_stop_a_reset(visit, mia, operator, inbox, where):
+    theirs = visit().log_in(mia)
     page = visit().log_in(operator)
-    find(page, ann)
+    find(page, mia)
     ask_for_reset(page, "Reply from the account's email address", "Billing details")
     expect(page.locator("#reset-status")).to_have_text("Waits for a second operator")
     if where == "on the page":
         theirs.reload()
     else:
         theirs = visit().page
-        theirs.goto(re.search(r"http://\S+/reset/cancel#\S+", inbox(ann.email, "cancel it: "))[0].rstrip("."))
+        theirs.goto(re.search(r"http://\S+/reset/cancel#\S+", inbox(mia.email, "cancel it: "))[0].rstrip("."))
     theirs.get_by_role("button", name="Cancel the removal").click()
     expect(theirs.get_by_text("Cancelled.")).to_be_visible()
     expect(page.locator("#reset-status")).to_have_text("Cancelled", timeout=20_000)
@@ -161,6 +182,32 @@ def test_the_audit_trail_is_filtered_and_exported(visit, ann, operator):
     assert lines[0] == '"at","actor","type","account_id","details"'
     assert any(ann.id in line for line in lines)
     assert all("support.viewed" in line for line in lines[1:])
+
+
+def test_the_audit_trail_tells_who_did_what_to_whom(visit, ann, mia, operator, second_operator):
+    for sees in (operator, second_operator):
+        page = visit().log_in(sees)
+        for seen in (ann, mia):
+            find(page, seen)
+    page.get_by_role("link", name="All accounts").click()
+    trail = page.locator("#audit")
+    rows = trail.locator("[data-list] li")
+    trail.get_by_label("Account").fill(mia.email)
+    trail.get_by_label("Account").press("Enter")
+    expect(rows.filter(has_text=mia.id)).to_have_count(4)  # each looked at the account and at its timeline
+    expect(rows).to_have_count(4)
+    trail.get_by_label("Operator").fill(operator.id)
+    trail.get_by_label("Show").select_option("support.viewed")
+    expect(rows).to_have_count(2)
+    expect(rows.filter(has_text=operator.id)).to_have_count(2)
+    with page.expect_download() as saved:
+        trail.get_by_role("button", name="Export as CSV").click()
+    lines = saved.value.path().read_text().splitlines()
+    assert len(lines) == 3
+    assert all(operator.id in line and mia.id in line for line in lines[1:])
+    trail.get_by_label("Account").fill("nobody@example.com")
+    trail.get_by_label("Account").press("Enter")
+    expect(trail.locator("[data-list]")).to_have_text("Nothing matches.")
 
 
 def test_a_code_that_came_after_it_had_expired_is_among_what_went_wrong(visit, ann, operator):

@@ -122,7 +122,9 @@ def cancel_reset(_args: dict[str, Any], account_id: str, reset_id: str) -> Reset
 def audit(args: dict[str, Any]) -> dict[str, Any]:
     """What operators did to all accounts, newest first."""
     before = pages.decode_position(args["cursor"])
-    rows = support.audit(deps(), args["type"], args["operator"], before=before, limit=args["limit"] + 1)
+    rows = support.audit(
+        deps(), args["type"], args["operator"], args["account"], before=before, limit=args["limit"] + 1
+    )
     return pages.page(rows, args["limit"], lambda found: str(found.row.position), support_views.audit_document)
 
 

@@ -9,6 +9,8 @@ from services.auth.schemas.timeline import TimelineItemSchema
 from services.auth.schemas.two_factor import RecoveryCodesState
 from shared.bodies import Pattern, Text
 
+_ID_OR_ADDRESS = "An id, or an email address as it is today."
+
 
 class SearchArgs(PageArgs):
     """Part of an address or a name, or an id."""
@@ -34,10 +36,11 @@ class FoundAccountsSchema(Schema):
 
 
 class AuditArgs(PageArgs):
-    """Which of support's doings."""
+    """Which of support's doings: of what type, by which operator, to which account."""
 
     type = Text(load_default=None, validate=Pattern(r"[a-z_]{1,40}\.[a-z_]{1,40}"))
-    operator = Text(load_default=None, validate=validate.Length(max=80))
+    operator = Text(load_default=None, validate=validate.Length(max=254), metadata={"description": _ID_OR_ADDRESS})
+    account = Text(load_default=None, validate=validate.Length(max=254), metadata={"description": _ID_OR_ADDRESS})
 
 
 class AuditItemSchema(TimelineItemSchema):

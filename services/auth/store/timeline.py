@@ -115,7 +115,13 @@ class OperatorRow:
 
 
 def by_operators(
-    connection: Connection, *, entry: str | None, operator_id: str | None, before: int | None, limit: int
+    connection: Connection,
+    *,
+    entry: str | None,
+    operator_id: str | None,
+    account_id: str | None,
+    before: int | None,
+    limit: int,
 ) -> list[OperatorRow]:
     """What operators did to all accounts, newest first, from below position ``before``."""
     query = select(timeline).where(BY_OPERATORS).order_by(timeline.c.position.desc()).limit(limit)
@@ -123,6 +129,8 @@ def by_operators(
         query = query.where(timeline.c.type == entry)
     if operator_id is not None:
         query = query.where(timeline.c.actor == operator(operator_id))
+    if account_id is not None:
+        query = query.where(timeline.c.account_id == account_id)
     if before is not None:
         query = query.where(timeline.c.position < before)
     return [OperatorRow(row.account_id, _row(row)) for row in connection.execute(query)]

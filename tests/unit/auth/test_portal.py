@@ -4,6 +4,7 @@ import ast
 import inspect
 import re
 from dataclasses import replace
+from html import escape
 from html.parser import HTMLParser
 from importlib.resources import files
 
@@ -17,6 +18,8 @@ from services.auth.domain.session import Factor
 from services.auth.portal import assets, blueprint
 from services.auth.portal.answers import answer, duration
 from services.auth.portal.texts import LANGUAGES, PLACE, choose, read_catalogue
+from services.auth.schemas.common import PageArgs
+from services.auth.schemas.support import AuditArgs
 from services.auth.store import accounts
 from services.auth.store.timeline import Entry
 from shared.database import writing
@@ -457,6 +460,24 @@ def test_whatever_the_api_says_has_a_text():
     causes = ("destination", "today", "country")
     wanted += [f"{prefix}_{cause}" for prefix in ("problem.sms_unavailable", "activity.cause") for cause in causes]
     assert [key for key in wanted if key not in catalogue] == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(("path", "section"), [("/team", "prove"), ("/two-factor", "by-sms")])
+def test_whoever_is_offered_sms_is_told_that_others_can_read_it(browser, tom, language, path, section):
+    """NIST SP 800-63B-4 §3.2.9."""
+    browser.log_in(tom.email)
+    text = Page(browser.get(f"{path}?lang={language}")).text
+    risk = read_catalogue()["sms.risk"][language]
+    assert "SIM" in risk
+    assert escape(risk).replace("&#x27;", "&#39;") in text.partition(f'id="{section}"')[2].partition("</section>")[0]
+
+
+def test_the_consoles_filter_of_the_trail_asks_for_nothing_that_the_api_does_not_take():
+    page = SOURCES.joinpath("templates/portal/support.html").read_text(encoding="utf-8")
+    form = page.partition('id="audit-form"')[2].partition("</form>")[0]
+    named = set(re.findall(r'name="([a-z_]+)"', form)) | set(re.findall(r"field\('([a-z_]+)'", form))
+    assert named == set(AuditArgs().fields) - set(PageArgs().fields)
 
 
 def test_every_advice_on_passwords_has_a_text():

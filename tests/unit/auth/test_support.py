@@ -262,6 +262,35 @@ def test_the_audit_trail_can_be_filtered_and_read_page_by_page(api, sam, sue, an
         assert api(sam).get(f"/v1/support/audit?{query}").status_code == 422
 
 
+@pytest.mark.parametrize("named_by", ["id", "email"])
+def test_the_audit_trail_can_be_asked_by_whom_and_of_whom(api, sam, sue, ann, tom, named_by):
+    for operator, account in ((sam, ann), (sue, ann), (sue, tom)):
+        api(operator).get(f"/v1/support/accounts/{account.id}")
+    api(sue).post(f"/v1/support/accounts/{ann.id}/unlock")
+
+    def trail(**wanted):
+        query = {key: value if isinstance(value, str) else getattr(value, named_by) for key, value in wanted.items()}
+        items = api(sam).get("/v1/support/audit", query_string=query).json["items"]
+        return [(row["actor"], row["account_id"], row["type"]) for row in items]
+
+    by_sam, by_sue = f"operator:{sam.id}", f"operator:{sue.id}"
+    unlocked = (by_sue, ann.id, "second_factor.unlocked")
+    of_ann = [unlocked, (by_sue, ann.id, "support.viewed"), (by_sam, ann.id, "support.viewed")]
+    assert trail(account=ann) == of_ann
+    assert trail(account=ann, operator=sue) == of_ann[:2]
+    assert trail(account=ann, operator=sue, type="second_factor.unlocked") == [unlocked]
+    assert trail(operator=sue) == [unlocked, (by_sue, tom.id, "support.viewed"), (by_sue, ann.id, "support.viewed")]
+    assert trail(account=sam) == []
+
+
+def test_an_address_is_taken_in_any_case_and_nobodys_matches_nothing(api, sam, ann):
+    api(sam).get(f"/v1/support/accounts/{ann.id}")
+    for wanted, found in ((ann.email.upper(), 1), ("nobody@example.com", 0), ("acc_nobody", 0)):
+        answer = api(sam).get("/v1/support/audit", query_string={"account": wanted})
+        assert (answer.status_code, len(answer.json["items"])) == (200, found), wanted
+    assert api(sam).get("/v1/support/audit", query_string={"account": "x" * 255}).status_code == 422
+
+
 def test_what_owners_do_themselves_is_not_in_the_audit_trail(api, sam, tom):
     api(tom).delete("/v1/trusted-devices")
     assert api(sam).get("/v1/support/audit").json["items"] == []

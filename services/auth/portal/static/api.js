@@ -39,12 +39,18 @@ export const post = (path, body) => call("POST", path, body);
 export const put = (path, body) => call("PUT", path, body);
 export const remove = (path) => call("DELETE", path);
 
+/** A path with what is wanted as its query; what is empty is left out. */
+export function asking(path, wanted) {
+  const query = String(new URLSearchParams(Object.entries(wanted).filter(([, value]) => value)));
+  return query ? `${path}?${query}` : path;
+}
+
 /** All pages of a list, up to a number of items. */
-export async function all(path, most = 1000) {
+export async function all(path, { most = 1000, wanted = {} } = {}) {
   const items = [];
   let cursor = "";
   do {
-    const page = await get(`${path}${path.includes("?") ? "&" : "?"}limit=200${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
+    const page = await get(asking(path, { ...wanted, limit: 200, cursor }));
     items.push(...page.items);
     cursor = page.next_cursor;
   } while (cursor && items.length < most);
@@ -108,6 +114,19 @@ export function leave(path) {
   return new Promise(() => {});
 }
 
+/** Say so when something takes long; calling what comes back takes it back. */
+function whileSlow(put) {
+  const slow = el("p", { class: "slow", role: "status" });
+  const timer = setTimeout(() => {
+    slow.textContent = t("form.slow");
+    put(slow);
+  }, SLOW_AFTER);
+  return () => {
+    clearTimeout(timer);
+    slow.remove();
+  };
+}
+
 const underWay = new WeakSet();
 
 /** Do something for a form or button once at a time; say so when it takes long. What was typed stays. */
@@ -118,17 +137,11 @@ export async function once(node, action) {
   node.setAttribute("aria-busy", "true");
   for (const button of buttons) button.setAttribute("aria-disabled", "true");
   if (node.matches("button")) node.dataset.busy = "";
-  const slow = el("p", { class: "slow", role: "status" });
-  const timer = setTimeout(() => {
-    slow.textContent = t("form.slow");
-    if (node.matches("button")) node.after(slow);
-    else node.append(slow);
-  }, SLOW_AFTER);
+  const over = whileSlow((slow) => (node.matches("button") ? node.after(slow) : node.append(slow)));
   try {
     return await action();
   } finally {
-    clearTimeout(timer);
-    slow.remove();
+    over();
     underWay.delete(node);
     node.removeAttribute("aria-busy");
     delete node.dataset.busy;
@@ -165,7 +178,7 @@ function filled(form) {
 
 /** A button whose click calls the API; its problem is said in the nearest .form-error. */
 export function onClick(button, action) {
-  button.addEventListener("click", () => once(button, async () => {
+  button.addEventListener("click", () => button.getAttribute("aria-disabled") !== "true" && once(button, async () => {
     const place = $(".form-error", button.closest("section, dialog, main"));
     if (place) show(place, false);
     try {
@@ -179,16 +192,26 @@ export function onClick(button, action) {
   return button;
 }
 
-/** Fill a place from the API; a failure says so there, with a button that tries again. */
+const wishes = new WeakMap();
+
+/** Fill a place from the API with what was wished last; a failure says so there, with a button that tries again. */
 export async function load(place, fetchAndFill) {
+  const wish = {}, isLast = () => wishes.get(place) === wish;
+  wishes.set(place, wish);
+  place.setAttribute("aria-busy", "true");
+  const over = $("[data-loading]", place) ? () => {} : whileSlow((slow) => place.prepend(slow));
   try {
     const nodes = await fetchAndFill();
-    place.replaceChildren(...[nodes].flat());
+    if (isLast()) place.replaceChildren(...[nodes].flat());
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
+    if (!isLast()) return;
     const again = el("button", { type: "button" }, t("form.try_again"));
-    again.addEventListener("click", () => once(again, () => load(place, fetchAndFill)));
+    again.addEventListener("click", () => load(place, fetchAndFill));
     place.replaceChildren(el("p", { class: "form-error", role: "alert" }, sentence(problem)), again);
+  } finally {
+    over();
+    if (isLast()) place.removeAttribute("aria-busy");
   }
 }
 

@@ -120,7 +120,9 @@ onSubmit(
   smsForm,
   async () => {
     if (waiting) return;
-    const sent = await post(`/v1/login/${challenge}/sms`);
+    const mine = challenge;
+    const sent = await post(`/v1/login/${mine}/sms`);
+    if (challenge !== mine) return;  // begun anew meanwhile
     $("#sms-to").textContent = t("login.sms_sent", { phone: sent.phone_hint, reference: sent.reference });
     showDelivery({ status: "queued" });
     show($("#sms-status"));

@@ -62,6 +62,8 @@ $("#generate").addEventListener("click", () => {
 
 onSubmit(form, async ({ new_password }) => {
   await steppedUp(() => post("/v1/password", { new_password }));
+  clearTimeout(typing);
+  asked++;  // a rating that is still under way is of the password before
   form.reset();
   password.type = "password";
   tell(0, "");

@@ -84,7 +84,7 @@ onClick($("#more"), async () => {
 });
 
 onClick($("#csv"), async () => {
-  const lines = (await all(`${base}/timeline`, 10000)).filter(FILTERS[$("#filter").value]);
+  const lines = (await all(`${base}/timeline`, { most: 10000 })).filter(FILTERS[$("#filter").value]);
   const rows = [["at", "source", "type", "actor", "text", "details"], ...lines.map((item) => [item.at, item.source, item.type, item.actor, [words(item), ...facts(item)].join(" · "), JSON.stringify(item.details)])];
   download(`timeline-${id}.csv`, "text/csv", csv(rows));
   say(t("support.exported", { n: lines.length }));
@@ -130,15 +130,22 @@ onSubmit(form, async ({ ticket, reason }) => {
   await follow(reset.id);
   showTimeline();
   $("#open-reset-title").focus();
+}, (problem) => {
+  if (problem.code === "reset_already_open") showAccount();  // ours, where its answer was lost; or another operator's
 });
 
-/** Show a reset, and ask again until it is over. */
+/** Show a reset, and ask again until it is over. Whoever asks last is answered: an older look would show what was. */
 async function follow(reset_id) {
   clearTimeout(following);
-  let reset;
+  const look = ++looks;
+  let reset = null;
   try {
     reset = await get(`/v1/support/two-factor-resets/${reset_id}`);
   } catch {
+    // The next look may find it.
+  }
+  if (look !== looks) return;
+  if (!reset) {
     following = setTimeout(() => follow(reset_id), FOLLOW_EVERY);
     return;
   }
@@ -158,7 +165,7 @@ async function follow(reset_id) {
   else if (wasOpen) { showAccount(); showTimeline(); }
   wasOpen = !OVER.has(reset.status);
 }
-let wasOpen = false;
+let wasOpen = false, looks = 0;
 
 for (const action of ["approve", "cancel"]) {
   onClick($(`#${action}`), async () => {

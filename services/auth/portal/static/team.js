@@ -1,13 +1,13 @@
 // Team: who belongs to the account, and the cell phone that each proves.
 
-import { all, call, get, load, onClick, onSubmit, post, put, remove, steppedUp } from "./api.js";
+import { all, call, get, load, onClick, onSubmit, post, put, remove, sentence, steppedUp } from "./api.js";
 import { $, duration, el, language, say, show, t } from "./page.js";
 
 const me = $("#me").dataset, dialog = $("#edit"), form = $("#edit-form"), country = form.elements.country;
 const prove = $("#prove"), proveForm = $("#prove-form"), again = $("#prove-again");
 const FOLLOW_EVERY = 2500;
 const FINAL = new Set(["delivered", "undelivered", "failed", "expired"]);
-let editing = null, countries = null, waiting = 0, following = 0;
+let editing = null, filling = null, waiting = 0, following = 0;
 
 // --- members ------------------------------------------------------------------------------------------------------------
 
@@ -44,10 +44,9 @@ function row(member) {
 const flag = (code) => String.fromCodePoint(...[...code].map((letter) => 0x1f1a5 + letter.charCodeAt(0)));
 
 async function fillCountries() {
-  if (countries) return;
-  const given = (await get("/v1/phone/countries")).items;
+  country.replaceChildren(el("option", { value: "" }, t("form.loading")));
   const names = new Intl.DisplayNames(language, { type: "region" });
-  countries = given
+  const countries = (await get("/v1/phone/countries")).items
     .map((one) => ({ ...one, name: names.of(one.country) }))
     .sort((a, b) => a.name.localeCompare(b.name, language));
   const option = (one) => el("option", { value: one.country, disabled: !one.sms }, `${flag(one.country)} ${one.name} (+${one.calling_code})`);
@@ -68,11 +67,12 @@ async function open(member) {
   for (const place of form.querySelectorAll(".error, .form-error")) show(place, false);
   show($("#edit-remove"), own && Boolean(member.phone || member.pending_phone_hint));
   dialog.showModal();
+  form.elements.number.focus();
   try {
-    await fillCountries();
-    form.elements.number.focus();
+    await (filling ??= fillCountries());
   } catch (problem) {
-    show($(".form-error", form)).textContent = t(`problem.${problem.code}`);
+    filling = null;  // opening it again tries again
+    show($(".form-error", form)).textContent = sentence(problem);
   }
 }
 

@@ -1,6 +1,6 @@
 // 2-Factor Auth: turn it on, save the backup codes, look after it, turn it off.
 
-import { clockSays, get, load, onClick, onSubmit, post, Problem, remove, sentence, steppedUp } from "./api.js";
+import { clockSays, get, load, onClick, once, onSubmit, post, Problem, remove, sentence, steppedUp } from "./api.js";
 import { line } from "./activity.js";
 import { showDevices, showSessions } from "./lists.js";
 import { $, copy, dateTime, download, duration, el, language, say, show, t } from "./page.js";
@@ -65,7 +65,7 @@ function showAround() {
 
 // --- turning it on and off ------------------------------------------------------------------------------------------------
 
-toggle.addEventListener("change", async () => {
+toggle.addEventListener("change", () => once($("#state"), async () => {
   const place = show($("#state .form-error"), false);
   try {
     if (toggle.checked) await begin();
@@ -78,7 +78,7 @@ toggle.addEventListener("change", async () => {
     toggle.checked = state.enabled;
     if (problem.code !== "cancelled") show(place).textContent = sentence(problem);
   }
-});
+}));
 
 async function begin() {
   toggle.disabled = true;
@@ -144,6 +144,8 @@ onSubmit(
   confirmForm,
   async () => {
     const answer = await post(`/v1/two-factor/enrollment/${enrollment.enrollment_id}/confirm`, { code: code.value });
+    // What is known already; the API's own word follows, on a slow line much later.
+    state = { ...state, enabled: true, authenticators: [], recovery_codes: { remaining: answer.recovery_codes.length } };
     endSetup();
     say(t("two_factor.turned_on"));
     showCodes(answer.recovery_codes);
@@ -154,29 +156,28 @@ onSubmit(
     const says = clockSays(problem);
     show($("#clock-coach"), Boolean(says));
     $("#clock-coach .coach-says").textContent = says ?? "";
-    if (problem.code === "enrollment_expired") {
-      endSetup();
-      show($("#state .form-error")).textContent = sentence(problem);
-    }
+    if (problem.code === "enrollment_expired") expired(problem);
   },
 );
 
 onClick($("#off-yes"), async () => {
-  const dialog = $("#off");
-  dialog.close();
-  try {
-    await steppedUp(() => remove("/v1/two-factor"));
-  } catch (problem) {
-    if (problem.code === "cancelled") throw problem;
-    show($("#state .form-error")).textContent = sentence(problem);
-    return;
-  }
+  await steppedUp(() => remove("/v1/two-factor"));
+  $("#off").close();
+  state = { ...state, enabled: false };
+  showState();
   say(t("two_factor.turned_off"));
   await refresh();
   showAround();
   toggle.focus();
 });
 $("#off-no").addEventListener("click", () => $("#off").close());
+
+/** Nothing waits to be confirmed: its time is over, or an earlier try was done and only its answer was lost. */
+async function expired(problem) {
+  endSetup();
+  await refresh();
+  show($("#state .form-error")).textContent = state.enabled ? t("two_factor.on_already") : sentence(problem);
+}
 
 // --- backup codes -------------------------------------------------------------------------------------------------------
 
