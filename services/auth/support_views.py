@@ -50,7 +50,12 @@ def account_document(detail: AccountDetail) -> dict[str, Any]:
 
 def audit_document(found: OperatorRow) -> dict[str, Any]:
     """One line of support's trail."""
-    return {**asdict(history.item_of(found.row)), "account_id": found.account_id}
+    return {
+        **asdict(history.item_of(found.row)),
+        "account_id": found.account_id,
+        "account_email": found.account_email,
+        "operator_email": found.operator_email,
+    }
 
 
 def reset_policy_document(cool_off_seconds: int) -> dict[str, Any]:

@@ -44,9 +44,11 @@ class AuditArgs(PageArgs):
 
 
 class AuditItemSchema(TimelineItemSchema):
-    """What an operator did, and to which account."""
+    """What an operator did, and to which account. Addresses as they are today; the command line has none."""
 
     account_id = fields.String()
+    account_email = fields.String()
+    operator_email = fields.String(allow_none=True)
 
 
 class AuditSchema(Schema):

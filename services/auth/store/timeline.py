@@ -5,9 +5,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, func, insert, select
 
-from services.auth.models import BY_OPERATORS, timeline
+from services.auth.models import BY_OPERATORS, accounts, timeline
 from shared.ids import new_id
 
 
@@ -108,9 +108,11 @@ def newest(connection: Connection, account_id: str, *, before: int | None, limit
 
 @dataclass(frozen=True, slots=True)
 class OperatorRow:
-    """Something that an operator did to an account."""
+    """Something that an operator did to an account; the addresses as they are today, None for the command line's."""
 
     account_id: str
+    account_email: str
+    operator_email: str | None
     row: TimelineRow
 
 
@@ -124,7 +126,15 @@ def by_operators(
     limit: int,
 ) -> list[OperatorRow]:
     """What operators did to all accounts, newest first, from below position ``before``."""
-    query = select(timeline).where(BY_OPERATORS).order_by(timeline.c.position.desc()).limit(limit)
+    acting = accounts.alias()
+    query = (
+        select(timeline, accounts.c.email.label("account_email"), acting.c.email.label("operator_email"))
+        .join(accounts, accounts.c.id == timeline.c.account_id)
+        .outerjoin(acting, acting.c.id == func.substr(timeline.c.actor, len(operator("")) + 1))
+        .where(BY_OPERATORS)
+        .order_by(timeline.c.position.desc())
+        .limit(limit)
+    )
     if entry is not None:
         query = query.where(timeline.c.type == entry)
     if operator_id is not None:
@@ -133,7 +143,10 @@ def by_operators(
         query = query.where(timeline.c.account_id == account_id)
     if before is not None:
         query = query.where(timeline.c.position < before)
-    return [OperatorRow(row.account_id, _row(row)) for row in connection.execute(query)]
+    return [
+        OperatorRow(row.account_id, row.account_email, row.operator_email, _row(row))
+        for row in connection.execute(query)
+    ]
 
 
 def of_reset(connection: Connection, account_id: str, reset_id: str) -> list[TimelineRow]:

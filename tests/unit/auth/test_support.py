@@ -7,7 +7,8 @@ from services.auth.domain.account import Role
 from services.auth.domain.reset_policy import CHECKS, RULES
 from services.auth.domain.session import Factor
 from services.auth.otp_client import Throttle
-from services.auth.store import accounts, devices
+from services.auth.store import accounts, devices, timeline
+from services.auth.store.timeline import Entry
 from shared.clock import parse_rfc3339
 from shared.database import writing
 from tests.support.auth import NOW, PHONE, timeline_of, types_of
@@ -246,6 +247,17 @@ def test_the_audit_trail_has_what_operators_did_to_anybody_newest_first(api, sam
         (tom.id, "second_factor.unlocked", f"operator:{sue.id}"),
         (ann.id, "support.viewed", f"operator:{sam.id}"),
     ]
+    assert [(row["account_email"], row["operator_email"]) for row in items] == [
+        (tom.email, sue.email),
+        (ann.email, sam.email),
+    ]
+
+
+def test_who_works_at_the_command_line_has_no_address_in_the_audit_trail(deps, api, sam, ann):
+    with writing(deps.database) as connection:
+        timeline.write(connection, ann.id, Entry.PERSONAL_DATA_ERASED, NOW, actor=timeline.operator("cli"))
+    (row,) = api(sam).get("/v1/support/audit").json["items"]
+    assert (row["actor"], row["operator_email"], row["account_email"]) == ("operator:cli", None, ann.email)
 
 
 def test_the_audit_trail_can_be_filtered_and_read_page_by_page(api, sam, sue, ann):

@@ -44,8 +44,8 @@ const auditWanted = () => Object.fromEntries([...new FormData(auditForm)].map(([
 const trailRow = (item) => el("li", {},
   stamp(item.at),
   el("div", {},
-    el("p", { class: `tone-${tone(item)}` }, words(item), " · ", el("a", { href: `/support/accounts/${item.account_id}` }, item.account_id)),
-    el("p", { class: "small" }, [item.actor.replace("operator:", ""), ...facts(item)].join(" · "))));
+    el("p", { class: `tone-${tone(item)}` }, words(item), " · ", el("a", { href: `/support/accounts/${item.account_id}` }, item.account_email)),
+    el("p", { class: "small" }, [item.operator_email ?? item.actor.replace("operator:", ""), ...facts(item)].join(" · "))));
 
 function showTrail() {
   const wanted = auditWanted();
@@ -72,8 +72,8 @@ auditForm.addEventListener("change", showTrail);
 auditForm.addEventListener("submit", (event) => event.preventDefault());  // Enter in a field has changed it
 onClick($("#audit-csv"), async () => {
   const items = await all(AUDIT, { most: 10000, wanted: auditWanted() });
-  const rows = items.map((item) => [item.at, item.actor, item.type, item.account_id, JSON.stringify(item.details)]);
-  download("audit.csv", "text/csv", csv([["at", "actor", "type", "account_id", "details"], ...rows]));
+  const rows = items.map((item) => [item.at, item.actor, item.operator_email ?? "", item.type, item.account_id, item.account_email, JSON.stringify(item.details)]);
+  download("audit.csv", "text/csv", csv([["at", "actor", "operator_email", "type", "account_id", "account_email", "details"], ...rows]));
   say(t("support.exported", { n: rows.length }));
 });
 showTrail();
