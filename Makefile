@@ -88,7 +88,7 @@ test-real: $(STAMP)  ## Run the tests that need PostgreSQL, RabbitMQ and a Redis
 
 # Needs what test-real needs, and libfaketime for the clocks.
 test-faults: $(STAMP)  ## Kill, cut and slow down each part under a steady load, and print what became of it
-	CI=true $(BIN)/python -m pytest tests/faults -n $(JOBS) --dist worksteal
+	CI=true $(BIN)/python -m pytest tests/faults -n $(JOBS) --dist loadfile
 
 reliability: export RELIABILITY = docs/reliability.md
 reliability: test-faults  ## The same, and write the figures into docs/reliability.md
@@ -102,7 +102,7 @@ $(VENV)/.compose: $(STAMP) requirements/compose.txt
 
 # Debian: apt-get install chromium zbar-tools oathtool fonts-noto-color-emoji
 test-browser: $(VENV)/.browser  ## Walk through the pages in a real browser (it says what it needs)
-	$(BIN)/python -m pytest tests/browser -n $(JOBS) --dist worksteal
+	$(BIN)/python -m pytest tests/browser -n $(JOBS) --dist loadfile
 
 screenshots: $(VENV)/.browser  ## Make the README's pictures anew
 	SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest tests/browser/test_screenshots.py
