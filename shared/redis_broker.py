@@ -158,7 +158,7 @@ class _Notes(kombu_redis.QoS):
         """
         try:
             yield
-        except BaseException:
+        except Exception:
             super(kombu_redis.QoS, self).ack(delivery_tag)  # type: ignore[no-untyped-call]
             raise
 

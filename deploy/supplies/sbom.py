@@ -9,14 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from deploy.local.settings import ROOT, LocalSettings
 from deploy.supplies.requirements import IMAGES, of_image
-
-ROOT = Path(__file__).parents[2]
 
 
 def main() -> int:
     """Write them all, each checked against the schema of CycloneDX by its maker. Raises CalledProcessError."""
-    folder = Path(os.environ.get("VAR_DIR") or ROOT / "var") / "sbom"
+    folder = LocalSettings.from_env().var_dir / "sbom"
     folder.mkdir(parents=True, exist_ok=True)
     tool = Path(sys.executable).with_name("cyclonedx-py")
     for service in IMAGES:

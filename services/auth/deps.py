@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from services.auth.domain.network import network_of
 from services.auth.otp_client import OtpClient
 from services.auth.settings import AuthSettings, WorkerSettings
-from shared.budgets import Charge, Rate
+from shared.budgets import Charge, Rate, Taken
 from shared.clock import Clock
 from shared.hashing import HashingPool
 from shared.messages import Message
@@ -55,6 +55,17 @@ class Client:
 def by_ip(deps: Deps, rate: Rate, client: Client) -> Charge:
     """What a try from this client's network is charged to."""
     return Charge(rate, subject(deps, "ip", network_of(client.ip)))
+
+
+def charged_by_ip(taken: Taken, charge: Charge, *, device_known: bool) -> tuple[Charge, ...]:
+    """What this try was counted under, when its network may have spent that row.
+
+    A known device goes on all the same: it has rows of its own, and is never refused for what its neighbours do.
+    Raises Refusal too_many_requests for everybody else.
+    """
+    if not device_known:
+        taken.require()
+    return (charge,) if taken.allowed else ()
 
 
 def subject(deps: Deps, kind: str, *parts: str) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from services.auth import limits, notices, session_store
-from services.auth.deps import Client, Deps, by_ip, subject
+from services.auth.deps import Client, Deps, by_ip, charged_by_ip, subject
 from services.auth.domain.account import Account, email_key
 from services.auth.domain.notice_texts import Kind
 from services.auth.domain.session import Factor, Session
@@ -159,18 +159,14 @@ def _opening(
 
 
 def _counted_challenge(deps: Deps, charge: Charge, challenge_id: str) -> tuple[LoginChallenge, tuple[Charge, ...]]:
-    """Count the try and read the challenge, in one round trip; what the try was counted under.
-
-    A known device goes on where its network's row is spent: otp has a row for it.
-    """
+    """Count the try and read the challenge, in one round trip; what the try was counted under."""
     key = session_store.challenge_key(challenge_id)
     taken = budgets.take(deps.redis, charge, read=[key])
     challenge = session_store.load_challenge(taken.read[0])
-    if challenge is None or challenge.device_id is None:
-        taken.require()
+    charged = charged_by_ip(taken, charge, device_known=challenge is not None and challenge.device_id is not None)
     if challenge is None or challenge.expires_at <= deps.clock():
         raise Refusal("challenge_expired")
-    return challenge, (charge,) if taken.allowed else ()
+    return challenge, charged
 
 
 def _password_charges(deps: Deps, client: Client, email: str, device: Device | None) -> tuple[Charge, ...]:

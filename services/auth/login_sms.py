@@ -6,7 +6,7 @@ from services.auth import session_store, sms_request
 from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account
 from services.auth.session_store import LoginChallenge, SentSms
-from services.auth.sms_request import SentCode
+from services.auth.sms_request import SentCode, SmsOrder
 from services.auth.store import accounts
 from shared import delivery
 from shared.database import reading
@@ -33,8 +33,9 @@ def send(deps: Deps, client: Client, challenge_id: str) -> SentCode:
     challenge, account = _live(deps, challenge_id)
     if account.phone is None:
         raise Refusal("sms_unavailable")
+    order = SmsOrder(account, "login", challenge.id, account.phone, challenge.device_id)
     try:
-        sent = sms_request.send_code(deps, account, "login", challenge.id, account.phone, client, challenge.device_id)
+        sent = sms_request.send_code(deps, client, order)
     except Unavailable as outage:
         if outage.reason == "broker":
             session_store.delete_challenge(deps.redis, challenge.id)

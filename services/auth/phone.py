@@ -6,7 +6,7 @@ from services.auth import notices, phone_numbers, sms_request
 from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account, Role
 from services.auth.domain.notice_texts import Kind
-from services.auth.sms_request import SentCode
+from services.auth.sms_request import SentCode, SmsOrder
 from services.auth.store import accounts, timeline
 from services.auth.store.timeline import OWNER, Entry
 from shared.database import reading, writing
@@ -38,7 +38,7 @@ def set_phone(deps: Deps, client: Client, account: Account, country: str, number
     """
     phone = phone_numbers.parse(country, number, deps.settings.sms_countries)
     binding = _store_pending(deps, client, account, phone, actor=OWNER)
-    return sms_request.send_code(deps, account, "phone_verification", binding, phone, client)
+    return sms_request.send_code(deps, client, SmsOrder(account, "phone_verification", binding, phone))
 
 
 def set_member_phone(
@@ -65,7 +65,7 @@ def resend(deps: Deps, client: Client, account: Account) -> SentCode:
     Raises Refusal phone_not_pending, too_many_requests, sms_unavailable; Unavailable.
     """
     phone, binding = _pending(account)
-    return sms_request.send_code(deps, account, "phone_verification", binding, phone, client)
+    return sms_request.send_code(deps, client, SmsOrder(account, "phone_verification", binding, phone))
 
 
 def verify(deps: Deps, client: Client, account: Account, code: str) -> Account:

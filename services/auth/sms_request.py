@@ -4,7 +4,7 @@ import contextlib
 from dataclasses import dataclass
 
 from services.auth import phone_numbers
-from services.auth.deps import Client, Deps, by_ip
+from services.auth.deps import Client, Deps, by_ip, charged_by_ip
 from services.auth.domain.account import Account
 from services.auth.limits import SMS_IP
 from services.auth.otp_client import Purpose
@@ -30,43 +30,37 @@ class SentCode:
     resend_after: str
 
 
-def send_code(
-    deps: Deps,
-    account: Account,
-    purpose: Purpose,
-    binding: str,
-    phone: PhoneNumber,
-    client: Client,
-    device_id: str | None = None,
-) -> SentCode:
-    """Have otp mint a code for ``phone``, and notify send it. ``device_id``: a known device of the account asks.
+@dataclass(frozen=True, slots=True)
+class SmsOrder:
+    """Whose code, for what, and to which number. ``device_id``: a known device of the account asks."""
+
+    account: Account
+    purpose: Purpose
+    binding: str
+    phone: PhoneNumber
+    device_id: str | None = None
+
+
+def send_code(deps: Deps, client: Client, order: SmsOrder) -> SentCode:
+    """Have otp mint a code, and notify send it.
 
     What can't be published or recorded is withdrawn: the code that nobody will get must not be one that works.
     Raises Refusal too_many_requests, sms_unavailable (which the timeline tells); Unavailable.
     """
     charge = by_ip(deps, SMS_IP, client)
-    taken = budgets.take(deps.redis, charge)
-    if device_id is None:  # else its own rows at otp are enough, whoever shares the network with it
-        taken.require()
-    with budgets.given_back_on_outage(deps.redis, *((charge,) if taken.allowed else ())):
-        return _minted_and_published(deps, account, purpose, binding, phone, client, device_id)
+    charged = charged_by_ip(budgets.take(deps.redis, charge), charge, device_known=order.device_id is not None)
+    with budgets.given_back_on_outage(deps.redis, *charged):
+        return _minted_and_published(deps, client, order)
 
 
-def _minted_and_published(
-    deps: Deps,
-    account: Account,
-    purpose: Purpose,
-    binding: str,
-    phone: PhoneNumber,
-    client: Client,
-    device_id: str | None,
-) -> SentCode:
+def _minted_and_published(deps: Deps, client: Client, order: SmsOrder) -> SentCode:
+    account, phone = order.account, order.phone
     try:
         phone_numbers.require_textable(phone, deps.settings.sms_countries)
-        challenge = deps.otp.create_sms_challenge(account.id, purpose, binding, phone.e164, device_id)
+        challenge = deps.otp.create_sms_challenge(account.id, order.purpose, order.binding, phone.e164, order.device_id)
     except Refusal as refusal:
         if refusal.code == "sms_unavailable":
-            _record_refused(deps, account, purpose, phone, client, refusal)
+            _record_refused(deps, client, order, refusal)
         raise
     message_id = challenge["message_id"]
     now = deps.clock()
@@ -84,7 +78,7 @@ def _minted_and_published(
                 message_id=message_id,
                 reference=sent.reference,
                 expires_at=sent.expires_at,
-                purpose=purpose,
+                purpose=order.purpose,
                 phone_hint=sent.phone_hint,
             )
         deps.publisher.publish(
@@ -94,23 +88,21 @@ def _minted_and_published(
         )
     except Exception:
         with contextlib.suppress(Refusal):  # otp is away as well: the code stays unsent and dies by itself
-            deps.otp.withdraw_sms_challenge(account.id, message_id, purpose, binding)
+            deps.otp.withdraw_sms_challenge(account.id, message_id, order.purpose, order.binding)
         raise
     return sent
 
 
-def _record_refused(
-    deps: Deps, account: Account, purpose: Purpose, phone: PhoneNumber, client: Client, refusal: Refusal
-) -> None:
+def _record_refused(deps: Deps, client: Client, order: SmsOrder, refusal: Refusal) -> None:
     """Support must see why no code came."""
     with writing(deps.database) as connection:
         timeline.write(
             connection,
-            account.id,
+            order.account.id,
             Entry.SMS_REFUSED,
             deps.clock(),
             ip=client.ip,
-            purpose=purpose,
-            phone_hint=phone.masked(),
+            purpose=order.purpose,
+            phone_hint=order.phone.masked(),
             cause=refusal.extra.get("cause"),
         )

@@ -39,7 +39,7 @@ def main() -> int:
         while time.monotonic() < ends_at:
             try:
                 run_state_machine_as_test(seed(first + rounds)(Lockout), settings=ROUND)
-            except BaseException:
+            except Exception:
                 print(f"broken in round {rounds}: --seed {first + rounds} begins there", file=sys.stderr, flush=True)
                 raise
             rounds += 1

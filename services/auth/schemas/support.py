@@ -6,7 +6,7 @@ from services.auth.schemas.common import PageArgs, Time
 from services.auth.schemas.phone import PhoneStateSchema, TeamNameSchema
 from services.auth.schemas.resets import ResetSchema
 from services.auth.schemas.timeline import TimelineItemSchema
-from services.auth.schemas.two_factor import RecoveryCodesState
+from services.auth.schemas.two_factor import ProtectionSchema
 from shared.bodies import Pattern, Text
 
 _ID_OR_ADDRESS = "An id, or an email address as it is today."
@@ -65,18 +65,11 @@ class ThrottleSchema(Schema):
     until = Time()
 
 
-class SupportTwoFactorSchema(Schema):
-    """How the account is protected."""
+class SupportTwoFactorSchema(ProtectionSchema):
+    """How the account is protected, and what keeps its owner out."""
 
-    enabled = fields.Boolean()
-    locked = fields.Boolean(
-        metadata={"description": "In new browsers, until a right code in a known one, or until support lifts it."}
-    )
-    locked_everywhere = fields.Boolean(metadata={"description": "Until support lifts it."})
     throttles = fields.List(fields.Nested(ThrottleSchema))
     consecutive_failures = fields.Integer()
-    authenticators = fields.List(fields.Dict())
-    recovery_codes = fields.Nested(RecoveryCodesState)
 
 
 class SupportAccountSchema(FoundAccountSchema):

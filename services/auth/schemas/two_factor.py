@@ -42,8 +42,8 @@ class SmsState(Schema):
     phone_hint = fields.String(allow_none=True)
 
 
-class TwoFactorSchema(Schema):
-    """How the account is protected. ``pending_reset`` is a support reset that the owner can still cancel."""
+class ProtectionSchema(Schema):
+    """What its owner and support both see of how an account is protected."""
 
     enabled = fields.Boolean()
     locked = fields.Boolean(
@@ -51,8 +51,13 @@ class TwoFactorSchema(Schema):
     )
     locked_everywhere = fields.Boolean(metadata={"description": "Until support lifts it."})
     authenticators = fields.List(fields.Dict())
-    sms = fields.Nested(SmsState)
     recovery_codes = fields.Nested(RecoveryCodesState)
+
+
+class TwoFactorSchema(ProtectionSchema):
+    """How the account is protected. ``pending_reset`` is a support reset that the owner can still cancel."""
+
+    sms = fields.Nested(SmsState)
     pending_reset = fields.Nested(PendingResetSchema, allow_none=True)
 
 

@@ -5,12 +5,13 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from services.auth import sms_request
+from services.auth.sms_request import SmsOrder
 from shared.problems import Refusal, Unavailable
 from tests.support.auth import CLIENT, PHONE, timeline_of
 
 
 def send(deps, account):
-    return sms_request.send_code(deps, account, "login", "chl_1", PHONE, CLIENT)
+    return sms_request.send_code(deps, CLIENT, SmsOrder(account, "login", "chl_1", PHONE))
 
 
 def test_the_answer_has_what_the_page_needs_and_no_number(deps, ann):
