@@ -112,7 +112,10 @@ class Idle:
 
 def test_what_is_loaded_when_a_worker_is_ready_is_never_looked_through_for_garbage_again():
     celery = make_celery("test", Secret("memory://"))
-    consumer = Consumer(None, app=celery, letters=None, watch=Idle(), clock=system_clock)
+    worker = SimpleNamespace(use_eventloop=False)
+    consumer = Consumer(
+        None, app=celery, controller=worker, hostname="h", letters=None, watch=Idle(), clock=system_clock
+    )
     consumer.task_consumer = SimpleNamespace(queues=())
     assert gc.get_freeze_count() == 0
     try:
