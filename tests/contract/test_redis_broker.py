@@ -139,11 +139,11 @@ def test_what_was_put_back_and_waits_is_not_doubled(redis, publish, worker):
 def test_an_acknowledged_message_leaves_nothing_behind(redis, publish, worker):
     publish()
     worker.take().ack()
+    assert not redis.hlen("unacked")
+    assert not redis.zcard("unacked_index")
     wait()
     worker.look()
     assert worker.take() is None
-    assert not redis.hlen("unacked")
-    assert not redis.zcard("unacked_index")
 
 
 def test_a_message_in_hand_is_given_to_another_when_its_worker_stays_silent(publish, worker):
@@ -248,12 +248,17 @@ def test_a_connection_that_was_cut_meanwhile_is_found_out_before_it_is_used(redi
     assert not redis.hlen("unacked")
 
 
-def test_a_channel_that_lost_its_connections_makes_new_ones(redis, publish, worker):
+def test_a_channel_that_lost_its_connections_makes_new_ones_and_closes_them(celery, redis, publish):
     publish()
-    held = worker.take()
-    worker.channel._disconnect_pools()
-    held.ack()
-    assert not redis.hlen("unacked")
+    before = len(redis.client_list())
+    with celery.connection_for_read() as connection:
+        worker = Worker(connection)
+        held = worker.take()
+        worker.channel._disconnect_pools()
+        held.ack()
+        assert not redis.hlen("unacked")
+        worker.channel._disconnect_pools()
+        assert len(redis.client_list()) == before
 
 
 class Interrupted(LuaScript):
