@@ -16,13 +16,11 @@ from werkzeug.test import TestResponse
 
 from services.otp import store
 from services.otp.app import create_app
-from services.otp.deps import Deps, WorkerDeps
+from services.otp.deps import Deps, WorkerDeps, make_deps
 from services.otp.domain.totp import SharedSecret, hotp, step_at
 from services.otp.limits import consecutive_failures
 from services.otp.models import outbox as outbox_tables
 from services.otp.models import recovery_codes
-from services.otp.recorder import AttemptRecorder
-from services.otp.secrets_box import SecretBox
 from services.otp.settings import OtpSettings
 from services.otp.store import NewAuthenticator
 from shared.clock import unix_seconds
@@ -197,20 +195,7 @@ def make_world(database: Engine, redis: Redis, hashing: HashingPool, notify_publ
     """The service over these stores."""
     settings = OtpSettings.from_env(Environment({**ENVIRONMENT, "NOTIFY_PUBLIC_KEY": notify_public_key}))
     clock = TurnedClock()
-    deps = Deps(
-        database=database,
-        redis=redis,
-        clock=clock,
-        hashing=hashing,
-        recorder=AttemptRecorder(database, redis, clock),
-        secret_box=SecretBox(settings.secret_keys),
-        digest_keys=settings.digest_keys,
-        notify_public_key=settings.notify_public_key,
-        issuer=settings.issuer,
-        sms_host=settings.sms_host,
-        sms_daily_cap=settings.sms_daily_cap,
-    )
-    return World(deps, settings, clock)
+    return World(make_deps(settings, database, redis, clock, hashing), settings, clock)
 
 
 @contextmanager
