@@ -20,7 +20,7 @@ from tests.lockout.moves import IN, Moves
 from tests.lockout.people import HOME, MINE, MY_NEW_ONE, STRANGER_AT_HOME, STRANGER_AWAY, People
 from tests.lockout.stage import Stage
 from tests.support.auth import PASSWORD
-from tests.support.otp import at_once
+from tests.support.threads import at_once
 
 ANYBODYS = st.sampled_from([STRANGER_AT_HOME, STRANGER_AWAY, MY_NEW_ONE, MINE])
 SHAPES = st.sampled_from(["digits", "digits", "digits", "backup"])

@@ -18,7 +18,9 @@ from shared.ids import new_id
 from shared.keys import KeyList, encode_key
 from shared.problems import Unavailable
 from tests.support import redis_wire
-from tests.support.otp import ACCOUNT, NOW, World, make_world
+from tests.support.clock import NOW
+from tests.support.migrated import copied
+from tests.support.otp import ACCOUNT, World, make_world
 
 COUNTERS = ("login:300", "login:3600", "login:86400", "consecutive:31536000")
 
@@ -187,13 +189,10 @@ def test_a_first_code_that_could_not_be_looked_at_costs_nothing(world: World, ou
 
 @pytest.fixture(scope="module")
 def law_world(migrated_file, tmp_path_factory, hashing, notify_public_key):
-    path = tmp_path_factory.mktemp("law") / "otp.sqlite3"
-    path.write_bytes(migrated_file.read_bytes())
-    engine = create_database(f"sqlite:///{path}")
-    world = make_world(engine, fakeredis.FakeRedis(decode_responses=True), hashing, notify_public_key)
-    yield world
-    world.deps.recorder.close()
-    engine.dispose()
+    with copied(migrated_file, tmp_path_factory.mktemp("law")) as engine:
+        world = make_world(engine, fakeredis.FakeRedis(decode_responses=True), hashing, notify_public_key)
+        yield world
+        world.deps.recorder.close()
 
 
 TRIES = st.tuples(
