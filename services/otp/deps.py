@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 
 from services.otp.recorder import AttemptRecorder
 from services.otp.secrets_box import SecretBox
+from services.otp.settings import OtpSettings
 from shared.clock import Clock
 from shared.hashing import HashingPool
 from shared.keys import Key, KeyList
@@ -33,3 +34,20 @@ class Deps(WorkerDeps):
     issuer: str
     sms_host: str
     sms_daily_cap: int
+
+
+def make_deps(settings: OtpSettings, database: Engine, redis: Redis, clock: Clock, hashing: HashingPool) -> Deps:
+    """The keys and names of the settings over these stores, with a recorder of their own."""
+    return Deps(
+        database=database,
+        redis=redis,
+        clock=clock,
+        hashing=hashing,
+        recorder=AttemptRecorder(database, redis, clock),
+        secret_box=SecretBox(settings.secret_keys),
+        digest_keys=settings.digest_keys,
+        notify_public_key=settings.notify_public_key,
+        issuer=settings.issuer,
+        sms_host=settings.sms_host,
+        sms_daily_cap=settings.sms_daily_cap,
+    )
