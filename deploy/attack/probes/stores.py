@@ -98,8 +98,7 @@ def argon2_flood(target: Target, watch: Watch) -> str:
     slow = ", ".join(f"{what} {took:.1f} s" for what, took in seconds.items() if took > ANSWER_SECONDS)
     watch.holds(f"behind {logins} logins waited: {slow}", worst <= ANSWER_SECONDS, tries=0)
     return (
-        f"{logins} logins at once ({refused} turned away with 503 or 429); "
-        f"codes and health took {worst:.1f} s at most"
+        f"{logins} logins at once ({refused} turned away with 503 or 429); codes and health took {worst:.1f} s at most"
     )
 
 
