@@ -123,7 +123,7 @@ def put_in_step(connection: Connection) -> None:
             in_step = False
         if not in_step:
             connection.disconnect()  # type: ignore[no-untyped-call]
-    connection.connect()
+    connection.connect()  # type: ignore[no-untyped-call]
 
 
 _kept = _KeptConnections()

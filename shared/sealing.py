@@ -31,10 +31,10 @@ def unseal(private_keys: KeyList, sealed: str) -> str:
 
 
 # By key id, of which there are few. To derive the public half anew costs as much as to open a text.
-_boxes: dict[str, tuple[Key, SealedBox]] = {}
+_boxes: dict[str, tuple[Key, "SealedBox[PrivateKey]"]] = {}
 
 
-def _box(key: Key) -> SealedBox:
+def _box(key: Key) -> "SealedBox[PrivateKey]":
     """What opens the texts that were sealed to this key. Raises ValueError for what is none."""
     kept = _boxes.get(key.id)
     if kept is None or kept[0] is not key:
