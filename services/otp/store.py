@@ -10,10 +10,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from services.otp.domain.attempt import Claim
 from services.otp.domain.recovery_code import RecoveryCode
-from services.otp.domain.totp import NEVER, TimeStep
+from services.otp.domain.sealed import Sealed
+from services.otp.domain.time_step import NEVER, TimeStep
 from services.otp.limits import ACCEPTED_AGAIN_FOR
 from services.otp.models import ACTIVE, PENDING, REVOKED, TOTP, authenticators, recovery_codes, verification_states
-from services.otp.secrets_box import Sealed
 from shared.database import PlainRead
 from shared.ids import new_id
 

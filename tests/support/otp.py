@@ -17,7 +17,8 @@ from werkzeug.test import TestResponse
 from services.otp import store
 from services.otp.app import create_app
 from services.otp.deps import Deps, WorkerDeps
-from services.otp.domain.totp import SharedSecret, hotp, step_at
+from services.otp.domain.time_step import step_at
+from services.otp.domain.totp import SharedSecret, hotp
 from services.otp.limits import consecutive_failures
 from services.otp.models import outbox as outbox_tables
 from services.otp.models import recovery_codes
