@@ -9,8 +9,8 @@ import sys
 from typing import Any
 
 # structlog loads rich, and that pygments: 4 MB in each process, for tracebacks in colour that nobody sees. yaml (kombu,
-# flask-smorest) and chardet (requests) are about one each.
-UNNEEDED = ("chardet", "rich", "yaml")
+# flask-smorest) and chardet (requests) are about one each, greenlet (structlog) and msgpack (kombu) less.
+UNNEEDED = ("chardet", "greenlet", "msgpack", "rich", "yaml")
 
 
 def load(target: str) -> Any:  # noqa: ANN401 - an app of any kind
