@@ -33,7 +33,7 @@ def answer_of(response: urllib3.BaseHTTPResponse) -> Answer:
 
 
 # Not by Retry-After: urllib3 would then also sit out the minutes of a 429.
-_PATIENCE = urllib3.Retry(
+PATIENCE = urllib3.Retry(
     3,
     connect=0,
     read=0,
@@ -60,7 +60,7 @@ class Portal:
         self.token: str | None = None
         self.device_token: str | None = None
         self._ip = ip
-        self._retries = _PATIENCE if patient else None
+        self._retries = PATIENCE if patient else None
         self._pool = pool or urllib3.PoolManager(maxsize=32, retries=False, timeout=urllib3.Timeout(10.0))
 
     def call(self, method: str, path: str, body: object = None, **headers: str) -> Answer:

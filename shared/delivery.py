@@ -213,17 +213,20 @@ def queue_withdraw(pipeline: Pipeline, message_id: str) -> None:
 
 def claiming(message_id: str, now: datetime, deadline: datetime) -> Call[Claimed | Held | Settled | Overdue]:
     """Claim the message for sending, in one step whose reply is the answer."""
+    # By the same two numbers as the script, so the event is at hand whenever it is needed.
+    at, latest = unix_milliseconds(now), unix_milliseconds(deadline)
+    expired = _event(message_id, DeliveryStatus.EXPIRED, now, _TOO_LATE, None) if at >= latest else ""
     return Call(
         _CLAIM,
         [_sealed_key(message_id), _status_key(message_id), _UNSENT, _CHANGES],
         [
-            unix_milliseconds(now),
+            at,
             int(LEASE.total_seconds() * 1000),
             rfc3339(now),
             int(STATUS_LIVES_FOR.total_seconds()),
-            unix_milliseconds(deadline),
+            latest,
             message_id,
-            _event(message_id, DeliveryStatus.EXPIRED, now, _TOO_LATE, None),
+            expired,
             _TOO_LATE,
         ],
         _read_claim,

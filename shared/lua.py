@@ -28,11 +28,14 @@ class LuaScript:
     def run(self, redis: "Redis", keys: Sequence[str], args: Sequence[str | int]) -> Any:  # noqa: ANN401
         """Run it alone. Raises RedisError; a script whose answer was lost is not repeated: it may have claimed."""
         with guarded(redis):
-            connection = _kept.connection(redis.connection_pool)
-            try:
-                return _ask(connection, "EVALSHA", self.sha, len(keys), *keys, *args)
-            except NoScriptError:
-                return _ask(connection, "EVAL", self.text, len(keys), *keys, *args)
+            return self.over(_kept.connection(redis.connection_pool), keys, args)
+
+    def over(self, connection: Connection, keys: Sequence[str], args: Sequence[str | int]) -> Any:  # noqa: ANN401
+        """Run it over this connection, which is in step with the server. Raises RedisError."""
+        try:
+            return _ask(connection, "EVALSHA", self.sha, len(keys), *keys, *args)
+        except NoScriptError:
+            return _ask(connection, "EVAL", self.text, len(keys), *keys, *args)
 
     def queue(self, pipeline: "Pipeline", keys: Sequence[str], args: Sequence[str | int]) -> None:
         """Add it to a pipeline that execute_scripted will send."""
@@ -96,9 +99,7 @@ class _KeptConnections(threading.local):
         connection = self._of.get(pool)
         if connection is None:
             connection = self._of[pool] = pool.connection_class(**pool.connection_kwargs)
-        elif not _in_step(connection):
-            connection.disconnect()  # type: ignore[no-untyped-call]
-        connection.connect()
+        put_in_step(connection)
         return connection
 
 
@@ -110,12 +111,19 @@ class _ConnectionOfPool(WeakKeyDictionary[ConnectionPool, Connection]):
             connection.disconnect()  # type: ignore[no-untyped-call]
 
 
-def _in_step(connection: Connection) -> bool:
-    """Nothing is there to be read, for nobody asked: else the server has closed it, or an answer came too late."""
-    try:
-        return not connection.can_read(timeout=0)
-    except (RedisError, OSError):
-        return False
+def put_in_step(connection: Connection) -> None:
+    """Connect it, anew if something is there to be read. Raises RedisError.
+
+    Nobody asked: the server has closed it, or an answer came too late.
+    """
+    if connection.is_connected:
+        try:
+            in_step = not connection.can_read(timeout=0)
+        except (RedisError, OSError):
+            in_step = False
+        if not in_step:
+            connection.disconnect()  # type: ignore[no-untyped-call]
+    connection.connect()
 
 
 _kept = _KeptConnections()

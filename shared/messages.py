@@ -190,7 +190,9 @@ ROUTES: dict[type[Message], tuple[str, ...]] = {  # message -> the queues of tho
 }
 
 _BY_TYPE: dict[str, type[Message]] = {kind.TYPE: kind for kind in ROUTES}
-_HINTS = {kind: get_type_hints(kind) for kind in ROUTES}  # reading them costs as much as all the rest
+# Reading them costs as much as all the rest.
+_HINTS = {kind: get_type_hints(kind) for kind in ROUTES}
+_NAMES = {kind: tuple(field.name for field in dataclasses.fields(kind)) for kind in ROUTES}
 VERSION = 1
 
 
@@ -201,8 +203,8 @@ class UnreadableMessage(Exception):  # noqa: N818
 def encode(message: Message) -> dict[str, Any]:
     """A message as JSON-ready members."""
     body = {
-        field.name: rfc3339(value) if isinstance(value := getattr(message, field.name), datetime) else value
-        for field in dataclasses.fields(message)
+        name: rfc3339(value) if isinstance(value := getattr(message, name), datetime) else value
+        for name in _NAMES[type(message)]
     }
     return {"type": message.TYPE, "version": VERSION, **body}
 
@@ -217,9 +219,8 @@ def decode(document: object) -> Message:
         raise UnreadableMessage(f"unknown message {kind!r} version {version!r}")
     message_type = _BY_TYPE[kind]
     hints = _HINTS[message_type]
-    names = {field.name for field in dataclasses.fields(message_type)}
-    if not names >= body.keys():
-        raise UnreadableMessage(f"{kind} has unknown members {sorted(body.keys() - names)}")
+    if unknown := body.keys() - _NAMES[message_type]:
+        raise UnreadableMessage(f"{kind} has unknown members {sorted(unknown)}")
     try:
         members: dict[str, Any] = {name: _typed(hints[name], value) for name, value in body.items()}
         return message_type(**members)

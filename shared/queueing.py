@@ -42,6 +42,8 @@ def make_celery(name: str, broker_url: Secret[str], *, reply_seconds: float = 5.
         task_ignore_result=True,
         task_acks_late=True,
         task_reject_on_worker_lost=True,
+        # A message holds its document once. Celery would put a readable copy into the headers, for its own logs.
+        task_repr_maxlevels=1,
         task_queues=broker.queues,
         task_create_missing_queues=False,
         worker_prefetch_multiplier=1,

@@ -12,16 +12,18 @@ import binascii
 import contextlib
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from kombu.transport import redis as kombu_redis
 from kombu.transport.base import Transport
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
-from redis import Redis
+from redis import ConnectionPool, Redis
+from redis.connection import Connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from shared.lua import LuaScript, put_in_step
 from shared.messages import QUEUES, SMS_CODES
 
 # Codes that wait behind a stopped worker grow stale, and who asks again while they are dropped would wait behind them.
@@ -47,13 +49,19 @@ return redis.call(ARGV[4], KEYS[1], ARGV[2])
 )
 
 # KEYS: the notes, their index. ARGV: the tag. Whether there was a note.
-_TAKEN = (
+_TAKEN = LuaScript(
     _NOW
     + """
 redis.call('ZADD', KEYS[2], now, ARGV[1])
 return redis.call('HEXISTS', KEYS[1], ARGV[1])
 """
 )
+
+# The same KEYS and ARGV.
+_FINISHED = LuaScript("""
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('HDEL', KEYS[1], ARGV[1])
+""")
 
 # KEYS: the list, the notes, their index. ARGV: the tag, its note ('' for none), the message as it was, as it is put
 # back, its exchange and routing key, and the command that puts it back.
@@ -132,9 +140,7 @@ class _Notes(kombu_redis.QoS):
 
     def append(self, message: Any, delivery_tag: str) -> None:  # noqa: ANN401 - kombu's
         """This worker has it. Who published it has noted it; what came another way is noted now."""
-        with self.channel.conn_or_acquire() as client:
-            noted = client.register_script(_TAKEN)([self.unacked_key, self.unacked_index_key], [delivery_tag])
-        if noted:
+        if self._ask(_TAKEN, delivery_tag):
             super(kombu_redis.QoS, self).append(message, delivery_tag)  # type: ignore[no-untyped-call]
         else:
             super().append(message, delivery_tag)  # type: ignore[no-untyped-call]
@@ -142,7 +148,11 @@ class _Notes(kombu_redis.QoS):
     def ack(self, delivery_tag: str) -> None:
         """Finished. Without Redis's answer, too, it is out of this worker's hands."""
         with self._out_of_hands_on_failure(delivery_tag):
-            super().ack(delivery_tag)  # type: ignore[no-untyped-call]
+            self._ask(_FINISHED, delivery_tag)
+            super(kombu_redis.QoS, self).ack(delivery_tag)  # type: ignore[no-untyped-call]
+
+    def _ask(self, script: LuaScript, delivery_tag: str) -> Any:  # noqa: ANN401 - whatever the script returns
+        return self.channel.ask(script, [self.unacked_key, self.unacked_index_key], [delivery_tag])
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT002 - kombu's
         """Given up, or back to its list. Without Redis's answer, too, it is out of this worker's hands."""
@@ -202,6 +212,28 @@ class _Channel(kombu_redis.Channel):
 
     QoS = _Notes
     _kept: Redis | None = None
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - kombu's
+        self._idle: list[tuple[ConnectionPool, Connection]] = []
+        super().__init__(*args, **options)  # type: ignore[no-untyped-call]
+
+    def ask(self, script: LuaScript, keys: Sequence[str], args: Sequence[str]) -> Any:  # noqa: ANN401 - the script's
+        """Run a script once over a connection that is kept. Raises RedisError.
+
+        What redis-py's client does for every command costs more than the command, and each message asks twice.
+        """
+        pool = self.pool
+        kept = self._idle.pop() if self._idle else None
+        if kept is None or kept[0] is not pool:
+            kept = (pool, pool.get_connection())  # the pool's all the same, which closes it with the channel
+        try:
+            put_in_step(kept[1])
+            return script.over(kept[1], keys, args)
+        except BaseException:
+            kept[1].disconnect()  # type: ignore[no-untyped-call]  # an answer may be on its way
+            raise
+        finally:
+            self._idle.append(kept)
 
     def list_of(self, queue: str, message: dict[str, Any]) -> str:
         """The key of the list on which a message of this priority waits."""

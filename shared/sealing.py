@@ -25,6 +25,18 @@ def unseal(private_keys: KeyList, sealed: str) -> str:
     if key is None:
         raise CannotOpen(f"no private key {key_id!r}")
     try:
-        return SealedBox(PrivateKey(key.material.reveal())).decrypt(base64.urlsafe_b64decode(body)).decode()
+        return _box(key).decrypt(base64.urlsafe_b64decode(body)).decode()
     except (CryptoError, ValueError, TypeError) as error:
         raise CannotOpen("the sealed text is damaged") from error
+
+
+# By key id, of which there are few. To derive the public half anew costs as much as to open a text.
+_boxes: dict[str, tuple[Key, SealedBox]] = {}
+
+
+def _box(key: Key) -> SealedBox:
+    """What opens the texts that were sealed to this key. Raises ValueError for what is none."""
+    kept = _boxes.get(key.id)
+    if kept is None or kept[0] is not key:
+        kept = _boxes[key.id] = (key, SealedBox(PrivateKey(key.material.reveal())))
+    return kept[1]

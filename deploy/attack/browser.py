@@ -7,24 +7,11 @@ from urllib.parse import urlencode
 
 import urllib3
 
-from deploy.portal import Answer, Portal, answer_of
+from deploy.portal import PATIENCE, Answer, Portal, answer_of
 
 _SECONDS = 20.0
 # Twenty logins at once are more than a gateway hashes side by side; the others hear 503 and come again.
-_PATIENCE = urllib3.Retry(
-    8,
-    connect=0,
-    read=0,
-    redirect=0,
-    status=8,
-    status_forcelist={503},
-    allowed_methods=None,
-    backoff_factor=0.2,
-    backoff_max=3.0,
-    backoff_jitter=0.2,
-    respect_retry_after_header=False,
-    raise_on_status=False,
-)
+_PATIENCE = PATIENCE.new(total=8, status=8, backoff_factor=0.2, backoff_max=3.0, backoff_jitter=0.2)
 
 
 class Meter(Protocol):

@@ -8,9 +8,7 @@ from redis import Redis
 
 from deploy.local.keys import load_or_make_keys
 from services.otp import store
-from services.otp.deps import Deps
-from services.otp.recorder import AttemptRecorder
-from services.otp.secrets_box import SecretBox
+from services.otp.deps import Deps, make_deps
 from services.otp.settings import OtpSettings
 from services.otp.store import NewAuthenticator
 from shared.database import create_database, writing
@@ -44,19 +42,7 @@ def open_verifier(folder: Path, redis: Redis, clock: TurnedClock) -> tuple[Deps,
     places = {"OTP_DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1", "PUBLIC_ORIGIN": "https://portal.example"}
     settings = OtpSettings.from_env(Environment({"LATCHKEY_ENV": "development", **places, **own}))
     database = create_database(url)
-    deps = Deps(
-        database=database,
-        redis=redis,
-        clock=clock,
-        hashing=HashingPool(max_waiting=1),
-        recorder=AttemptRecorder(database, redis, clock),
-        secret_box=SecretBox(settings.secret_keys),
-        digest_keys=settings.digest_keys,
-        notify_public_key=settings.notify_public_key,
-        issuer=settings.issuer,
-        sms_host=settings.sms_host,
-        sms_daily_cap=settings.sms_daily_cap,
-    )
+    deps = make_deps(settings, database, redis, clock, HashingPool(max_waiting=1))
     return deps, KeyList.parse(keys["NOTIFY_PRIVATE_KEYS"])
 
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from flask import Flask
 from flask_swagger_ui import get_swaggerui_blueprint
 from prometheus_client.registry import Collector
-from sqlalchemy import text
 
 from services.auth.deps import Deps
 from services.auth.portal import blueprint as portal
@@ -22,9 +21,7 @@ from services.auth.routes import (
     team,
     two_factor,
 )
-from shared.clock import system_clock
-from shared.clock_check import require_right_clock
-from shared.database import reading
+from shared import readiness
 from shared.settings import Mode
 from shared.web import FOR_BROWSERS, create_base_app
 
@@ -37,19 +34,11 @@ def create_app(deps: Deps, collectors: Sequence[Collector] = ()) -> Flask:
 
     Ready when SQL and Redis answer and the clock is right; otp's own readiness tells of an otp outage.
     """
-
-    def sql() -> None:
-        with reading(deps.database) as connection:
-            connection.execute(text("SELECT 1"))
-
-    def clock() -> None:
-        require_right_clock(deps.redis, system_clock)
-
     app, api = create_base_app(
         "auth",
         title="Latchkey",
         version=VERSION,
-        checks={"sql": sql, "redis": deps.redis.ping, "clock": clock},
+        checks=readiness.checks(deps),
         docs=True,
         form_endpoints=frozenset({callbacks.TWILIO_ENDPOINT}) | portal.FORM_ENDPOINTS,
         headers=FOR_BROWSERS,

@@ -5,15 +5,12 @@ from collections.abc import Sequence
 
 from flask import Flask, request
 from prometheus_client.registry import Collector
-from sqlalchemy import text
 
 from services.otp.deps import Deps
 from services.otp.routes import BLUEPRINTS
 from services.otp.settings import OtpSettings
 from services.otp.sms_metrics import SmsCollector
-from shared.clock import system_clock
-from shared.clock_check import require_right_clock
-from shared.database import reading
+from shared import readiness
 from shared.keys import KeyList, encode_key
 from shared.problems import Refusal
 from shared.web import create_base_app
@@ -24,22 +21,11 @@ OPEN_ENDPOINTS = frozenset({"healthz", "readyz", "prometheus"})
 
 def create_app(settings: OtpSettings, deps: Deps, collectors: Sequence[Collector] = ()) -> Flask:
     """The app over these deps; ``/metrics`` shows what ``collectors`` read, besides what every service counts."""
-
-    def sql() -> None:
-        with reading(deps.database) as connection:
-            connection.execute(text("SELECT 1"))
-
-    def redis() -> None:
-        deps.redis.ping()
-
-    def clock() -> None:
-        require_right_clock(deps.redis, system_clock)
-
     app, api = create_base_app(
         "otp",
         title="Latchkey otp",
         version=VERSION,
-        checks={"sql": sql, "redis": redis, "clock": clock},
+        checks=readiness.checks(deps),
         docs=True,
         collectors=[*collectors, SmsCollector(deps)],
         refused_always=("not_authenticated",),

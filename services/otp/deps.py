@@ -1,39 +1,45 @@
-"""What the use cases work with, built once in wsgi.py or worker.py."""
+"""What the use cases work with, built once in wsgi.py."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from redis import Redis
 from sqlalchemy import Engine
 
+from services.otp.recorder import AttemptRecorder
+from services.otp.secrets_box import SecretBox
+from services.otp.settings import OtpSettings
+from services.otp.worker_deps import WorkerDeps
 from shared.clock import Clock
+from shared.hashing import HashingPool
 from shared.keys import Key, KeyList
-
-# Not to be loaded by the event worker, which needs the first of these classes only.
-if TYPE_CHECKING:
-    from services.otp.recorder import AttemptRecorder
-    from services.otp.secrets_box import SecretBox
-    from shared.hashing import HashingPool
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerDeps:
-    """The stores and the time: all that the event worker needs."""
-
-    database: Engine
-    redis: Redis
-    clock: Clock
 
 
 @dataclass(frozen=True, slots=True)
 class Deps(WorkerDeps):
-    """The same and what the HTTP service needs besides."""
+    """What the event worker has, and what the HTTP service needs besides."""
 
-    hashing: "HashingPool"
-    recorder: "AttemptRecorder"
-    secret_box: "SecretBox"
+    hashing: HashingPool
+    recorder: AttemptRecorder
+    secret_box: SecretBox
     digest_keys: KeyList
     notify_public_key: Key
     issuer: str
     sms_host: str
     sms_daily_cap: int
+
+
+def make_deps(settings: OtpSettings, database: Engine, redis: Redis, clock: Clock, hashing: HashingPool) -> Deps:
+    """The keys and names of the settings over these stores, with a recorder of their own."""
+    return Deps(
+        database=database,
+        redis=redis,
+        clock=clock,
+        hashing=hashing,
+        recorder=AttemptRecorder(database, redis, clock),
+        secret_box=SecretBox(settings.secret_keys),
+        digest_keys=settings.digest_keys,
+        notify_public_key=settings.notify_public_key,
+        issuer=settings.issuer,
+        sms_host=settings.sms_host,
+        sms_daily_cap=settings.sms_daily_cap,
+    )

@@ -7,6 +7,7 @@ from redis.client import Pipeline
 from sqlalchemy.exc import IntegrityError
 
 from services.otp import key_uri, qr, recovery_codes, store
+from services.otp.attempt_batch import Attempt
 from services.otp.deps import Deps
 from services.otp.domain import clock_coach
 from services.otp.domain.attempt import Brake, Outcome, Reason, Rejected, Throttled, Verified
@@ -17,7 +18,6 @@ from services.otp.domain.totp import SharedSecret, match_step
 from services.otp.limits import CONFIRM_ENROLLMENT
 from services.otp.models import outbox as outbox_tables
 from services.otp.outcomes import answer, attempt_row
-from services.otp.recorder import Attempt
 from services.otp.store import NewAuthenticator
 from shared import budgets, outbox
 from shared.budgets import Charge

@@ -6,13 +6,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from services.otp import attempts_store, factors, sms_store
+from services.otp.attempt_batch import Attempt
 from services.otp.deps import Deps
 from services.otp.domain.attempt import Brake, Outcome, Throttled, Verified, Verify
 from services.otp.domain.passcode import Passcode
 from services.otp.domain.purpose import PURPOSES
 from services.otp.limits import consecutive_failures, stop_at, verify_charge
 from services.otp.outcomes import answer, attempt_row
-from services.otp.recorder import Attempt
 from services.otp.sms_store import LivePasscode, Slot
 from shared import budgets
 from shared.budgets import Taken

@@ -7,11 +7,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from services.otp.app import create_app
-from services.otp.deps import Deps
+from services.otp.deps import make_deps
 from services.otp.key_metrics import SecretsCollector
-from services.otp.recorder import AttemptRecorder
 from services.otp.rewrapping import KeyMissing, require_keys
-from services.otp.secrets_box import SecretBox
 from services.otp.settings import OtpSettings
 from shared.clock import system_clock
 from shared.database import create_database
@@ -32,28 +30,12 @@ configure_logging("otp", settings.mode)
 hashing = HashingPool(max_waiting=HASHING_PLACES)
 decoy_hash(hashing)  # now, or the first backup code that stands on no sheet would take twice as long as a wrong one
 database, redis = create_database(settings.database_url.reveal()), connect(settings.stores.state_url)
-secret_box = SecretBox(settings.secret_keys)
+deps = make_deps(settings, database, redis, system_clock, hashing)
 try:
-    require_keys(database, secret_box, system_clock)
+    require_keys(database, deps.secret_box, system_clock)
 except KeyMissing as missing:
     sys.exit(f"settings: {missing}")
 except (DBAPIError, PoolTimeoutError) as error:
     # A database that is down is /readyz's to tell and mends by itself; without its key no code is let through anyway.
     structlog.get_logger("otp.keys").warning("keys not checked", cause=type(error).__name__)
-app = create_app(
-    settings,
-    Deps(
-        database=database,
-        redis=redis,
-        clock=system_clock,
-        hashing=hashing,
-        recorder=AttemptRecorder(database, redis, system_clock),
-        secret_box=secret_box,
-        digest_keys=settings.digest_keys,
-        notify_public_key=settings.notify_public_key,
-        issuer=settings.issuer,
-        sms_host=settings.sms_host,
-        sms_daily_cap=settings.sms_daily_cap,
-    ),
-    collectors=[SecretsCollector(database, secret_box)],
-)
+app = create_app(settings, deps, collectors=[SecretsCollector(database, deps.secret_box)])

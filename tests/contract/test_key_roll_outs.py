@@ -4,9 +4,6 @@ Each list, and every two neighbouring steps of its rotation, in both directions.
 """
 
 import dataclasses
-import shutil
-import sqlite3
-from contextlib import closing
 from types import SimpleNamespace
 
 import fakeredis
@@ -19,16 +16,15 @@ from services.auth.domain.session import Factor
 from services.auth.otp_client import OtpClient
 from services.otp.app import create_app
 from services.otp.secrets_box import SecretBox
-from shared.database import create_database
 from shared.envelope import open_envelope
 from shared.hashing import HashingPool
 from shared.keys import Key, KeyList, encode_key
-from shared.migrations import upgrade
 from shared.sealing import CannotOpen, seal, unseal
 from shared.secret import Secret
 from tests.support import auth
 from tests.support.auth import ENVIRONMENT as AUTH_ENVIRONMENT
 from tests.support.auth import NOTIFY_PRIVATE_KEYS
+from tests.support.migrated import copied, migrated
 from tests.support.otp import ACCOUNT, make_world
 
 BEFORE = KeyList.parse(f"k1:{encode_key(b'1' * 32)}")
@@ -42,23 +38,16 @@ NEIGHBOURS = [(a, b) for a in NAMES for b in NAMES if abs(NAMES.index(a) - NAMES
 
 @pytest.fixture(scope="module")
 def migrated_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("otp") / "migrated.sqlite3"
-    upgrade("otp", f"sqlite:///{path}")
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return path
+    return migrated("otp", tmp_path_factory.mktemp("otp"))
 
 
 @pytest.fixture
 def world(migrated_file, tmp_path):
-    path = tmp_path / "otp.sqlite3"
-    shutil.copy(migrated_file, path)
-    database = create_database(f"sqlite:///{path}")
     redis = fakeredis.FakeRedis(decode_responses=True)
-    world = make_world(database, redis, HashingPool(max_waiting=1), AUTH_ENVIRONMENT["NOTIFY_PUBLIC_KEY"])
-    yield world
-    world.deps.recorder.close()
-    database.dispose()
+    with copied(migrated_file, tmp_path) as database:
+        world = make_world(database, redis, HashingPool(max_waiting=1), AUTH_ENVIRONMENT["NOTIFY_PUBLIC_KEY"])
+        yield world
+        world.deps.recorder.close()
 
 
 def secrets_at_rest(world, writer, reader):

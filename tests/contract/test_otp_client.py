@@ -1,11 +1,8 @@
 """The gateway's otp client against the real verifier over HTTP: what auth's tests take for granted of otp."""
 
 import contextlib
-import shutil
 import socket
-import sqlite3
 import threading
-from contextlib import closing
 
 import fakeredis
 import pytest
@@ -15,40 +12,33 @@ from werkzeug.serving import make_server
 from services.auth import otp_line
 from services.auth.history import Place, merge
 from services.auth.otp_client import CodeRefused, OtpClient
-from shared.database import create_database
 from shared.hashing import HashingPool
 from shared.keys import Key
-from shared.migrations import upgrade
 from shared.problems import Refusal
 from shared.secret import Secret
 from tests.support.auth import ENVIRONMENT as AUTH_ENVIRONMENT
 from tests.support.free_port import free_port
-from tests.support.otp import ACCOUNT, API_KEY, PHONE, at_once, make_world
+from tests.support.migrated import copied, migrated
+from tests.support.otp import ACCOUNT, API_KEY, PHONE, make_world
+from tests.support.threads import at_once
 
 
 @pytest.fixture(scope="module")
 def migrated_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("otp") / "migrated.sqlite3"
-    upgrade("otp", f"sqlite:///{path}")
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return path
+    return migrated("otp", tmp_path_factory.mktemp("otp"))
 
 
 @pytest.fixture
 def world(migrated_file, tmp_path):
-    path = tmp_path / "otp.sqlite3"
-    shutil.copy(migrated_file, path)
-    database = create_database(f"sqlite:///{path}")
-    world = make_world(
-        database,
-        fakeredis.FakeRedis(decode_responses=True),
-        HashingPool(max_waiting=4, patience_seconds=20),
-        AUTH_ENVIRONMENT["NOTIFY_PUBLIC_KEY"],
-    )
-    yield world
-    world.deps.recorder.close()
-    database.dispose()
+    with copied(migrated_file, tmp_path) as database:
+        world = make_world(
+            database,
+            fakeredis.FakeRedis(decode_responses=True),
+            HashingPool(max_waiting=4, patience_seconds=20),
+            AUTH_ENVIRONMENT["NOTIFY_PUBLIC_KEY"],
+        )
+        yield world
+        world.deps.recorder.close()
 
 
 @pytest.fixture

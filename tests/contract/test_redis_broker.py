@@ -1,12 +1,18 @@
 """Redis as broker: what is published and not acknowledged is delivered again, whatever dies and whenever."""
 
+import socket
+import threading
 import time
 
 import pytest
 from kombu import Connection
 from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
 
+from shared.lua import LuaScript
 from shared.messages import EMAIL_NOTICES, QUEUES, SMS_CODES
 from shared.queueing import Publisher, make_celery
 from shared.secret import Secret
@@ -133,11 +139,11 @@ def test_what_was_put_back_and_waits_is_not_doubled(redis, publish, worker):
 def test_an_acknowledged_message_leaves_nothing_behind(redis, publish, worker):
     publish()
     worker.take().ack()
+    assert not redis.hlen("unacked")
+    assert not redis.zcard("unacked_index")
     wait()
     worker.look()
     assert worker.take() is None
-    assert not redis.hlen("unacked")
-    assert not redis.zcard("unacked_index")
 
 
 def test_a_message_in_hand_is_given_to_another_when_its_worker_stays_silent(publish, worker):
@@ -214,3 +220,82 @@ def test_messages_of_one_queue_do_not_come_back_on_another(redis, publish, worke
     worker.look()
     assert worker.take(SMS_CODES) is None
     assert worker.take(EMAIL_NOTICES) is not None
+
+
+# --- the connection that a channel keeps for its own scripts --------------------------------------------------------
+
+
+def connections(redis):
+    return redis.info("stats")["total_connections_received"]
+
+
+def test_messages_are_taken_and_acknowledged_over_a_connection_that_is_kept(redis, publish, worker):
+    for _ in range(2):
+        publish()
+        worker.take().ack()
+    made = connections(redis)
+    for number in range(5):
+        publish(number)
+        worker.take().ack()
+    assert connections(redis) == made
+
+
+def test_a_connection_that_was_cut_meanwhile_is_found_out_before_it_is_used(redis, publish, worker):
+    publish()
+    held = worker.take()
+    redis.client_kill_filter(_type="normal", skipme=True)
+    held.ack()
+    assert not redis.hlen("unacked")
+
+
+def test_a_channel_that_lost_its_connections_makes_new_ones_and_closes_them(celery, redis, publish):
+    publish()
+    before = len(redis.client_list())
+    with celery.connection_for_read() as connection:
+        worker = Worker(connection)
+        held = worker.take()
+        worker.channel._disconnect_pools()
+        held.ack()
+        assert not redis.hlen("unacked")
+        worker.channel._disconnect_pools()
+        assert len(redis.client_list()) == before
+
+
+class Interrupted(LuaScript):
+    """The worker is told to end between the question and the answer, which comes later."""
+
+    def over(self, connection, keys, args):
+        connection.send_command("BLPOP", "nothing", 0.3)
+        raise KeyboardInterrupt
+
+
+def test_an_answer_that_was_not_waited_for_is_not_taken_for_the_next_ones(worker):
+    script = LuaScript("return ARGV[1]")
+    with pytest.raises(KeyboardInterrupt):
+        worker.channel.ask(Interrupted(""), [], [])
+    assert worker.channel.ask(script, [], ["mine"]) == b"mine"
+
+
+def test_a_server_that_hangs_up_is_tried_once_for_each_question():
+    """Else who asks waits for two time-outs."""
+    redis = Redis(host="127.0.0.1", retry=Retry(NoBackoff(), 0), port=0)
+    calls = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        redis.connection_pool.connection_kwargs["port"] = server.getsockname()[1]
+
+        def hang_up():
+            while True:
+                try:
+                    connection = server.accept()[0]
+                except OSError:
+                    return
+                calls.append(connection.close())
+
+        thread = threading.Thread(target=hang_up, daemon=True)
+        thread.start()
+        for asked in range(1, 4):
+            with pytest.raises(RedisConnectionError):
+                LuaScript("return 1").run(redis, [], [])
+            assert len(calls) == asked
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(5)

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from deploy.attack.probes.hostile import FIELDS
 from deploy.portal import Portal
 
 pytestmark = pytest.mark.e2e
@@ -96,19 +97,7 @@ def test_every_write_refuses_every_hostile_body(stack, make_person):
     assert tried > 500
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "body"),
-    [
-        ("POST", "/v1/login", {"email": "a@example.com", "password": "x", "transport": "bearer"}),
-        ("POST", "/v1/login/chl_0/verify", {"code": "123456", "remember_device": True}),
-        ("POST", "/v1/reauthenticate", {"password": "x", "code": "123456"}),
-        ("POST", "/v1/password", {"new_password": "x"}),
-        ("PUT", "/v1/phone", {"country": "DE", "number": "0151 23456789"}),
-        ("POST", "/v1/phone/verify", {"code": "123456"}),
-        ("POST", "/v1/two-factor/enrollment/enr_0/confirm", {"code": "123456"}),
-        ("POST", "/v1/two-factor/resets/cancel", {"token": "x"}),
-    ],
-)
+@pytest.mark.parametrize(("method", "path", "body"), FIELDS)
 def test_every_field_refuses_every_wrong_value(stack, make_person, method, path, body):
     portal = make_person().signed_in()
     for field in body:

@@ -2,40 +2,24 @@
 
 import contextlib
 import functools
-import socket
-import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from celery import Celery
-from celery.exceptions import OperationalError
 from redis import Redis
-from redis.exceptions import RedisError
-from sqlalchemy import func, select
 
 from deploy.local.announce import answers_200
-from deploy.local.environment import environment_of
-from deploy.local.keys import read_keys
 from deploy.local.ports import free_port
 from deploy.local.programs import web_argv
-from deploy.local.settings import ROOT
 from deploy.local.stack import Stack, running_stack
 from deploy.portal import AuthenticatorApp, Portal
-from services.auth.models import BOX as AUTH_BOX
-from services.auth.models import timeline
-from services.otp import models as otp_models
-from services.otp.models import recovery_codes
-from shared import delivery
-from shared.clock import system_clock
-from shared.database import create_database, reading
-from shared.delivery import DeliveryStatus
-from shared.messages import QUEUES
-from tests.faults.ledger import Fate, Fault, Figures, Ledger, Row, Stores, Text, figures
+from shared.database import create_database
+from tests.faults.aftermath import evidence, left_at_the_broker, look
+from tests.faults.ledger import Fault, Figures, Ledger, Row, Stores, Text, figures
 from tests.faults.load import Crowd, Phones, Plan
+from tests.faults.parts import CODE_WORKERS, PARTS, part, part_environment, start_all
 from tests.faults.people import Person, fill
 from tests.support.server import Server
 from tests.support.stack_settings import settings_for
@@ -44,17 +28,6 @@ from tests.support.twilio_stub import Behaviour, TwilioStub
 LOOK_SECONDS = 0.3
 DRAIN_SECONDS = 45.0
 SETTLE_SECONDS = 30.0
-
-# name -> (whose environment, the Celery app or None for the relay, its queues, its threads)
-PARTS: Mapping[str, tuple[str, str | None, str, int]] = {
-    "codes-1": ("notify", "services.notify.worker:celery", "sms.codes,sms.receipts", 4),
-    "codes-2": ("notify", "services.notify.worker:celery", "sms.codes,sms.receipts", 4),
-    "notices": ("notify", "services.notify.worker:celery", "sms.notices,email.notices", 2),
-    "auth-events": ("background", "services.auth.worker:celery", "auth.events", 2),
-    "otp-events": ("otp", "services.otp.worker:celery", "otp.events", 2),
-    "relay": ("background", None, "", 0),
-}
-CODE_WORKERS = ("codes-1", "codes-2")
 
 
 @dataclass
@@ -177,7 +150,7 @@ class Stage:
             if message.to in phones
         ]
         line = figures(name, ledger, texts, stores, Fault(run.began, run.ended, tuple(run.kills), send_seconds))
-        line.notes = run.notes + evidence(ledger, stores) + self._left_at_the_broker()
+        line.notes = run.notes + evidence(ledger, stores) + left_at_the_broker(self.broker_url)
         self.lines.append(line)
         return line
 
@@ -185,42 +158,17 @@ class Stage:
         """What the databases hold, once everything that must be there is, or time is up."""
         deadline = time.monotonic() + SETTLE_SECONDS
         while True:
-            stores = self._stores(run)
+            stores = self._look(run)
             missing = stores.expected - set(stores.rows)
             if (not missing and not stores.unpublished) or time.monotonic() > deadline:
                 # A second effect would follow soon.
                 time.sleep(1.0)
-                return self._stores(run)
+                return self._look(run)
             time.sleep(LOOK_SECONDS)
 
-    def _stores(self, run: Run) -> Stores:
+    def _look(self, run: Run) -> Stores:
         accounts = [person.id for person in run.people]
-        expected = set(run.expected)
-        with reading(self.otp) as connection:
-            query = select(recovery_codes.c.account_id).where(
-                recovery_codes.c.account_id.in_(accounts), recovery_codes.c.spent_at.is_not(None)
-            )
-            expected |= {Row(account, "recovery_code.spent") for (account,) in connection.execute(query)}
-            unpublished = connection.execute(_unpublished(otp_models.outbox.outbox)).scalar_one()
-        with reading(self.auth) as connection:
-            query = select(timeline.c.account_id, timeline.c.type, timeline.c.details).where(
-                timeline.c.account_id.in_(accounts)
-            )
-            rows = [_row(*line) for line in connection.execute(query)]
-            unpublished += connection.execute(_unpublished(AUTH_BOX.outbox)).scalar_one()
-        for asked in run.ledger.asked:
-            state = delivery.read(self.state, asked.message_id)
-            if state is not None and state.status in _REPORTED:
-                expected.add(Row(asked.account, "sms.delivery_changed", f"{asked.message_id} {state.status}"))
-        return Stores(rows, expected, unpublished)
-
-    def _left_at_the_broker(self) -> list[str]:
-        """Messages that wait or are in somebody's hands when all should be settled (Redis shows it easily)."""
-        if not self.broker_url.startswith("redis"):
-            return []
-        client = Redis.from_url(self.broker_url)
-        left = {queue: client.llen(queue) for queue in QUEUES} | {"unacknowledged": client.hlen("unacked")}
-        return [f"left at the broker: {count} {name}" for name, count in left.items() if count]
+        return look(self.auth, self.otp, self.state, accounts, run.expected, run.ledger.asked)
 
     # --- support ------------------------------------------------------------------------------------------------------
 
@@ -235,95 +183,12 @@ class Stage:
         return portal
 
 
-# "expired" is no news when the text was withdrawn because its code was used; a run that expects it says so.
-_REPORTED = frozenset({DeliveryStatus.SENT, DeliveryStatus.FAILED, DeliveryStatus.DELIVERED})
-
-
-def evidence(ledger: Ledger, stores: Stores) -> list[str]:
-    """What stood behind the counts, for whoever reads the table."""
-    odd_codes = Counter(
-        f"{code.factor} {code.fate}: {code.statuses}"
-        for code in ledger.codes
-        if code.good and code.fate is not Fate.PASSED
-    )
-    notes = [f"{count} x {words}" for words, count in odd_codes.items()]
-    away = Counter(f"{call.what} 503 {call.part}" for call in ledger.calls if call.status == 503)
-    notes += [f"{count} x {words}" for words, count in away.items()]
-    seen = set(stores.rows)
-    notes += [f"missing: {row.type} {row.detail}" for row in sorted(stores.expected - seen, key=str)]
-    if stores.unpublished:
-        notes.append(f"{stores.unpublished} messages stayed in an outbox")
-    odd = [call for call in ledger.calls if call.status >= 500 and (call.status != 503 or not call.retry_after)]
-    notes += [f"{call.what}: {call.status} {call.code}" for call in odd]
-    return notes
-
-
-def _unpublished(outbox):
-    due = func.coalesce(outbox.c.not_before, outbox.c.recorded_at)
-    return select(func.count()).where(outbox.c.published_at.is_(None), due <= system_clock())
-
-
-def _row(account: str, kind: str, details: dict) -> Row:
-    if kind == "sms.delivery_changed":
-        return Row(account, kind, f"{details['message_id']} {details['status']}")
-    if kind == "session.started":
-        return Row(account, kind, details["session_id"], tuple(details["factors"]))
-    if kind == "two_factor.reset_applied":
-        return Row(account, kind, details["reset_id"])
-    return Row(account, kind)
-
-
 def _answers(url: str) -> bool:
     return answers_200(f"{url}/readyz")
 
 
 def _is_live(url: str) -> bool:
     return answers_200(f"{url}/healthz")
-
-
-def start_all(servers: Sequence[Server]) -> None:
-    """All at once: each takes seconds to load."""
-    with ThreadPoolExecutor(len(servers)) as threads:
-        list(threads.map(Server.start, servers))
-
-
-def part_environment(stack: Stack, service: str) -> dict[str, str]:
-    """As the stack's own programs of that service have it."""
-    return {**environment_of(service, stack.settings, read_keys(stack.settings.keys_file)), "PYTHONPATH": str(ROOT)}
-
-
-def part(stack: Stack, name: str, broker_url: str, **more: str) -> Server:
-    """A worker or the relay, to be started. ``more`` goes into its environment."""
-    service, app, queues, threads = PARTS[name]
-    log = stack.settings.log_dir / f"{name}.log"
-    environment = part_environment(stack, service) | more
-    if app is None:
-        argv = [sys.executable, "-m", "shared.relay"]
-        return Server(name=name, argv=argv, answers=lambda: True, log=log, environment=environment)
-    argv = [
-        *(sys.executable, "-m", "deploy.local.worker", app, "--name", name),
-        *("--queues", queues, "--threads", str(threads)),
-    ]
-    return Server(
-        name=name,
-        argv=argv,
-        answers=lambda: worker_answers(broker_url, name),
-        log=log,
-        environment=environment,
-        start_seconds=60.0,
-    )
-
-
-def worker_answers(broker_url: str, name: str) -> bool:
-    """Whether the worker of this name answers a ping through the broker."""
-    node = f"{name}@{socket.gethostname()}"
-    app = Celery(broker=broker_url, set_as_current=False)
-    try:
-        return bool(app.control.broadcast("ping", destination=[node], reply=True, timeout=1.0, limit=1))
-    except (OSError, OperationalError, RedisError):
-        return False
-    finally:
-        app.close()
 
 
 @contextlib.contextmanager

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from deploy.portal import Portal
-from tests.faults.stage import part, second_gateway, second_server
+from tests.faults.parts import part
+from tests.faults.stage import second_gateway, second_server
 from tests.support.server import no_server
 
 pytestmark = pytest.mark.timeout(200)

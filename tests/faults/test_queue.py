@@ -20,7 +20,7 @@ from shared.queueing import Publisher, make_celery
 from shared.secret import Secret
 from tests.faults.ledger import Row
 from tests.faults.load import Plan
-from tests.faults.stage import CODE_WORKERS
+from tests.faults.parts import CODE_WORKERS
 
 pytestmark = pytest.mark.timeout(240)
 

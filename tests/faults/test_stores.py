@@ -5,7 +5,7 @@ import time
 import pytest
 
 from deploy.portal import wait_for
-from tests.faults.stage import CODE_WORKERS, worker_answers
+from tests.faults.parts import CODE_WORKERS, worker_answers
 
 pytestmark = pytest.mark.timeout(200)
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.faults.stage import CODE_WORKERS
+from tests.faults.parts import CODE_WORKERS
 from tests.support.twilio_stub import Behaviour
 
 pytestmark = pytest.mark.timeout(200)

@@ -38,7 +38,8 @@ from shared.migrations import upgrade
 from shared.secret import Secret
 from tests.support import auth
 from tests.support.auth import NOTIFY_PRIVATE_KEYS, PASSWORD, PHONE, ListPublisher
-from tests.support.otp import API_KEY, NOW, World, make_world
+from tests.support.clock import NOW
+from tests.support.otp import API_KEY, World, make_world
 
 # A hash says how it is to be compared. These cost next to nothing, so that thousands of sign-ins do.
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)

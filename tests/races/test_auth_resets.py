@@ -1,8 +1,5 @@
 """Two at once: each kind of database under threads."""
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
-
 import fakeredis
 import pytest
 
@@ -15,9 +12,9 @@ from services.auth.store import resets as store
 from shared.database import create_database, reading
 from shared.hashing import HashingPool
 from shared.messages import AuthenticatorEnrolled, TwoFactorResetApproved
-from shared.problems import Refusal
 from tests.support import auth
 from tests.support.auth import CLIENT, NOW, PHONE, FakeOtp, ListPublisher, TurnedClock, fresh, make_account, types_of
+from tests.support.threads import answers_at_once
 
 ROUNDS = 12
 
@@ -43,21 +40,6 @@ def operators(deps):
     return [make_account(deps, f"op{number}@latchkey.example", role=Role.SUPPORT) for number in range(4)]
 
 
-def at_once(*actions):
-    """The answers, or the codes of the refusals, of actions that start together."""
-    barrier = threading.Barrier(len(actions))
-
-    def run(action):
-        barrier.wait()
-        try:
-            return action()
-        except Refusal as refusal:
-            return refusal.code
-
-    with ThreadPoolExecutor(len(actions)) as pool:
-        return list(pool.map(run, actions))
-
-
 def enrolled_account(deps, number):
     account = make_account(deps, f"m{number}@example.com", phone=PHONE)
     deps.otp.enabled.add(account.id)
@@ -75,7 +57,7 @@ def approvals(deps):
 @pytest.mark.parametrize("round_", range(ROUNDS))
 def test_of_operators_who_ask_at_once_one_opens_a_reset(deps, operators, round_):
     account = enrolled_account(deps, round_)
-    answers = at_once(
+    answers = answers_at_once(
         *(
             lambda operator=operator: resets.request(
                 deps, CLIENT, operator, account.id, asked("video_id", "callback_proven_phone")
@@ -92,7 +74,7 @@ def test_of_operators_who_ask_at_once_one_opens_a_reset(deps, operators, round_)
 def test_approval_against_cancellation_has_one_winner(deps, operators, round_):
     account = enrolled_account(deps, round_)
     reset = resets.request(deps, CLIENT, operators[0], account.id, asked("video_id"))
-    approved, *cancelled = at_once(
+    approved, *cancelled = answers_at_once(
         lambda: resets.approve(deps, CLIENT, operators[1], account.id, reset.id),
         lambda: reset_cancellation.cancel_own(deps, CLIENT, account, reset.id) or "cancelled",
         lambda: reset_cancellation.cancel(deps, CLIENT, operators[2], account.id, reset.id) and "cancelled",
@@ -110,7 +92,7 @@ def test_the_end_of_the_cool_off_against_cancellation_has_one_winner(deps, opera
     account = enrolled_account(deps, round_)
     reset = resets.request(deps, CLIENT, operators[0], account.id, asked("callback_proven_phone", "billing_details"))
     (ended,) = auth.events_in(deps)
-    cancelled, _ = at_once(
+    cancelled, _ = answers_at_once(
         lambda: reset_cancellation.cancel_own(deps, CLIENT, account, reset.id),
         lambda: events.handle(deps, ended),
     )
@@ -123,7 +105,7 @@ def test_an_event_that_several_workers_get_at_once_acts_once(deps, round_):
     message = AuthenticatorEnrolled(
         id="evt_1", occurred_at=NOW, account_id=account.id, authenticator_id="enr_1", session_id=None
     )
-    at_once(*(lambda: events.handle(deps, message) for _ in range(4)))
+    answers_at_once(*(lambda: events.handle(deps, message) for _ in range(4)))
     assert types_of(deps, account) == ["two_factor.enabled"]
     assert len(auth.notices_in(deps)) == 2
 
@@ -139,6 +121,6 @@ def test_of_proofs_at_once_one_changes_the_phone(deps, round_):
         deps.otp.expect(account.id, "phone_verification", pending.pending_phone_binding)
         return phone.verify(deps, CLIENT, pending, "424242")
 
-    answers = at_once(*(prove for _ in range(4)))
+    answers = answers_at_once(*(prove for _ in range(4)))
     assert types_of(deps, account).count("phone.changed") == 1
     assert sum(not isinstance(answer, str) for answer in answers) == 1

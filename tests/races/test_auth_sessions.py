@@ -1,10 +1,8 @@
 """Logins at once against what ends them: real Redis, real databases of both kinds, real threads."""
 
 import itertools
-import threading
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import event
@@ -21,11 +19,11 @@ from shared.budgets import Charge, Rate, Window
 from shared.database import create_database, reading
 from shared.hashing import HashingPool
 from shared.ids import new_id
-from shared.problems import Refusal
 from shared.redis_client import connect
 from shared.secret import Secret
 from tests.support import auth
 from tests.support.auth import CLIENT, NOW, FakeOtp, ListPublisher, TurnedClock, fresh, make_account, sign_in, types_of
+from tests.support.threads import answers_at_once
 
 THREADS = 16
 ROUNDS = 8
@@ -64,21 +62,6 @@ def deps(real_redis_url, new_database):
     database.dispose()
 
 
-def at_once(*actions):
-    """The answers, or the codes of the refusals, of actions that start together."""
-    barrier = threading.Barrier(len(actions))
-
-    def run(action):
-        barrier.wait()
-        try:
-            return action()
-        except Refusal as refusal:
-            return refusal.code
-
-    with ThreadPoolExecutor(len(actions)) as pool:
-        return list(pool.map(run, actions))
-
-
 def begin(deps, account):
     """A challenge as the right password makes it."""
     challenge = LoginChallenge(
@@ -113,7 +96,7 @@ def trusted(deps, account):
 def test_one_challenge_makes_one_session(deps, round_):
     account = make_account(deps, "mia@example.com")
     challenge_id = begin(deps, account)
-    answers = at_once(*[verifier(deps, challenge_id)] * THREADS)
+    answers = answers_at_once(*[verifier(deps, challenge_id)] * THREADS)
     assert sum(isinstance(answer, SignedIn) for answer in answers) == 1
     assert answers.count("challenge_expired") == THREADS - 1
     assert len(live(deps, account)) == 1
@@ -136,14 +119,14 @@ def test_one_challenge_makes_one_session_though_the_commit_of_some_fails(deps, r
             return "service_unavailable"
 
     event.listen(deps.database, "commit", cut)
-    answers = at_once(*[enter] * THREADS)
+    answers = answers_at_once(*[enter] * THREADS)
     event.remove(deps.database, "commit", cut)
     if not any(isinstance(answer, SignedIn) for answer in answers):
-        answers += at_once(enter)
+        answers += answers_at_once(enter)
     (signed_in,) = [answer for answer in answers if isinstance(answer, SignedIn)]
     assert answers.count("service_unavailable") >= 1
     assert live(deps, account) == {signed_in.session.id}
-    assert at_once(enter) == ["challenge_expired"]
+    assert answers_at_once(enter) == ["challenge_expired"]
     assert types_of(deps, account).count("session.started") == 1
 
 
@@ -167,7 +150,7 @@ def test_no_login_and_no_trust_from_before_a_change_outlives_it(deps, round_, ch
         time.sleep(round_ * 0.002)  # so that it meets the logins at another place each round
         change(deps, fresh(deps, account), own)
 
-    at_once(*logins, end_it)
+    answers_at_once(*logins, end_it)
     assert live(deps, account) == {own.id}
     assert trusted(deps, account) == 0
 
@@ -176,7 +159,7 @@ def test_no_login_and_no_trust_from_before_a_change_outlives_it(deps, round_, ch
 def test_a_step_up_brings_no_session_back(deps, round_):
     account = make_account(deps, "mia@example.com")
     session, token = sign_in(deps, account)
-    at_once(
+    answers_at_once(
         *[lambda: session_store.step_up(deps.redis, session, token, NOW, session.factors)] * 4,
         lambda: session_store.end(deps.redis, account.id, session.id),
     )
@@ -187,16 +170,16 @@ def test_a_step_up_brings_no_session_back(deps, round_):
 def test_a_session_is_ended_once(deps, round_):
     account = make_account(deps, "mia@example.com")
     session, _ = sign_in(deps, account)
-    answers = at_once(*[lambda: session_store.end(deps.redis, account.id, session.id)] * THREADS)
+    answers = answers_at_once(*[lambda: session_store.end(deps.redis, account.id, session.id)] * THREADS)
     assert Counter(answers) == {True: 1, False: THREADS - 1}
 
 
 def test_tries_at_once_never_exceed_a_budget(deps):
     charge = Charge(Rate("race", "account", (Window(5, 60), Window(8, 3600))), "mia")
-    answers = at_once(*[lambda: budgets.take(deps.redis, charge).allowed] * 40)
+    answers = answers_at_once(*[lambda: budgets.take(deps.redis, charge).allowed] * 40)
     assert Counter(answers) == {True: 5, False: 35}
     deps.redis.delete(charge.keys()[0])
-    answers = at_once(*[lambda: budgets.take(deps.redis, charge).allowed] * 40)
+    answers = answers_at_once(*[lambda: budgets.take(deps.redis, charge).allowed] * 40)
     assert Counter(answers) == {True: 3, False: 37}
 
 

@@ -19,7 +19,8 @@ from shared.hashing import HashingPool
 from shared.keys import KeyList, encode_key
 from shared.redis_client import connect
 from shared.secret import Secret
-from tests.support.otp import World, at_once, make_world
+from tests.support.otp import World, make_world
+from tests.support.threads import at_once
 
 OLD = KeyList.parse(f"k1:{encode_key(b'1' * 32)}")
 BOTH = OLD.added(b"2" * 32).used()

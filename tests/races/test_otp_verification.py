@@ -12,7 +12,8 @@ from shared.hashing import HashingPool
 from shared.keys import KeyList, encode_key
 from shared.redis_client import connect
 from shared.secret import Secret
-from tests.support.otp import ACCOUNT, World, at_once, make_world
+from tests.support.otp import ACCOUNT, World, make_world
+from tests.support.threads import at_once
 
 THREADS = 20
 ROUNDS = 5

@@ -17,7 +17,8 @@ from shared.keys import KeyList, encode_key
 from shared.migrations import upgrade
 from shared.redis_client import connect
 from shared.secret import Secret
-from tests.support.otp import World, at_once, make_world
+from tests.support.otp import World, make_world
+from tests.support.threads import at_once
 
 THREADS = 20
 UNJUDGED, PROBES = SMS_LANE[0].rule.unjudged_sends, SMS_PROBE.windows[0].max

@@ -28,8 +28,8 @@ from shared.outbox import pending
 from shared.phone import PhoneNumber
 from shared.problems import Refusal, Unavailable
 from shared.settings import Environment
+from tests.support.clock import NOW, TurnedClock
 
-NOW = datetime(2026, 11, 24, 5, 0, 0, tzinfo=UTC)
 CLIENT = Client("192.0.2.7", "pytest")
 PHONE, OTHER_PHONE = PhoneNumber("+4915123456789"), PhoneNumber("+4915123456780")
 NOTIFY_PRIVATE_KEY = bytes(range(1, 33))
@@ -55,19 +55,6 @@ PASSWORD_HASH = "$argon2id$v=19$m=19456,t=2,p=1$no$password"
 
 def settings(**changes: str) -> AuthSettings:
     return AuthSettings.from_env(Environment({**ENVIRONMENT, **changes}))
-
-
-@dataclass
-class TurnedClock:
-    """A clock that stands still until a test turns it."""
-
-    now: datetime = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def turn(self, **delta: float) -> None:
-        self.now += timedelta(**delta)
 
 
 @dataclass

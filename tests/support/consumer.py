@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,13 +15,13 @@ from pathlib import Path
 import fakeredis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from deploy.local.settings import ROOT
 from shared.clock import system_clock
 from shared.dead_letters import DeadLetters
 from shared.event_queue import consume_events
 from shared.messages import AUTH_EVENTS, OTP_EVENTS, QUEUES
 from shared.queueing import make_celery
 from shared.secret import Secret
+from tests.support.worker_process import worker_process
 
 JOURNAL = "TEST_JOURNAL"
 
@@ -89,25 +88,7 @@ if JOURNAL in os.environ:
 @contextlib.contextmanager
 def consumer(broker_url: str, journal: Journal, *, threads: int = 1, name: str = "one") -> Iterator[subprocess.Popen]:
     """A running worker; it has connected when this returns."""
-    log = journal.path.with_name(f"{name}.log")
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "deploy.local.worker", "tests.support.consumer:celery", "--name", name),
-                *("--queues", f"{AUTH_EVENTS},{OTP_EVENTS}", "--threads", str(threads)),
-            ],
-            cwd=ROOT,
-            env={**os.environ, "BROKER_URL": broker_url, JOURNAL: str(journal.path)},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
-    try:
+    log, environment = journal.path.with_name(f"{name}.log"), {"BROKER_URL": broker_url, JOURNAL: str(journal.path)}
+    queues = f"{AUTH_EVENTS},{OTP_EVENTS}"
+    with worker_process("tests.support.consumer:celery", name, log, queues, threads, environment) as process:
         yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()

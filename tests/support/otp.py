@@ -2,10 +2,8 @@
 
 import json
 import threading
-from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -16,16 +14,15 @@ from werkzeug.test import TestResponse
 
 from services.otp import store
 from services.otp.app import create_app
-from services.otp.deps import Deps, WorkerDeps
+from services.otp.deps import Deps, make_deps
 from services.otp.domain.time_step import step_at
 from services.otp.domain.totp import SharedSecret, hotp
 from services.otp.limits import consecutive_failures
 from services.otp.models import outbox as outbox_tables
 from services.otp.models import recovery_codes
-from services.otp.recorder import AttemptRecorder
-from services.otp.secrets_box import SecretBox
 from services.otp.settings import OtpSettings
 from services.otp.store import NewAuthenticator
+from services.otp.worker_deps import WorkerDeps
 from shared.clock import unix_seconds
 from shared.database import reading, writing
 from shared.hashing import HashingPool
@@ -33,12 +30,12 @@ from shared.ids import new_id
 from shared.keys import KeyList, encode_key
 from shared.secret import Secret
 from shared.settings import Environment
+from tests.support.clock import TurnedClock
 
 API_KEY = bytes(range(32))
 ACCOUNT = "acc_ann"
 BINDING = "chl_1"
 PHONE = "+41791234567"
-NOW = datetime(2026, 11, 24, 5, 0, 0, tzinfo=UTC)
 ENVIRONMENT = {
     "LATCHKEY_ENV": "development",
     "OTP_DATABASE_URL": "sqlite://",
@@ -48,19 +45,6 @@ ENVIRONMENT = {
     "OTP_DIGEST_KEYS": f"d2:{encode_key(b'D' * 32)},d1:{encode_key(b'd' * 32)}",
     "PUBLIC_ORIGIN": "https://portal.example:8443",
 }
-
-
-@dataclass
-class TurnedClock:
-    """A clock that stands still until a test turns it."""
-
-    now: datetime = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def turn(self, **delta: float) -> None:
-        self.now += timedelta(**delta)
 
 
 class CurrentDeps:
@@ -198,20 +182,7 @@ def make_world(database: Engine, redis: Redis, hashing: HashingPool, notify_publ
     """The service over these stores."""
     settings = OtpSettings.from_env(Environment({**ENVIRONMENT, "NOTIFY_PUBLIC_KEY": notify_public_key}))
     clock = TurnedClock()
-    deps = Deps(
-        database=database,
-        redis=redis,
-        clock=clock,
-        hashing=hashing,
-        recorder=AttemptRecorder(database, redis, clock),
-        secret_box=SecretBox(settings.secret_keys),
-        digest_keys=settings.digest_keys,
-        notify_public_key=settings.notify_public_key,
-        issuer=settings.issuer,
-        sms_host=settings.sms_host,
-        sms_daily_cap=settings.sms_daily_cap,
-    )
-    return World(deps, settings, clock)
+    return World(make_deps(settings, database, redis, clock, hashing), settings, clock)
 
 
 @contextmanager
@@ -234,19 +205,3 @@ def counted_statements(database: Engine):
         event.remove(database, "checkout", trace)
         with database.connect() as connection:
             connection.connection.driver_connection.set_trace_callback(None)
-
-
-def at_once(count: int, action: Callable[[int], Any]) -> list[Any]:
-    """Run the action on so many threads that start together; what each returned."""
-    barrier, results = threading.Barrier(count), [None] * count
-
-    def run(index: int) -> None:
-        barrier.wait()
-        results[index] = action(index)
-
-    threads = [threading.Thread(target=run, args=(index,)) for index in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results

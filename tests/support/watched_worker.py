@@ -3,11 +3,9 @@
 import contextlib
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from deploy.local.settings import ROOT
 from shared.canary import Pace
 from shared.clock import system_clock
 from shared.dead_letters import DeadLetters
@@ -18,6 +16,7 @@ from shared.reception import equip
 from shared.redis_client import connect
 from shared.secret import Secret
 from tests.support.consumer import Journal
+from tests.support.worker_process import worker_process
 
 WATCHED = "TEST_WATCHED_JOURNAL"
 STALLED_AFTER = "TEST_STALLED_AFTER"
@@ -53,30 +52,12 @@ def watched_worker(
     stalled_after: float = STALLED_AFTER_SECONDS,
 ) -> Iterator[subprocess.Popen]:
     """A worker of two threads on auth.events; it may not have connected yet."""
-    with journal.path.with_name(f"{name}.log").open("ab") as output:
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "deploy.local.worker", "tests.support.watched_worker:celery"),
-                *("--name", name, "--queues", AUTH_EVENTS, "--threads", "2"),
-            ],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "BROKER_URL": broker_url,
-                "STATE_REDIS_URL": state_url,
-                WATCHED: str(journal.path),
-                STALLED_AFTER: str(stalled_after),
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
-    try:
+    environment = {
+        "BROKER_URL": broker_url,
+        "STATE_REDIS_URL": state_url,
+        WATCHED: str(journal.path),
+        STALLED_AFTER: str(stalled_after),
+    }
+    log = journal.path.with_name(f"{name}.log")
+    with worker_process("tests.support.watched_worker:celery", name, log, AUTH_EVENTS, 2, environment) as process:
         yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()

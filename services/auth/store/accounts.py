@@ -55,7 +55,10 @@ def add(
     return _account(connection.execute(select(accounts).where(accounts.c.id == account_id)).one())
 
 
+# Built once: every login asks them, and building one takes longer than running it.
 _BY_ID = select(accounts).where(accounts.c.id == bindparam("account"))
+_BY_EMAIL = select(accounts).where(accounts.c.email_key == bindparam("key"))
+_PASSWORD_HASH = select(accounts.c.password_hash).where(accounts.c.id == bindparam("account"))
 
 
 def by_id(connection: Connection, account_id: str) -> Account | None:
@@ -66,19 +69,19 @@ def by_id(connection: Connection, account_id: str) -> Account | None:
 
 def by_email(connection: Connection, email: str) -> Account | None:
     """The account of this address, in any case."""
-    row = connection.execute(select(accounts).where(accounts.c.email_key == email_key(email))).one_or_none()
+    row = connection.execute(_BY_EMAIL, {"key": email_key(email)}).one_or_none()
     return None if row is None else _account(row)
 
 
 def credentials(connection: Connection, email: str) -> tuple[Account, str] | None:
     """The account of this address and its password hash."""
-    row = connection.execute(select(accounts).where(accounts.c.email_key == email_key(email))).one_or_none()
+    row = connection.execute(_BY_EMAIL, {"key": email_key(email)}).one_or_none()
     return None if row is None else (_account(row), str(row.password_hash))
 
 
 def password_hash(connection: Connection, account_id: str) -> str | None:
     """The stored hash of this account."""
-    return connection.execute(select(accounts.c.password_hash).where(accounts.c.id == account_id)).scalar()
+    return connection.execute(_PASSWORD_HASH, {"account": account_id}).scalar()
 
 
 def set_password_hash(connection: Connection, account_id: str, encoded: str, now: datetime) -> None:

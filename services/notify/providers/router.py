@@ -88,8 +88,13 @@ class SmsRouter:
     clock: Clock
 
     def asking(self, message_id: str) -> Call[Known]:
-        """What ``send`` must know."""
-        return state.reading(message_id, [provider.name for provider in self.providers])
+        """What ``send`` must know. For a message that is about to be sent, and for no other.
+
+        A new message goes to the first provider while that is well; unless its turn must be had first, the answer
+        says that it is handed over already. The claim of the same round trip keeps copies of its task away.
+        """
+        names = [provider.name for provider in self.providers]
+        return state.reading(message_id, names, hands_over=names[0] not in self.rates)
 
     def send(self, message: SmsMessage, deadline: datetime, urgency: Urgency, known: Known) -> Sent | Later | GivenUp:
         """Send through one provider. Raises RedisError, but never after a provider took the message."""
@@ -110,7 +115,8 @@ class SmsRouter:
         if turn > now:
             state.put_route(self.redis, message.message_id, replace(route, turn=Turn(provider.name, turn)))
             return Later((turn - now).total_seconds())
-        state.put_route(self.redis, message.message_id, route.handed_to(provider.name))
+        if known.handed_to != provider.name:
+            state.put_route(self.redis, message.message_id, route.handed_to(provider.name))
         if route.at is not None:
             facts.warning("sms handed over again", possible_duplicate=not provider.idempotent)
         return self._hand_over(order, route, provider, facts)

@@ -16,11 +16,18 @@ from shared.lua import Call, LuaScript
 
 # Longer than the longest pause between two tries, and than the longest quarantine.
 ROUTES_KEPT_FOR, SAMPLES_KEPT_FOR = timedelta(minutes=15), timedelta(hours=1)
+_ROUTE_SECONDS = int(ROUTES_KEPT_FOR.total_seconds())
 
 # Scripts also where a command would do: they go over the connection that a thread keeps, at half the price.
+# KEYS: the route, the samples of each provider in their order. ARGV: the last sample that counts, the route of a
+# message that is handed to the first provider ('' for none is), and for how long it is kept.
 _READ = LuaScript("""
-local found = {redis.call('GET', KEYS[1]) or ''}
-for n = 2, #KEYS do found[n] = table.concat(redis.call('LRANGE', KEYS[n], 0, ARGV[1]), ',') end
+local found = {redis.call('GET', KEYS[1]) or '', 0}
+for n = 2, #KEYS do found[n + 1] = table.concat(redis.call('LRANGE', KEYS[n], 0, ARGV[1]), ',') end
+if found[1] == '' and ARGV[2] ~= '' and not string.find(found[3], ' 0', 1, true) then
+  redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+  found[2] = 1
+end
 return found
 """)
 
@@ -62,30 +69,43 @@ class NoTurn:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The message's route, and the samples of each provider, newest first."""
+    """The message's route, and the samples of each provider, newest first.
+
+    ``handed_to`` is the provider that the route was put to in the same step, after it was read.
+    """
 
     route: Route
     samples: Mapping[str, list[Sample]]
+    handed_to: str | None = None
 
 
-def reading(message_id: str, providers: Sequence[str]) -> Call[Known]:
-    """What is known of the message and of the providers."""
+def reading(message_id: str, providers: Sequence[str], *, hands_over: bool = False) -> Call[Known]:
+    """What is known of the message and of the providers.
 
-    def read(reply: list[str]) -> Known:
-        route, *samples = reply
+    ``hands_over``: a message that has no route yet is put to the first provider, if none of its samples is bad. That
+    saves put_route's round trip where nothing is amiss; whoever sends it elsewhere after all puts its route anew.
+    """
+
+    def read(reply: list[Any]) -> Known:
+        route, handed_over, *samples = reply
         return Known(
             _parse_route(route),
             {name: _parse_samples(text) for name, text in zip(providers, samples, strict=True)},
+            providers[0] if handed_over else None,
         )
 
-    return Call(_READ, [_route_key(message_id), *(_samples_key(name) for name in providers)], [SAMPLES - 1], read)
+    first = _route_text(Route().handed_to(providers[0])) if hands_over else ""
+    return Call(
+        _READ,
+        [_route_key(message_id), *(_samples_key(name) for name in providers)],
+        [SAMPLES - 1, first, _ROUTE_SECONDS],
+        read,
+    )
 
 
 def put_route(redis: Redis, message_id: str, route: Route) -> None:
     """Keep the route until the message is long over."""
-    turn = route.turn and [route.turn.provider, unix_milliseconds(route.turn.at)]
-    text = json.dumps({"at": route.at, "failed": route.failed, "rounds": route.rounds, "turn": turn})
-    _PUT_ROUTE.run(redis, [_route_key(message_id)], [text, int(ROUTES_KEPT_FOR.total_seconds())])
+    _PUT_ROUTE.run(redis, [_route_key(message_id)], [_route_text(route), _ROUTE_SECONDS])
 
 
 def noting(provider: str, sample: Sample) -> Call[None]:
@@ -120,6 +140,11 @@ def take_turn(redis: Redis, provider: str, per_second: float, now: datetime, lat
     )
     moment = _moment(int(turn))
     return moment if int(granted) == 1 else NoTurn(moment)
+
+
+def _route_text(route: Route) -> str:
+    turn = route.turn and [route.turn.provider, unix_milliseconds(route.turn.at)]
+    return json.dumps({"at": route.at, "failed": route.failed, "rounds": route.rounds, "turn": turn})
 
 
 def _parse_route(text: str) -> Route:

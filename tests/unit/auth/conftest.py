@@ -1,6 +1,4 @@
-import shutil
-import sqlite3
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 
 import fakeredis
@@ -9,11 +7,10 @@ import pytest
 from services.auth.app import create_app
 from services.auth.deps import Deps
 from services.auth.domain.account import Role
-from shared.database import create_database
 from shared.hashing import HashingPool, Place
-from shared.migrations import upgrade
 from tests.support import auth
 from tests.support.auth import PASSWORD, PHONE, Api, FakeOtp, ListPublisher, TurnedClock
+from tests.support.migrated import copied, migrated
 
 
 class WatchedHashing:
@@ -49,11 +46,7 @@ class WatchedHashing:
 
 @pytest.fixture(scope="session")
 def migrated_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("auth") / "migrated.sqlite3"
-    upgrade("auth", f"sqlite:///{path}")
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # so that copying this one file copies everything
-    return path
+    return migrated("auth", tmp_path_factory.mktemp("auth"))
 
 
 @pytest.fixture(scope="session")
@@ -63,11 +56,8 @@ def hashing():
 
 @pytest.fixture
 def database(migrated_file, tmp_path):
-    path = tmp_path / "auth.sqlite3"
-    shutil.copy(migrated_file, path)
-    engine = create_database(f"sqlite:///{path}")
-    yield engine
-    engine.dispose()
+    with copied(migrated_file, tmp_path) as engine:
+        yield engine
 
 
 @pytest.fixture

@@ -72,6 +72,14 @@ def test_an_overdue_message_expires_once(courier):
     ]
 
 
+def test_a_message_is_overdue_to_the_millisecond_and_its_owner_hears_of_it(courier):
+    courier.code(life=300.0005)
+    courier.clock.turn(300.0001)
+    deadline = after(START, 300.0005)
+    assert claim(courier, deadline=deadline) == Overdue()
+    assert courier.told() == [("expired", "too_late")]
+
+
 def test_a_message_that_is_being_sent_does_not_expire_meanwhile(courier):
     courier.code()
     courier.clock.turn(299)

@@ -10,6 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from services.notify.delivery import deliver
 from services.notify.domain.health import BAD_SENDS, QUARANTINE_SECONDS, SLOW_SECONDS, WINDOW
 from services.notify.domain.retries import DONE, FAILOVER_SECONDS, MAYBE_SENT_DELAYS, NOTICE_TURN_SECONDS, Again
+from services.notify.domain.routing import Route
 from services.notify.notices import deliver_notice
 from services.notify.providers import ProviderMisconfigured, ProviderUnavailable, RecipientRejected, state
 from shared import delivery
@@ -44,6 +45,14 @@ def pair(first, second):
 
 def send(courier, message_id):
     courier.run(deliver, courier.code(message_id))
+
+
+def ask(courier, message_id="msg_1"):
+    return courier.deps.sms.asking(message_id).run(courier.redis)
+
+
+def route_of(courier, message_id):
+    return state.reading(message_id, []).run(courier.redis).route
 
 
 def make_unwell(courier, provider):
@@ -222,7 +231,54 @@ def test_how_a_provider_did_is_remembered_with_what_it_was_sent(pair, first):
     assert [text.split()[1] for text in pair.redis.lrange("notify:health:first", 0, -1)] == ["1", "1", "0"]
 
 
-def test_nothing_is_sent_that_could_not_be_noted_before(pair, first, second, monkeypatch):
+@pytest.mark.parametrize("rates", [{}, {"first": 1000.0}], ids=["any rate", "its rate"])
+@pytest.mark.parametrize("says_no", [[], [DOWN]], ids=["first", "second"])
+def test_where_a_message_goes_is_noted_before_it_is_sent(first, second, rates, says_no):
+    pair, noted = Courier(first, second, rates=rates), []
+    (second if says_no else first).troubles = [lambda: noted.append(route_of(pair, "msg_1").at)]
+    first.troubles = [*says_no, *first.troubles]
+    send(pair, "msg_1")
+    assert noted == ["second" if says_no else "first"]
+
+
+def test_a_message_is_noted_at_the_first_provider_with_the_question_where_to_send_it(pair):
+    assert ask(pair).handed_to == "first"
+    assert route_of(pair, "msg_1") == Route(at="first")
+    assert 0 < pair.redis.ttl("notify:route:msg_1") <= 900
+
+
+def test_not_when_it_must_have_its_turn_first(first, second):
+    pair = Courier(first, second, rates={"first": 1.0})
+    assert ask(pair).handed_to is None
+    assert route_of(pair, "msg_1") == Route()
+
+
+def test_not_when_the_first_provider_failed_lately(pair, first):
+    first.troubles = [DOWN]
+    send(pair, "msg_0")
+    assert ask(pair).handed_to is None
+    assert route_of(pair, "msg_1") == Route()
+
+
+@pytest.mark.parametrize("route", [Route(failed=("first",)), Route(at="second"), Route(rounds=1)])
+def test_not_when_it_was_somewhere_before(pair, route):
+    state.put_route(pair.redis, "msg_1", route)
+    known = ask(pair)
+    assert (known.route, known.handed_to) == (route, None)
+    assert route_of(pair, "msg_1") == route
+
+
+def test_a_second_provider_that_fails_is_no_reason_to_ask_twice(pair, first, second):
+    first.troubles, second.troubles = [DOWN] * BAD_SENDS, [DOWN] * BAD_SENDS
+    for number in range(BAD_SENDS):
+        send(pair, f"msg_unwell_{number}")
+    pair.redis.delete("notify:health:first")
+    assert state.reading("msg_x", ["second"], hands_over=True).run(pair.redis).handed_to is None
+    assert ask(pair).handed_to == "first"
+
+
+def test_nothing_is_sent_that_could_not_be_noted_before(first, second, monkeypatch):
+    pair = Courier(first, second, rates={"first": 1000.0})
     put_route, failures = state.put_route, [RedisConnectionError()]
 
     def away(*args):

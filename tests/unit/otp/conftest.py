@@ -1,25 +1,16 @@
-import shutil
-import sqlite3
-from contextlib import closing
-
 import fakeredis
 import pytest
 from nacl.public import PrivateKey
 
-from shared.database import create_database
 from shared.hashing import HashingPool
 from shared.keys import KeyList, encode_key
-from shared.migrations import upgrade
+from tests.support.migrated import copied, migrated
 from tests.support.otp import make_world
 
 
 @pytest.fixture(scope="session")
 def migrated_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("otp") / "migrated.sqlite3"
-    upgrade("otp", f"sqlite:///{path}")
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # so that copying this one file copies everything
-    return path
+    return migrated("otp", tmp_path_factory.mktemp("otp"))
 
 
 @pytest.fixture(scope="session")
@@ -44,11 +35,8 @@ def notify_keys(notify_private_key):
 
 @pytest.fixture
 def database(migrated_file, tmp_path):
-    path = tmp_path / "otp.sqlite3"
-    shutil.copy(migrated_file, path)
-    engine = create_database(f"sqlite:///{path}")
-    yield engine
-    engine.dispose()
+    with copied(migrated_file, tmp_path) as engine:
+        yield engine
 
 
 @pytest.fixture
@@ -71,8 +59,5 @@ def world(database, redis, hashing, notify_public_key):
 @pytest.fixture(scope="module")
 def still_world(migrated_file, tmp_path_factory, hashing, notify_public_key):
     """A world for tests of what is refused at the door: making one costs more than they do, and they change nothing."""
-    path = tmp_path_factory.mktemp("still") / "otp.sqlite3"
-    shutil.copy(migrated_file, path)
-    engine = create_database(f"sqlite:///{path}")
-    yield make_world(engine, fakeredis.FakeRedis(decode_responses=True), hashing, notify_public_key)
-    engine.dispose()
+    with copied(migrated_file, tmp_path_factory.mktemp("still")) as engine:
+        yield make_world(engine, fakeredis.FakeRedis(decode_responses=True), hashing, notify_public_key)

@@ -13,7 +13,8 @@ from services.otp.key_uri import decode_secret
 from services.otp.models import authenticators
 from shared.database import reading, writing
 from shared.secret import Secret
-from tests.support.otp import ACCOUNT, NOW, World
+from tests.support.clock import NOW
+from tests.support.otp import ACCOUNT, World
 
 
 def begin(world: World, label: str = "ann@example.com", account: str = ACCOUNT):

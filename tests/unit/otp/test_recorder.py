@@ -7,10 +7,12 @@ import fakeredis
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from services.otp import attempts_store
 from services.otp import recorder as recorder_module
+from services.otp.attempt_batch import Attempt
 from services.otp.attempts_store import AttemptRow
 from services.otp.domain.attempt import Reason, Rejected
-from services.otp.recorder import Attempt, AttemptRecorder
+from services.otp.recorder import AttemptRecorder
 from shared.database import create_database
 from tests.support.otp import ACCOUNT, World
 
@@ -41,7 +43,7 @@ def test_a_database_that_is_away_loses_nothing(world: World, monkeypatch):
         def fails(*_args):
             raise OperationalError("INSERT", {}, Exception("away"))
 
-        patch.setattr(recorder_module.attempts_store, "insert_attempts", fails)
+        patch.setattr(attempts_store, "insert_attempts", fails)
         for _ in range(2):
             with pytest.raises(OperationalError):
                 world.settle()

@@ -5,7 +5,8 @@ import pytest
 
 from shared import delivery
 from shared.envelope import open_envelope
-from tests.support.otp import ACCOUNT, NOW, PHONE, World
+from tests.support.clock import NOW
+from tests.support.otp import ACCOUNT, PHONE, World
 
 
 def opened(world: World, keys, message_id):

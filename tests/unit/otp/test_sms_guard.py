@@ -14,7 +14,8 @@ from services.otp.sms_metrics import SmsCollector
 from shared.envelope import open_envelope
 from shared.scraping import READ_EVERY_SECONDS
 from tests.support import redis_wire
-from tests.support.otp import NOW, World
+from tests.support.clock import NOW
+from tests.support.otp import World
 
 HOURLY, DAILY = SMS_LANE
 UNJUDGED, PAYS_FOR = HOURLY.rule.unjudged_sends, HOURLY.rule.sends_per_verification

@@ -8,7 +8,8 @@ from services.otp.domain.attempt import Claim
 from services.otp.models import authenticators, recovery_codes
 from shared.database import reading
 from shared.envelope import open_envelope
-from tests.support.otp import ACCOUNT, NOW, World
+from tests.support.clock import NOW
+from tests.support.otp import ACCOUNT, World
 
 
 def test_an_unknown_account_has_it_off(world: World):

@@ -5,7 +5,7 @@ import pytest
 
 from shared.breaker import Breaker
 from shared.deadline import at_most, begin_request, end_request
-from tests.support.otp import at_once
+from tests.support.threads import at_once
 
 
 class HungError(Exception):

@@ -93,6 +93,14 @@ def test_an_event_is_handled_once(worker):
     assert worker.seen == [DOCUMENT]
 
 
+def test_a_message_holds_its_document_once(worker):
+    """A copy for Celery's logs would travel in the headers."""
+    message = worker.channel.basic_get(OTP_EVENTS)
+    assert message.payload[0] == [DOCUMENT]
+    assert DOCUMENT["id"] not in str(message.headers)
+    message.reject(requeue=True)
+
+
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_an_event_that_meets_a_store_error_comes_again(worker, error):
     worker.errors.extend([error] * 20)

@@ -1,5 +1,7 @@
 import contextlib
+import gc
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -7,9 +9,10 @@ from hypothesis import strategies as st
 
 from shared.brokers import VISIBILITY_TIMEOUT_SECONDS
 from shared.canary import CANARY
+from shared.clock import system_clock
 from shared.messages import QUEUES, SMS_CODES, SMS_NOTICES
 from shared.queueing import RETRY_SECONDS, make_celery
-from shared.reception import MALFORMED, NEVER_SET, fault_of, wait_of
+from shared.reception import MALFORMED, NEVER_SET, Consumer, fault_of, wait_of
 from shared.secret import Secret
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -98,3 +101,31 @@ def test_whatever_comes_is_refused_or_is_known_to_be_malformed(headers, payload,
 def test_no_header_raises_what_nobody_expects(header, value):
     with contextlib.suppress(MALFORMED):
         fault({header: value})
+
+
+class Idle:
+    """A watch that watches nothing."""
+
+    def start(self, queues):
+        self.queues = queues
+
+
+def test_what_is_loaded_when_a_worker_is_ready_is_never_looked_through_for_garbage_again():
+    celery = make_celery("test", Secret("memory://"))
+    worker = SimpleNamespace(use_eventloop=False)
+    consumer = Consumer(
+        None, app=celery, controller=worker, hostname="h", letters=None, watch=Idle(), clock=system_clock
+    )
+    consumer.task_consumer = SimpleNamespace(queues=())
+    assert gc.get_freeze_count() == 0
+    try:
+        consumer.on_ready()
+        frozen = gc.get_freeze_count()
+        assert frozen > 10_000
+        made_since = [[] for _ in range(100_000)]
+        consumer.on_ready()  # connected anew
+        assert gc.get_freeze_count() <= frozen
+        assert len(gc.get_objects()) >= len(made_since)
+    finally:
+        gc.unfreeze()
+        celery.close()

@@ -1,0 +1,72 @@
+"""The workers and the relay as processes of their own, which a fault can kill one by one."""
+
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from celery import Celery
+from celery.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from deploy.local.environment import environment_of
+from deploy.local.keys import read_keys
+from deploy.local.settings import ROOT
+from deploy.local.stack import Stack
+from tests.support.server import Server
+
+# name -> (whose environment, the Celery app or None for the relay, its queues, its threads)
+PARTS: Mapping[str, tuple[str, str | None, str, int]] = {
+    "codes-1": ("notify", "services.notify.worker:celery", "sms.codes,sms.receipts", 4),
+    "codes-2": ("notify", "services.notify.worker:celery", "sms.codes,sms.receipts", 4),
+    "notices": ("notify", "services.notify.worker:celery", "sms.notices,email.notices", 2),
+    "auth-events": ("background", "services.auth.worker:celery", "auth.events", 2),
+    "otp-events": ("otp", "services.otp.worker:celery", "otp.events", 2),
+    "relay": ("background", None, "", 0),
+}
+CODE_WORKERS = ("codes-1", "codes-2")
+
+
+def start_all(servers: Sequence[Server]) -> None:
+    """All at once: each takes seconds to load."""
+    with ThreadPoolExecutor(len(servers)) as threads:
+        list(threads.map(Server.start, servers))
+
+
+def part_environment(stack: Stack, service: str) -> dict[str, str]:
+    """As the stack's own programs of that service have it."""
+    return {**environment_of(service, stack.settings, read_keys(stack.settings.keys_file)), "PYTHONPATH": str(ROOT)}
+
+
+def part(stack: Stack, name: str, broker_url: str, **more: str) -> Server:
+    """A worker or the relay, to be started. ``more`` goes into its environment."""
+    service, app, queues, threads = PARTS[name]
+    log = stack.settings.log_dir / f"{name}.log"
+    environment = part_environment(stack, service) | more
+    if app is None:
+        argv = [sys.executable, "-m", "shared.relay"]
+        return Server(name=name, argv=argv, answers=lambda: True, log=log, environment=environment)
+    argv = [
+        *(sys.executable, "-m", "deploy.local.worker", app, "--name", name),
+        *("--queues", queues, "--threads", str(threads)),
+    ]
+    return Server(
+        name=name,
+        argv=argv,
+        answers=lambda: worker_answers(broker_url, name),
+        log=log,
+        environment=environment,
+        start_seconds=60.0,
+    )
+
+
+def worker_answers(broker_url: str, name: str) -> bool:
+    """Whether the worker of this name answers a ping through the broker."""
+    node = f"{name}@{socket.gethostname()}"
+    app = Celery(broker=broker_url, set_as_current=False)
+    try:
+        return bool(app.control.broadcast("ping", destination=[node], reply=True, timeout=1.0, limit=1))
+    except (OSError, OperationalError, RedisError):
+        return False
+    finally:
+        app.close()

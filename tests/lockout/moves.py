@@ -1,0 +1,217 @@
+"""What each of them does: a call of the services' own use cases, held against what the model says of it."""
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+
+from services.auth import limits as gateway_limits
+from services.auth import login, login_sms, step_up, support
+from services.auth.deps import Client
+from services.otp import limits as otp_limits
+from services.otp.domain.purpose import Purpose
+from services.otp.limits import HARD_STOP
+from shared.problems import Refusal
+from tests.lockout.model import Model
+from tests.lockout.people import AWAY, HOME, MINE, Browser, People
+from tests.lockout.stage import Stage
+from tests.support.auth import PASSWORD
+
+IN = "signed in"
+TEXT_LIVES = timedelta(minutes=5)
+
+
+class Moves:
+    """``retry_after``: when the last call said to come again; 0 where it didn't."""
+
+    def __init__(self, stage: Stage, people: People, model: Model, tally: Counter) -> None:
+        self.stage, self.people, self.model, self.tally = stage, people, model, tally
+        self.retry_after = 0
+
+    def call(self, act: Callable[[], object]) -> tuple[str, object]:
+        """IN, or the code of the refusal; there is no other way to end."""
+        self.tally["calls"] += 1
+        said, answer, wait = IN, None, 0
+        try:
+            answer = act()
+        except Refusal as refusal:
+            said = refusal.code
+            wait = (refusal.retry_after_seconds or 0) if said == "too_many_requests" else 0
+            self.tally[said] += 1
+        assert (said == "too_many_requests") == (wait > 0), "who may come again hears when"
+        self.retry_after = wait
+        return said, answer
+
+    def log_in(self, browser: Browser, password: str) -> str:
+        said, answer = self.call(
+            lambda: login.log_in(
+                self.stage.gateway,
+                browser.client,
+                email=self.people.account.email,
+                password=password,
+                transport="cookie" if browser.name == MINE else "bearer",
+                device_token=browser.device_token,
+            )
+        )
+        if said == IN:
+            assert isinstance(answer, login.SecondFactorRequired), "no code, no session"
+            browser.challenge_id, browser.text = answer.challenge.id, None
+            browser.challenge_ends_at = answer.challenge.expires_at
+        return said
+
+    def challenged(self, browser: Browser) -> bool:
+        """A sign-in waits for its code, or is begun; False when the password isn't even looked at."""
+        if browser.challenge_ends_at is not None and self.stage.clock.now < browser.challenge_ends_at:
+            return True
+        rows = self.model.password_rows(browser)
+        room = self.model.ledger.take(*rows)
+        said = self.log_in(browser, PASSWORD)
+        assert said == (IN if room else "too_many_requests"), (browser.name, said, room)
+        if room:
+            self.model.ledger.give_back(*rows)
+        return room
+
+    def verify(self, browser: Browser, code: str) -> tuple[str, object]:
+        return self.call(
+            lambda: login.verify(
+                self.stage.gateway,
+                browser.client,
+                challenge_id=str(browser.challenge_id),
+                code=code,
+                remember_device=False,
+            )
+        )
+
+    def attempt(self, browser: Browser, code: str, shape: str) -> str:
+        """A wrong code at a login, and what has to be said to it."""
+        if not self.challenged(browser):
+            return "too_many_requests"
+        expected = self.model.count_attempt(browser, shape)
+        said, _ = self.verify(browser, code)
+        assert said in expected, (browser.name, shape, said, expected, self.model.failures)
+        return said
+
+    def sign_in(self, browser: Browser, code: str, shape: str = "digits", *, settle: bool = True) -> str:
+        """A right code at a login."""
+        if not self.challenged(browser):
+            return "too_many_requests"
+        refusal = self.model.refusal(browser, shape)
+        self.model.count_network(browser)
+        said, answer = self.verify(browser, code)
+        if refusal is not None:
+            assert said in refusal, (browser.name, said, refusal)
+            self.model.meets(refusal)
+            return said
+        assert said == IN, (browser.name, said, self.model.failures)
+        assert isinstance(answer, login.SignedIn)
+        row = self.model.otp_row(Purpose.LOGIN, browser)
+        self.model.ledger.take(row)
+        self.model.ledger.give_back(row)
+        if answer.device_token is not None:
+            browser.device_token = answer.device_token
+        browser.challenge_id = browser.challenge_ends_at = browser.text = None
+        self.people.session = answer.session, answer.token
+        self.people.use_up(code)
+        self.succeeded(settle=settle)
+        return IN
+
+    def step_up(self, code: str) -> str:
+        session, token = self.people.session or (None, None)
+        assert session is not None
+        assert token is not None
+        if self.stage.clock.now >= session.expires_at:
+            self.people.session = None
+            return "not_authenticated"
+        right = code == self.people.totp(look=True)
+        own = gateway_limits.REAUTHENTICATE, self.people.account.id
+        row = self.model.otp_row(Purpose.STEP_UP, self.people.browsers[MINE])
+        if not self.model.ledger.take(own):
+            expected = {"too_many_requests"}
+        else:
+            expected = self.model.stopped(HARD_STOP) or (
+                {"too_many_requests"} if self.model.ledger.wait_seconds(row) else None
+            )
+            if expected is not None:
+                self.model.meets(expected)
+            else:
+                self.model.ledger.take(row)
+                expected = {IN} if right else {"invalid_passcode"}
+        said, _ = self.call(
+            lambda: step_up.reauthenticate(
+                self.stage.gateway,
+                Client(HOME, MINE),
+                self.people.account,
+                session,
+                token,
+                password=PASSWORD,
+                code=code,
+            )
+        )
+        assert said in expected, (said, expected)
+        if said == IN:
+            self.model.ledger.give_back(own)
+            self.model.ledger.give_back(row)
+            self.people.use_up(code)
+            self.succeeded()
+        elif said == "invalid_passcode":
+            self.model.failures += 1
+            self.model.own_failures += 1
+            assert self.model.failures <= HARD_STOP + self.model.lost_in_flight
+        return said
+
+    def send_text(self, browser: Browser) -> str:
+        if not self.challenged(browser):
+            return "too_many_requests"
+        self.model.settle()
+        room_in_network = self.model.ledger.take((gateway_limits.SMS_IP, browser.ip))
+        device = otp_limits.SENDS_OF[Purpose.LOGIN, browser.known]
+        rows = [
+            (device[0], self.people.account.id),
+            (device[1], "phone"),
+            (otp_limits.SMS_RESEND, str(browser.challenge_id)),
+        ]
+        if not room_in_network and not browser.known:
+            expected = "too_many_requests"
+        elif self.model.failures >= self.model.stop(browser, "digits"):
+            expected = "second_factor_locked"
+        else:
+            expected = IN if self.model.ledger.take(*rows) else "too_many_requests"
+        said, sent = self.call(lambda: login_sms.send(self.stage.gateway, browser.client, str(browser.challenge_id)))
+        if said == "sms_unavailable" and expected == IN:
+            assert self.model.prefix_may_pause(), "so few texts pause no prefix"
+            self.model.ledger.give_back(*rows)
+            return said
+        assert said == expected, (browser.name, said, expected)
+        if said == IN:
+            self.model.texts_at.append(self.stage.clock.now)
+            code = self.stage.passcode(sent.message_id)  # type: ignore[attr-defined]
+            browser.text = code, self.stage.clock.now + TEXT_LIVES
+            self.people.sent.add(code)
+            self.tally["texts"] += 1
+        return said
+
+    def unlock(self) -> None:
+        support.unlock(self.stage.gateway, Client(AWAY, "console"), self.stage.operator, self.people.account.id)
+        self.model.row_ends()
+        self.model.ledger.forget([(rate, self.people.account.id) for rate in otp_limits.UNLOCKED])
+        self.tally["unlocked"] += 1
+
+    def lose_redis(self) -> None:
+        self.stage.world.redis.flushall()
+        self.model.ledger.forget()
+        self.people.session, self.model.ahead = None, 0
+        self.model.texts_at.clear()
+        for browser in self.people.browsers.values():
+            browser.challenge_id = browser.challenge_ends_at = browser.text = None
+        self.tally["redis lost"] += 1
+
+    def guess_after_a_loss(self, browser: Browser, code: str) -> None:
+        """What is being compared just then is in no count; if only a hundred were left, there is one more."""
+        self.lose_redis()
+        self.model.lost_in_flight += 1
+        self.attempt(browser, code, "digits")
+
+    def succeeded(self, *, settle: bool = True) -> None:
+        self.model.row_ends()
+        self.tally["successes"] += 1
+        if settle:
+            self.model.settle()

@@ -1,0 +1,28 @@
+"""Failing on purpose: at once, through all windows, as a stranger and in the owner's browser."""
+
+from tests.support.otp import ACCOUNT, World
+
+IN_A_ROW = f"budget:otp.verify.consecutive:31536000:{ACCOUNT}"
+NO_BACKUP_CODE = "0AAA-BBBB-CCCC-DDDD"
+MINE = {"device_id": "dev_mine"}
+
+
+def fail(world: World, times: int, **kwargs) -> list[int]:
+    return [world.verify(world.wrong_code(), **kwargs).status_code for _ in range(times)]
+
+
+def fail_through_all_windows(world: World, times: int, code: str | None = None, **kwargs) -> None:
+    for _ in range(times):
+        assert world.verify(code or world.wrong_code(), **kwargs).status_code == 401
+        world.end_windows()
+    world.settle()
+
+
+def scopes(world: World) -> list[str]:
+    """What the owner was told of locks."""
+    return [event["scope"] for event in world.events() if event["type"] == "second_factor.locked"]
+
+
+def locked(world: World) -> tuple[bool, bool]:
+    """In new browsers, and everywhere."""
+    return world.state()["locked"], world.state()["locked_everywhere"]

@@ -1,0 +1,39 @@
+"""Who sees which page, and where the portal is off."""
+
+from dataclasses import replace
+
+import pytest
+
+from services.auth.app import create_app
+from services.auth.domain.session import Factor
+from tests.support import auth
+from tests.support.portal import PAGES, SUPPORT_PAGES
+
+
+@pytest.mark.parametrize("path", ["/", *PAGES, *SUPPORT_PAGES])
+def test_a_stranger_is_sent_to_the_login_which_keeps_what_was_asked_for(browser, path):
+    response = browser.get(path)
+    asked = "" if path == "/" else f"&next={path}"
+    assert (response.status_code, response.headers["Location"]) == (303, f"/login?ended=1{asked}")
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_whoever_is_signed_in_sees_the_pages(browser, deps, tom, path):
+    assert browser.signed_in(deps, tom).get(path).status_code == 200
+
+
+@pytest.mark.parametrize("path", SUPPORT_PAGES)
+def test_the_console_is_for_support_with_a_second_factor(browser, deps, tom, sam, path):
+    assert browser.signed_in(deps, tom).get(path).status_code == 403
+    assert browser.signed_in(deps, sam, Factor.PASSWORD).get(path).status_code == 403
+    assert browser.signed_in(deps, sam).get(path).status_code == 200
+
+
+def test_the_portal_and_the_inbox_can_be_off(deps):
+    bare = create_app(replace(deps, settings=auth.settings(PORTAL="off"))).test_client()
+    assert bare.get("/login").status_code == 404
+    assert bare.get("/v1/time").status_code == 200
+    production = auth.settings(LATCHKEY_ENV="production", PUBLIC_ORIGIN="https://portal.example")
+    strict = create_app(replace(deps, settings=production)).test_client()
+    assert strict.get("/dev/inbox").status_code == 404
+    assert "/dev/inbox" not in strict.get("/login").get_data(as_text=True)

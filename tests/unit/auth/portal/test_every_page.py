@@ -1,0 +1,72 @@
+"""What holds for every page: its policy, its labels, its files and their weight."""
+
+import re
+
+import pytest
+
+from services.auth.portal import assets
+from tests.support.portal import OPEN_PAGES, PAGES, SUPPORT_PAGES, Page
+
+
+@pytest.fixture
+def every_page(browser, deps, sam):
+    browser.signed_in(deps, sam)
+    return {path: browser.get(path) for path in (*PAGES, *SUPPORT_PAGES, *OPEN_PAGES)}
+
+
+def test_every_page_has_the_strict_policy_and_no_inline_code(every_page):
+    for path, response in every_page.items():
+        policy = response.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert response.headers["Cache-Control"] == "no-store"
+        assert response.headers["Referrer-Policy"] == "same-origin"
+        for tag, attrs in Page(response).tags:
+            assert "style" not in attrs, path
+            assert tag != "style", path
+            assert not [name for name in attrs if name.startswith("on")], path
+            assert tag != "script" or "src" in attrs or attrs["type"] == "application/json", path
+
+
+def test_every_field_has_a_label_and_every_reference_a_target(every_page):
+    for path, response in every_page.items():
+        page = Page(response)
+        ids = page.ids()
+        assert len(ids) == len(set(ids)), path
+        labelled = {attrs.get("for") for tag, attrs in page.tags if tag == "label"}
+        for tag, attrs in page.tags:
+            for name in ("aria-describedby", "aria-labelledby"):
+                assert set(attrs.get(name, "").split()) <= set(ids), (path, attrs)
+            named = attrs.get("type") in {"checkbox", "hidden"} or "hidden" in attrs or attrs.get("id") in labelled
+            assert tag not in {"input", "select", "textarea"} or named, (path, attrs)
+
+
+def test_every_file_that_a_page_names_is_served_for_good(browser, every_page):
+    names = {name for response in every_page.values() for name in re.findall(r'"(/portal/[^"]+)"', Page(response).text)}
+    assert len(names) > 10
+    for name in names:
+        response = browser.get(name, Accept_Encoding="gzip")
+        assert response.status_code == 200, name
+        assert "immutable" in response.headers["Cache-Control"]
+        assert response.headers["Content-Encoding"] == "gzip"
+
+
+def test_an_old_address_of_a_script_gives_the_present_one_for_now(browser):
+    response = browser.get("/portal/0123456789ab/api.js")
+    assert response.get_data() == assets.ASSETS["api.js"].plain
+    assert response.headers["Cache-Control"] == "no-cache"
+    assert browser.get("/portal/0123456789ab/nothing.js").status_code == 404
+
+
+def test_the_login_weighs_at_most_60_kb(browser):
+    page = browser.get("/login")
+    named = set(re.findall(r'"/portal/[^/]+/([^"]+)"', Page(page).text))
+    assert len(page.get_data()) + sum(len(assets.ASSETS[name].zipped) for name in named) <= 60_000
+
+
+def test_scripts_import_only_files_of_ours():
+    for name, asset in assets.ASSETS.items():
+        if name.endswith(".js"):
+            for target in re.findall(r'from "([^"]+)"', asset.plain.decode()):
+                assert target.removeprefix("./") in assets.ASSETS, (name, target)
