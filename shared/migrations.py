@@ -12,6 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, MetaData
 
 from shared.database import UtcDateTime, create_database, writing
+from shared.dialects import complete
 
 
 def _config(service: str, connection: Connection | None = None) -> Config:
@@ -53,6 +54,7 @@ def differences(service: str, url: str) -> list[Any]:
     from importlib import import_module  # noqa: PLC0415 - the service is an argument; shared imports none by name
 
     metadata: MetaData = import_module(f"services.{service}.models").metadata
+    complete(metadata)
     with _database(url) as database, database.connect() as connection:
         return list(compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata))
 
@@ -61,6 +63,7 @@ def run_env(metadata: MetaData) -> None:
     """The whole of a service's migrations/env.py."""
     from alembic import context  # noqa: PLC0415 - alembic fills the proxy only while it runs env.py
 
+    complete(metadata)
     context.configure(
         connection=context.config.attributes["connection"],
         target_metadata=metadata,

@@ -9,7 +9,6 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Connection,
-    Index,
     Integer,
     MetaData,
     String,
@@ -21,9 +20,9 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from shared.database import UtcDateTime
+from shared.dialects import insert_for, partial_index
 from shared.messages import ROUTES, Message, UnreadableMessage, encode_text
 
 KEEP_FOR = timedelta(days=14)  # longer than any broker redelivers, so a repeated message is still known
@@ -50,8 +49,7 @@ def outbox_tables(metadata: MetaData) -> OutboxTables:
         Column("not_before", UtcDateTime, nullable=True),
         Column("published_at", UtcDateTime, nullable=True),
     )
-    Index("ix_outbox_unpublished", outbox.c.position, sqlite_where=outbox.c.published_at.is_(None),
-          postgresql_where=outbox.c.published_at.is_(None))  # fmt: skip
+    partial_index("ix_outbox_unpublished", outbox.c.position, where=outbox.c.published_at.is_(None))
     handled = Table(
         "handled_messages",
         metadata,
@@ -77,10 +75,9 @@ def record(
 
 def handle_once(connection: Connection, tables: OutboxTables, message_id: str, at: datetime) -> bool:
     """Claim a message for this consumer: True the first time, False ever after. Same transaction as its effects."""
-    insert_for = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = insert_for(tables.handled).values(message_id=message_id, handled_at=at).on_conflict_do_nothing()
+    claim = insert_for(connection, tables.handled).values(message_id=message_id, handled_at=at).on_conflict_do_nothing()
     # RETURNING and not the row count: SQLAlchemy keeps none for an INSERT on PostgreSQL, and -1 would drop every event.
-    return connection.execute(statement.returning(tables.handled.c.message_id)).first() is not None
+    return connection.execute(claim.returning(tables.handled.c.message_id)).first() is not None
 
 
 @dataclass(frozen=True, slots=True)

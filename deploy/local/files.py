@@ -1,4 +1,4 @@
-"""Files that only their owner may read."""
+"""The files of a stack's folder, which only their owner may read."""
 
 import fcntl
 import os
@@ -6,6 +6,9 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+# There once every part of a running stack has answered.
+READY = "ready"
 
 PRIVATE_FILE = 0o600
 PRIVATE_DIR = 0o700

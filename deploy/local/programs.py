@@ -28,22 +28,11 @@ class Program:
     ready_url: Callable[[LocalSettings], str] | None = None
 
 
-# On SIGHUP a new process is started, and so long after it the old one ends, whether the new one listens or not. Loading
-# takes two seconds on a quiet machine; granian's own 3.5 s were too short for a busy one, and callers were turned away.
-RENEWAL_SECONDS = 10.0
-
-
 def web_argv(app: str, threads: int, host: str, port: int) -> list[str]:
     """The command line of an HTTP service; the benchmark's floor is served by the same one."""
-    # One process, a few threads: two hops of Python share two cores, and SQLite has one writer anyway. A worker that
-    # dies takes its parent with it, so that one supervisor restarts everything in one way. No --backpressure: it limits
-    # connections, idle ones too, and so many kept-alive clients would shut all others out.
     return [
-        *(sys.executable, "-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(port)),
-        *("--workers", "1", "--blocking-threads", str(threads), "--http", "1", "--no-ws"),
-        # A warm thread for as long as possible: a new one opens its own database connection.
-        *("--blocking-threads-idle-timeout", "600", "--workers-kill-timeout", "5"),
-        *("--respawn-interval", str(RENEWAL_SECONDS), "--log-level", "warning", app),
+        *(sys.executable, "-m", "deploy.local.web", app),
+        *("--host", host, "--port", str(port), "--threads", str(threads)),
     ]
 
 

@@ -5,15 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deploy.local.files import READY
+
 ROOT = Path(__file__).resolve().parents[2]
 
 # Systems hand out ports from 32768 (Linux) or 49152 (macOS) up to outgoing connections. A server port below those is
 # never taken by somebody's client, so a stopped stack finds its ports free again.
 DEFAULT_PORT = 8080
 HIGHEST_PORT = 65535
-
-# There once every part of a running stack has answered.
-READY = "ready"
 
 
 class SettingsError(Exception):

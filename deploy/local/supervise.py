@@ -17,7 +17,7 @@ from supervisor.options import ServerOptions
 from supervisor.states import SupervisorStates
 from supervisor.supervisord import Supervisor
 
-from deploy.local.settings import READY
+from deploy.local.files import READY
 
 
 class LocalSupervisor(Supervisor):  # type: ignore[misc]  # the package has no types

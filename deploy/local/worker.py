@@ -8,7 +8,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
-from celery.utils.imports import symbol_by_name
+from deploy.local.lean import load
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--queues", required=True)
     parser.add_argument("--threads", type=int, required=True)
     options = parser.parse_args(arguments)
-    app: Celery = symbol_by_name(options.app)
+    app: Celery = load(options.app)
     worker = app.Worker(
         hostname=f"{options.name}@{socket.gethostname()}",
         pool="threads",

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Protocol
 from sqlalchemy import Engine
 
 from services.auth.domain.network import network_of
-from services.auth.otp_client import OtpClient
 from services.auth.settings import AuthSettings, WorkerSettings
 from shared.budgets import Charge, Rate, Taken
 from shared.clock import Clock
-from shared.hashing import HashingPool
 from shared.messages import Message
 
+# Not to be loaded by the event worker, which needs WorkerDeps only.
 if TYPE_CHECKING:
     from redis import Redis
+
+    from services.auth.otp_client import OtpClient
+    from shared.hashing import HashingPool
 
 
 class MessagePublisher(Protocol):
@@ -39,9 +41,9 @@ class Deps(WorkerDeps):
     """What answering a request takes. Built once by wsgi.py and passed to every use case."""
 
     settings: AuthSettings
-    otp: OtpClient
+    otp: "OtpClient"
     publisher: MessagePublisher
-    hashing: HashingPool
+    hashing: "HashingPool"
 
 
 @dataclass(frozen=True, slots=True)

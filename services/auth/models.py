@@ -17,6 +17,7 @@ from sqlalchemy import (
 
 from services.auth.domain.reset import OPEN_STATUSES
 from shared.database import UtcDateTime
+from shared.dialects import partial_index
 from shared.outbox import outbox_tables
 
 metadata = MetaData(
@@ -93,13 +94,7 @@ resets = Table(
     Column("cancelled_at", UtcDateTime, nullable=True),
 )
 # One open reset an account, whatever two operators do at once.
-Index(
-    "uq_two_factor_resets_open",
-    resets.c.account_id,
-    unique=True,
-    sqlite_where=resets.c.status.in_(OPEN_STATUSES),
-    postgresql_where=resets.c.status.in_(OPEN_STATUSES),
-)
+partial_index("uq_two_factor_resets_open", resets.c.account_id, where=resets.c.status.in_(OPEN_STATUSES), unique=True)
 
 timeline = Table(
     "timeline",
@@ -126,10 +121,10 @@ timeline = Table(
 Index("ix_timeline_account_id_position", timeline.c.account_id, timeline.c.position)
 Index("uq_timeline_sequence", timeline.c.sequence, unique=True)
 UNSEALED = timeline.c.sequence.is_(None)
-Index("ix_timeline_unsealed", timeline.c.position, sqlite_where=UNSEALED, postgresql_where=UNSEALED)
+partial_index("ix_timeline_unsealed", timeline.c.position, where=UNSEALED)
 # Support's own trail through all accounts. The condition is spelled as the query spells it, or no planner would use it.
 BY_OPERATORS = text("actor LIKE 'operator:%'")
-Index("ix_timeline_operators", timeline.c.position, sqlite_where=BY_OPERATORS, postgresql_where=BY_OPERATORS)
+partial_index("ix_timeline_operators", timeline.c.position, where=BY_OPERATORS)
 
 timeline_anchors = Table(
     "timeline_anchors",

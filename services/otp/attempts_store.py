@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Column, Connection, Integer, Row, and_, bindparam, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from services.otp.limits import HARD_STOP, STOP_FOR_STRANGERS_DIGITS
 from services.otp.models import attempts, verification_states
+from shared.dialects import insert_for
 
 _t, _s = attempts.c, verification_states.c
 _NO_FAILURES: Mapping[str, Any] = {"consecutive_failures": 0, "locked_at": None, "locked_everywhere_at": None}
@@ -48,7 +48,7 @@ def add_failures(connection: Connection, failures: Sequence[tuple[str, int, date
     """Count on for each account, unless its count was cleared after the failures came."""
     if not failures:
         return
-    statement = _insert(connection).values(
+    statement = insert_for(connection, verification_states).values(
         account_id=bindparam("account"), consecutive_failures=bindparam("failures", type_=Integer)
     )
     upsert = statement.on_conflict_do_update(
@@ -63,7 +63,7 @@ def raise_failures(connection: Connection, counted: Sequence[tuple[str, int, dat
     """Redis counted to a stop, so failures were lost on the way here (a killed process): catch up with it."""
     if not counted:
         return
-    statement = _insert(connection).values(
+    statement = insert_for(connection, verification_states).values(
         account_id=bindparam("account"), consecutive_failures=bindparam("failures", type_=Integer)
     )
     upsert = statement.on_conflict_do_update(
@@ -121,16 +121,10 @@ def forgive(connection: Connection, accounts: Sequence[str]) -> None:
 def clear(connection: Connection, account_id: str, now: datetime) -> None:
     """Support or a reset lifts the lock; failures on their way here that came before no longer count."""
     cleared: Mapping[str, Any] = {**_NO_FAILURES, "cleared_at": now}
-    statement = _insert(connection).values(account_id=account_id, **cleared)
+    statement = insert_for(connection, verification_states).values(account_id=account_id, **cleared)
     connection.execute(statement.on_conflict_do_update(index_elements=[_s.account_id], set_=cleared))
 
 
 def read_failures(connection: Connection, account_id: str) -> int:
     """The count as SQL knows it."""
     return connection.execute(select(_s.consecutive_failures).where(_s.account_id == account_id)).scalar() or 0
-
-
-def _insert(connection: Connection) -> postgresql.Insert | sqlite.Insert:
-    """An insert that knows ON CONFLICT, in the words of this database."""
-    insert_for = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    return insert_for(verification_states)

@@ -3,7 +3,7 @@
 from redis import Redis
 
 from services.otp.domain.clock_coach import REMEMBERED_FOR, Observation
-from services.otp.domain.totp import TimeStep
+from services.otp.domain.time_step import TimeStep
 
 
 def exchange(redis: Redis, authenticator_id: str, seen: Observation) -> Observation | None:

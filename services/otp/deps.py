@@ -1,4 +1,4 @@
-"""What the use cases work with, built once in wsgi.py or worker.py."""
+"""What the use cases work with, built once in wsgi.py."""
 
 from dataclasses import dataclass
 
@@ -8,23 +8,15 @@ from sqlalchemy import Engine
 from services.otp.recorder import AttemptRecorder
 from services.otp.secrets_box import SecretBox
 from services.otp.settings import OtpSettings
+from services.otp.worker_deps import WorkerDeps
 from shared.clock import Clock
 from shared.hashing import HashingPool
 from shared.keys import Key, KeyList
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerDeps:
-    """The stores and the time: all that the event worker needs."""
-
-    database: Engine
-    redis: Redis
-    clock: Clock
-
-
-@dataclass(frozen=True, slots=True)
 class Deps(WorkerDeps):
-    """The same and what the HTTP service needs besides."""
+    """What the event worker has, and what the HTTP service needs besides."""
 
     hashing: HashingPool
     recorder: AttemptRecorder

@@ -13,7 +13,8 @@ from services.otp.domain import clock_coach
 from services.otp.domain.attempt import Brake, Outcome, Reason, Rejected, Throttled, Verified
 from services.otp.domain.passcode import Passcode
 from services.otp.domain.purpose import Factor
-from services.otp.domain.totp import SharedSecret, TimeStep, match_step, step_at
+from services.otp.domain.time_step import TimeStep, step_at
+from services.otp.domain.totp import SharedSecret, match_step
 from services.otp.limits import CONFIRM_ENROLLMENT
 from services.otp.models import outbox as outbox_tables
 from services.otp.outcomes import answer, attempt_row

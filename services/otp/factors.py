@@ -13,7 +13,8 @@ from services.otp.domain.attempt import Brake, Claim, Outcome, Reason, Rejected,
 from services.otp.domain.passcode import Passcode
 from services.otp.domain.purpose import PURPOSES, Factor
 from services.otp.domain.recovery_code import RecoveryCode
-from services.otp.domain.totp import VALIDATION_WINDOW, SharedSecret, match_step, step_at
+from services.otp.domain.time_step import step_at
+from services.otp.domain.totp import VALIDATION_WINDOW, SharedSecret, match_step
 from services.otp.limits import stop_at
 from services.otp.models import outbox as outbox_tables
 from services.otp.sms_store import LivePasscode, Slot

@@ -15,6 +15,7 @@ from sqlalchemy import (
 )
 
 from shared.database import UtcDateTime
+from shared.dialects import partial_index
 from shared.outbox import outbox_tables
 
 metadata = MetaData()
@@ -45,24 +46,16 @@ authenticators = Table(
 Index("ix_authenticators_account", authenticators.c.account_id)
 _sealed = authenticators.c.key_id.is_not(None)
 # How many secrets a key holds, and which: for key rotation.
-Index(
-    "ix_authenticators_key",
-    authenticators.c.key_id,
-    authenticators.c.id,
-    sqlite_where=_sealed,
-    postgresql_where=_sealed,
-)
+partial_index("ix_authenticators_key", authenticators.c.key_id, authenticators.c.id, where=_sealed)
 
 
 def _one_per_account(status: str) -> Index:
-    condition = authenticators.c.status == status
-    return Index(
+    return partial_index(
         f"uq_authenticators_{status.lower()}",
         authenticators.c.account_id,
         authenticators.c.kind,
+        where=authenticators.c.status == status,
         unique=True,
-        sqlite_where=condition,
-        postgresql_where=condition,
     )
 
 

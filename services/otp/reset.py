@@ -6,10 +6,10 @@ import structlog
 from redis.exceptions import RedisError
 
 from services.otp import attempts_store, sms_store, store
-from services.otp.deps import WorkerDeps
 from services.otp.domain.purpose import Purpose
 from services.otp.limits import UNLOCKED, consecutive_failures
 from services.otp.models import outbox as outbox_tables
+from services.otp.worker_deps import WorkerDeps
 from shared import budgets, outbox
 from shared.budgets import Charge
 from shared.database import writing

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, delete, func, or_, select, update
 
+from services.otp.domain.sealed import Sealed
 from services.otp.models import ACTIVE, PENDING, authenticators
-from services.otp.secrets_box import Sealed
 
 # Of one statement, which has a second and a half on PostgreSQL.
 COUNTED_AT_ONCE = 200_000

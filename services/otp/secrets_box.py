@@ -1,25 +1,17 @@
 """Shared secrets at rest: AES-256-GCM, bound to account and authenticator, under a key list that rotates online."""
 
 import os
-from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from services.otp.domain.sealed import Sealed
 from services.otp.domain.totp import SharedSecret
 from shared.keys import KeyList
 from shared.problems import Unavailable
 from shared.secret import Secret
 
 NONCE_BYTES = 12  # NIST SP 800-38D §8.2.2; random, which is safe for 2^32 secrets a key
-
-
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """A secret as it is stored: nonce and ciphertext, and the id of the key."""
-
-    key_id: str
-    ciphertext: bytes
 
 
 class SecretBox:

@@ -6,15 +6,15 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, String, and_, bindparam, delete, func, insert, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from services.otp.domain.attempt import Claim
 from services.otp.domain.recovery_code import RecoveryCode
-from services.otp.domain.totp import NEVER, TimeStep
+from services.otp.domain.sealed import Sealed
+from services.otp.domain.time_step import NEVER, TimeStep
 from services.otp.limits import ACCEPTED_AGAIN_FOR
 from services.otp.models import ACTIVE, PENDING, REVOKED, TOTP, authenticators, recovery_codes, verification_states
-from services.otp.secrets_box import Sealed
 from shared.database import PlainRead
+from shared.dialects import insert_for
 from shared.ids import new_id
 
 
@@ -191,10 +191,9 @@ _PENDING_ONLY = text("status = 'PENDING'")
 
 def put_pending(connection: Connection, new: NewAuthenticator, expires_at: datetime) -> None:
     """Let it wait to be confirmed, in the place of the one that waited before."""
-    insert_for = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     row = {**new.row(PENDING), "expires_at": expires_at}
     connection.execute(
-        insert_for(authenticators)
+        insert_for(connection, authenticators)
         .values(row)
         .on_conflict_do_update(index_elements=[_a.account_id, _a.kind], index_where=_PENDING_ONLY, set_=row)
     )

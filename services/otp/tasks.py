@@ -6,7 +6,7 @@ from typing import Any
 from celery import Celery
 
 from services.otp import reset
-from services.otp.deps import WorkerDeps
+from services.otp.worker_deps import WorkerDeps
 from shared.dead_letters import DeadLetters
 from shared.event_queue import consume_events
 from shared.messages import OTP_EVENTS, Message, TwoFactorResetApproved, UnreadableMessage, decode

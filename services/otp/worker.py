@@ -2,9 +2,9 @@
 
 import sys
 
-from services.otp.deps import WorkerDeps
 from services.otp.settings import WorkerSettings
 from services.otp.tasks import register_tasks
+from services.otp.worker_deps import WorkerDeps
 from shared.clock import system_clock
 from shared.database import create_database
 from shared.log import configure_logging

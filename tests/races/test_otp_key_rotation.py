@@ -9,10 +9,11 @@ from sqlalchemy import select
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from services.otp import rewrapping
+from services.otp.domain.sealed import Sealed
 from services.otp.key_uri import decode_secret
 from services.otp.models import ACTIVE, REVOKED, authenticators
 from services.otp.rewrapping import rewrap
-from services.otp.secrets_box import Sealed, SecretBox
+from services.otp.secrets_box import SecretBox
 from shared.database import create_database, reading
 from shared.hashing import HashingPool
 from shared.keys import KeyList, encode_key

@@ -14,13 +14,15 @@ from werkzeug.test import TestResponse
 
 from services.otp import store
 from services.otp.app import create_app
-from services.otp.deps import Deps, WorkerDeps, make_deps
-from services.otp.domain.totp import SharedSecret, hotp, step_at
+from services.otp.deps import Deps, make_deps
+from services.otp.domain.time_step import step_at
+from services.otp.domain.totp import SharedSecret, hotp
 from services.otp.limits import consecutive_failures
 from services.otp.models import outbox as outbox_tables
 from services.otp.models import recovery_codes
 from services.otp.settings import OtpSettings
 from services.otp.store import NewAuthenticator
+from services.otp.worker_deps import WorkerDeps
 from shared.clock import unix_seconds
 from shared.database import reading, writing
 from shared.hashing import HashingPool

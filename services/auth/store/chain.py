@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, null, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from services.auth.domain.chain import Anchor, AnchorName, Erasure, Record, Seal, Sealed
 from services.auth.models import UNSEALED, timeline, timeline_anchors, timeline_erasures
+from shared.dialects import insert_for
 
 _CONTENT = (
     timeline.c.position,
@@ -88,8 +88,7 @@ def move_anchor(connection: Connection, before: Anchor | None, after: Anchor) ->
     """Move an end of the chain, unless somebody else has moved it since ``before`` was read."""
     values = {**asdict(after), "name": str(after.name)}
     if before is None:
-        insert_for = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-        made = insert_for(timeline_anchors).values(values).on_conflict_do_nothing()
+        made = insert_for(connection, timeline_anchors).values(values).on_conflict_do_nothing()
         return connection.execute(made.returning(timeline_anchors.c.name)).first() is not None
     found = and_(timeline_anchors.c.name == before.name, timeline_anchors.c.sequence == before.sequence)
     return connection.execute(update(timeline_anchors).where(found).values(values)).rowcount == 1

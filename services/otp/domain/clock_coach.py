@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from services.otp.domain.passcode import Passcode
-from services.otp.domain.totp import PERIOD_SECONDS, VALIDATION_WINDOW, SharedSecret, TimeStep, first_match
+from services.otp.domain.time_step import PERIOD_SECONDS, TimeStep
+from services.otp.domain.totp import VALIDATION_WINDOW, SharedSecret, first_match
 
 REACH_STEPS = 20  # ten minutes
 REMEMBERED_FOR = timedelta(minutes=10)

@@ -6,28 +6,20 @@ of the clock coach. The tests hold it against pyotp and the RFCs' vectors.
 
 import hmac
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NewType
 
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from services.otp.domain.passcode import DIGITS, Passcode
+from services.otp.domain.time_step import NEVER, TimeStep
 from shared.secret import Secret
 
-TimeStep = NewType("TimeStep", int)
 SharedSecret = Secret[bytes]
 
-PERIOD_SECONDS = 30
 # RFC 6238 §5.2 allows at most one step for the time that reading, typing and sending take; ASVS 6.5.5 asks for the
 # reason to be written down, and this is it.
 VALIDATION_WINDOW = 1
-NEVER = TimeStep(-1)
 MINIMUM_SECRET_BITS, RECOMMENDED_SECRET_BITS = 112, 160
-
-
-def step_at(unix_seconds: int) -> TimeStep:
-    """The time step T of a moment (RFC 6238 §4.2)."""
-    return TimeStep(unix_seconds // PERIOD_SECONDS)
 
 
 def hotp(secret: SharedSecret, counter: int) -> str:

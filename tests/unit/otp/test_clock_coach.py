@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 
 from services.otp.domain.clock_coach import Observation, observe
 from services.otp.domain.passcode import Passcode
-from services.otp.domain.totp import TimeStep, hotp
+from services.otp.domain.time_step import TimeStep
+from services.otp.domain.totp import hotp
 from shared.secret import Secret
 from tests.support.otp import World
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from services.otp import store
-from services.otp.domain.totp import TimeStep
+from services.otp.domain.time_step import TimeStep
 from services.otp.key_uri import decode_secret
 from services.otp.models import authenticators
 from shared.database import reading, writing

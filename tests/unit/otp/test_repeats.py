@@ -8,7 +8,7 @@ from sqlalchemy import update
 from services.otp import store
 from services.otp.domain.attempt import Claim
 from services.otp.domain.recovery_code import new_sheet
-from services.otp.domain.totp import TimeStep
+from services.otp.domain.time_step import TimeStep
 from services.otp.limits import ACCEPTED_AGAIN_FOR
 from services.otp.models import authenticators, recovery_codes
 from shared.database import reading, writing

@@ -15,7 +15,7 @@ from sqlalchemy import select, update
 from services.otp import rewrapping, sealed_store, store
 from services.otp.__main__ import main
 from services.otp.domain.attempt import Claim
-from services.otp.domain.totp import step_at
+from services.otp.domain.time_step import step_at
 from services.otp.key_metrics import COUNT_EVERY_SECONDS, SecretsCollector
 from services.otp.models import authenticators
 from services.otp.rewrapping import KeyMissing, KeyUse, Place, census, require_keys, rewrap

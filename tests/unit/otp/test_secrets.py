@@ -12,8 +12,9 @@ from qrcode.main import QRCode
 
 from services.otp import qr
 from services.otp.authenticators import import_active
+from services.otp.domain.sealed import Sealed
 from services.otp.key_uri import decode_secret, new_secret
-from services.otp.secrets_box import Sealed, SecretBox
+from services.otp.secrets_box import SecretBox
 from shared.keys import KeyList, encode_key
 from shared.problems import Refusal, Unavailable
 from shared.secret import Secret

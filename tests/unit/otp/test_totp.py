@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.otp.domain.passcode import Passcode
-from services.otp.domain.totp import NEVER, TimeStep, hotp, match_step, step_at
+from services.otp.domain.time_step import NEVER, TimeStep, step_at
+from services.otp.domain.totp import hotp, match_step
 from shared.secret import Secret
 
 RFC_SECRET = Secret(b"12345678901234567890")

@@ -1,0 +1,17 @@
+"""What acting on an event takes; the worker loads no ciphers and no argon2 for it, which answering takes (deps.py)."""
+
+from dataclasses import dataclass
+
+from redis import Redis
+from sqlalchemy import Engine
+
+from shared.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerDeps:
+    """The stores and the time: all that the event worker needs."""
+
+    database: Engine
+    redis: Redis
+    clock: Clock
