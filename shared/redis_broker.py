@@ -223,7 +223,10 @@ class _Channel(kombu_redis.Channel):
         What redis-py's client does for every command costs more than the command, and each message asks twice.
         """
         pool = self.pool
-        kept = self._idle.pop() if self._idle else None
+        try:
+            kept = self._idle.pop()  # a claim: threads that finish at once must not look first and take then
+        except IndexError:
+            kept = None
         if kept is None or kept[0] is not pool:
             kept = (pool, pool.get_connection())  # the pool's all the same, which closes it with the channel
         try:
