@@ -57,14 +57,16 @@ class CurrentDeps:
 
 
 _apps: list[tuple[CurrentDeps, Flask]] = []
+_building = threading.Lock()  # Python 3.11 can't compile in two threads at once, and Werkzeug compiles its rules
 
 
 def _only_app(api_keys: KeyList) -> tuple[CurrentDeps, Flask]:
-    if not _apps:
-        current = CurrentDeps()
-        settings = cast("OtpSettings", SimpleNamespace(api_keys=api_keys))
-        _apps.append((current, create_app(settings, cast("Deps", current))))
-    return _apps[0]
+    with _building:
+        if not _apps:
+            current = CurrentDeps()
+            settings = cast("OtpSettings", SimpleNamespace(api_keys=api_keys))
+            _apps.append((current, create_app(settings, cast("Deps", current))))
+        return _apps[0]
 
 
 @dataclass
