@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import psutil
 from redis import Redis
@@ -85,12 +86,17 @@ class Rig:
         pipeline.execute()
         return orders
 
+    def ask(self, method: str, path: str) -> Any:  # noqa: ANN401 - JSON
+        """What the provider tells of the messages that it has got."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.provider_port, timeout=10)
+        connection.request(method, path)
+        answer = json.loads(connection.getresponse().read())
+        connection.close()
+        return answer
+
     def arrived(self, orders: list[SendSmsCode]) -> dict[str, float]:
         """When the provider got each message that it has: message id -> monotonic seconds."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.provider_port, timeout=10)
-        connection.request("GET", "/")
-        when = json.loads(connection.getresponse().read())
-        connection.close()
+        when = self.ask("GET", "/")
         numbers = {f"+49{order.message_id.partition('_')[2]}": order.message_id for order in orders}
         return {numbers[number]: when[number] for number in numbers.keys() & when.keys()}
 
@@ -213,14 +219,15 @@ def _in_turns(rig: Rig, processes: int, threads: int) -> tuple[Rate, Rate]:
 
 def _drain(rig: Rig, app: str, processes: int, threads: int) -> Rate:
     """Send what is queued, as fast as the workers go."""
+    rig.ask("DELETE", "/")
     count = int(min(MOST_MESSAGES, max(60, processes * threads / DELAY_SECONDS * SECONDS_OF_WORK)))
     orders = rig.put(count)
     for order in orders:
         rig.publisher.publish(order)
     with _workers(rig, app, processes, threads) as workers:
-        began, so_far, spent = _at(rig, orders, workers, int(count * FROM))
-        ended, at_last, spent_at_last = _at(rig, orders, workers, int(count * TO))
-        _at(rig, orders, workers, count)
+        began, so_far, spent = _at(rig, workers, int(count * FROM))
+        ended, at_last, spent_at_last = _at(rig, workers, int(count * TO))
+        _at(rig, workers, count)
         time.sleep(0.3)  # the last ones are recorded and acknowledged
     sent, seconds = at_last - so_far, ended - began
     if not sent:
@@ -229,11 +236,11 @@ def _drain(rig: Rig, app: str, processes: int, threads: int) -> Rate:
     return Rate(sent / seconds, cpu / sent * 1000, cpu / seconds)
 
 
-def _at(rig: Rig, orders: list[SendSmsCode], workers: list[psutil.Process], count: int) -> tuple[float, int, float]:
+def _at(rig: Rig, workers: list[psutil.Process], count: int) -> tuple[float, int, float]:
     """The moment at which the provider has so many: when, how many, the CPU seconds of the workers."""
     gives_up_at = time.monotonic() + GIVE_UP_SECONDS
     while True:
-        have = len(rig.arrived(orders))
+        have = int(rig.ask("GET", "/count"))
         now = time.monotonic()
         if have >= count or now > gives_up_at:
             times = [worker.cpu_times() for worker in workers]
@@ -244,11 +251,13 @@ def _at(rig: Rig, orders: list[SendSmsCode], workers: list[psutil.Process], coun
 def _paced(rig: Rig, app: str) -> Measured:
     """Publish one at a time, well below what the worker can do; from the publish until the provider has it."""
     measured = Measured()
+    rig.ask("DELETE", "/")
     with _workers(rig, app, 1, PACED_THREADS) as workers:
         warm = rig.put(3 * PACED_THREADS)
         for order in warm:
             rig.publisher.publish(order)
-        _at(rig, warm, workers, len(warm))
+        _at(rig, workers, len(warm))
+        rig.ask("DELETE", "/")
         orders = rig.put(PACED_MESSAGES)
         asked: dict[str, float] = {}
         start = time.monotonic()
@@ -256,7 +265,7 @@ def _paced(rig: Rig, app: str) -> Measured:
             time.sleep(max(0.0, start + number / PACED_PER_SECOND - time.monotonic()))
             asked[order.message_id] = time.monotonic()
             rig.publisher.publish(order)
-        _at(rig, orders, workers, len(orders))
+        _at(rig, workers, len(orders))
         arrived = rig.arrived(orders)
     measured.latencies_ms += [(arrived[one] - asked[one]) * 1000 for one in arrived]
     return measured
