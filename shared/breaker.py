@@ -26,14 +26,14 @@ class Breaker:
         return bool(self._circuit.failure_count)
 
     @contextmanager
-    def call(self, refusal: Exception) -> Iterator[bool]:
+    def call(self, refusal: Callable[[], Exception]) -> Iterator[bool]:
         """A call that may fail; whether it tries an open breaker: then it should not wait long, it has queued already.
 
-        Raises ``refusal`` instead of making it while another one tries.
+        Raises what ``refusal`` makes instead of making it while another one tries.
         """
         tries = self._circuit.state != STATE_CLOSED
         if tries and not self._trying.acquire(blocking=False):
-            raise refusal
+            raise refusal()
         try:
             with self._circuit:
                 yield tries

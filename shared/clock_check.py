@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from redis import Redis
 from redis.exceptions import RedisError
 
-from shared.clock import Clock, after, system_clock
+from shared.clock import Clock, system_clock
 from shared.problems import Unavailable
 
 # Half a time step: what a wrong clock takes from the validation window (RFC 6238 §5.2) is the user's to lose.
@@ -45,7 +45,7 @@ class ServerClock:
         self._redis = redis
         self._monotonic = monotonic
         self._asked_at: float | None = None
-        self._answer: tuple[datetime, float] | None = None
+        self._ahead: float | None = None  # seconds since the epoch, less the monotonic clock's
 
     def __call__(self) -> datetime:
         """The present moment, aware UTC."""
@@ -53,13 +53,12 @@ class ServerClock:
         if self._asked_at is None or now - self._asked_at >= ASKED_EVERY_SECONDS:
             self._asked_at = now
             self._ask()
-        if self._answer is None:
+        if self._ahead is None:
             return system_clock()
-        moment, at = self._answer
-        return after(moment, self._monotonic() - at)
+        return datetime.fromtimestamp(self._monotonic() + self._ahead, UTC)
 
     def _ask(self) -> None:
         try:
-            self._answer = server_time(self._redis), self._monotonic()
+            self._ahead = server_time(self._redis).timestamp() - self._monotonic()
         except RedisError:
             return

@@ -164,7 +164,7 @@ def _write_turn(engine: Engine) -> Iterator[None]:
     if turn is None:
         yield
         return
-    with turn.breaker.call(_no_turn()) as tries:
+    with turn.breaker.call(_no_turn) as tries:
         if not turn.lock.acquire(timeout=0 if tries else at_most(TURN_WAIT_SECONDS)):
             raise _no_turn()
         try:

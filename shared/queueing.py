@@ -30,7 +30,7 @@ log = structlog.get_logger("queueing")
 
 
 def make_celery(name: str, broker_url: Secret[str], *, reply_seconds: float = 5.0) -> Celery:
-    """A Celery app that acknowledges late, keeps no results and takes one task at a time.
+    """A Celery app that acknowledges late, keeps no results and takes a task for each thread (see shared.reception).
 
     ``reply_seconds`` is how long the broker may take for an answer; a publish that waits longer has failed.
     """

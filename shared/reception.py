@@ -41,6 +41,11 @@ MALFORMED = (
 # a worker publish tasks, or fail where nobody hears of it.
 NEVER_SET = ("expires", "shadow", "group", "stamped_headers")
 
+# Messages that a worker has at hand beyond those that its threads are busy with. A thread that is done goes on with it;
+# else it would wait until its message is acknowledged and the broker has sent another. More would gain nothing, and a
+# message at hand can't go to another worker while these threads are held up.
+AT_HAND = 1
+
 log = structlog.get_logger("reception")
 
 
@@ -91,6 +96,12 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
         self._watch = watch
         self._clock = clock
         super().__init__(*args, **options)
+        self.initial_prefetch_count += AT_HAND
+
+    @property
+    def max_prefetch_count(self) -> int:
+        """Celery's own, which it returns to some time after it connected anew."""
+        return int(super().max_prefetch_count) + AT_HAND
 
     def on_ready(self) -> None:
         """Celery's own; then the watch begins, and what was loaded until now is garbage no more.
@@ -125,6 +136,8 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
 
     def _set_eta(self, message: Message) -> None:
         """Celery waits by this machine's clock, and the time was set by another's."""
+        if message.headers.get("eta") is None:  # the rule, and each look at the clock costs
+            return
         wait = wait_of(message.headers, self._clock())
         message.headers["eta"] = (system_clock() + wait).isoformat() if wait else None
 

@@ -44,7 +44,7 @@ def connect(url: Secret[str]) -> Redis:
 
 def guarded(redis: Redis) -> AbstractContextManager[bool | None]:
     """For who asks the server past this client: the breaker that its own commands stand behind."""
-    return redis.breaker.call(_hangs()) if isinstance(redis, _Redis) else nullcontext()
+    return redis.breaker.call(_hangs) if isinstance(redis, _Redis) else nullcontext()
 
 
 class _Redis(Redis):
@@ -56,7 +56,7 @@ class _Redis(Redis):
 
     def execute_command(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401
         """redis-py's own, behind the breaker."""
-        with self.breaker.call(_hangs()):
+        with self.breaker.call(_hangs):
             return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
     def pipeline(self, *args: Any, **kwargs: Any) -> Pipeline:  # noqa: ANN401
@@ -71,7 +71,7 @@ class _Pipeline(Pipeline):
 
     def execute(self, *args: Any, **kwargs: Any) -> list[Any]:  # noqa: ANN401
         """redis-py's own, behind the breaker."""
-        with self.breaker.call(_hangs()):
+        with self.breaker.call(_hangs):
             return super().execute(*args, **kwargs)
 
 

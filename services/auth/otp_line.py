@@ -32,7 +32,7 @@ class Line:
 
     def exchange(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
         """Send one request; the status and body of its answer. Raises LineDown."""
-        with self._breaker.call(LineDown("it has not answered lately")):
+        with self._breaker.call(_down):
             seconds = TRY_SECONDS if self._breaker.failed_last else READ_SECONDS
             connection = self._kept.connection
             try:
@@ -51,6 +51,10 @@ class Line:
     def close(self) -> None:
         """Let go of this thread's connection."""
         self._kept.connection.close()
+
+
+def _down() -> LineDown:
+    return LineDown("it has not answered lately")
 
 
 def _line_down(error: BaseException) -> bool:

@@ -21,7 +21,7 @@ from shared.queueing import Publisher
 # 16 KB, a quarter of what a dead letter keeps.
 BATCH = 50
 # How long a change may wait for others to travel with. The status itself, which pages show, stands in Redis at once.
-PAUSE_SECONDS = 0.2
+PAUSE_SECONDS = 0.5
 PAUSE_AFTER_FAILURE_SECONDS = 1.0
 # After so long without a sign of the one that carries, another process takes over.
 LEASE = timedelta(seconds=5)

@@ -43,18 +43,41 @@ def _in_time(began: float, connection: HTTPConnection) -> None:
         raise ConnectTimeoutError(connection, "connected too late")
 
 
-class _Plain(HTTPConnection):
+class _AtOnce(HTTPConnection):
+    """Writes a request, headers and body, with one call, and on a connection that was made in time.
+
+    Each call gives the other threads their turn, and a busy worker waits for its own again.
+    """
+
+    _unwritten: list[bytes] | None = None
+
     def connect(self) -> None:
         began = time.monotonic()
         super().connect()
         _in_time(began, self)
 
+    def request(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - urllib3's
+        unwritten: list[bytes] = []
+        self._unwritten = unwritten
+        try:
+            super().request(*args, **options)
+        finally:
+            self._unwritten = None
+        self.send(b"".join(unwritten))
 
-class _Tls(HTTPSConnection):
-    def connect(self) -> None:
-        began = time.monotonic()
-        super().connect()
-        _in_time(began, self)
+    def send(self, data: Any) -> None:  # noqa: ANN401 - urllib3's
+        if self._unwritten is None:
+            super().send(data)
+        else:
+            self._unwritten.append(data)
+
+
+class _Plain(_AtOnce):
+    pass
+
+
+class _Tls(_AtOnce, HTTPSConnection):
+    pass
 
 
 class _PlainPool(HTTPConnectionPool):

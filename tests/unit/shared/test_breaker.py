@@ -24,7 +24,7 @@ def breaker():
 def call(breaker, outcome=None):
     """What came of one call: "made", or that it was refused."""
     try:
-        with breaker.call(RefusedError()):
+        with breaker.call(RefusedError):
             if outcome is not None:
                 raise outcome
     except HungError:
@@ -52,7 +52,7 @@ def test_it_tells_whether_the_last_call_failed(breaker):
 
 def test_what_is_no_failure_of_the_part_opens_nothing(breaker):
     for _ in range(9):
-        with pytest.raises(ValueError, match="ours"), breaker.call(RefusedError()):
+        with pytest.raises(ValueError, match="ours"), breaker.call(RefusedError):
             raise ValueError("ours")
     assert call(breaker) == "made"
 
@@ -64,7 +64,7 @@ def test_after_so_many_failures_in_a_row_one_caller_finds_out_for_all(breaker):
 
     def probe(number):
         try:
-            with breaker.call(RefusedError()):
+            with breaker.call(RefusedError):
                 go.wait(5)
                 return "made"
         except RefusedError:
@@ -81,16 +81,16 @@ def test_after_so_many_failures_in_a_row_one_caller_finds_out_for_all(breaker):
 def test_before_that_all_may_call(breaker):
     for _ in range(2):
         call(breaker, HungError())
-    with breaker.call(RefusedError()):
+    with breaker.call(RefusedError):
         assert call(breaker) == "made"
 
 
 def test_a_try_that_fails_keeps_it_open_and_one_that_does_not_closes_it(breaker):
     for _ in range(4):
         call(breaker, HungError())
-    with breaker.call(RefusedError()):
+    with breaker.call(RefusedError):
         assert call(breaker) == "refused"
-    with breaker.call(RefusedError()):
+    with breaker.call(RefusedError):
         assert call(breaker) == "made"
 
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
+from celery.concurrency.thread import TaskPool
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -110,12 +111,30 @@ class Idle:
         self.queues = queues
 
 
-def test_what_is_loaded_when_a_worker_is_ready_is_never_looked_through_for_garbage_again():
+@pytest.fixture
+def consumer():
+    """Of a worker of four threads."""
     celery = make_celery("test", Secret("memory://"))
-    worker = SimpleNamespace(use_eventloop=False)
-    consumer = Consumer(
-        None, app=celery, controller=worker, hostname="h", letters=None, watch=Idle(), clock=system_clock
+    yield Consumer(
+        None,
+        app=celery,
+        controller=SimpleNamespace(use_eventloop=False),
+        pool=TaskPool(4, app=celery),
+        hostname="h",
+        initial_prefetch_count=4,
+        letters=None,
+        watch=Idle(),
+        clock=system_clock,
     )
+    celery.close()
+
+
+def test_a_worker_has_one_message_at_hand_beyond_those_of_its_threads(consumer):
+    assert consumer.initial_prefetch_count == 5
+    assert consumer.max_prefetch_count == 5  # what it returns to after the connection was lost
+
+
+def test_what_is_loaded_when_a_worker_is_ready_is_never_looked_through_for_garbage_again(consumer):
     consumer.task_consumer = SimpleNamespace(queues=())
     assert gc.get_freeze_count() == 0
     try:
@@ -128,4 +147,3 @@ def test_what_is_loaded_when_a_worker_is_ready_is_never_looked_through_for_garba
         assert len(gc.get_objects()) >= len(made_since)
     finally:
         gc.unfreeze()
-        celery.close()
