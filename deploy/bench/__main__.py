@@ -23,6 +23,7 @@ from deploy.bench.processes import Usage, usage
 from deploy.local.ports import free_port
 from deploy.local.stack import Stack, StackError, running_stack
 from shared.hashing import HashingPool
+from tests.support import rabbitmq
 from tests.support.stack_settings import settings_for
 from tests.support.twilio_stub import TwilioStub
 
@@ -32,6 +33,7 @@ ROUNDS = 4  # floor and verification take turns, so that a noisy neighbour distu
 LOGIN_CONCURRENCY = 4
 FLOOD_CLIENTS, FLOOD_ACCOUNTS = 16, 40  # who flood logins; who verify meanwhile, one after the other
 SMS_REQUESTS, SMS_PAUSE_SECONDS = 121, 0.15  # the first one opens connections and is not counted
+SMS = "SMS request until the provider has it"
 
 console = Console()
 
@@ -41,14 +43,17 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="latchkey-bench-") as folder, TwilioStub() as stub:
         try:
             with running_stack(Path(folder), free_port(3), settings_for(stub)) as stack, floor_servers() as floor_url:
-                _run(stack, floor_url, stub)
+                tables = _run(stack, floor_url, stub)
+            _sms_over_rabbitmq(tables[0], Path(folder) / "rabbitmq", stub)
         except StackError as error:
             sys.stderr.write(f"{error}\n")
             return 1
+    console.print(*tables)
     return workers.main()
 
 
-def _run(stack: Stack, floor_url: str, stub: TwilioStub) -> None:
+def _run(stack: Stack, floor_url: str, stub: TwilioStub) -> tuple[Table, Table]:
+    """The calls and the programs."""
     cores = os.cpu_count() or 1
     idle = usage(stack)
     pool = fill(stack, sum(CONCURRENCY.values()) + 2 * FLOOD_ACCOUNTS + SMS_REQUESTS)
@@ -84,9 +89,23 @@ def _run(stack: Stack, floor_url: str, stub: TwilioStub) -> None:
         verification, flood = _in_a_flood(stack, pool[start : start + FLOOD_ACCOUNTS], challenges, clients)
         start += FLOOD_ACCOUNTS
         _row(table, what, 1, verification, flood)
-    _row(table, "SMS request until the provider has it", 1, _sms(stack, pool[start:], challenges, stub), "")
-    console.print(table)
-    console.print(_process_table(idle, usage(stack), spent, verified))
+    _row(table, f"{SMS}, redis", 1, _sms(stack, pool[start:], challenges, stub), "")
+    return table, _process_table(idle, usage(stack), spent, verified)
+
+
+def _sms_over_rabbitmq(table: Table, folder: Path, stub: TwilioStub) -> None:
+    """The same of a stack with the other broker."""
+    if rabbitmq.server_script() is None:
+        table.add_row(f"{SMS}, rabbitmq", "", "", "", "", "", rabbitmq.MISSING)
+        return
+    with (
+        rabbitmq.rabbitmq_server() as (_, url),
+        running_stack(folder, free_port(3), {**settings_for(stub), "BROKER_URL": url}) as stack,
+    ):
+        challenges: dict[str, str] = {}
+        pool = fill(stack, SMS_REQUESTS)
+        drive(stack.base_url, [_login_call(account, challenges) for account in pool], LOGIN_CONCURRENCY)
+        _row(table, f"{SMS}, rabbitmq", 1, _sms(stack, pool, challenges, stub), "")
 
 
 def _logins(stack: Stack, pool: list[Pooled], challenges: dict[str, str], cores: int) -> tuple[Measured, float]:
