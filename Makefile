@@ -9,7 +9,7 @@ JOBS   ?= 2
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run demo bench attack attack-mutations timing simulate-pumping queues dead-letters keys up down scale-sms test test-unit test-e2e test-real test-faults reliability test-fuzz test-compose test-browser screenshots state-machine lint types imports migrations-check audit-sources audit-packages sbom requirements ci clean
+.PHONY: help venv run demo bench bench-workers attack attack-mutations timing simulate-pumping queues dead-letters keys up down scale-sms test test-unit test-e2e test-real test-faults reliability test-fuzz test-compose test-compose-files test-browser screenshots state-machine lint types imports migrations-check audit-sources audit-packages sbom requirements ci clean
 
 help:  ## Print this list
 	@awk -F ':.*##' '/^[a-z][a-z0-9-]*:.*##/ { printf "  make %-18s%s\n", $$1, $$2 }' Makefile
@@ -33,8 +33,15 @@ run: $(STAMP)  ## Start everything on this machine: http://127.0.0.1:8080 (setti
 demo: $(STAMP)  ## Play the whole story against the running stack, or against one of its own
 	@exec $(BIN)/python -m deploy.demo
 
-bench: $(STAMP)  ## Measure the stack and print one table
+bench: $(VENV)/.bench  ## Measure the stack and its workers, and print two tables (20 minutes)
 	@exec $(BIN)/python -m deploy.bench
+
+bench-workers: $(VENV)/.bench  ## The workers alone
+	@exec $(BIN)/python -m deploy.bench.workers
+
+$(VENV)/.bench: $(STAMP) requirements/bench.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements/bench.txt
+	@touch $@
 
 simulate-pumping: $(STAMP)  ## Play 10,000 pumped SMS among honest ones against the guards, and print who was hurt
 	@exec $(BIN)/python -m deploy.simulation.pumping
@@ -93,6 +100,10 @@ test-faults: $(STAMP)  ## Kill, cut and slow down each part under a steady load,
 reliability: export RELIABILITY = docs/reliability.md
 reliability: test-faults  ## The same, and write the figures into docs/reliability.md
 
+# What needs no engine: the files, and the health checks that containers run.
+test-compose-files: $(VENV)/.compose
+	CI=true $(BIN)/python -m pytest tests/compose --ignore=tests/compose/test_stack.py
+
 test-compose: $(VENV)/.compose  ## Build the images, run the whole stack in containers, kill and scale it (needs Docker)
 	COMPOSE_TESTS=1 $(BIN)/python -m pytest tests/compose
 
@@ -146,7 +157,7 @@ $(VENV)/.audit: $(STAMP) requirements/audit.txt
 requirements:  ## Resolve the pinned requirements anew from requirements/*.in
 	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && \
 	$(PYTHON) -m venv "$$tools" && "$$tools/bin/python" -m pip install --quiet --disable-pip-version-check uv && \
-	for name in auth otp notify image dev compose browser audit; do \
+	for name in auth otp notify image dev compose browser audit bench; do \
 	    echo "requirements/$$name.txt" && \
 	    "$$tools/bin/uv" pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	        "requirements/$$name.in" -o "requirements/$$name.txt" || exit 1; \

@@ -15,7 +15,7 @@ from typing import Any
 
 from deploy.supplies.requirements import FOLDER
 
-FILES = ("dev", "image", "browser", "compose", "audit")  # dev holds what the three services need
+FILES = ("dev", "image", "browser", "compose", "audit", "bench")  # dev holds what the three services need
 SERVICES = ("pypi", "osv")
 SECONDS = 300
 
