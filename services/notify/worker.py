@@ -10,6 +10,7 @@ from typing import Any
 from celery.signals import worker_ready
 from redis import Redis
 
+from services.notify import overdue
 from services.notify.deps import Deps
 from services.notify.events import Carrier
 from services.notify.providers import EmailProvider, SmsProvider
@@ -80,7 +81,8 @@ equip(celery, redis, clock)
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
-def _carry_changes(sender: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's
+def _work_besides(sender: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's
     """In a worker of this app only: another that serves our tasks too (deploy/local/background.py) has no need to."""
     if sender.app is celery:
         Carrier(redis, Publisher(celery)).start()
+        overdue.start(deps)
