@@ -5,6 +5,7 @@ The queues are chosen on the command line, so that codes and notices scale, and 
 
 import sys
 import time
+from functools import partial
 from typing import Any
 
 from celery.signals import worker_ready
@@ -16,7 +17,7 @@ from services.notify.events import Carrier
 from services.notify.providers import EmailProvider, SmsProvider
 from services.notify.providers.router import SmsRouter
 from services.notify.settings import NotifySettings
-from services.notify.tasks import register_tasks
+from services.notify.tasks import register_tasks, settle
 from shared.clock import Clock
 from shared.clock_check import ServerClock
 from shared.log import configure_logging
@@ -77,7 +78,7 @@ deps = Deps(
     sleep=time.sleep,
 )
 register_tasks(celery, deps)
-equip(celery, redis, clock)
+equip(celery, redis, clock, settle=partial(settle, deps))
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
