@@ -22,9 +22,8 @@ from shared.messages import SmsDeliveryChanged, encode_text
 # Longer than one try may take (5 s to connect, 5 s to read), shorter than the broker's visibility timeout, so that a
 # redelivered task of a killed worker finds the lease over.
 LEASE = timedelta(seconds=12)
+# So long, too, it counts as unsent while no courier is there to send or close it.
 STATUS_LIVES_FOR = timedelta(hours=24)
-# Far longer than any code lives: one that nobody closed by then has lost its task, and operations have seen it.
-UNSENT_SEEN_FOR = timedelta(hours=1)
 
 
 class DeliveryStatus(StrEnum):
@@ -202,7 +201,7 @@ def queue_put(
     pipeline.set(_sealed_key(message_id), sealed, px=int(ttl.total_seconds() * 1000))
     pipeline.hset(_status_key(message_id), mapping=cast("Any", status))
     pipeline.expire(_status_key(message_id), STATUS_LIVES_FOR)
-    pipeline.zremrangebyscore(_UNSENT, "-inf", unix_milliseconds(now - UNSENT_SEEN_FOR))
+    pipeline.zremrangebyscore(_UNSENT, "-inf", unix_milliseconds(now - STATUS_LIVES_FOR))
     pipeline.zadd(_UNSENT, {message_id: unix_milliseconds(now)})
 
 
@@ -304,6 +303,23 @@ def release(redis: Redis, message_id: str, claimed: Claimed, now: datetime, retr
     return int(reply) == 1
 
 
+def died_waiting(redis: Redis, limit: int) -> list[str]:
+    """Of the oldest unsent messages, ``limit`` at most, those whose text has come to its end.
+
+    Their task may be gone as well: RabbitMQ drops what waited too long, and a broker may lose its data. Whoever claims
+    one with the present as its deadline closes it.
+    """
+    message_ids = cast("list[str]", redis.zrange(_UNSENT, 0, limit - 1))
+    with redis.pipeline(transaction=False) as pipeline:
+        for message_id in message_ids:
+            # In this order: a text that is taken back leaves the index in the same step.
+            pipeline.exists(_sealed_key(message_id))
+            pipeline.zscore(_UNSENT, message_id)
+        replies = pipeline.execute()
+    waiting = zip(message_ids, replies[::2], replies[1::2], strict=True)
+    return [message_id for message_id, has_text, queued_at in waiting if not has_text and queued_at is not None]
+
+
 def _event(message_id: str, status: DeliveryStatus, now: datetime, reason: str | None, provider: str | None) -> str:
     """SmsDeliveryChanged as the queue has it; the script fills in the account."""
     return encode_text(
@@ -340,7 +356,7 @@ def read(redis: Redis, message_id: str) -> Delivery | None:
 
 def unsent(redis: Redis, now: datetime) -> Unsent:
     """How many codes were queued and neither sent nor closed since, and how long the oldest of them has waited."""
-    since = unix_milliseconds(now - UNSENT_SEEN_FOR)
+    since = unix_milliseconds(now - STATUS_LIVES_FOR)
     with redis.pipeline(transaction=False) as pipeline:
         pipeline.zcount(_UNSENT, since, "+inf")
         pipeline.zrangebyscore(_UNSENT, since, "+inf", start=0, num=1, withscores=True)

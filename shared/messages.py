@@ -1,12 +1,13 @@
 """The words that travel on the broker: commands are orders, events are history; none carries a secret.
 
-QUEUES says which task serves a queue, ROUTES which queues a message goes to. Both tables are the whole wiring.
+QUEUES says which task serves a queue, ROUTES which queues a message goes to, KEPT_FOR which messages the broker may
+drop. These tables are the whole wiring.
 """
 
 import dataclasses
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import UnionType
 from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
@@ -188,6 +189,12 @@ ROUTES: dict[type[Message], tuple[str, ...]] = {  # message -> the queues of tho
     TwoFactorResetApplied: (AUTH_EVENTS,),
     SmsDeliveryChanged: (AUTH_EVENTS,),
 }
+
+# message -> how long the broker must keep it; all others for as long as it takes. RabbitMQ drops what waited longer at
+# the head of its queue, without a worker; Redis does not, and its workers do (services/notify/tasks.py).
+# A length and not the deadline, which another machine's clock has set: a code's text is left before the code is
+# published, and lives no longer than this (services/otp/domain/sms_text.py). So what is dropped could not be sent.
+KEPT_FOR: dict[type[Message], timedelta] = {SendSmsCode: timedelta(minutes=5)}
 
 _BY_TYPE: dict[str, type[Message]] = {kind.TYPE: kind for kind in ROUTES}
 # Reading them costs as much as all the rest.

@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TypeVar
 
 import structlog
@@ -15,7 +16,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.brokers import HEARTBEAT_SECONDS, broker_of
 from shared.dead_letters import DeadLetters
-from shared.messages import QUEUES, ROUTES, Message, UnreadableMessage, encode
+from shared.messages import KEPT_FOR, QUEUES, ROUTES, Message, UnreadableMessage, encode
 from shared.problems import Unavailable
 from shared.secret import Secret
 
@@ -101,10 +102,14 @@ class Publisher:
     def publish(self, message: Message) -> None:
         """Send to every queue in ROUTES. Raises Unavailable("broker") when the broker did not take it."""
         for queue in ROUTES[type(message)]:
-            self.publish_to(queue, encode(message))
+            self.publish_to(queue, encode(message), kept_for=KEPT_FOR.get(type(message)))
 
-    def publish_to(self, queue: str, document: object, *, task: str | None = None) -> None:
-        """Send an encoded message to one queue, for its own task unless another is named.
+    def publish_to(
+        self, queue: str, document: object, *, task: str | None = None, kept_for: timedelta | None = None
+    ) -> None:
+        """Send an encoded message to one queue, for its own task unless another is named; see KEPT_FOR.
+
+        A task that is put back on its queue is kept for as long as it takes.
 
         Raises Unavailable("broker"), UnreadableMessage. Whoever hears that a message was not taken may publish it
         again; it may have been taken all the same.
@@ -114,21 +119,22 @@ class Publisher:
         try:
             task = task or QUEUES[queue]
             try:
-                self._send(queue, task, document)
+                self._send(queue, task, document, kept_for)
             except PUBLISH_ERRORS as error:
                 if _timed_out(error):
                     raise
                 # The connection was broken, which shows only when it is used: the broker may be back since long.
-                self._send(queue, task, document)
+                self._send(queue, task, document, kept_for)
         except EncodeError as error:
             raise UnreadableMessage(f"cannot be written as JSON: {type(error).__name__}") from error
         except PUBLISH_ERRORS as error:
             raise Unavailable("broker") from error
 
-    def _send(self, queue: str, task: str, document: object) -> None:
+    def _send(self, queue: str, task: str, document: object, kept_for: timedelta | None) -> None:
+        expiration = kept_for.total_seconds() if kept_for else None
         with self._celery.producer_or_acquire() as producer:
             try:
-                self._celery.send_task(task, args=[document], queue=queue, producer=producer)
+                self._celery.send_task(task, args=[document], queue=queue, producer=producer, expiration=expiration)
             except PUBLISH_ERRORS:
                 # Dropped without a word: the broker would have to answer a proper goodbye, and a confirmation that
                 # comes late would be taken for that of the next message.

@@ -46,14 +46,19 @@ NEVER_SET = ("expires", "shadow", "group", "stamped_headers")
 # message at hand can't go to another worker while these threads are held up.
 AT_HAND = 1
 
+# Settles a queue's document at once, when it needs no task; False leaves it to its task. Runs where messages are taken,
+# so it must neither wait nor fail.
+Settle = Callable[[str, object], bool]
+
 log = structlog.get_logger("reception")
 
 
-def equip(celery: Celery, redis: Redis, clock: Clock, *, pace: Pace = PACE) -> None:
+def equip(
+    celery: Celery, redis: Redis, clock: Clock, *, pace: Pace = PACE, settle: Settle = lambda _queue, _document: False
+) -> None:
     """Have the worker of this app keep what it can't read as dead letters, and watch itself (see shared.canary)."""
-    celery.conf.worker_consumer = partial(
-        Consumer, letters=DeadLetters(redis, clock), watch=Watch(celery, redis, clock, pace=pace), clock=clock
-    )
+    letters, watch = DeadLetters(redis, clock), Watch(celery, redis, clock, pace=pace)
+    celery.conf.worker_consumer = partial(Consumer, letters=letters, watch=watch, clock=clock, settle=settle)
 
 
 def fault_of(headers: object, payload: object, queue: str | None) -> str | None:
@@ -91,10 +96,19 @@ def wait_of(headers: Mapping[str, Any], now: datetime) -> timedelta:
 class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
     """Celery's, which would lose such a message, or end because of it."""
 
-    def __init__(self, *args: Any, letters: DeadLetters, watch: Watch, clock: Clock, **options: Any) -> None:  # noqa: ANN401 - Celery's
+    def __init__(
+        self,
+        *args: Any,  # noqa: ANN401 - Celery's
+        letters: DeadLetters,
+        watch: Watch,
+        clock: Clock,
+        settle: Settle,
+        **options: Any,  # noqa: ANN401 - Celery's
+    ) -> None:
         self._letters = letters
         self._watch = watch
         self._clock = clock
+        self._settle = settle
         super().__init__(*args, **options)
         self.initial_prefetch_count += AT_HAND
 
@@ -124,7 +138,9 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
                 self._watch.consumed(queue)
             try:
                 fault = fault_of(message.headers, message.payload, queue)
-                if fault is None:
+                if fault is None and queue is not None and self._settle(queue, message.payload[0][0]):
+                    message.ack_log_error(log, self.connection_errors)  # type: ignore[no-untyped-call]
+                elif fault is None:
                     self._set_eta(message)
                     receive(message)
             except MALFORMED as error:

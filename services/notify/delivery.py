@@ -39,11 +39,18 @@ def deliver(deps: Deps, command: SendSmsCode) -> Outcome:
             return _open_and_send(deps, command, claimed, known)
         case Held(wait_seconds):
             return hop(wait_seconds + _AFTER_LEASE_SECONDS)
-        case Overdue():
-            log.warning("sms code overdue", message_id=command.message_id)
-        case Settled(status):
-            log.info("sms code not sent", message_id=command.message_id, status=status)
+        case Overdue() | Settled():
+            log_not_sent(command.message_id, claimed)
     return DONE
+
+
+def log_not_sent(message_id: str, claimed: Overdue | Settled) -> None:
+    """For whoever looks why a code did not come."""
+    match claimed:
+        case Overdue():
+            log.warning("sms code overdue", message_id=message_id)
+        case Settled(status):
+            log.info("sms code not sent", message_id=message_id, status=status)
 
 
 def _open_and_send(deps: Deps, command: SendSmsCode, claimed: Claimed, known: Known) -> Outcome:

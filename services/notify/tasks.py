@@ -1,5 +1,6 @@
 """Queue in and queue out, nothing else: decode, hand to the use case, come again when it says so."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,7 @@ from services.notify.delivery import deliver
 from services.notify.deps import Deps
 from services.notify.domain.retries import STORE_PAUSE_SECONDS, Again, Outcome
 from services.notify.notices import deliver_notice
+from services.notify.overdue import close_late
 from services.notify.receipts import record_receipt
 from shared.dead_letters import DeadLetters
 from shared.messages import (
@@ -84,6 +86,18 @@ def handle(deps: Deps, consumer: Consumer, document: object) -> Outcome:
     if type(message) is not consumer.message:
         raise UnreadableMessage(f"{message.TYPE} does not belong here")
     return consumer.use_case(deps, message)
+
+
+def settle(deps: Deps, queue: str, document: object) -> bool:
+    """Close a code that came too late before it becomes a task; False for all else, which its task is to look at.
+
+    A task costs many times what the claim does, and those who wait for a code wait for it.
+    """
+    if queue == SMS_CODES:
+        with contextlib.suppress(UnreadableMessage, RedisError):
+            message = decode(document)
+            return isinstance(message, SendSmsCode) and close_late(deps, message)
+    return False
 
 
 def _come_again(task: Task, queue: str, seconds: float) -> NoReturn:

@@ -5,17 +5,19 @@ The queues are chosen on the command line, so that codes and notices scale, and 
 
 import sys
 import time
+from functools import partial
 from typing import Any
 
 from celery.signals import worker_ready
 from redis import Redis
 
+from services.notify import overdue
 from services.notify.deps import Deps
 from services.notify.events import Carrier
 from services.notify.providers import EmailProvider, SmsProvider
 from services.notify.providers.router import SmsRouter
 from services.notify.settings import NotifySettings
-from services.notify.tasks import register_tasks
+from services.notify.tasks import register_tasks, settle
 from shared.clock import Clock
 from shared.clock_check import ServerClock
 from shared.log import configure_logging
@@ -76,11 +78,12 @@ deps = Deps(
     sleep=time.sleep,
 )
 register_tasks(celery, deps)
-equip(celery, redis, clock)
+equip(celery, redis, clock, settle=partial(settle, deps))
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
-def _carry_changes(sender: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's
+def _work_besides(sender: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's
     """In a worker of this app only: another that serves our tasks too (deploy/local/background.py) has no need to."""
     if sender.app is celery:
         Carrier(redis, Publisher(celery)).start()
+        overdue.start(deps)

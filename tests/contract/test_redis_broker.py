@@ -289,7 +289,8 @@ def test_a_server_that_hangs_up_is_tried_once_for_each_question():
                     connection = server.accept()[0]
                 except OSError:
                     return
-                calls.append(connection.close())
+                calls.append(connection)  # before the client can know
+                connection.close()
 
         thread = threading.Thread(target=hang_up, daemon=True)
         thread.start()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from shared.queueing import Publisher, make_celery
+from shared.queues import read_depths
 from shared.secret import Secret
 from tests.support.consumer import Journal, consumer
 from tests.support.postgres import Databases, postgres_server
@@ -27,6 +28,10 @@ class Broker:
 
     def publish(self, queue: str, **document) -> None:
         self.publisher.publish_to(queue, document)
+
+    def waiting(self, queue: str) -> int:
+        """Messages that nobody has taken."""
+        return read_depths(make_celery("test", Secret(self.url)), [queue])[queue].waiting
 
     def consumer(self, **options):
         """A worker process of its own."""

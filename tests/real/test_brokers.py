@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from datetime import timedelta
 
 import pytest
 
@@ -13,6 +14,7 @@ pytestmark = pytest.mark.timeout(180)
 
 SENT_AGAIN_SECONDS = 30
 CALLER_PATIENCE_SECONDS = 2.2
+SHORT = timedelta(seconds=1)
 
 
 def seconds_of(action) -> float:
@@ -68,6 +70,32 @@ def test_a_countdown_of_less_than_a_whole_second_is_kept(broker, countdown):
     assert len(begun) == 3
     for earlier, later in itertools.pairwise(begun):
         assert countdown <= later - earlier < countdown + 2
+
+
+# --- what may be dropped when it is late ------------------------------------------------------------------------------
+
+
+def test_rabbitmq_drops_what_waited_too_long_without_a_worker_and_keeps_the_rest(broker):
+    """On Redis a worker gets all of it."""
+    drops = broker.url.startswith("amqp")
+    for number in range(20):
+        broker.publisher.publish_to(AUTH_EVENTS, {"id": f"evt_late_{number}"}, kept_for=SHORT)
+    broker.publish(AUTH_EVENTS, id="evt_kept")
+    time.sleep(2)
+    assert broker.waiting(AUTH_EVENTS) == (1 if drops else 21)
+    with broker.consumer(threads=2):
+        broker.journal.wait_for("done", "evt_kept")
+        time.sleep(0.5)
+    assert len(broker.journal.count("done")) == (1 if drops else 21)
+
+
+def test_what_comes_again_is_not_dropped(broker):
+    """Nor does it come again too soon: a wait that is longer than the broker's patience is kept."""
+    with broker.consumer():
+        broker.publisher.publish_to(OTP_EVENTS, {"id": "evt_1", "again": 3, "again_times": 2}, kept_for=SHORT)
+        broker.journal.wait_for("done", "evt_1")
+    begun = broker.journal.times("begun", "evt_1")
+    assert [3 <= later - earlier < 5 for earlier, later in itertools.pairwise(begun)] == [True, True]
 
 
 # --- a worker dies ----------------------------------------------------------------------------------------------------

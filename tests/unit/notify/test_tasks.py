@@ -86,6 +86,39 @@ def test_a_store_that_does_not_answer_is_asked_again(app, courier, monkeypatch):
     assert [(options["queue"], options["countdown"]) for options in published] == [(SMS_CODES, STORE_PAUSE_SECONDS)]
 
 
+# --- before it is a task ----------------------------------------------------------------------------------------------
+
+
+def test_a_code_that_comes_too_late_needs_no_task(courier):
+    order = courier.code()
+    courier.clock.turn(300)
+    assert tasks.settle(courier.deps, SMS_CODES, encode(order))
+    assert courier.told() == [("expired", "too_late")]
+
+
+@pytest.mark.parametrize("document", [{}, None, {"type": "teleport", "version": 1}])
+def test_what_nobody_can_read_is_left_to_its_task(courier, document):
+    assert not tasks.settle(courier.deps, SMS_CODES, document)
+
+
+def test_what_is_in_time_or_is_no_code_or_stands_elsewhere_is_left_to_its_task(courier):
+    order = encode(courier.code())
+    assert not tasks.settle(courier.deps, SMS_CODES, order)
+    courier.clock.turn(300)
+    assert not tasks.settle(courier.deps, SMS_NOTICES, order)
+    assert not tasks.settle(courier.deps, SMS_CODES, encode(courier.notice(life=-1)))
+
+
+def test_what_can_not_be_closed_now_is_left_to_its_task(courier):
+    order = courier.code()
+    courier.clock.turn(300)
+    courier.store_goes_away()
+    assert not tasks.settle(courier.deps, SMS_CODES, encode(order))
+
+
+# --- support ----------------------------------------------------------------------------------------------------------
+
+
 def letters_of(courier):
     return DeadLetters(courier.redis, courier.clock).all()
 

@@ -7,8 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.otp.domain.sms_text import LIVES_FOR
 from shared import messages as words
-from shared.messages import QUEUES, ROUTES, VERSION, Message, UnreadableMessage, decode, encode, encode_text
+from shared.messages import (
+    KEPT_FOR,
+    QUEUES,
+    ROUTES,
+    VERSION,
+    Message,
+    SendSmsCode,
+    UnreadableMessage,
+    decode,
+    encode,
+    encode_text,
+)
 from shared.messages import SecondFactorLocked as Locked
 
 KINDS = sorted(ROUTES, key=lambda kind: kind.TYPE)
@@ -113,6 +125,11 @@ def test_every_message_goes_somewhere_and_every_queue_is_served():
 def test_names_are_given_once():
     assert len({kind.TYPE for kind in ROUTES}) == len(ROUTES)
     assert len(set(QUEUES.values())) == len(QUEUES)
+
+
+def test_no_code_that_could_be_sent_is_dropped_by_the_broker():
+    """Its text is left before its order is published, and lives so long."""
+    assert KEPT_FOR[SendSmsCode] >= LIVES_FOR
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.TYPE)

@@ -2,6 +2,7 @@
 
 import threading
 from collections import deque
+from dataclasses import fields
 from typing import ClassVar
 
 import fakeredis
@@ -17,7 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from shared.clock import system_clock
 from shared.dead_letters import DeadLetters, replay
 from shared.event_queue import consume_events
-from shared.messages import OTP_EVENTS, QUEUES, UnreadableMessage
+from shared.messages import OTP_EVENTS, QUEUES, ROUTES, SendSmsCode, SendSmsNotice, UnreadableMessage
 from shared.queueing import Publisher, make_celery
 from shared.secret import Secret
 
@@ -99,6 +100,19 @@ def test_a_message_holds_its_document_once(worker):
     assert message.payload[0] == [DOCUMENT]
     assert DOCUMENT["id"] not in str(message.headers)
     message.reject(requeue=True)
+
+
+@pytest.mark.parametrize("kind", [SendSmsCode, SendSmsNotice])
+def test_the_broker_is_told_how_long_to_keep_what_it_may_drop(worker, kind):
+    members = {field.name: "any" for field in fields(kind)} | {
+        "occurred_at": system_clock(),
+        "deadline": system_clock(),
+    }
+    [queue] = ROUTES[kind]
+    worker.celery.amqp.queues[queue](worker.channel).declare()
+    Publisher(worker.celery).publish(kind(**members))
+    kept_for = worker.channel.basic_get(queue).properties.get("expiration")
+    assert kept_for == ("300000" if kind is SendSmsCode else None)
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)

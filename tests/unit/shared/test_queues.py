@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from shared import delivery
 from shared.dead_letters import DeadLetters
-from shared.delivery import UNSENT_SEEN_FOR, DeliveryStatus, Unsent
+from shared.delivery import STATUS_LIVES_FOR, DeliveryStatus, Unsent
 from shared.messages import AUTH_EVENTS, QUEUES, SMS_CODES, SMS_NOTICES
 from shared.problems import Unavailable
 from shared.queue_metrics import QueueCollector
@@ -147,10 +147,10 @@ def test_a_code_whose_text_is_gone_is_not(world):
     assert world.unsent() == Unsent(0, 0.0)
 
 
-def test_a_code_that_its_task_lost_is_seen_for_an_hour_and_then_forgotten(world):
+def test_a_code_that_nobody_is_there_to_close_is_seen_for_as_long_as_its_status_and_then_forgotten(world):
     world.code()
-    world.turn(UNSENT_SEEN_FOR.total_seconds())
-    assert world.unsent() == Unsent(1, 3600.0)
+    world.turn(STATUS_LIVES_FOR.total_seconds())
+    assert world.unsent() == Unsent(1, STATUS_LIVES_FOR.total_seconds())
     world.turn(1)
     assert world.unsent() == Unsent(0, 0.0)
     world.code("msg_2")

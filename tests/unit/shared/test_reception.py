@@ -110,9 +110,18 @@ class Idle:
     def start(self, queues):
         self.queues = queues
 
+    def consumed(self, queue):
+        pass
+
 
 @pytest.fixture
-def consumer():
+def settled():
+    """Whether what comes is settled at once."""
+    return False
+
+
+@pytest.fixture
+def consumer(settled):
     """Of a worker of four threads."""
     celery = make_celery("test", Secret("memory://"))
     yield Consumer(
@@ -125,6 +134,7 @@ def consumer():
         letters=None,
         watch=Idle(),
         clock=system_clock,
+        settle=lambda queue, document: settled and (queue, document) == (SMS_CODES, PAYLOAD[0][0]),
     )
     celery.close()
 
@@ -147,3 +157,18 @@ def test_what_is_loaded_when_a_worker_is_ready_is_never_looked_through_for_garba
         assert len(gc.get_objects()) >= len(made_since)
     finally:
         gc.unfreeze()
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_what_is_settled_at_once_is_acknowledged_and_becomes_no_task(consumer, settled):
+    acknowledged, tasks = [], []
+    consumer.strategies[QUEUES[SMS_CODES]] = lambda *what: tasks.append(what)
+    message = SimpleNamespace(
+        headers=dict(HEADERS),
+        payload=PAYLOAD,
+        delivery_info={"routing_key": SMS_CODES},
+        ack_log_error=lambda *_: acknowledged.append(True),
+        reject_log_error=None,
+    )
+    consumer.create_task_handler()(message)
+    assert (len(acknowledged), len(tasks)) == ((1, 0) if settled else (0, 1))
