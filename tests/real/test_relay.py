@@ -99,9 +99,11 @@ def act(database, message_id: str) -> bool:
         return outbox.handle_once(connection, BOX, message_id, datetime.now(UTC))
 
 
-@contextlib.contextmanager
-def relay_process(auth_url, otp_url, broker_url):
-    environment = {
+RELAY = [sys.executable, "-m", "shared.relay"]
+
+
+def relay_environment(auth_url, otp_url, broker_url):
+    return {
         **os.environ,
         "LATCHKEY_ENV": "development",
         "AUTH_DATABASE_URL": auth_url,
@@ -109,11 +111,27 @@ def relay_process(auth_url, otp_url, broker_url):
         "REDIS_URL": "redis://127.0.0.1:1",
         "BROKER_URL": broker_url,
     }
-    with subprocess.Popen([sys.executable, "-m", "shared.relay"], cwd=ROOT, env=environment) as process:
+
+
+@contextlib.contextmanager
+def relay_process(*urls):
+    with subprocess.Popen(RELAY, cwd=ROOT, env=relay_environment(*urls)) as process:
         try:
             yield process
         finally:
             process.terminate()
+
+
+def test_what_a_broker_lost_with_its_data_comes_again_by_a_command(broker, database, auth_url, running_databases):
+    urls = auth_url, running_databases.empty("otp"), broker.url
+    with relay_process(*urls):
+        record(database, 1, 2)
+        wait_for(broker, "evt_2")  # taken from the queue by no worker: it is lost
+        time.sleep(1)
+        assert taken(broker) == []
+        again = subprocess.run([*RELAY, "--again", "5"], cwd=ROOT, env=relay_environment(*urls), check=True)
+        assert again.returncode == 0
+        wait_for(broker, "evt_2")
 
 
 def test_a_relay_that_lost_its_broker_or_its_database_goes_on(broker, database, auth_url, postgres, running_databases):
