@@ -14,9 +14,10 @@ from typing import Any, cast
 from redis import Redis
 from redis.client import Pipeline
 
+from shared import delivery_scripts as scripts
 from shared.clock import parse_rfc3339, rfc3339, unix_milliseconds
 from shared.ids import new_id
-from shared.lua import Call, LuaScript
+from shared.lua import Call
 from shared.messages import SmsDeliveryChanged, encode_text
 
 # Longer than one try may take (5 s to connect, 5 s to read), shorter than the broker's visibility timeout, so that a
@@ -93,88 +94,6 @@ class Delivery:
     reason: str | None
 
 
-# Leaves the event of a change for the account of the message. Without a known account there is nobody to tell.
-_TELL = """
-local function tell(document)
-  local account_id = redis.call('HGET', KEYS[2], 'account_id')
-  if not account_id then return end
-  local event = cjson.decode(document)
-  event.account_id = account_id
-  redis.call('RPUSH', KEYS[4], cjson.encode(event))
-end
-"""
-
-_CLAIM = LuaScript(
-    _TELL
-    + """
-local status = redis.call('HGET', KEYS[2], 'status') or 'queued'
-if status ~= 'queued' and status ~= 'sending' then
-  redis.call('ZREM', KEYS[3], ARGV[6])
-  return {'settled', status}
-end
-local now = tonumber(ARGV[1])
-local overdue = now >= tonumber(ARGV[5])
-local held_until = tonumber(redis.call('HGET', KEYS[2], 'held_until') or '0')
-if held_until > now and (status == 'sending' or not overdue) then return {'held', held_until - now} end
-local sealed = redis.call('GET', KEYS[1])
-if overdue or not sealed then
-  local reason = overdue and ARGV[8] or ''
-  redis.call('HSET', KEYS[2], 'status', 'expired', 'rank', 3, 'updated_at', ARGV[3], 'reason', reason)
-  redis.call('EXPIRE', KEYS[2], ARGV[4])
-  redis.call('DEL', KEYS[1])
-  redis.call('ZREM', KEYS[3], ARGV[6])
-  if not overdue then return {'settled', 'expired'} end
-  tell(ARGV[7])
-  return {'overdue'}
-end
-local lease_end = now + tonumber(ARGV[2])
-redis.call('HSET', KEYS[2], 'status', 'sending', 'rank', 1, 'held_until', lease_end, 'updated_at', ARGV[3])
-redis.call('EXPIRE', KEYS[2], ARGV[4])
-return {'claimed', sealed, redis.call('HINCRBY', KEYS[2], 'attempts', 1)}
-"""
-)
-
-_ADVANCE = LuaScript(
-    _TELL
-    + """
-local rank = redis.call('HGET', KEYS[2], 'rank')
-if not rank then return 0 end
-if ARGV[6] ~= '' then redis.call('HSET', KEYS[2], 'account_id', ARGV[6]) end
-if tonumber(rank) >= tonumber(ARGV[2]) then return 0 end
-redis.call('HSET', KEYS[2], 'status', ARGV[1], 'rank', ARGV[2], 'updated_at', ARGV[3], 'reason', ARGV[4])
-redis.call('HDEL', KEYS[2], 'held_until')
-redis.call('EXPIRE', KEYS[2], ARGV[5])
-if tonumber(ARGV[2]) >= 2 then
-  redis.call('DEL', KEYS[1])
-  redis.call('ZREM', KEYS[3], ARGV[7])
-end
-tell(ARGV[8])
-return 1
-"""
-)
-
-_RELEASE = LuaScript("""
-local claim = redis.call('HMGET', KEYS[1], 'status', 'attempts')
-if claim[1] ~= 'sending' or claim[2] ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[1], 'status', 'queued', 'rank', 0, 'updated_at', ARGV[1], 'held_until', ARGV[3])
-return 1
-""")
-
-# A lease, so that of many carriers one works at a time: for economy only, for who carries twice is understood once.
-_TAKE_CHANGES = LuaScript("""
-if (redis.call('GET', KEYS[2]) or ARGV[1]) ~= ARGV[1] then return {} end
-redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
-return redis.call('LRANGE', KEYS[1], 0, ARGV[3] - 1)
-""")
-
-# By value: another carrier may have dropped some of them, and what stands in their places nobody has published.
-_DROP_CHANGES = LuaScript("""
-for _, change in ipairs(ARGV) do redis.call('LREM', KEYS[1], 1, change) end
-""")
-
-# One command, because callers count the replies of their pipelines; by its text, because it must never be NOSCRIPT.
-_WITHDRAW = "redis.call('ZREM', KEYS[2], ARGV[1]) return redis.call('DEL', KEYS[1])"
-
 _UNSENT = "notify:unsent"  # message ids by the milliseconds at which they were queued
 _TOO_LATE = "too_late"  # of DeliveryReason, whose home imports this one
 _CHANGES, _CARRIER = "notify:changes", "notify:changes:carrier"
@@ -207,7 +126,7 @@ def queue_put(
 
 def queue_withdraw(pipeline: Pipeline, message_id: str) -> None:
     """Take the text back: superseded by a resend, already verified, or never published. A later claim finds it gone."""
-    pipeline.eval(_WITHDRAW, 2, _sealed_key(message_id), _UNSENT, message_id)
+    pipeline.eval(scripts.WITHDRAW, 2, _sealed_key(message_id), _UNSENT, message_id)
 
 
 def claiming(message_id: str, now: datetime, deadline: datetime) -> Call[Claimed | Held | Settled | Overdue]:
@@ -216,7 +135,7 @@ def claiming(message_id: str, now: datetime, deadline: datetime) -> Call[Claimed
     at, latest = unix_milliseconds(now), unix_milliseconds(deadline)
     expired = _event(message_id, DeliveryStatus.EXPIRED, now, _TOO_LATE, None) if at >= latest else ""
     return Call(
-        _CLAIM,
+        scripts.CLAIM,
         [_sealed_key(message_id), _status_key(message_id), _UNSENT, _CHANGES],
         [
             at,
@@ -265,7 +184,7 @@ def advancing(
     The account is told, with the ``provider``: None when none was asked.
     """
     return Call(
-        _ADVANCE,
+        scripts.ADVANCE,
         [_sealed_key(message_id), _status_key(message_id), _UNSENT, _CHANGES],
         [
             status,
@@ -299,7 +218,9 @@ def release(redis: Redis, message_id: str, claimed: Claimed, now: datetime, retr
 
     False when the lease was over and another worker has claimed it since: its claim is left alone.
     """
-    reply = _RELEASE.run(redis, [_status_key(message_id)], [rfc3339(now), claimed.attempt, unix_milliseconds(retry_at)])
+    reply = scripts.RELEASE.run(
+        redis, [_status_key(message_id)], [rfc3339(now), claimed.attempt, unix_milliseconds(retry_at)]
+    )
     return int(reply) == 1
 
 
@@ -338,12 +259,12 @@ def _event(message_id: str, status: DeliveryStatus, now: datetime, reason: str |
 def changes(redis: Redis, carrier: str, lease: timedelta, limit: int) -> list[str]:
     """The oldest events that were not carried yet, as JSON; none while another carrier's lease lasts."""
     milliseconds = int(lease.total_seconds() * 1000)
-    return cast("list[str]", _TAKE_CHANGES.run(redis, [_CHANGES, _CARRIER], [carrier, milliseconds, limit]))
+    return cast("list[str]", scripts.TAKE_CHANGES.run(redis, [_CHANGES, _CARRIER], [carrier, milliseconds, limit]))
 
 
 def drop_changes(redis: Redis, carried: list[str]) -> None:
     """Forget events that the broker has taken."""
-    _DROP_CHANGES.run(redis, [_CHANGES], carried)
+    scripts.DROP_CHANGES.run(redis, [_CHANGES], carried)
 
 
 def read(redis: Redis, message_id: str) -> Delivery | None:
