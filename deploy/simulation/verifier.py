@@ -42,7 +42,7 @@ def open_verifier(folder: Path, redis: Redis, clock: TurnedClock) -> tuple[Deps,
     places = {"OTP_DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1", "PUBLIC_ORIGIN": "https://portal.example"}
     settings = OtpSettings.from_env(Environment({"LATCHKEY_ENV": "development", **places, **own}))
     database = create_database(url)
-    deps = make_deps(settings, database, redis, clock, HashingPool(max_waiting=1))
+    deps = make_deps(settings, database, redis, HashingPool(max_waiting=1), clock=clock, totp_clock=clock)
     return deps, KeyList.parse(keys["NOTIFY_PRIVATE_KEYS"])
 
 

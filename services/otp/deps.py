@@ -16,8 +16,12 @@ from shared.keys import Key, KeyList
 
 @dataclass(frozen=True, slots=True)
 class Deps(WorkerDeps):
-    """What the event worker has, and what the HTTP service needs besides."""
+    """What the event worker has, and what the HTTP service needs besides.
 
+    ``totp_clock``: the machine's own. An app code is judged by the world's time, and Redis is no authority on that.
+    """
+
+    totp_clock: Clock
     hashing: HashingPool
     recorder: AttemptRecorder
     secret_box: SecretBox
@@ -28,12 +32,15 @@ class Deps(WorkerDeps):
     sms_daily_cap: int
 
 
-def make_deps(settings: OtpSettings, database: Engine, redis: Redis, clock: Clock, hashing: HashingPool) -> Deps:
+def make_deps(
+    settings: OtpSettings, database: Engine, redis: Redis, hashing: HashingPool, *, clock: Clock, totp_clock: Clock
+) -> Deps:
     """The keys and names of the settings over these stores, with a recorder of their own."""
     return Deps(
         database=database,
         redis=redis,
         clock=clock,
+        totp_clock=totp_clock,
         hashing=hashing,
         recorder=AttemptRecorder(database, redis, clock),
         secret_box=SecretBox(settings.secret_keys),

@@ -90,13 +90,12 @@ def confirm(deps: Deps, command: Confirm) -> list[str]:
 
 
 def _compare(deps: Deps, command: Confirm) -> tuple[Outcome, TimeStep | None]:
-    now = deps.clock()
     with reading(deps.database) as connection:
-        sealed = store.read_pending(connection, command.account_id, command.enrollment_id, now)
+        sealed = store.read_pending(connection, command.account_id, command.enrollment_id, deps.clock())
     if sealed is None:
         raise Refusal("enrollment_expired")
     secret = deps.secret_box.open(sealed, command.account_id, command.enrollment_id)
-    at = step_at(unix_seconds(now))
+    at = step_at(unix_seconds(deps.totp_clock()))
     step = match_step(secret, command.passcode, at)
     return (_coach(secret, command.passcode, at) if step is None else Verified(Factor.TOTP)), step
 

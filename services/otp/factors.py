@@ -1,7 +1,6 @@
 """Compare, then claim: what each shape of code can be, and the one statement that uses it up."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from redis.exceptions import RedisError
 from sqlalchemy import Connection
@@ -13,7 +12,7 @@ from services.otp.domain.attempt import Brake, Claim, Outcome, Reason, Rejected,
 from services.otp.domain.passcode import Passcode
 from services.otp.domain.purpose import PURPOSES, Factor
 from services.otp.domain.recovery_code import RecoveryCode
-from services.otp.domain.time_step import step_at
+from services.otp.domain.time_step import TimeStep, step_at
 from services.otp.domain.totp import VALIDATION_WINDOW, SharedSecret, match_step
 from services.otp.limits import stop_at
 from services.otp.models import outbox as outbox_tables
@@ -37,7 +36,7 @@ class Trial:
     deps: Deps
     command: Verify
     passcode: Passcode
-    now: datetime
+    step: TimeStep
     live: list[LivePasscode]
     accepted: list[LivePasscode]
     authenticator: StoredAuthenticator | None
@@ -58,7 +57,8 @@ def by_passcode(
             return brake
         authenticator = state.authenticator if Factor.TOTP in factors else None
         secret = _open(deps, command, authenticator)
-        trial = Trial(deps, command, passcode, deps.clock(), live, accepted, authenticator, secret)
+        step = step_at(unix_seconds(deps.totp_clock()))
+        trial = Trial(deps, command, passcode, step, live, accepted, authenticator, secret)
         # The claim takes the connection of the read: a second checkout costs as much as the statement.
         totp = _totp(trial, connection)
     if isinstance(totp, Verified):
@@ -123,7 +123,7 @@ def _totp(trial: Trial, connection: Connection) -> Verified | Rejected:
     stored, occasion = trial.authenticator, trial.command.occasion
     if stored is None or trial.secret is None:
         return WRONG
-    at = step_at(unix_seconds(trial.now))
+    at = trial.step
     step = match_step(trial.secret, trial.passcode, at, after=stored.last_accepted_step)
     if step is None:
         window_was_used = stored.last_accepted_step >= at - VALIDATION_WINDOW
@@ -134,7 +134,7 @@ def _totp(trial: Trial, connection: Connection) -> Verified | Rejected:
             return Rejected(Reason.REPLAYED)
     renewed = trial.deps.secret_box.renewed(stored.sealed, trial.secret, trial.command.account_id, stored.id)
     with claiming(connection):
-        claim = store.claim_step(connection, stored.id, step, occasion, trial.now, renewed)
+        claim = store.claim_step(connection, stored.id, step, occasion, trial.deps.clock(), renewed)
     return _claimed(claim, Factor.TOTP)
 
 
@@ -160,7 +160,7 @@ def _coach(trial: Trial) -> Rejected:
     """
     if trial.secret is None or trial.authenticator is None:
         return WRONG
-    seen = clock_coach.observe(trial.secret, trial.passcode, step_at(unix_seconds(trial.now)))
+    seen = clock_coach.observe(trial.secret, trial.passcode, trial.step)
     if seen is None:
         return WRONG
     try:

@@ -5,7 +5,7 @@ import sys
 from services.otp.settings import WorkerSettings
 from services.otp.tasks import register_tasks
 from services.otp.worker_deps import WorkerDeps
-from shared.clock import system_clock
+from shared.clock_check import ServerClock
 from shared.database import create_database
 from shared.log import configure_logging
 from shared.queueing import make_celery
@@ -20,10 +20,11 @@ except SettingsError as error:
 configure_logging("otp-worker", settings.mode)
 
 celery = make_celery("otp", settings.stores.broker_url)
+redis = connect(settings.stores.state_url)
 deps = WorkerDeps(
     database=create_database(settings.database_url.reveal()),
-    redis=connect(settings.stores.state_url),
-    clock=system_clock,
+    redis=redis,
+    clock=ServerClock(redis),
 )
 register_tasks(celery, deps)
-equip(celery, deps.redis, deps.clock)
+equip(celery, redis, deps.clock)

@@ -10,7 +10,7 @@ from shared.clock import Clock
 
 @dataclass(frozen=True, slots=True)
 class WorkerDeps:
-    """The stores and the time: all that the event worker needs."""
+    """The stores and the time: all that the event worker needs. ``clock``: the one that all processes agree on."""
 
     database: Engine
     redis: Redis

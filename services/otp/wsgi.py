@@ -12,6 +12,7 @@ from services.otp.key_metrics import SecretsCollector
 from services.otp.rewrapping import KeyMissing, require_keys
 from services.otp.settings import OtpSettings
 from shared.clock import system_clock
+from shared.clock_check import ServerClock
 from shared.database import create_database
 from shared.hashing import HashingPool, decoy_hash
 from shared.log import configure_logging
@@ -30,7 +31,7 @@ configure_logging("otp", settings.mode)
 hashing = HashingPool(max_waiting=HASHING_PLACES)
 decoy_hash(hashing)  # now, or the first backup code that stands on no sheet would take twice as long as a wrong one
 database, redis = create_database(settings.database_url.reveal()), connect(settings.stores.state_url)
-deps = make_deps(settings, database, redis, system_clock, hashing)
+deps = make_deps(settings, database, redis, hashing, clock=ServerClock(redis), totp_clock=system_clock)
 try:
     require_keys(database, deps.secret_box, system_clock)
 except KeyMissing as missing:

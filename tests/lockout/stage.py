@@ -165,7 +165,7 @@ def stage() -> Iterator[Stage]:
         world = make_world(databases["otp"], redis, hashing, auth.ENVIRONMENT["NOTIFY_PUBLIC_KEY"])
         recorder = RecorderByHand(databases["otp"], redis, lambda: clock.now)  # no meanwhile in here
         world.clock = clock
-        world.deps = dataclasses.replace(world.deps, clock=clock, recorder=recorder)
+        world.deps = dataclasses.replace(world.deps, clock=clock, totp_clock=clock, recorder=recorder)
         gateway = AuthDeps(
             settings=auth.settings(),
             database=databases["auth"],

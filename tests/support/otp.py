@@ -184,7 +184,8 @@ def make_world(database: Engine, redis: Redis, hashing: HashingPool, notify_publ
     """The service over these stores."""
     settings = OtpSettings.from_env(Environment({**ENVIRONMENT, "NOTIFY_PUBLIC_KEY": notify_public_key}))
     clock = TurnedClock()
-    return World(make_deps(settings, database, redis, clock, hashing), settings, clock)
+    deps = make_deps(settings, database, redis, hashing, clock=clock, totp_clock=clock)
+    return World(deps, settings, clock)
 
 
 @contextmanager

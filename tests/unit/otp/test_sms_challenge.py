@@ -1,11 +1,12 @@
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from shared import delivery
 from shared.envelope import open_envelope
-from tests.support.clock import NOW
+from tests.support.clock import NOW, TurnedClock
 from tests.support.otp import ACCOUNT, PHONE, World
 
 
@@ -142,3 +143,13 @@ def test_a_code_that_an_earlier_release_has_stored_is_good(world: World, notify_
 def test_times_are_aware_utc(world: World):
     world.enrol()
     assert datetime.fromisoformat(world.send_sms().json["deadline"]).tzinfo == UTC
+
+
+def test_a_machine_whose_clock_is_off_writes_and_reads_by_the_one_of_all(world: World, notify_keys):
+    """Whoever sends the code, and whoever reads it, is another process; of app codes nobody else can tell."""
+    world.enrol()
+    world.deps = replace(world.deps, totp_clock=TurnedClock(NOW - timedelta(minutes=5)))
+    sent = world.send_sms().json
+    assert sent["deadline"] == "2026-11-24T05:04:30.000000Z"
+    assert world.verify(world.code()).json["reason"] == "clock_skew"
+    assert world.verify(world.code(-10)).json["factor"] == "totp"

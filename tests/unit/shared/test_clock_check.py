@@ -95,3 +95,11 @@ def test_a_server_that_went_away_leaves_the_time_that_it_told(server):
 def test_before_the_first_answer_it_is_our_own_time(server):
     server.away = True
     assert minutes_ahead(ServerClock(server)()) == 0
+
+
+def test_a_server_that_is_back_is_asked_at_once_by_who_never_heard_it(server):
+    clock = ServerClock(server, Ticks())
+    server.away = True
+    clock()
+    server.away = False
+    assert minutes_ahead(clock()) == 5
