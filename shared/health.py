@@ -1,8 +1,8 @@
 """``python -m shared.health web | worker | relay``: whether the process beside it does its work; for health checks.
 
 web: ``/readyz`` answers 200. worker: Celery's node of this host answers a ping through the broker. relay: no message
-that is due has waited for longer than OVERDUE_SECONDS. Exit codes: 0 yes, 1 no (the reason is on stdout), 2 wrong usage
-or settings.
+that is due has waited for longer than OVERDUE_SECONDS. The clock of each must be right, as ``/readyz`` has it. Exit
+codes: 0 yes, 1 no (the reason is on stdout), 2 wrong usage or settings.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from shared.clock import system_clock
+from shared.problems import Unavailable
 from shared.settings import Environment, SettingsError, StoreSettings
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def worker(env: Environment) -> str | None:
         return f"broker: {type(error).__name__}"
     finally:
         app.close()
-    return None if replies else f"{node} does not answer"
+    return clock_fault(stores) if replies else f"{node} does not answer"
 
 
 def relay(env: Environment) -> str | None:
@@ -66,7 +67,10 @@ def relay(env: Environment) -> str | None:
     from shared.database import create_database, reading
 
     urls = {name: env.text(name) for name in ("AUTH_DATABASE_URL", "OTP_DATABASE_URL")}
+    stores = StoreSettings.read(env)
     env.done()
+    if (fault := clock_fault(stores)) is not None:  # first, for what is due it would tell wrongly
+        return fault
     before = system_clock() - timedelta(seconds=OVERDUE_SECONDS)
     for name, url in urls.items():
         try:
@@ -76,6 +80,18 @@ def relay(env: Environment) -> str | None:
             return f"{name}: {type(error).__name__}"
         if left:
             return f"{name}: {left} messages are overdue"
+    return None
+
+
+def clock_fault(stores: StoreSettings) -> str | None:
+    """What is wrong with this machine's clock, or None; also while the state Redis, which knows, does not answer."""
+    from shared.clock_check import require_right_clock
+    from shared.redis_client import connect
+
+    try:
+        require_right_clock(connect(stores.state_url), system_clock)
+    except Unavailable as fault:
+        return f"{fault.reason}: not that of the state Redis"
     return None
 
 

@@ -12,7 +12,7 @@ from deploy.local.redis_server import redis_server
 from deploy.local.settings import ROOT
 from deploy.portal import wait_for
 from shared import health, outbox
-from shared.clock import system_clock
+from shared.clock import after, system_clock
 from shared.database import create_database, writing
 from shared.health import OVERDUE_SECONDS
 from shared.messages import RecoveryCodesRegenerated
@@ -26,6 +26,11 @@ def asked(monkeypatch, check, **variables):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     return health.main([check])
+
+
+def set_wrong(monkeypatch):
+    """The clock of this machine."""
+    monkeypatch.setattr(health, "system_clock", lambda: after(system_clock(), 60))
 
 
 @pytest.fixture
@@ -76,6 +81,9 @@ def test_a_worker_is_healthy_while_it_answers_through_the_broker(monkeypatch, ca
         worker = subprocess.Popen([sys.executable, "-m", *command, "-c", "1"], cwd=ROOT, env={**os.environ, **settings})
         try:
             wait_for(lambda: health.main(["worker"]) == 0, seconds=30)
+            set_wrong(monkeypatch)
+            assert health.main(["worker"]) == 1
+            assert "clock" in capsys.readouterr().out
         finally:
             worker.terminate()
             worker.wait()
@@ -91,7 +99,7 @@ def outboxes(tmp_path):
         database = create_database(url)
         METADATA.create_all(database)
         database.dispose()
-    return urls
+    return urls | {"REDIS_URL": f"redis://127.0.0.1:{free_port()}"}
 
 
 def recorded(url, *, seconds_ago, due_seconds_ago=None, publish=False, set_aside=False):
@@ -128,6 +136,14 @@ LATE = OVERDUE_SECONDS + 1
 def test_a_relay_is_healthy_while_nothing_that_is_due_waits_for_long(monkeypatch, outboxes, owner, facts, status):
     recorded(outboxes[owner], **facts)
     assert asked(monkeypatch, "relay", **outboxes) == status
+
+
+def test_a_relay_whose_clock_is_wrong_is_not_healthy(monkeypatch, capsys, outboxes, tmp_path):
+    with redis_server(tmp_path / "redis", free_port()) as url:
+        assert asked(monkeypatch, "relay", **outboxes | {"REDIS_URL": url}) == 0
+        set_wrong(monkeypatch)
+        assert asked(monkeypatch, "relay") == 1
+    assert "clock" in capsys.readouterr().out
 
 
 def test_a_relay_without_its_tables_is_not_healthy(monkeypatch, outboxes, tmp_path):
