@@ -18,11 +18,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shared import outbox
 from shared.clock import Clock, system_clock
+from shared.clock_check import ServerClock
 from shared.database import create_database, reading, writing
 from shared.log import configure_logging
 from shared.messages import UnreadableMessage
 from shared.problems import Unavailable
 from shared.queueing import Publisher, make_celery
+from shared.redis_client import connect
 from shared.secret import Secret
 from shared.settings import Environment, SettingsError, StoreSettings
 
@@ -101,10 +103,10 @@ def run(deps: Deps, stop: threading.Event) -> None:
 class Relay:
     """One thread for each outbox. When one fails in a way that nobody foresaw, all end, and a supervisor restarts."""
 
-    def __init__(self, database_urls: Sequence[str], broker_url: Secret[str]) -> None:
+    def __init__(self, database_urls: Sequence[str], broker_url: Secret[str], clock: Clock) -> None:
         self._stop, self._failed = threading.Event(), threading.Event()
         self._threads = [
-            threading.Thread(target=self._run, args=(url, broker_url), name=f"relay-{number}")
+            threading.Thread(target=self._run, args=(url, broker_url, clock), name=f"relay-{number}")
             for number, url in enumerate(database_urls)
         ]
 
@@ -123,10 +125,10 @@ class Relay:
             thread.join()
         return not self._failed.is_set()
 
-    def _run(self, database_url: str, broker_url: Secret[str]) -> None:
+    def _run(self, database_url: str, broker_url: Secret[str], clock: Clock) -> None:
         publisher = Publisher(make_celery("relay", broker_url))
         try:
-            run(Deps(create_database(database_url), publisher, system_clock), self._stop)
+            run(Deps(create_database(database_url), publisher, clock), self._stop)
         except Exception:
             log.exception("relay failed")
             self._failed.set()
@@ -142,7 +144,8 @@ def from_environment(env: Environment) -> Relay:
     """The relay of both outboxes. Raises SettingsError."""
     urls, stores = database_urls(env), StoreSettings.read(env)
     env.done()
-    return Relay(urls, stores.broker_url)
+    # Who recorded when a message is due is another process, and a cool-off must not end early.
+    return Relay(urls, stores.broker_url, ServerClock(connect(stores.state_url)))
 
 
 def publish_again(env: Environment, minutes: int) -> int:

@@ -240,13 +240,13 @@ def test_it_sweeps_what_is_old_and_keeps_what_a_broker_may_redeliver(running, da
 
 
 def test_when_one_relay_fails_for_good_all_end_and_say_so():
-    both = Relay(["nonsense://x", "sqlite://"], Secret("memory://"))
+    both = Relay(["nonsense://x", "sqlite://"], Secret("memory://"), system_clock)
     both.start()
     assert both.join() is False
 
 
 def test_a_relay_that_is_asked_to_stop_stops_well(tmp_path):
-    one = Relay([f"sqlite:///{tmp_path}/empty.sqlite3"], Secret("memory://"))
+    one = Relay([f"sqlite:///{tmp_path}/empty.sqlite3"], Secret("memory://"), system_clock)
     one.start()
     one.stop()
     assert one.join() is True
