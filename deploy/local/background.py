@@ -19,7 +19,6 @@ from services.notify import worker as notify_worker
 from services.otp import tasks as otp_tasks
 from services.otp import worker as otp_worker
 from shared import relay as relay_program
-from shared.clock import system_clock
 from shared.log import configure_logging
 from shared.queueing import make_celery
 from shared.reception import equip
@@ -32,7 +31,7 @@ celery = make_celery("background", StoreSettings.read(env).broker_url)
 auth_tasks.register_tasks(celery, auth_worker.deps)
 otp_tasks.register_tasks(celery, otp_worker.deps)
 notify_tasks.register_tasks(celery, notify_worker.deps)
-equip(celery, notify_worker.redis, system_clock)
+equip(celery, notify_worker.redis, notify_worker.clock)
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]

@@ -14,7 +14,7 @@ from services.auth.deps import WorkerDeps
 from services.auth.sealer import AuditDeps, Sealer
 from services.auth.settings import AuditSettings, WorkerSettings
 from services.auth.tasks import register_tasks
-from shared.clock import system_clock
+from shared.clock_check import ServerClock
 from shared.database import create_database
 from shared.log import configure_logging
 from shared.queueing import make_celery
@@ -29,14 +29,15 @@ except SettingsError as error:
 configure_logging("auth-worker", settings.mode)
 
 celery = make_celery("auth", settings.stores.broker_url)
+redis = connect(settings.stores.state_url)
 deps = WorkerDeps(
     settings=settings,
     database=create_database(settings.database_url),
-    redis=connect(settings.stores.state_url),
-    clock=system_clock,
+    redis=redis,
+    clock=ServerClock(redis),
 )
 register_tasks(celery, deps)
-equip(celery, deps.redis, deps.clock)
+equip(celery, redis, deps.clock)
 # A sealer that failed takes the process with it, so that a supervisor starts both anew.
 sealer = Sealer(
     AuditDeps(deps.database, audit_settings.audit_keys, deps.clock), lambda: os.kill(os.getpid(), signal.SIGTERM)

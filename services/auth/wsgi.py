@@ -6,7 +6,7 @@ from services.auth.app import create_app
 from services.auth.deps import Deps
 from services.auth.otp_client import OtpClient
 from services.auth.settings import AuthSettings
-from shared.clock import system_clock
+from shared.clock_check import ServerClock
 from shared.database import create_database
 from shared.hashing import HashingPool, decoy_hash
 from shared.log import configure_logging
@@ -28,6 +28,7 @@ hashing = HashingPool(max_waiting=LOGINS_AT_A_TIME)
 decoy_hash(hashing)  # now, or the first unknown address would take twice as long as a wrong password
 celery = make_celery("auth", settings.stores.broker_url, reply_seconds=BROKER_REPLY_SECONDS)
 redis = connect(settings.stores.state_url)
+clock = ServerClock(redis)  # when a login or a session ends must not depend on which gateway is asked
 app = create_app(
     Deps(
         settings=settings,
@@ -36,7 +37,7 @@ app = create_app(
         otp=OtpClient(settings.otp_url, settings.otp_api_key),
         publisher=Publisher(celery),
         hashing=hashing,
-        clock=system_clock,
+        clock=clock,
     ),
-    collectors=[QueueCollector(celery, redis, system_clock)],
+    collectors=[QueueCollector(celery, redis, clock)],
 )
