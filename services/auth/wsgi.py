@@ -6,7 +6,9 @@ from services.auth.app import create_app
 from services.auth.deps import Deps
 from services.auth.otp_client import OtpClient
 from services.auth.settings import AuthSettings
+from shared.clock import system_clock
 from shared.clock_check import ServerClock
+from shared.clock_metrics import ClockCollector
 from shared.database import create_database
 from shared.hashing import HashingPool, decoy_hash
 from shared.log import configure_logging
@@ -39,5 +41,5 @@ app = create_app(
         hashing=hashing,
         clock=clock,
     ),
-    collectors=[QueueCollector(celery, redis, clock)],
+    collectors=[QueueCollector(celery, redis, clock), ClockCollector(redis, system_clock)],
 )

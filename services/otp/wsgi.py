@@ -13,6 +13,7 @@ from services.otp.rewrapping import KeyMissing, require_keys
 from services.otp.settings import OtpSettings
 from shared.clock import system_clock
 from shared.clock_check import ServerClock
+from shared.clock_metrics import ClockCollector
 from shared.database import create_database
 from shared.hashing import HashingPool, decoy_hash
 from shared.log import configure_logging
@@ -39,4 +40,8 @@ except KeyMissing as missing:
 except (DBAPIError, PoolTimeoutError) as error:
     # A database that is down is /readyz's to tell and mends by itself; without its key no code is let through anyway.
     structlog.get_logger("otp.keys").warning("keys not checked", cause=type(error).__name__)
-app = create_app(settings, deps, collectors=[SecretsCollector(database, deps.secret_box)])
+app = create_app(
+    settings,
+    deps,
+    collectors=[SecretsCollector(database, deps.secret_box), ClockCollector(redis, system_clock)],
+)

@@ -2,10 +2,12 @@ from datetime import timedelta
 
 import fakeredis
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 from redis.exceptions import RedisError
 
 from shared.clock import system_clock
 from shared.clock_check import ASKED_EVERY_SECONDS, TOLERANCE, ServerClock, require_right_clock
+from shared.clock_metrics import ClockCollector
 from shared.problems import Unavailable
 
 A_BIT = timedelta(seconds=1)
@@ -103,3 +105,16 @@ def test_a_server_that_is_back_is_asked_at_once_by_who_never_heard_it(server):
     clock()
     server.away = False
     assert minutes_ahead(clock()) == 5
+
+
+def scraped(redis):
+    registry = CollectorRegistry()
+    registry.register(ClockCollector(redis, system_clock))
+    return generate_latest(registry).decode()
+
+
+def test_the_gauge_says_how_far_a_clock_is_off(server):
+    name, value = scraped(server).splitlines()[-1].split()
+    assert (name, round(float(value))) == ("latchkey_clock_ahead_seconds", -300)
+    server.away = True
+    assert scraped(server) == ""
