@@ -1,6 +1,5 @@
-"""Two at once: each kind of database under threads."""
+"""Two at once: real Redis, real databases of both kinds, real threads."""
 
-import fakeredis
 import pytest
 
 from services.auth import events, phone, reset_cancellation, resets
@@ -12,6 +11,8 @@ from services.auth.store import resets as store
 from shared.database import create_database, reading
 from shared.hashing import HashingPool
 from shared.messages import AuthenticatorEnrolled, TwoFactorResetApproved
+from shared.redis_client import connect
+from shared.secret import Secret
 from tests.support import auth
 from tests.support.auth import CLIENT, NOW, PHONE, FakeOtp, ListPublisher, TurnedClock, fresh, make_account, types_of
 from tests.support.threads import answers_at_once
@@ -20,18 +21,19 @@ ROUNDS = 12
 
 
 @pytest.fixture
-def deps(new_database):
-    database = create_database(new_database("auth"))
-    clock = TurnedClock()
+def deps(real_redis_url, new_database):
+    database, redis, clock = create_database(new_database("auth")), connect(Secret(real_redis_url)), TurnedClock()
+    redis.flushall()
     yield Deps(
         settings=auth.settings(),
         database=database,
-        redis=fakeredis.FakeRedis(decode_responses=True),
+        redis=redis,
         otp=FakeOtp(clock),
         publisher=ListPublisher(),
         hashing=HashingPool(max_waiting=1, threads=1),
         clock=clock,
     )
+    redis.close()
     database.dispose()
 
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
-from services.auth import login, password_change, session_store, two_factor
+from services.auth import events, login, password_change, session_store, two_factor
 from services.auth.deps import Deps
 from services.auth.login import SignedIn
 from services.auth.otp_client import Verified
@@ -19,6 +19,7 @@ from shared.budgets import Charge, Rate, Window
 from shared.database import create_database, reading
 from shared.hashing import HashingPool
 from shared.ids import new_id
+from shared.messages import TwoFactorResetApplied
 from shared.redis_client import connect
 from shared.secret import Secret
 from tests.support import auth
@@ -138,20 +139,29 @@ def _disable(deps, account, session):
     two_factor.disable(deps, account, session)
 
 
-@pytest.mark.parametrize("change", [_change_password, _disable])
+def _reset(deps, account, _session):
+    events.handle(
+        deps,
+        TwoFactorResetApplied(
+            id=new_id("evt"), occurred_at=deps.clock(), account_id=account.id, reset_id=new_id("rst")
+        ),
+    )
+
+
+@pytest.mark.parametrize(("change", "spares_own"), [(_change_password, True), (_disable, True), (_reset, False)])
 @pytest.mark.parametrize("round_", range(ROUNDS))
-def test_no_login_and_no_trust_from_before_a_change_outlives_it(deps, round_, change):
+def test_no_login_and_no_trust_from_before_a_change_outlives_it(deps, round_, change, spares_own):
     """Whichever came first: a session before the change is ended by it, a login after it is refused."""
     account = make_account(deps, "mia@example.com")
-    own, _ = sign_in(deps, account)
+    own = verifier(deps, begin(deps, account), remember=True)().session
     logins = [verifier(deps, begin(deps, account), remember=True) for _ in range(6)]
 
     def end_it():
-        time.sleep(round_ * 0.002)  # so that it meets the logins at another place each round
+        time.sleep(round_ * 0.005)  # so that it meets the logins at another place each round
         change(deps, fresh(deps, account), own)
 
     answers_at_once(*logins, end_it)
-    assert live(deps, account) == {own.id}
+    assert live(deps, account) == ({own.id} if spares_own else set())
     assert trusted(deps, account) == 0
 
 

@@ -5,11 +5,14 @@ from collections import Counter
 import pytest
 from nacl.public import PrivateKey
 
+from services.otp import reset
 from services.otp.limits import HARD_STOP
 from shared.database import create_database
 from shared.envelope import open_envelope
 from shared.hashing import HashingPool
+from shared.ids import new_id
 from shared.keys import KeyList, encode_key
+from shared.messages import TwoFactorResetApproved
 from shared.redis_client import connect
 from shared.secret import Secret
 from tests.support.otp import ACCOUNT, World, make_world
@@ -132,6 +135,32 @@ def test_one_request_sent_many_times_at_once_is_one_success(world: World, factor
         assert world.redis.get(f"budget:otp.verify.consecutive:31536000:{ACCOUNT}") in {None, "0"}
         without_budgets(world)
         world.clock.turn(seconds=30)
+
+
+def test_no_code_of_before_a_reset_outlives_it(world: World):
+    """Whichever came first: a code is taken before the reset or never. Delivered twice, it is applied once."""
+    for number in range(ROUNDS):
+        codes = [world.code(), *world.give_recovery_codes()[:2], sms_code(world)]
+        approved = TwoFactorResetApproved(
+            id=new_id("evt"), occurred_at=world.clock(), account_id=ACCOUNT, reset_id=new_id("rst")
+        )
+
+        def act(n, codes=codes, approved=approved):
+            if n < 2:
+                return reset.apply(world.worker_deps, approved)
+            return world.verify(codes[n % len(codes)], **spread(n))
+
+        at_once(THREADS, act)
+        assert not any(world.state()[what] for what in ("enabled", "authenticators"))
+        assert (world.recovery_hashes(), world.redis.keys(f"otp:sms*:{ACCOUNT}*")) == ([], [])
+        assert all(world.verify(code).json["code"] == "two_factor_off" for code in codes)
+        assert world.event_types().count("two_factor.reset_applied") == number + 1
+        without_budgets(world)
+        world.enrol()
+        assert all(world.verify(code, device_id="dev_new").status_code == 401 for code in codes[1:])
+        world.settle()
+        without_budgets(world)
+        world.clock.turn(seconds=90)
 
 
 @pytest.mark.parametrize("purpose", ["login", "step_up", "phone_verification"])
