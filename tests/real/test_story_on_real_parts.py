@@ -10,6 +10,10 @@ from deploy.demo.story import Story
 from deploy.local.ports import free_port
 from deploy.local.stack import Stack, running_stack
 from deploy.portal import wait_for
+from services.otp import attempts_store
+from services.otp.limits import HARD_STOP
+from shared.clock import system_clock
+from shared.database import create_database, writing
 from tests.e2e.conftest import Inbox, new_person
 from tests.support.outages import assert_unavailable
 from tests.support.server import Server
@@ -155,3 +159,18 @@ def test_a_lost_state_ends_sessions_and_challenges_and_nothing_that_lasts(parts)
     assert portal.get("/v1/session").status == 401
     assert other.verify(challenge, person.app.fresh()).code == "challenge_expired"
     assert person.signed_in().get("/v1/two-factor").body["enabled"] is True
+
+
+def test_a_lost_state_lifts_no_lock(parts):
+    """A hundred failures in a row are counted in SQL, too."""
+    person = parts.person()
+    portal = person.enrolled()
+    wait_for(lambda: "two_factor.enabled" in activity(portal))
+    database = create_database(parts.stack.settings.environ["OTP_DATABASE_URL"])
+    with writing(database) as connection:
+        attempts_store.raise_failures(connection, [(person.id, HARD_STOP, system_clock())])
+    database.dispose()
+    parts.state.flushall()
+    other = person.portal()
+    answer = other.verify(person.challenge(other), person.app.fresh())
+    assert (answer.status, answer.code) == (429, "second_factor_locked")
