@@ -56,13 +56,17 @@ class Server:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """Ask it to end, as an operator would; kill what does not."""
+        """Ask it to end, as an operator would; what does not is killed, and that is a failure."""
+        ended = True
         if self._process is not None and self._process.poll() is None:
             self.resume()
             self._process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
+            try:
                 self._process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                ended = False
         self.kill()
+        assert ended, f"{self.name} was asked to end, and had to be killed after {STOP_SECONDS:.0f} s"
 
     def kill(self) -> None:
         """End it as a power cut would: -9, with every process below it."""
