@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
+from redis.exceptions import RedisError
 from sqlalchemy import Engine, MetaData
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -20,8 +21,10 @@ from shared import outbox
 from shared.clock import Clock, system_clock
 from shared.clock_check import ServerClock
 from shared.database import create_database, reading, writing
+from shared.dead_letters import DeadLetters
 from shared.log import configure_logging
 from shared.messages import UnreadableMessage
+from shared.outbox import Pending
 from shared.problems import Unavailable
 from shared.queueing import Publisher, make_celery
 from shared.redis_client import connect
@@ -42,6 +45,7 @@ class Deps:
 
     database: Engine
     publisher: Publisher
+    letters: DeadLetters
     clock: Clock
 
 
@@ -52,36 +56,45 @@ def carry(deps: Deps) -> int:
     """Publish one batch; how many messages went out.
 
     No transaction is open while the broker is asked: on SQLite it would hold the only write lock that sign-ins need.
-    Raises Unavailable (broker) and SQLAlchemyError (database); what was published by then is marked, so only the
-    message that failed is tried again. One that nobody could read is set aside: it must not keep back the rest.
+    Raises Unavailable (broker), SQLAlchemyError (database) and RedisError (dead letters); what was published by then is
+    marked, so only the message that failed is tried again. One that nobody could read must not keep back the rest.
     """
     with reading(deps.database) as connection:
         waiting = outbox.pending(connection, TABLES, deps.clock(), BATCH)
     published: list[int] = []
-    unreadable: list[int] = []
+    unreadable: list[tuple[Pending, str]] = []
     try:
         for message in waiting:
             try:
                 deps.publisher.publish_to(message.queue, message.document)
             except UnreadableMessage as error:
-                log.error("message set aside", position=message.position, queue=message.queue, cause=str(error))  # noqa: TRY400 - the trace says nothing
-                unreadable.append(message.position)
+                unreadable.append((message, str(error)))
             else:
                 published.append(message.position)
     except Unavailable:
         if not published:
             raise
     finally:
-        if published or unreadable:
+        if published:
             with writing(deps.database) as connection:
                 outbox.mark_published(connection, TABLES, published, deps.clock())
-                if unreadable:
-                    outbox.set_aside(connection, TABLES, unreadable)
+        for message, reason in unreadable:
+            _set_aside(deps, message, reason)
     return len(published)
 
 
+def _set_aside(deps: Deps, message: Pending, reason: str) -> None:
+    """Out of the way once its dead letter is kept. The same message twice, after a crash in between, is one letter."""
+    position = f"outbox position {message.position}"
+    deps.letters.keep(
+        queue=message.queue, task=None, document=message.text, reason=f"{position}: {reason}", source_id=position
+    )
+    with writing(deps.database) as connection:
+        outbox.set_aside(connection, TABLES, [message.position])
+
+
 def run(deps: Deps, stop: threading.Event) -> None:
-    """Carry until stopped; survive any outage of the broker or the database."""
+    """Carry until stopped; survive any outage of the broker, the database or the state Redis."""
     next_sweep = 0.0
     elapsed = 0.0
     while not stop.is_set():
@@ -93,7 +106,7 @@ def run(deps: Deps, stop: threading.Event) -> None:
                 next_sweep = elapsed + SWEEP_EVERY_SECONDS
             if carry(deps) == BATCH:
                 pause = 0.0
-        except (Unavailable, SQLAlchemyError) as error:
+        except (Unavailable, SQLAlchemyError, RedisError) as error:
             log.warning("relay waits", reason=type(error).__name__, cause=getattr(error, "reason", None))
             pause = PAUSE_AFTER_FAILURE_SECONDS
         stop.wait(pause)
@@ -103,10 +116,12 @@ def run(deps: Deps, stop: threading.Event) -> None:
 class Relay:
     """One thread for each outbox. When one fails in a way that nobody foresaw, all end, and a supervisor restarts."""
 
-    def __init__(self, database_urls: Sequence[str], broker_url: Secret[str], clock: Clock) -> None:
+    def __init__(
+        self, database_urls: Sequence[str], broker_url: Secret[str], letters: DeadLetters, clock: Clock
+    ) -> None:
         self._stop, self._failed = threading.Event(), threading.Event()
         self._threads = [
-            threading.Thread(target=self._run, args=(url, broker_url, clock), name=f"relay-{number}")
+            threading.Thread(target=self._run, args=(url, broker_url, letters, clock), name=f"relay-{number}")
             for number, url in enumerate(database_urls)
         ]
 
@@ -125,10 +140,10 @@ class Relay:
             thread.join()
         return not self._failed.is_set()
 
-    def _run(self, database_url: str, broker_url: Secret[str], clock: Clock) -> None:
+    def _run(self, database_url: str, broker_url: Secret[str], letters: DeadLetters, clock: Clock) -> None:
         publisher = Publisher(make_celery("relay", broker_url))
         try:
-            run(Deps(create_database(database_url), publisher, clock), self._stop)
+            run(Deps(create_database(database_url), publisher, letters, clock), self._stop)
         except Exception:
             log.exception("relay failed")
             self._failed.set()
@@ -145,7 +160,8 @@ def from_environment(env: Environment) -> Relay:
     urls, stores = database_urls(env), StoreSettings.read(env)
     env.done()
     # Who recorded when a message is due is another process, and a cool-off must not end early.
-    return Relay(urls, stores.broker_url, ServerClock(connect(stores.state_url)))
+    state = connect(stores.state_url)
+    return Relay(urls, stores.broker_url, DeadLetters(state, system_clock), ServerClock(state))
 
 
 def publish_again(env: Environment, minutes: int) -> int:

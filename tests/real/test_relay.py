@@ -10,6 +10,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
+import fakeredis
 import pytest
 
 from deploy.local.settings import ROOT
@@ -17,6 +18,7 @@ from services.auth.models import BOX
 from shared import outbox, relay
 from shared.clock import system_clock
 from shared.database import create_database, writing
+from shared.dead_letters import DeadLetters
 from shared.messages import AUTH_EVENTS, RecoveryCodesRegenerated
 from tests.support.postgres import Databases
 
@@ -72,7 +74,8 @@ def wait_for(broker, message_id: str) -> None:
 
 def test_two_relays_lose_nothing_and_what_both_publish_acts_once(broker, database):
     stop = threading.Event()
-    deps = relay.Deps(database, broker.publisher, system_clock)
+    letters = DeadLetters(fakeredis.FakeRedis(decode_responses=True), system_clock)
+    deps = relay.Deps(database, broker.publisher, letters, system_clock)
     with ThreadPoolExecutor(12) as threads:
         relays = [threads.submit(relay.run, deps, stop) for _ in range(2)]
         for start in range(0, 300, 10):

@@ -2,13 +2,15 @@ import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+import fakeredis
 import pytest
-from sqlalchemy import MetaData
+from sqlalchemy import MetaData, insert
 
 from shared import outbox, relay
 from shared.clock import system_clock
 from shared.database import create_database, reading, writing
-from shared.messages import RecoveryCodesRegenerated
+from shared.dead_letters import DeadLetters
+from shared.messages import AUTH_EVENTS, RecoveryCodesRegenerated
 from shared.problems import Unavailable
 from shared.relay import Deps, Relay, carry
 from shared.secret import Secret
@@ -17,6 +19,8 @@ from shared.settings import Environment, SettingsError
 NOW = datetime(2026, 11, 24, 5, 0, tzinfo=UTC)
 METADATA = MetaData()
 BOX = outbox.outbox_tables(METADATA)
+STATE = fakeredis.FakeServer()
+LETTERS = DeadLetters(fakeredis.FakeRedis(server=STATE, decode_responses=True), system_clock)
 
 
 @dataclass
@@ -54,7 +58,7 @@ def time():
 
 @pytest.fixture
 def deps(database, broker, time):
-    return Deps(database, broker, lambda: time[0])
+    return Deps(database, broker, LETTERS, lambda: time[0])
 
 
 def record(database, *numbers, not_before=None):
@@ -94,7 +98,7 @@ def test_what_a_broker_lost_is_published_once_more_and_nothing_older(deps, datab
 
 def test_the_command_says_how_many_and_ends(database, broker, monkeypatch, capsys):
     record(database, 1, 2)
-    carry(Deps(database, broker, system_clock))
+    carry(Deps(database, broker, LETTERS, system_clock))
     monkeypatch.setenv("LATCHKEY_ENV", "development")
     monkeypatch.setenv("AUTH_DATABASE_URL", str(database.url))
     monkeypatch.setenv("OTP_DATABASE_URL", str(database.url))
@@ -221,6 +225,17 @@ def test_it_survives_an_outage_of_the_database(running, database, broker):
     wait_until(lambda: broker.sent == ["evt_1"])
 
 
+def test_it_survives_an_outage_of_the_dead_letters(running, database):
+    with writing(database) as connection:
+        connection.execute(insert(BOX.outbox).values(queue=AUTH_EVENTS, document="{", recorded_at=NOW))
+    STATE.connected = False
+    running.start()
+    threading.Event().wait(0.1)
+    assert running.is_alive()
+    STATE.connected = True
+    wait_until(lambda: LETTERS.count() == 1)
+
+
 def test_it_sweeps_what_is_old_and_keeps_what_a_broker_may_redeliver(running, database, deps, time):
     record(database, 1)
     carry(deps)
@@ -240,13 +255,13 @@ def test_it_sweeps_what_is_old_and_keeps_what_a_broker_may_redeliver(running, da
 
 
 def test_when_one_relay_fails_for_good_all_end_and_say_so():
-    both = Relay(["nonsense://x", "sqlite://"], Secret("memory://"), system_clock)
+    both = Relay(["nonsense://x", "sqlite://"], Secret("memory://"), LETTERS, system_clock)
     both.start()
     assert both.join() is False
 
 
 def test_a_relay_that_is_asked_to_stop_stops_well(tmp_path):
-    one = Relay([f"sqlite:///{tmp_path}/empty.sqlite3"], Secret("memory://"), system_clock)
+    one = Relay([f"sqlite:///{tmp_path}/empty.sqlite3"], Secret("memory://"), LETTERS, system_clock)
     one.start()
     one.stop()
     assert one.join() is True

@@ -1,14 +1,16 @@
-"""A recorded message that cannot be published, for ever: it is set aside, and the rest goes on."""
+"""A recorded message that cannot be published, for ever: it becomes a dead letter, and the rest goes on."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+import fakeredis
 import pytest
+from redis.exceptions import RedisError
 from sqlalchemy import MetaData, insert, update
-from structlog.testing import capture_logs
 
 from shared import outbox
 from shared.database import create_database, reading, writing
+from shared.dead_letters import DeadLetters
 from shared.messages import AUTH_EVENTS, UnreadableMessage
 from shared.problems import Unavailable
 from shared.queueing import Publisher, make_celery
@@ -45,10 +47,16 @@ class Broker:
 
 
 @pytest.fixture
-def deps(tmp_path):
+def state():
+    return fakeredis.FakeServer()
+
+
+@pytest.fixture
+def deps(tmp_path, state):
     database = create_database(f"sqlite:///{tmp_path}/box.sqlite3")
     METADATA.create_all(database)
-    yield Deps(database, Broker(), lambda: NOW)
+    letters = DeadLetters(fakeredis.FakeRedis(server=state, decode_responses=True), lambda: NOW)
+    yield Deps(database, Broker(), letters, lambda: NOW)
     database.dispose()
 
 
@@ -65,16 +73,27 @@ def waiting(deps, now=NOW + timedelta(days=3650)):
 
 
 @pytest.mark.parametrize("poison", POISON.values(), ids=POISON)
-def test_it_is_set_aside_and_the_rest_goes_on(deps, poison):
+def test_it_becomes_a_dead_letter_and_the_rest_goes_on(deps, poison):
     record(deps, (AUTH_EVENTS, GOOD), poison, (AUTH_EVENTS, GOOD))
-    with capture_logs() as logs:
-        assert carry(deps) == 2
+    assert carry(deps) == 2
     assert deps.publisher.sent == ["evt_good"] * 2
     assert waiting(deps) == []
-    (line,) = logs
-    assert (line["event"], line["log_level"], line["position"]) == ("message set aside", "error", 2)
-    assert poison[1] not in str(line) or not poison[1]
+    (letter,) = deps.letters.all()
+    assert (letter.queue, letter.document) == poison
+    assert letter.reason.startswith("outbox position 2: ")
     assert carry(deps) == 0
+
+
+def test_without_a_place_for_its_letter_it_waits_and_the_rest_goes_on(deps, state):
+    record(deps, (AUTH_EVENTS, GOOD), (AUTH_EVENTS, "{"), (AUTH_EVENTS, GOOD))
+    state.connected = False
+    with pytest.raises(RedisError):
+        carry(deps)
+    assert deps.publisher.sent == ["evt_good"] * 2
+    assert waiting(deps) == ["{"]
+    state.connected = True
+    assert carry(deps) == 0
+    assert (waiting(deps), deps.letters.count()) == ([], 1)
 
 
 def test_a_batch_of_nothing_else_does_not_keep_the_next_one_back(deps):
