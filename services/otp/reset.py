@@ -32,12 +32,13 @@ def apply(deps: WorkerDeps, approved: TwoFactorResetApproved) -> None:
         revoked = store.revoke_all(connection, account_id, now)
         store.delete_recovery_codes(connection, account_id)
         attempts_store.clear(connection, account_id, now)
-        applied = TwoFactorResetApplied(
-            id=new_id("evt"), occurred_at=now, account_id=account_id, reset_id=approved.reset_id
-        )
-        outbox.record(connection, outbox_tables, applied)
         sms_store.forget_account(deps.redis, account_id, frozenset(Purpose))
         budgets.clear(deps.redis, *(Charge(rate, account_id) for rate in UNLOCKED))
+        # The time by now: a login that was completed with a code of before, a moment ago, is from before it, too.
+        applied = TwoFactorResetApplied(
+            id=new_id("evt"), occurred_at=deps.clock(), account_id=account_id, reset_id=approved.reset_id
+        )
+        outbox.record(connection, outbox_tables, applied)
     # Once more: a try between the two may have brought the count of before back to Redis. By now 2FA is off, so the
     # worst that is left when Redis fails here is a lock that support lifts.
     with contextlib.suppress(RedisError):

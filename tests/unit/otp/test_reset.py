@@ -1,10 +1,11 @@
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from services.otp import reset
 from services.otp.models import authenticators, recovery_codes
 from services.otp.tasks import handle, register_tasks
 from shared.brokers import VISIBILITY_TIMEOUT_SECONDS
+from shared.clock import parse_rfc3339
 from shared.database import reading
 from shared.messages import (
     OTP_EVENTS,
@@ -36,9 +37,24 @@ def test_it_wipes_everything_and_reports_it(world: World):
         assert connection.execute(select(recovery_codes)).all() == []
     assert all(world.redis.get(f"notify:sealed:{message_id}") is None for message_id in (login, proof))
     assert world.redis.keys("otp:sms*") == []
-    event = world.events()[-1]
-    assert (event["type"], event["account_id"], event["reset_id"]) == ("two_factor.reset_applied", ACCOUNT, "rst_1")
+    told = world.events()[-1]
+    assert (told["type"], told["account_id"], told["reset_id"]) == ("two_factor.reset_applied", ACCOUNT, "rst_1")
     assert world.state()["enabled"] is False
+
+
+def test_its_time_is_after_the_last_use_of_what_it_wipes(world: World):
+    """The gateway ends the sessions from before that time."""
+    world.enrol()
+
+    def take_a_second(*_):
+        world.clock.turn(seconds=1)
+
+    event.listen(world.database, "after_cursor_execute", take_a_second)
+    reset.apply(world.worker_deps, approved(world))
+    event.remove(world.database, "after_cursor_execute", take_a_second)
+    with reading(world.database) as connection:
+        revoked_at = connection.execute(select(authenticators.c.revoked_at)).scalar_one()
+    assert parse_rfc3339(world.events()[-1]["occurred_at"]) > revoked_at
 
 
 def test_a_waiting_enrollment_dies_too(world: World):
@@ -69,7 +85,7 @@ def test_a_second_reset_is_another_message(world: World):
     world.enrol()
     reset.apply(world.worker_deps, approved(world, "evt_2", "rst_2"))
     assert world.state()["enabled"] is False
-    assert [event["reset_id"] for event in world.events()] == ["rst_1", "rst_2"]
+    assert [told["reset_id"] for told in world.events()] == ["rst_1", "rst_2"]
 
 
 def test_it_lifts_the_lock(world: World):
@@ -112,9 +128,9 @@ def test_what_nobody_can_read_is_refused(world: World, document):
 
 
 def test_an_event_of_others_is_refused(world: World):
-    event = TwoFactorDisabled(id="evt_9", occurred_at=world.clock(), account_id=ACCOUNT)
+    of_others = TwoFactorDisabled(id="evt_9", occurred_at=world.clock(), account_id=ACCOUNT)
     with pytest.raises(UnreadableMessage, match="nobody here"):
-        handle(world.worker_deps, encode(event))
+        handle(world.worker_deps, encode(of_others))
     assert world.event_types() == []
 
 
