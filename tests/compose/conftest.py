@@ -6,8 +6,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -29,11 +29,12 @@ class Stack:
 
     var_dir: Path
     port: int
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
         own = {"COMPOSE_PROJECT_NAME": PROJECT, "LATCHKEY_TAG": "test", "VAR_DIR": str(self.var_dir)}
-        return {**os.environ, **own, "PORT": str(self.port)}
+        return {**os.environ, **own, "PORT": str(self.port), **self.settings}
 
     @property
     def base_url(self) -> str:

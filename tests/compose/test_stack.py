@@ -12,7 +12,6 @@ pytestmark = pytest.mark.timeout(900)
 
 SERVICES = ("auth", "otp", "notify")
 ONCE = {"databases", "auth-migrate", "otp-migrate", "relay-access"}
-STORES = {"redis", "postgres"}
 THREADS_OF_A_WORKER = 8
 
 
@@ -32,7 +31,8 @@ def test_every_part_is_healthy_and_every_preparation_is_done(stack):
     done = {name for name, state in containers.items() if state["Status"] == "exited" and state["ExitCode"] == 0}
     healthy = {name for name, state in containers.items() if state.get("Health", {}).get("Status") == "healthy"}
     assert done == ONCE
-    assert healthy == {*SERVICES, "auth-worker", "otp-worker", "notices", "relay", *STORES}
+    stores = {"redis", "postgres", stack.settings.get("BROKER", "redis")}
+    assert healthy == {*SERVICES, "auth-worker", "otp-worker", "notices", "relay", *stores}
 
 
 def test_the_story_is_played_against_the_containers(stack):
