@@ -21,6 +21,7 @@ from tests.support.twilio_stub import AUTH_TOKEN
 PROJECT = "latchkey-test"
 PRODUCTION, DEVELOPMENT = "docker-compose.yml", "deploy/compose/development.yml"
 CODES = Path(__file__).with_name("codes.py")
+PIP_MARK = "known-to-the-build-alone"
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,12 @@ class Stack:
     @property
     def environment(self) -> dict[str, str]:
         own = {"COMPOSE_PROJECT_NAME": PROJECT, "LATCHKEY_TAG": "test", "VAR_DIR": str(self.var_dir)}
-        return {**os.environ, **own, "PORT": str(self.port), **self.settings}
+        own |= {"PORT": str(self.port), "PIP_CONFIG_FILE": str(self.pip_config)}
+        return {**os.environ, **own, **self.settings}
+
+    @property
+    def pip_config(self) -> Path:
+        return self.var_dir / "pip.conf"
 
     @property
     def base_url(self) -> str:
@@ -116,6 +122,8 @@ def stack(tmp_path_factory):
         token = stack.var_dir / "compose" / "secrets" / "twilio_auth_token"
         token.chmod(0o600)
         token.write_text(AUTH_TOKEN)
+        given = Path(os.environ.get("PIP_CONFIG_FILE", os.devnull)).read_text()
+        stack.pip_config.write_text(f"{given}\n# {PIP_MARK}\n")
         stack.make("up")
         yield stack
     finally:
