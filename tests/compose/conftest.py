@@ -6,8 +6,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from tests.support.twilio_stub import AUTH_TOKEN
 PROJECT = "latchkey-test"
 PRODUCTION, DEVELOPMENT = "docker-compose.yml", "deploy/compose/development.yml"
 CODES = Path(__file__).with_name("codes.py")
+PIP_MARK = "known-to-the-build-alone"
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,17 @@ class Stack:
 
     var_dir: Path
     port: int
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
         own = {"COMPOSE_PROJECT_NAME": PROJECT, "LATCHKEY_TAG": "test", "VAR_DIR": str(self.var_dir)}
-        return {**os.environ, **own, "PORT": str(self.port)}
+        own |= {"PORT": str(self.port), "PIP_CONFIG_FILE": str(self.pip_config)}
+        return {**os.environ, **own, **self.settings}
+
+    @property
+    def pip_config(self) -> Path:
+        return self.var_dir / "pip.conf"
 
     @property
     def base_url(self) -> str:
@@ -115,6 +122,8 @@ def stack(tmp_path_factory):
         token = stack.var_dir / "compose" / "secrets" / "twilio_auth_token"
         token.chmod(0o600)
         token.write_text(AUTH_TOKEN)
+        given = Path(os.environ.get("PIP_CONFIG_FILE", os.devnull)).read_text()
+        stack.pip_config.write_text(f"{given}\n# {PIP_MARK}\n")
         stack.make("up")
         yield stack
     finally:

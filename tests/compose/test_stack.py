@@ -5,14 +5,14 @@ from collections import Counter
 
 import pytest
 
+from deploy.local.settings import ROOT
 from services.notify.tasks import CONSUMERS
-from tests.compose.conftest import DEVELOPMENT, PRODUCTION, PROJECT
+from tests.compose.conftest import DEVELOPMENT, PIP_MARK, PRODUCTION, PROJECT
 
 pytestmark = pytest.mark.timeout(900)
 
 SERVICES = ("auth", "otp", "notify")
 ONCE = {"databases", "auth-migrate", "otp-migrate", "relay-access"}
-STORES = {"redis", "postgres"}
 THREADS_OF_A_WORKER = 8
 
 
@@ -32,7 +32,8 @@ def test_every_part_is_healthy_and_every_preparation_is_done(stack):
     done = {name for name, state in containers.items() if state["Status"] == "exited" and state["ExitCode"] == 0}
     healthy = {name for name, state in containers.items() if state.get("Health", {}).get("Status") == "healthy"}
     assert done == ONCE
-    assert healthy == {*SERVICES, "auth-worker", "otp-worker", "notices", "relay", *STORES}
+    stores = {"redis", "postgres", stack.settings.get("BROKER", "redis")}
+    assert healthy == {*SERVICES, "auth-worker", "otp-worker", "notices", "relay", *stores}
 
 
 def test_the_story_is_played_against_the_containers(stack):
@@ -66,12 +67,17 @@ def test_an_image_holds_its_service_and_what_all_share(stack, service):
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_no_secret_stands_in_a_layer_of_an_image_or_in_its_settings(stack, service, tmp_path):
-    patterns = tmp_path / "patterns"
-    patterns.write_text("\n".join(secrets_of(stack)))
-    image = tmp_path / "image.tar"
-    stack.run("docker", "save", "--output", str(image), f"latchkey-{service}:test")
-    found = stack.run("grep", "--count", "--text", "--fixed-strings", f"--file={patterns}", str(image), check=False)
-    assert found.stdout.strip() == "0"
+    # A line that every image holds is found with them, or the search saw nothing: some engines save layers compressed.
+    known = (ROOT / "shared" / "keys.py").read_text().splitlines()[0]
+    patterns, layers = tmp_path / "patterns", tmp_path / "layers"
+    patterns.write_text("\n".join([known, PIP_MARK, *secrets_of(stack)]))
+    layers.mkdir()
+    search = (
+        'docker save "$0" | tar -x -C "$1" && find "$1" -type f -exec gzip -cdf {} +'
+        ' | grep --only-matching --text --fixed-strings --file="$2" | sort -u'
+    )
+    found = stack.run("sh", "-c", search, f"latchkey-{service}:test", str(layers), str(patterns)).stdout
+    assert found.splitlines() == [known]
 
 
 def test_containers_run_without_root_without_capabilities_and_on_a_read_only_root(stack):
