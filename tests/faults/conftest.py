@@ -75,3 +75,9 @@ def large(tmp_path_factory, stub, postgres):
         staged(tmp_path_factory.mktemp("large"), stub, server, url, _LINES, urls) as stage,
     ):
         yield stage
+
+
+@pytest.fixture
+def stage(request):
+    """The one of that name: for what must be so on both."""
+    return request.getfixturevalue(request.param)

@@ -236,7 +236,7 @@ def _recovery(calls: list[Call], texts: list[Text], fault: Fault) -> float:
 
 
 COLUMNS: tuple[tuple[str, int], ...] = (
-    ("fault", 52), ("calls", 6), ("in", 5), ("503s", 5), ("cut", 4), ("good codes refused", 8), ("no factor", 7),
+    ("fault", 58), ("calls", 6), ("in", 5), ("503s", 5), ("cut", 4), ("good codes refused", 8), ("no factor", 7),
     ("codes lost", 6), ("spent unanswered", 11), ("SMS", 6), ("SMS twice (a death)", 9), ("events lost/twice", 8),
     ("500s", 5), ("slowest s", 8), ("recovery s", 9),
 )  # fmt: skip

@@ -24,6 +24,7 @@ def _cells(line: Figures) -> list[str]:
     return [
         f"{line.calls} / {line.passes}",
         str(line.unavailable),
+        f"{line.cut} / {line.spent_unanswered}",
         f"{line.refused} / {line.without_factor}",
         str(line.lost),
         f"{line.sms} / {line.sms_twice} ({line.sms_twice_by_death})",

@@ -140,7 +140,7 @@ DOCUMENT = """\
 def test_figures_are_written_beside_their_promise():
     text = with_figures(DOCUMENT, [with_code(good=True, fate=Fate.REFUSED)])
     first, second = text.splitlines()[4:6]
-    assert first.startswith("| a run | nothing is lost | 0 / 0 | 0 | 1 / 0 |")
+    assert first.startswith("| a run | nothing is lost | 0 / 0 | 0 | 0 / 0 | 1 / 0 |")
     assert second == "| another | too | 7 / 7 |"
     assert with_figures(text, [with_code(good=True, fate=Fate.REFUSED)]) == text
 

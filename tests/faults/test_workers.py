@@ -9,16 +9,20 @@ from tests.support.twilio_stub import Behaviour
 
 pytestmark = pytest.mark.timeout(200)
 
+# Each broker notes in its own way what a worker has in hand.
+ON_BOTH = pytest.mark.parametrize(("stage", "where"), [("small", ""), ("large", "RabbitMQ: ")], indirect=["stage"])
 
-def test_a_courier_killed_mid_send(small):
+
+@ON_BOTH
+def test_a_courier_killed_mid_send(stage, where):
     def kill_twice(run):
         for _ in range(2):
-            small.kill(run, "codes-1")
+            stage.kill(run, "codes-1")
             time.sleep(2)
-            small.start("codes-1")
+            stage.start("codes-1")
             time.sleep(2)
 
-    line = small.play("one of two couriers killed -9 mid-send, twice", kill_twice, send_seconds=1.0)
+    line = stage.play(f"{where}one of two couriers killed -9 mid-send, twice", kill_twice, send_seconds=1.0)
     assert not line.violations()
 
 
@@ -52,14 +56,15 @@ def test_couriers_killed_with_a_message_that_they_had_not_read(small):
     assert not line.violations()
 
 
-def test_all_couriers_killed_and_restarted_20_s_later(small):
+@ON_BOTH
+def test_all_couriers_killed_and_restarted_20_s_later(stage, where):
     def kill_all(run):
-        small.kill(run, *CODE_WORKERS, "notices")
+        stage.kill(run, *CODE_WORKERS, "notices")
         time.sleep(20)
         run.ends()
-        small.start(*CODE_WORKERS, "notices")
+        stage.start(*CODE_WORKERS, "notices")
 
-    line = small.play("all couriers killed -9, restarted 20 s later", kill_all, send_seconds=0.5)
+    line = stage.play(f"{where}all couriers killed -9, restarted 20 s later", kill_all, send_seconds=0.5)
     assert not line.violations()
 
 

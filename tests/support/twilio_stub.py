@@ -16,7 +16,7 @@ import struct
 import sys
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from dataclasses import asdict, dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -76,6 +76,7 @@ class TwilioStub:
         self.messages: list[Received] = []
         self.faults: list[str] = []
         self.requests = 0
+        self.shown: Counter[Behaviour] = Counter()
         self.connections = 0
         self.open: set[socket.socket] = set()
         self.echo = echo
@@ -135,7 +136,9 @@ class TwilioStub:
     def next_behaviour(self) -> Behaviour:
         with self._lock:
             self.requests += 1
-            return self.script.popleft() if self.script else self.default
+            behaviour = self.script.popleft() if self.script else self.default
+            self.shown[behaviour] += 1
+            return behaviour
 
     def keep(self, received: Received) -> None:
         """Record a message."""
