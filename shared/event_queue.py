@@ -8,9 +8,10 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from shared.acting import act_or_keep
 from shared.dead_letters import DeadLetters
 from shared.messages import QUEUES, batch_of
-from shared.queueing import RETRY_SECONDS, act_or_keep
+from shared.queueing import RETRY_SECONDS
 
 # A store that does not answer: its event is delivered again, for as long as it takes.
 STORE_ERRORS = (RedisError, DBAPIError, PoolTimeoutError)

@@ -1,21 +1,15 @@
 """Celery as all services use it: one configuration, one way to publish."""
 
-import traceback
-from collections.abc import Callable
 from datetime import timedelta
-from typing import TypeVar
 
-import structlog
 from amqp.exceptions import AMQPError
-from celery import Celery, Task
+from celery import Celery
 from celery.exceptions import OperationalError as CeleryOperationalError
 from kombu.exceptions import EncodeError, KombuError, LimitExceeded
-from kombu.utils.json import dumps
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.brokers import HEARTBEAT_SECONDS, broker_of
-from shared.dead_letters import DeadLetters
 from shared.messages import KEPT_FOR, QUEUES, ROUTES, Message, UnreadableMessage, encode
 from shared.problems import Unavailable
 from shared.secret import Secret
@@ -24,10 +18,6 @@ from shared.secret import Secret
 PUBLISH_ERRORS = (CeleryOperationalError, KombuError, AMQPError, OSError, RedisError)
 # Far below the visibility timeout, or a waiting message would be delivered twice.
 RETRY_SECONDS = 2
-
-T = TypeVar("T")
-
-log = structlog.get_logger("queueing")
 
 
 def make_celery(name: str, broker_url: Secret[str], *, reply_seconds: float = 5.0) -> Celery:
@@ -64,33 +54,6 @@ def make_celery(name: str, broker_url: Secret[str], *, reply_seconds: float = 5.
         enable_utc=True,
     )
     return app
-
-
-def act_or_keep(
-    letters: DeadLetters,
-    queue: str,
-    task: Task,
-    document: object,
-    act: Callable[[object], T],
-    store_errors: tuple[type[Exception], ...],
-) -> T | None:
-    """What ``act`` makes of a document; None when it is kept as a dead letter instead.
-
-    Kept is what nobody can read, and what met a fault of ours: Celery would acknowledge it, and it would be lost.
-    Raises ``store_errors``; the message is to be delivered again then.
-    """
-    try:
-        return act(document)
-    except store_errors:
-        raise
-    except UnreadableMessage as error:
-        reason = str(error)
-    except Exception as error:
-        log.exception("message failed", queue=queue)
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        reason = f"{type(error).__name__} in {where.name}, line {where.lineno}; the log has more"
-    letters.keep(queue=queue, task=task.name, document=dumps(document), reason=reason, source_id=task.request.id)  # type: ignore[no-untyped-call]
-    return None
 
 
 class Publisher:

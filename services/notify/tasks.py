@@ -17,6 +17,7 @@ from services.notify.domain.retries import STORE_PAUSE_SECONDS, Again, Outcome
 from services.notify.notices import deliver_notice
 from services.notify.overdue import close_late
 from services.notify.receipts import record_receipt
+from shared.acting import act_or_keep
 from shared.dead_letters import DeadLetters
 from shared.messages import (
     EMAIL_NOTICES,
@@ -32,7 +33,6 @@ from shared.messages import (
     UnreadableMessage,
     decode,
 )
-from shared.queueing import act_or_keep
 
 log = structlog.get_logger("notify.tasks")
 
