@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from dataclasses import replace
 
 from deploy.compose import secret_files
 from deploy.compose.accounts import seed
@@ -40,6 +41,8 @@ def scale(containers: Containers, workers: int) -> None:
     if not files:
         raise ComposeError("no stack is running: `make up` starts one")
     running = Containers(containers.settings, files)
+    # A worker on another broker than the gateway's would wait for codes that never come.
+    running = replace(running, broker=running.ask("exec", "-T", "auth", "printenv", "BROKER").strip())
     running.call("up", "--detach", "--wait", "--no-deps", "--no-recreate", "--scale", f"notify={workers}", "notify")
 
 

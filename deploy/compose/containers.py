@@ -24,6 +24,7 @@ class Containers:
 
     settings: LocalSettings
     files: tuple[Path, ...]
+    broker: str | None = None  # None: what the caller's environment says
 
     @property
     def folder(self) -> Path:
@@ -70,6 +71,8 @@ class Containers:
         chosen = [part for file in self.files for part in ("--file", str(file))]
         # Said here, so that Compose and we mean the same ones, whatever the caller's folder or .env.
         own = {"VAR_DIR": str(self.settings.var_dir), "PORT": str(self.settings.port)}
+        if self.broker:
+            own["BROKER"] = self.broker
         try:
             done = subprocess.run(
                 [*command, "--project-directory", str(ROOT), *chosen, *arguments],

@@ -43,3 +43,9 @@ def test_every_queue_is_in_rabbitmq_and_somebody_takes_from_it(stack):
     listed = json.loads(stack.run("docker", "exec", stack.containers("rabbitmq")[0]["Id"], *ask).stdout)
     taken_from = {queue["name"] for queue in listed if queue["consumers"]}
     assert taken_from >= {*CONSUMERS, "auth.events", "otp.events"}
+
+
+def test_workers_that_are_added_take_from_the_broker_that_runs_whatever_the_callers_settings_say(stack):
+    replace(stack, settings={}).make("scale-sms", "N=3")
+    workers = stack.containers("notify")
+    assert ["BROKER=rabbitmq" in worker["Config"]["Env"] for worker in workers] == [True] * 3
