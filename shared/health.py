@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from shared.clock import system_clock
+from shared.clock import Clock, system_clock
 from shared.problems import Unavailable
 from shared.settings import Environment, SettingsError, StoreSettings
 
@@ -28,8 +28,9 @@ OVERDUE_SECONDS = 30
 _REPLY_SECONDS = 3.0
 
 
-def web(env: Environment) -> str | None:
-    """What is wrong with the HTTP server on ``GRANIAN_PORT``, or None."""
+def web(env: Environment, clock: Clock) -> str | None:
+    """What is wrong with the HTTP server on ``GRANIAN_PORT``, or None; its ``/readyz`` looks at its own clock."""
+    del clock
     port = env.integer("GRANIAN_PORT", 8080, minimum=1)
     env.done()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_REPLY_SECONDS)
@@ -43,7 +44,7 @@ def web(env: Environment) -> str | None:
         connection.close()
 
 
-def worker(env: Environment) -> str | None:
+def worker(env: Environment, clock: Clock) -> str | None:
     """What is wrong with the Celery worker of this host, or None."""
     from shared.queueing import make_celery
 
@@ -57,10 +58,10 @@ def worker(env: Environment) -> str | None:
         return f"broker: {type(error).__name__}"
     finally:
         app.close()
-    return clock_fault(stores) if replies else f"{node} does not answer"
+    return clock_fault(stores, clock) if replies else f"{node} does not answer"
 
 
-def relay(env: Environment) -> str | None:
+def relay(env: Environment, clock: Clock) -> str | None:
     """What the relay has left behind, or None."""
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -69,9 +70,9 @@ def relay(env: Environment) -> str | None:
     urls = {name: env.text(name) for name in ("AUTH_DATABASE_URL", "OTP_DATABASE_URL")}
     stores = StoreSettings.read(env)
     env.done()
-    if (fault := clock_fault(stores)) is not None:  # first, for what is due it would tell wrongly
+    if (fault := clock_fault(stores, clock)) is not None:  # first, for what is due it would tell wrongly
         return fault
-    before = system_clock() - timedelta(seconds=OVERDUE_SECONDS)
+    before = clock() - timedelta(seconds=OVERDUE_SECONDS)
     for name, url in urls.items():
         try:
             with reading(create_database(url)) as connection:
@@ -83,13 +84,13 @@ def relay(env: Environment) -> str | None:
     return None
 
 
-def clock_fault(stores: StoreSettings) -> str | None:
+def clock_fault(stores: StoreSettings, clock: Clock) -> str | None:
     """What is wrong with this machine's clock, or None; also while the state Redis, which knows, does not answer."""
     from shared.clock_check import require_right_clock
     from shared.redis_client import connect
 
     try:
-        require_right_clock(connect(stores.state_url), system_clock)
+        require_right_clock(connect(stores.state_url), clock)
     except Unavailable as fault:
         return f"{fault.reason}: not that of the state Redis"
     return None
@@ -107,15 +108,15 @@ def overdue(connection: "Connection", before: datetime) -> int:
     return connection.execute(query).scalar_one()
 
 
-CHECKS: Mapping[str, Callable[[Environment], str | None]] = {"web": web, "worker": worker, "relay": relay}
+CHECKS: Mapping[str, Callable[[Environment, Clock], str | None]] = {"web": web, "worker": worker, "relay": relay}
 
 
-def main(arguments: list[str]) -> int:
-    """The check of this name, as an exit code."""
+def main(arguments: list[str], clock: Clock = system_clock) -> int:
+    """The check of this name, as an exit code; ``clock`` is this machine's."""
     parser = argparse.ArgumentParser(prog="python -m shared.health")
     parser.add_argument("check", choices=CHECKS)
     try:
-        fault = CHECKS[parser.parse_args(arguments).check](Environment())
+        fault = CHECKS[parser.parse_args(arguments).check](Environment(), clock)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2

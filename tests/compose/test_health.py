@@ -22,15 +22,15 @@ METADATA = MetaData()
 BOX = outbox.outbox_tables(METADATA)
 
 
-def asked(monkeypatch, check, **variables):
+def asked(monkeypatch, check, *, clock=system_clock, **variables):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    return health.main([check])
+    return health.main([check], clock)
 
 
-def set_wrong(monkeypatch):
-    """The clock of this machine."""
-    monkeypatch.setattr(health, "system_clock", lambda: after(system_clock(), 60))
+def wrong_clock():
+    """A minute ahead."""
+    return after(system_clock(), 60)
 
 
 @pytest.fixture
@@ -81,8 +81,7 @@ def test_a_worker_is_healthy_while_it_answers_through_the_broker(monkeypatch, ca
         worker = subprocess.Popen([sys.executable, "-m", *command, "-c", "1"], cwd=ROOT, env={**os.environ, **settings})
         try:
             wait_for(lambda: health.main(["worker"]) == 0, seconds=30)
-            set_wrong(monkeypatch)
-            assert health.main(["worker"]) == 1
+            assert health.main(["worker"], wrong_clock) == 1
             assert "clock" in capsys.readouterr().out
         finally:
             worker.terminate()
@@ -141,8 +140,7 @@ def test_a_relay_is_healthy_while_nothing_that_is_due_waits_for_long(monkeypatch
 def test_a_relay_whose_clock_is_wrong_is_not_healthy(monkeypatch, capsys, outboxes, tmp_path):
     with redis_server(tmp_path / "redis", free_port()) as url:
         assert asked(monkeypatch, "relay", **outboxes | {"REDIS_URL": url}) == 0
-        set_wrong(monkeypatch)
-        assert asked(monkeypatch, "relay") == 1
+        assert asked(monkeypatch, "relay", clock=wrong_clock) == 1
     assert "clock" in capsys.readouterr().out
 
 
