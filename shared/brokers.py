@@ -11,6 +11,7 @@ from kombu.entity import Exchange, Queue
 from kombu.transport.base import Transport
 
 from shared.messages import QUEUES
+from shared.rabbitmq_broker import RabbitMqTransport
 from shared.redis_broker import TRANSPORTS
 from shared.settings import RABBITMQ_SCHEMES, Sentinels
 
@@ -94,6 +95,7 @@ def _rabbitmq(url: str, reply_seconds: float) -> Broker:
             "read_timeout": reply_seconds,
             "write_timeout": reply_seconds,
         },
+        transport=None if address.startswith("amqps://") else RabbitMqTransport,
         # A server_hostname of None stands for the one that is connected to.
         tls={"cert_reqs": ssl.CERT_REQUIRED, "ca_certs": ca_file, "server_hostname": None}
         if address.startswith("amqps://")

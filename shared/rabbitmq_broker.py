@@ -1,0 +1,67 @@
+"""RabbitMQ as Celery's broker: kombu's transport, with less to do for each message.
+
+py-amqp reads a message in nine calls, each between two more that switch the socket to non-blocking and back. Every one
+of them gives the threads that send their turn, and the consumer waits for its own again: that costs a busy worker more
+than all that it does with the message.
+"""
+
+import socket
+from typing import Any
+
+from amqp.transport import TCPTransport
+from kombu.transport import pyamqp
+
+_AT_ONCE = 65536
+# Type, channel and the payload's size (AMQP 0-9-1 §4.2.3); then the payload, and an octet that ends the frame.
+_HEADER, _SIZE_AT, _END = 7, 3, 1
+
+
+class AheadTransport(TCPTransport):  # type: ignore[misc]  # py-amqp has no types
+    """Reads what has come, as much as there is, where its caller would not wait for more."""
+
+    def take_frame(self) -> Any:  # noqa: ANN401 - py-amqp's
+        """The next frame. Raises TimeoutError when it is not here as a whole yet, and OSError."""
+        while not self._holds_frame():
+            self._read_ahead()
+        return self.read_frame()
+
+    def _holds_frame(self) -> bool:
+        have = self._read_buffer
+        size = int.from_bytes(have[_SIZE_AT:_HEADER], "big")
+        return len(have) >= _HEADER and len(have) >= _HEADER + size + _END
+
+    def _read_ahead(self) -> None:
+        try:
+            came = self.sock.recv(_AT_ONCE, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            raise TimeoutError from None
+        except OSError:
+            self.connected = False
+            raise
+        if not came:
+            self.connected = False
+            raise ConnectionResetError("the broker has closed the connection")
+        self._read_buffer += came
+
+
+class _Connection(pyamqp.Connection):
+    def Transport(self, host: str, connect_timeout: float, _tls: object, *args: Any, **options: Any) -> TCPTransport:  # noqa: ANN401, N802 - py-amqp's
+        return AheadTransport(host, connect_timeout, *args, **options)
+
+    def drain_events(self, timeout: float | None = None) -> None:
+        """py-amqp's own: serve frames until a message is whole. Raises TimeoutError, OSError.
+
+        The event loop asks without waiting, again and again until it hears that nothing is there; so what was read
+        ahead is served. Who waits reads no further than the answer, as ever.
+        """
+        if timeout != 0:
+            super().drain_events(timeout)
+            return
+        while not self.on_inbound_frame(self.transport.take_frame()):
+            pass
+
+
+class RabbitMqTransport(pyamqp.Transport):
+    """kombu's own for ``amqp://``."""
+
+    Connection = _Connection
