@@ -1,21 +1,28 @@
 """Lua scripts in one round trip, also inside a pipeline."""
 
 import hashlib
+import socket
+import struct
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
+from hiredis import pack_command
 from redis import ConnectionPool, Redis
 from redis.client import Pipeline
 from redis.connection import Connection
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.redis_client import guarded
 
 A = TypeVar("A")
 B = TypeVar("B")
+
+_Command = tuple[str | int, ...]
 
 
 class LuaScript:
@@ -32,10 +39,20 @@ class LuaScript:
 
     def over(self, connection: Connection, keys: Sequence[str], args: Sequence[str | int]) -> Any:  # noqa: ANN401
         """Run it over this connection, which is in step with the server. Raises RedisError."""
-        try:
-            return _ask(connection, "EVALSHA", self.sha, len(keys), *keys, *args)
-        except NoScriptError:
-            return _ask(connection, "EVAL", self.text, len(keys), *keys, *args)
+        [reply] = _exchange(connection, self.by_digest(keys, args))
+        if isinstance(reply, NoScriptError):
+            [reply] = _exchange(connection, self.by_text(keys, args))
+        if isinstance(reply, ResponseError):
+            raise reply
+        return reply
+
+    def by_digest(self, keys: Sequence[str], args: Sequence[str | int]) -> _Command:
+        """The command for a server that knows the script."""
+        return ("EVALSHA", self.sha, len(keys), *keys, *args)
+
+    def by_text(self, keys: Sequence[str], args: Sequence[str | int]) -> _Command:
+        """The command for one that does not, and will."""
+        return ("EVAL", self.text, len(keys), *keys, *args)
 
     def queue(self, pipeline: "Pipeline", keys: Sequence[str], args: Sequence[str | int]) -> None:
         """Add it to a pipeline that execute_scripted will send."""
@@ -64,28 +81,14 @@ def together(redis: "Redis", first: Call[A], second: Call[B]) -> tuple[A, B]:
     calls: tuple[Call[Any], Call[Any]] = (first, second)
     with guarded(redis):
         connection = _kept.connection(redis.connection_pool)
-        connection.send_packed_command(  # type: ignore[no-untyped-call]
-            connection.pack_commands(  # type: ignore[no-untyped-call]
-                [("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args) for call in calls]
-            )
-        )
-        replies = [_reply(connection) for _ in calls]
+        replies = _exchange(connection, *(call.script.by_digest(call.keys, call.args) for call in calls))
         for number, call in enumerate(calls):
             if isinstance(replies[number], NoScriptError):
-                connection.send_command("EVAL", call.script.text, len(call.keys), *call.keys, *call.args)  # type: ignore[no-untyped-call]
-                replies[number] = _reply(connection)
+                [replies[number]] = _exchange(connection, call.script.by_text(call.keys, call.args))
     for reply in replies:
         if isinstance(reply, ResponseError):
             raise reply
     return first.read(replies[0]), second.read(replies[1])
-
-
-def _reply(connection: Connection) -> Any:  # noqa: ANN401 - whatever the script returns
-    """What the server answers; a refusal too, for another answer follows it."""
-    try:
-        return connection.read_response()
-    except ResponseError as error:
-        return error
 
 
 class _KeptConnections(threading.local):
@@ -124,14 +127,42 @@ def put_in_step(connection: Connection) -> None:
         if not in_step:
             connection.disconnect()  # type: ignore[no-untyped-call]
     connection.connect()  # type: ignore[no-untyped-call]
+    _time_out_in_the_kernel(connection)
+
+
+def _time_out_in_the_kernel(connection: Connection) -> None:
+    """Python's own time-outs ask the kernel before each call whether it would wait, and each call costs a turn."""
+    sock: object = getattr(connection, "_sock", None)
+    if type(sock) is socket.socket and (seconds := sock.gettimeout()):
+        timeval = struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+        sock.settimeout(None)
 
 
 _kept = _KeptConnections()
 
 
-def _ask(connection: Connection, *command: str | int) -> Any:  # noqa: ANN401 - whatever the script returns
-    connection.send_command(*command)  # type: ignore[no-untyped-call]
-    return connection.read_response()
+def _exchange(connection: Connection, *commands: _Command) -> list[Any]:
+    """What the server answers to each command, in one round trip; a refusal too, for another answer follows it.
+
+    redis-py's own packing looks at each argument several times, and costs as much as all else that is done here.
+    """
+    try:
+        packed = b"".join(pack_command(command) for command in commands)  # type: ignore[arg-type]  # its stub is wrong
+        connection.send_packed_command([packed])  # type: ignore[no-untyped-call]
+        return [_reply(connection) for _ in commands]
+    except RedisConnectionError as error:
+        if isinstance(error.__context__, BlockingIOError):  # the kernel's time-out, which redis-py does not know
+            raise RedisTimeoutError("the server has not answered in time") from error
+        raise
+
+
+def _reply(connection: Connection) -> Any:  # noqa: ANN401 - whatever the script returns
+    try:
+        return connection.read_response()
+    except ResponseError as error:
+        return error
 
 
 def execute_scripted(redis: "Redis", pipeline: "Pipeline", *scripts: LuaScript) -> list[Any]:
