@@ -3,6 +3,7 @@
 import socket
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -259,12 +260,36 @@ def test_one_connection_serves_many_messages(stub):
 def test_an_idle_connection_is_kept_alive(stub):
     sms = provider(stub.sms_url)
     sms.send(message())
-    pools = sms._line._manager.pools
-    [pool] = [pools[key] for key in pools.keys()]  # noqa: SIM118 - urllib3's container cannot be iterated
-    connection = pool._get_conn()
+    connection = sms._line._poster._get_conn()
     assert connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     assert connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     connection.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "asked"),
+    [
+        ("http://sms.example.com:8080/v1/sms?team=7", "POST http://sms.example.com:8080/v1/sms?team=7 HTTP/1.1"),
+        ("https://sms.example.com/v1/sms", "CONNECT sms.example.com:443 HTTP/1.0"),
+    ],
+)
+def test_a_proxy_of_the_environment_is_asked_for_the_whole_url(monkeypatch, url, asked):
+    with socket.create_server(("127.0.0.1", 0)) as proxy, ThreadPoolExecutor() as threads:
+        proxy.settimeout(5)
+        monkeypatch.setenv(f"{url.partition(':')[0]}_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+
+        def refuse() -> str:
+            connection = proxy.accept()[0]
+            with connection, connection.makefile("rb") as lines:
+                first = lines.readline().decode().strip()
+                connection.sendall(b"HTTP/1.1 503 Unavailable\r\nContent-Length: 0\r\n\r\n")
+            return first
+
+        heard = threads.submit(refuse)
+        with pytest.raises(ProviderUnavailable) as refused:
+            provider(url).send(message())
+        assert heard.result(5) == asked
+    assert not refused.value.maybe_sent
 
 
 @pytest.mark.parametrize("trouble", [Behaviour(status=422), Behaviour(reset="after"), Behaviour(status=500)])

@@ -13,6 +13,7 @@ from typing import Any
 from standardwebhooks import Webhook
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
+from urllib3.util import parse_url
 
 from services.notify.domain.verdict import Verdict
 from services.notify.providers import (
@@ -36,7 +37,7 @@ class HttpSms:
     idempotent = True
 
     def __init__(self, settings: HttpSmsSettings, clock: Clock) -> None:
-        self._url = settings.url
+        self._target = parse_url(settings.url).request_uri
         # With every key, so that the gateway may hold the old one or the new one while they are rotated.
         self._signers = [Webhook(key.material.reveal()) for key in settings.keys]
         self._clock = clock
@@ -47,7 +48,7 @@ class HttpSms:
         now = self._clock()
         body = _body(message, now)
         try:
-            answer = self._line.post(self._url, body.encode(), self._headers(message.message_id, now, body))
+            answer = self._line.post(self._target, body.encode(), self._headers(message.message_id, now, body))
         except HTTPError as error:
             raise ProviderUnavailable(type(error).__name__, maybe_sent=transport.maybe_sent(error)) from None
         return _read(answer) or message.message_id

@@ -47,7 +47,7 @@ class TwilioSms:
         self._client = Client(
             settings.account_sid,
             settings.auth_token.reveal(),
-            http_client=_PooledHttp(settings.api_base_url),
+            http_client=_PooledHttp(settings),
         )
 
     def send(self, message: SmsMessage) -> str:
@@ -82,10 +82,11 @@ class _PooledHttp(HttpClient):  # type: ignore[misc] # twilio ships no types
     from the environment at every request and logs headers.
     """
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, settings: TwilioSettings) -> None:
         super().__init__(logging.getLogger(__name__), is_async=False)
-        self._base = urlsplit(base_url)
-        self._line = transport.Line(base_url)
+        self._base_path = urlsplit(settings.api_base_url).path.rstrip("/")
+        self._line = transport.Line(settings.api_base_url)
+        self._credentials = make_headers(basic_auth=f"{settings.account_sid}:{settings.auth_token.reveal()}")
 
     def request(
         self,
@@ -94,21 +95,20 @@ class _PooledHttp(HttpClient):  # type: ignore[misc] # twilio ships no types
         params: dict[str, object] | None = None,  # noqa: ARG002 - ours have none
         data: dict[str, object] | None = None,
         headers: dict[str, str] | None = None,
-        auth: tuple[str, str] | None = None,
+        auth: tuple[str, str] | None = None,  # noqa: ARG002 - the one of the settings
         timeout: float | None = None,  # noqa: ARG002 - ours hold for every request
         allow_redirects: bool = False,  # noqa: ARG002, FBT002 - none is followed
     ) -> Response:
         """Send one request: a POST of a form, as all of ours are. Raises urllib3's HTTPError."""
         form = urlencode(data or {}, doseq=True).encode()
-        credentials = make_headers(basic_auth=":".join(auth)) if auth else {}
-        answer = self._line.post(self._rebased(url), form, {**(headers or {}), **credentials, "Content-Type": _FORM})
+        headers = {**(headers or {}), **self._credentials, "Content-Type": _FORM}
+        answer = self._line.post(self._target(url), form, headers)
         return Response(answer.status, answer.data.decode("utf-8", "replace"), answer.headers)
 
-    def _rebased(self, url: str) -> str:
+    def _target(self, url: str) -> str:
         """The same resource at our base URL; regions and edges are chosen there."""
         asked = urlsplit(url)
-        path = self._base.path.rstrip("/") + asked.path
-        return urlunsplit((self._base.scheme, self._base.netloc, path, asked.query, ""))
+        return urlunsplit(("", "", self._base_path + asked.path, asked.query, ""))
 
 
 def _refusal(status: int, code: int | None) -> ProviderUnavailable | RecipientRejected:
