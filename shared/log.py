@@ -1,11 +1,19 @@
 """Structured logs: facts as JSON lines in production, readable lines in development, secrets never."""
 
+import json
 import logging
 import sys
 
 import structlog
 
 from shared.settings import Mode
+
+# Made once: json.dumps makes an encoder for each line. What JSON does not know is written as it prints itself.
+_encode = json.JSONEncoder(default=repr).encode
+
+
+def _json_line(event: structlog.typing.EventDict, **_: object) -> str:
+    return _encode(event)
 
 
 def configure_logging(service: str, mode: Mode) -> None:
@@ -24,7 +32,9 @@ def configure_logging(service: str, mode: Mode) -> None:
         structlog.processors.format_exc_info,
     ]
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if mode is Mode.PRODUCTION else structlog.processors.LogfmtRenderer()
+        structlog.processors.JSONRenderer(serializer=_json_line)
+        if mode is Mode.PRODUCTION
+        else structlog.processors.LogfmtRenderer()
     )
     structlog.configure(
         processors=[*shared_steps, renderer],

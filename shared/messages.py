@@ -200,6 +200,7 @@ _BY_TYPE: dict[str, type[Message]] = {kind.TYPE: kind for kind in ROUTES}
 # Reading them costs as much as all the rest.
 _HINTS = {kind: get_type_hints(kind) for kind in ROUTES}
 _NAMES = {kind: tuple(field.name for field in dataclasses.fields(kind)) for kind in ROUTES}
+_compact = json.JSONEncoder(separators=(",", ":")).encode
 VERSION = 1
 
 
@@ -242,7 +243,7 @@ def batch_of(document: object) -> list[object]:
 
 def encode_text(message: Message) -> str:
     """encode as one JSON text, for the outbox."""
-    return json.dumps(encode(message), separators=(",", ":"))
+    return _compact(encode(message))
 
 
 def _typed(hint: Any, value: object) -> object:  # noqa: ANN401 - a type hint

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any, NoReturn
 
@@ -18,6 +19,7 @@ from services.notify.notices import deliver_notice
 from services.notify.overdue import close_late
 from services.notify.receipts import record_receipt
 from shared.acting import act_or_keep
+from shared.clock import rfc3339
 from shared.dead_letters import DeadLetters
 from shared.messages import (
     EMAIL_NOTICES,
@@ -93,11 +95,17 @@ def settle(deps: Deps, queue: str, document: object) -> bool:
 
     A task costs many times what the claim does, and those who wait for a code wait for it.
     """
-    if queue == SMS_CODES:
+    if queue == SMS_CODES and _says_late(document, deps.clock()):
         with contextlib.suppress(UnreadableMessage, RedisError):
             message = decode(document)
             return isinstance(message, SendSmsCode) and close_late(deps, message)
     return False
+
+
+def _says_late(document: object, now: datetime) -> bool:
+    """Whether it may be a code that is past its deadline: times sort as text, and to decode each code costs more."""
+    deadline = document.get("deadline") if isinstance(document, dict) else None
+    return isinstance(deadline, str) and deadline <= rfc3339(now)
 
 
 def _come_again(task: Task, queue: str, seconds: float) -> NoReturn:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 import structlog
 from redis import Redis
@@ -101,16 +100,14 @@ class SmsRouter:
         order, now = _Order(message, deadline, urgency), self.clock()
         route = known.route
         provider = self._choose(known, now)
-        facts = log.bind(message_id=message.message_id, phone=message.to.masked())
         if provider is None:
-            facts.error("sms at a provider that is not in use", provider=route.at)
+            log.error("sms at a provider that is not in use", **_facts(message, route.at))
             return GivenUp(None, DeliveryReason.PROVIDER_DOWN)
-        facts = facts.bind(provider=provider.name)
         turn = self._turn(order, route, provider.name, now)
         if isinstance(turn, NoTurn) and not urgency.in_line:
             return Later(max(NOTICE_TURN_SECONDS, (turn.at - now).total_seconds()))
         if isinstance(turn, NoTurn):
-            facts.warning("sms provider has no turn in time")
+            log.warning("sms provider has no turn in time", **_facts(message, provider.name))
             return self._not_taken(order, route, provider.name, DeliveryReason.TOO_LATE)
         if turn > now:
             state.put_route(self.redis, message.message_id, replace(route, turn=Turn(provider.name, turn)))
@@ -118,8 +115,9 @@ class SmsRouter:
         if known.handed_to != provider.name:
             state.put_route(self.redis, message.message_id, route.handed_to(provider.name))
         if route.at is not None:
-            facts.warning("sms handed over again", possible_duplicate=not provider.idempotent)
-        return self._hand_over(order, route, provider, facts)
+            facts = _facts(message, provider.name)
+            log.warning("sms handed over again", **facts, possible_duplicate=not provider.idempotent)
+        return self._hand_over(order, route, provider)
 
     def _choose(self, known: Known, now: datetime) -> SmsProvider | None:
         by_name = {provider.name: provider for provider in self.providers}
@@ -139,24 +137,20 @@ class SmsRouter:
         latest = order.deadline - timedelta(milliseconds=1) if order.urgency.in_line else now
         return state.take_turn(self.redis, name, self.rates[name], now, latest)
 
-    def _hand_over(
-        self,
-        order: _Order,
-        route: Route,
-        provider: SmsProvider,
-        facts: Any,  # noqa: ANN401 - a bound logger
-    ) -> Sent | Later | GivenUp:
+    def _hand_over(self, order: _Order, route: Route, provider: SmsProvider) -> Sent | Later | GivenUp:
         began = self.clock()
         try:
             provider_message_id = provider.send(order.message)
         except RecipientRejected as error:
             self.remember(self._sample(provider.name, began, failed=False))
-            facts.warning("sms refused", reason=error.reason, detail=error.detail)
+            facts = _facts(order.message, provider.name)
+            log.warning("sms refused", **facts, reason=error.reason, detail=error.detail)
             return GivenUp(provider.name, error.reason)
         except ProviderUnavailable as error:
             sample = self._sample(provider.name, began, failed=True)
-            level = facts.error if isinstance(error, ProviderMisconfigured) else facts.warning
-            level("sms provider failed", detail=error.detail, maybe_sent=error.maybe_sent)
+            facts = _facts(order.message, provider.name)
+            level = log.error if isinstance(error, ProviderMisconfigured) else log.warning
+            level("sms provider failed", **facts, detail=error.detail, maybe_sent=error.maybe_sent)
             if error.maybe_sent and not provider.idempotent:
                 return Sent(provider.name, sample, confirmed=False)
             self.remember(sample)
@@ -190,3 +184,8 @@ class SmsRouter:
             sample.run(self.redis)
         except RedisError as error:
             log.warning("store does not answer", cause=type(error).__name__)
+
+
+def _facts(message: SmsMessage, provider: str | None) -> dict[str, str | None]:
+    """What a log line says of whom."""
+    return {"message_id": message.message_id, "phone": message.to.masked(), "provider": provider}

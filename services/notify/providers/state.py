@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 from redis import Redis
@@ -94,7 +95,7 @@ def reading(message_id: str, providers: Sequence[str], *, hands_over: bool = Fal
             providers[0] if handed_over else None,
         )
 
-    first = _route_text(Route().handed_to(providers[0])) if hands_over else ""
+    first = _first_route(providers[0]) if hands_over else ""
     return Call(
         _READ,
         [_route_key(message_id), *(_samples_key(name) for name in providers)],
@@ -145,6 +146,12 @@ def take_turn(redis: Redis, provider: str, per_second: float, now: datetime, lat
 def _route_text(route: Route) -> str:
     turn = route.turn and [route.turn.provider, unix_milliseconds(route.turn.at)]
     return json.dumps({"at": route.at, "failed": route.failed, "rounds": route.rounds, "turn": turn})
+
+
+@cache
+def _first_route(provider: str) -> str:
+    """A new message's, at its first provider."""
+    return _route_text(Route().handed_to(provider))
 
 
 def _parse_route(text: str) -> Route:

@@ -96,7 +96,16 @@ def test_a_code_that_comes_too_late_needs_no_task(courier):
     assert courier.told() == [("expired", "too_late")]
 
 
-@pytest.mark.parametrize("document", [{}, None, {"type": "teleport", "version": 1}])
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        None,
+        {"type": "teleport", "version": 1},
+        {"type": "teleport", "version": 1, "deadline": "2001-01-01T00:00:00.000000Z"},
+        {"deadline": 5},
+    ],
+)
 def test_what_nobody_can_read_is_left_to_its_task(courier, document):
     assert not tasks.settle(courier.deps, SMS_CODES, document)
 
