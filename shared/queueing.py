@@ -4,7 +4,9 @@ from datetime import timedelta
 
 from amqp.exceptions import AMQPError
 from celery import Celery
+from celery.app.amqp import AMQP
 from celery.exceptions import OperationalError as CeleryOperationalError
+from kombu.connection import Connection
 from kombu.exceptions import EncodeError, KombuError, LimitExceeded
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -20,13 +22,27 @@ PUBLISH_ERRORS = (CeleryOperationalError, KombuError, AMQPError, OSError, RedisE
 RETRY_SECONDS = 2
 
 
+class _Connection(Connection):
+    """Keeps our transport when it turns to the next broker of its URL; kombu's own would go on with kombu's."""
+
+    def switch(self, conn_str: str) -> None:
+        """kombu's own."""
+        transport = self.transport_cls
+        super().switch(conn_str)  # type: ignore[no-untyped-call]
+        self.transport_cls = transport
+
+
+class _Amqp(AMQP):  # type: ignore[misc]  # Celery has no types
+    Connection = _Connection
+
+
 def make_celery(name: str, broker_url: Secret[str], *, reply_seconds: float = 5.0) -> Celery:
     """A Celery app that acknowledges late, keeps no results and takes a task for each thread (see shared.reception).
 
     ``reply_seconds`` is how long the broker may take for an answer; a publish that waits longer has failed.
     """
     broker = broker_of(broker_url.reveal(), reply_seconds)
-    app = Celery(name, broker=broker.url, task_cls=broker.task_class, set_as_current=False)
+    app = Celery(name, broker=broker.url, amqp=_Amqp, task_cls=broker.task_class, set_as_current=False)
     app.conf.update(
         accept_content=["json"],
         task_serializer="json",

@@ -21,12 +21,13 @@ class AheadTransport(TCPTransport):  # type: ignore[misc]  # py-amqp has no type
 
     def take_frame(self) -> Any:  # noqa: ANN401 - py-amqp's
         """The next frame. Raises TimeoutError when it is not here as a whole yet, and OSError."""
-        while not self._holds_frame():
+        while not self.holds_frame():
             self._read_ahead()
         return self.read_frame()
 
-    def _holds_frame(self) -> bool:
-        have = self._read_buffer
+    def holds_frame(self) -> bool:
+        """Whether the next frame is here as a whole, and the connection is open."""
+        have = self._read_buffer if self.connected else b""
         size = int.from_bytes(have[_SIZE_AT:_HEADER], "big")
         return len(have) >= _HEADER and len(have) >= _HEADER + size + _END
 
@@ -51,13 +52,15 @@ class _Connection(pyamqp.Connection):
     def drain_events(self, timeout: float | None = None) -> None:
         """py-amqp's own: serve frames until a message is whole. Raises TimeoutError, OSError.
 
-        The event loop asks without waiting, again and again until it hears that nothing is there; so what was read
-        ahead is served. Who waits reads no further than the answer, as ever.
+        Who asks without waiting, which is the event loop, has every frame served that was read ahead: it looks again
+        when the socket has something to read, and knows nothing of what is in our hands. Who waits reads no further
+        than the answer, as ever.
         """
         if timeout != 0:
             super().drain_events(timeout)
             return
-        while not self.on_inbound_frame(self.transport.take_frame()):
+        transport = self.transport
+        while not self.on_inbound_frame(transport.take_frame()) or transport.holds_frame():
             pass
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.rabbitmq_broker import AheadTransport
+from shared.rabbitmq_broker import AheadTransport, RabbitMqTransport
 
 FRAMES = st.lists(st.tuples(st.integers(1, 8), st.integers(0, 65535), st.binary(max_size=300)), max_size=12)
 
@@ -76,6 +76,28 @@ def test_what_is_here_is_read_at_once():
         line.broker.sendall(packed(*frames))
         assert line.take() == frames
         assert line.ours.sock.reads == 2, "the frames, and that there is no more"
+
+
+def test_the_event_loop_leaves_no_message_in_our_hands():
+    """It looks again when the socket has something to read, and what was read ahead is not there any more."""
+    frames = [(3, 1, b"message %d" % number) for number in range(5)]
+    with Line() as line:
+        connection, served = RabbitMqTransport.Connection(), []
+        connection.transport = line.ours
+        connection.on_inbound_frame = lambda frame: served.append(frame) or True
+        line.broker.sendall(packed(*frames) + packed((3, 1, b"the next"))[:9])
+        connection.drain_events(timeout=0)
+        assert served == frames
+
+
+def test_a_message_that_ends_the_connection_ends_the_reading():
+    with Line() as line:
+        connection, served = RabbitMqTransport.Connection(), []
+        connection.transport = line.ours
+        connection.on_inbound_frame = lambda frame: served.append(frame) or line.ours.close() or True
+        line.broker.sendall(packed((3, 1, b"one"), (3, 1, b"two")))
+        connection.drain_events(timeout=0)
+        assert served == [(3, 1, b"one")]
 
 
 def test_who_waits_reads_no_further_than_its_answer():

@@ -73,6 +73,15 @@ def test_celery_is_told_of_every_sentinel_and_of_the_master():
     assert conf.broker_transport_options["visibility_timeout"] == VISIBILITY_TIMEOUT_SECONDS
 
 
+@pytest.mark.parametrize("url", ["sentinel://s1,s2/main", "amqp://mq1//;amqp://mq2//"])
+def test_whoever_turns_to_the_next_broker_of_its_url_loses_no_message_there_either(url):
+    connection = make_celery("test", Secret(url)).connection_for_write()
+    before = type(connection.transport)
+    connection.maybe_switch_next()
+    assert type(connection.transport) is before
+    assert before.__module__.startswith("shared.")
+
+
 @pytest.mark.parametrize("url", ["amqps://mq/", "rediss://r/0"])
 def test_a_certificate_is_always_checked(url):
     assert ssl.CERT_REQUIRED in broker_of(url, 1.0).tls.values()
