@@ -104,8 +104,14 @@ def stub():
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory, stub):
-    settings = {**settings_for(stub), "RESET_COOL_OFF_SECONDS": "4"}
-    with running_stack(tmp_path_factory.mktemp("var"), free_port(3), settings) as running:
+    port = free_port(3)
+    settings = {
+        **settings_for(stub),
+        "RESET_COOL_OFF_SECONDS": "4",
+        "TWILIO_STATUS_CALLBACK_URL": f"http://127.0.0.1:{port}/v1/callbacks/twilio/status",
+    }
+    with running_stack(tmp_path_factory.mktemp("var"), port, settings) as running:
+        assert running.base_url == f"http://127.0.0.1:{port}"
         yield running
 
 
