@@ -11,21 +11,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from shared.lua import Call, LuaScript, together
 from shared.redis_client import connect
 from shared.secret import Secret
-from tests.support.redis_process import redis_process
 
 ECHO = LuaScript("return ARGV")
 FAILS = LuaScript("return redis.error_reply('OURS it went wrong')")
-
-
-@pytest.fixture(scope="module")
-def running():
-    with redis_process() as running:
-        yield running
-
-
-@pytest.fixture
-def server(running):
-    return running[0]
 
 
 @pytest.fixture(scope="module")

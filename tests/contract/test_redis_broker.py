@@ -16,20 +16,8 @@ from shared.lua import LuaScript
 from shared.messages import EMAIL_NOTICES, QUEUES, SMS_CODES
 from shared.queueing import Publisher, make_celery
 from shared.secret import Secret
-from tests.support.redis_process import redis_process
 
 VISIBILITY_SECONDS = 0.3
-
-
-@pytest.fixture(scope="module")
-def running():
-    with redis_process() as running:
-        yield running
-
-
-@pytest.fixture
-def server(running):
-    return running[0]
 
 
 @pytest.fixture(scope="module")
