@@ -20,11 +20,11 @@ from kombu.transport.base import Transport
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 from redis import ConnectionPool, Redis
-from redis.connection import Connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from shared.lua import LuaScript, put_in_step
+from shared.lua import LuaScript
 from shared.messages import QUEUES, SMS_CODES
+from shared.redis_line import RedisLine
 
 # Codes that wait behind a stopped worker grow stale, and who asks again while they are dropped would wait behind them.
 # So the newest is served first; to those who wait for an older one it makes no difference while workers keep up.
@@ -214,7 +214,7 @@ class _Channel(kombu_redis.Channel):
     _kept: Redis | None = None
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - kombu's
-        self._idle: list[tuple[ConnectionPool, Connection]] = []
+        self._idle: list[tuple[ConnectionPool, RedisLine]] = []
         super().__init__(*args, **options)  # type: ignore[no-untyped-call]
 
     def ask(self, script: LuaScript, keys: Sequence[str], args: Sequence[str]) -> Any:  # noqa: ANN401 - the script's
@@ -228,13 +228,9 @@ class _Channel(kombu_redis.Channel):
         except IndexError:
             kept = None
         if kept is None or kept[0] is not pool:
-            kept = (pool, pool.get_connection())  # the pool's all the same, which closes it with the channel
+            kept = (pool, RedisLine(pool.get_connection()))  # the pool closes it with the channel, all the same
         try:
-            put_in_step(kept[1])
             return script.over(kept[1], keys, args)
-        except BaseException:
-            kept[1].disconnect()  # type: ignore[no-untyped-call]  # an answer may be on its way
-            raise
         finally:
             self._idle.append(kept)
 

@@ -1,15 +1,19 @@
-"""Scripts over a connection that a thread keeps, on a real Redis: what is asked is answered, in time or not at all."""
+"""Scripts over the line that a thread keeps, on a real Redis: what is asked is answered, in time or not at all."""
 
+import signal
+import threading
 import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from redis.exceptions import ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.lua import Call, LuaScript, together
 from shared.redis_client import connect
+from shared.redis_line import line_of
 from shared.secret import Secret
 
 ECHO = LuaScript("return ARGV")
@@ -29,6 +33,36 @@ def echo(*args) -> Call[list[str]]:
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])) | st.integers(-(2**63), 2**63 - 1)))
 def test_arguments_arrive_as_they_are(redis, args):
     assert ECHO.run(redis, [], args) == [str(arg) for arg in args]
+
+
+def test_a_long_answer_comes_in_parts_and_as_a_whole(redis):
+    long = "x" * 1_000_000
+    assert together(redis, echo(long), echo("b")) == ([long], ["b"])
+
+
+def test_nothing_is_an_answer(redis):
+    assert LuaScript("return nil").run(redis, [], []) is None
+
+
+@pytest.mark.parametrize(
+    ("refusal", "error"),
+    [
+        ("LOADING Redis is loading the dataset in memory", RedisConnectionError),
+        ("READONLY You can't write against a read only replica", ReadOnlyError),
+    ],
+)
+def test_a_refusal_is_the_error_that_redis_py_makes_of_it(redis, refusal, error):
+    with pytest.raises(error):
+        LuaScript("return redis.error_reply(ARGV[1])").run(redis, [], [refusal])
+    assert echo("mine").run(redis) == ["mine"]
+
+
+def test_what_the_server_says_of_itself_is_no_answer(redis):
+    """RESP3 has pushes: of keys that changed, or of a server that is about to move."""
+    line = line_of(redis.connection_pool)
+    line.ask(("CLIENT", "TRACKING", "ON"))
+    assert line.ask(("GET", "k"), ("SET", "k", "v"), ("GET", "k")) == [None, "OK", "v"]
+    line.hang_up()
 
 
 def test_a_server_that_forgot_its_scripts_is_told_them_again(redis):
@@ -60,6 +94,25 @@ def test_a_server_that_hangs_is_a_time_out(server, redis, ask):
         server.resume()
     assert time.monotonic() - began < 2
     assert echo("mine").run(redis) == ["mine"]
+
+
+def test_an_answer_that_was_not_waited_for_is_not_taken_for_the_next_ones(server, redis):
+    """The process is told to end between the question and the answer, which comes later."""
+    ends = signal.signal(signal.SIGUSR1, signal.default_int_handler)
+    told = threading.Timer(0.2, signal.pthread_kill, (threading.get_ident(), signal.SIGUSR1))
+    goes_on = threading.Timer(0.5, server.resume)
+    echo("a").run(redis)
+    server.pause()
+    told.start()
+    goes_on.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            echo("not waited for").run(redis)
+        assert echo("mine").run(redis) == ["mine"]
+    finally:
+        goes_on.join()
+        told.join()
+        signal.signal(signal.SIGUSR1, ends)
 
 
 def test_a_connection_that_the_server_closed_is_found_out_before_it_is_used(server, redis):

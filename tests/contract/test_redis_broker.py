@@ -249,21 +249,6 @@ def test_a_channel_that_lost_its_connections_makes_new_ones_and_closes_them(cele
         assert len(redis.client_list()) == before
 
 
-class Interrupted(LuaScript):
-    """The worker is told to end between the question and the answer, which comes later."""
-
-    def over(self, connection, keys, args):
-        connection.send_command("BLPOP", "nothing", 0.3)
-        raise KeyboardInterrupt
-
-
-def test_an_answer_that_was_not_waited_for_is_not_taken_for_the_next_ones(worker):
-    script = LuaScript("return ARGV[1]")
-    with pytest.raises(KeyboardInterrupt):
-        worker.channel.ask(Interrupted(""), [], [])
-    assert worker.channel.ask(script, [], ["mine"]) == b"mine"
-
-
 def test_a_server_that_hangs_up_is_tried_once_for_each_question():
     """Else who asks waits for two time-outs."""
     redis = Redis(host="127.0.0.1", retry=Retry(NoBackoff(), 0), port=0)

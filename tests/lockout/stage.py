@@ -27,7 +27,7 @@ from services.otp import store
 from services.otp.domain.recovery_code import RecoveryCode, new_sheet
 from services.otp.models import outbox as otp_box
 from services.otp.recorder import AttemptRecorder
-from shared import lua
+from shared import redis_line
 from shared.database import create_database, reading, writing
 from shared.envelope import open_envelope
 from shared.hashing import HashingPool
@@ -178,6 +178,6 @@ def stage() -> Iterator[Stage]:
         operator = auth.make_account(gateway, "sam@latchkey.example", role=Role.SUPPORT, team="Support")
         sheet = [(code, CHEAP.hash(code.secret)) for code in new_sheet()]
         yield Stage(clock, world, gateway, operator, CHEAP.hash(PASSWORD), sheet)
-        lua._kept._of.clear()
+        redis_line._lines.of.clear()
         for database in databases.values():
             database.dispose()
