@@ -41,6 +41,7 @@ function inWords(line) {
 }
 
 password.addEventListener("input", rate);
+if (password.value) rate();  // filled in before anybody listened
 $("#show-password").addEventListener("change", ({ target }) => { password.type = target.checked ? "text" : "password"; });
 
 $("#generate").addEventListener("click", () => {
