@@ -53,7 +53,7 @@ attack: $(STAMP)  ## Try every known way around a second factor on a stack of it
 	@exec $(BIN)/python -m deploy.attack $(ARGS)
 
 attack-mutations: $(STAMP)  ## Switch the guards off in copies, and see that each attack is then reported
-	$(BIN)/python -m pytest tests/attack -n $(JOBS)
+	$(BIN)/python -m pytest tests/attack -n $(JOBS) --dist worksteal
 
 queues: $(STAMP)  ## Show how deep the queues of the running stack are, and how old the oldest unsent code is
 	@exec $(BIN)/python -m deploy.local.operate shared.queues
@@ -90,8 +90,8 @@ test-fuzz: $(STAMP)  ## Fuzz the whole stack by its own API documents, and with 
 # ports and thrown away. CI is set because a server that is missing fails here, and says how to get it. Most of these tests
 # wait for what a broker or a worker does by its own clock, so twice as many run side by side.
 test-real: $(STAMP)  ## Run the tests that need PostgreSQL, RabbitMQ and a Redis with TLS
-	CI=true $(BIN)/python -m pytest tests/real --ignore=tests/real/test_story_on_real_parts.py -n $$((2 * $(JOBS))) --dist worksteal
-	CI=true $(BIN)/python -m pytest tests/real/test_story_on_real_parts.py
+	CI=true $(BIN)/python -m pytest tests/real --ignore=tests/real/whole_stack -n $$((2 * $(JOBS))) --dist worksteal
+	CI=true $(BIN)/python -m pytest tests/real/whole_stack -n $(JOBS) --dist loadfile
 
 # Needs what test-real needs, and libfaketime for the clocks.
 test-faults: $(STAMP)  ## Kill, cut and slow down each part under a steady load, and print what became of it

@@ -34,14 +34,15 @@ def answer_of(response: urllib3.BaseHTTPResponse) -> Answer:
 
 # Not by Retry-After: urllib3 would then also sit out the minutes of a 429.
 PATIENCE = urllib3.Retry(
-    3,
+    6,
     connect=0,
     read=0,
     redirect=0,
-    status=3,
+    status=6,
     status_forcelist={503},
     allowed_methods=None,
     backoff_factor=1.0,
+    backoff_max=5.0,
     respect_retry_after_header=False,
     raise_on_status=False,
 )

@@ -81,4 +81,4 @@ def test_a_text_that_was_not_delivered_is_said_in_words_and_a_stranger_moves_not
     assert report(login.url, "undelivered", error="30005") == 204
     login.waits_for("undelivered")
     assert login.delivery()["message"]
-    wait_for(lambda: login.timeline()[0] == "undelivered")
+    wait_for(lambda: login.timeline()[:1] == ["undelivered"])

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from celery import Celery
 from celery.exceptions import OperationalError
+from kombu import Connection
 from redis.exceptions import RedisError
 
 from deploy.local.environment import environment_of
@@ -63,9 +64,15 @@ def part(stack: Stack, name: str, broker_url: str, **more: str) -> Server:
 def worker_answers(broker_url: str, name: str) -> bool:
     """Whether the worker of this name answers a ping through the broker."""
     node = f"{name}@{socket.gethostname()}"
-    app = Celery(broker=broker_url, set_as_current=False)
+    app = Celery(set_as_current=False)
+    # On a connection of its own, which ends with it: Celery's pools belong to the whole process, and threads ask here.
+    app.control.mailbox.producer_pool = None
     try:
-        return bool(app.control.broadcast("ping", destination=[node], reply=True, timeout=1.0, limit=1))
+        with Connection(broker_url) as connection:
+            replies = app.control.broadcast(
+                "ping", connection=connection, destination=[node], reply=True, timeout=1.0, limit=1
+            )
+            return bool(replies)
     except (OSError, OperationalError, RedisError):
         return False
     finally:

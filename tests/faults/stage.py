@@ -19,7 +19,7 @@ from tests.faults.aftermath import evidence, left_at_the_broker, look
 from tests.faults.ledger import Fault, Figures, Ledger, Row, Stores, Text, figures
 from tests.faults.load import Crowd, Phones, Plan
 from tests.faults.parts import CODE_WORKERS, PARTS, part, part_environment, start_all
-from tests.faults.people import Person, fill
+from tests.faults.people import PASSWORD, Person, fill
 from tests.support.server import Server
 from tests.support.stack_settings import settings_for
 from tests.support.twilio_stub import Behaviour, TwilioStub
@@ -169,6 +169,15 @@ class Stage:
         accounts = [person.id for person in run.people]
         return look(self.auth, self.otp, self.state, accounts, run.expected, run.ledger.asked)
 
+    # --- one person by hand -------------------------------------------------------------------------------------------
+
+    def begin_login(self, person: Person, base_url: str | None = None) -> tuple[Portal, str]:
+        """The owner's client, which asks again when it hears 503 as the crowd does, and the challenge it was given."""
+        owner = Portal(base_url or self.base_url, ip=person.ip, patient=True)
+        answer = owner.log_in(person.email, PASSWORD)
+        assert answer.status == 200, answer.body
+        return owner, str(answer.body["challenge"]["id"])
+
     # --- support ------------------------------------------------------------------------------------------------------
 
     def reset(self, run: Run, person: Person, operator: Portal) -> None:
@@ -181,7 +190,7 @@ class Stage:
     def operator(self) -> Portal:
         """A support operator who signed in just now: ten minutes later, a reset would ask for the code again."""
         account = self.stack.demo.account("support@latchkey.example")
-        portal = Portal(self.base_url, ip="10.250.0.1")
+        portal = Portal(self.base_url, ip="10.250.0.1", patient=True)
         challenge = portal.log_in(account.email, account.password).body["challenge"]
         answer = portal.verify(challenge["id"], AuthenticatorApp(account.totp_secret).fresh())
         assert answer.status == 200, answer.body

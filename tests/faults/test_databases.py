@@ -7,7 +7,6 @@ import pytest
 
 from deploy.portal import Portal
 from tests.faults.ledger import Code, Fate
-from tests.faults.people import PASSWORD
 
 pytestmark = pytest.mark.timeout(200)
 
@@ -35,13 +34,13 @@ def test_postgres_away_for_20_s(large, postgres):
 
 def begun(stage, run, person):
     """A login that waits for its backup code, which never grows old."""
-    challenge = Portal(stage.base_url, ip=person.ip).log_in(person.email, PASSWORD).body["challenge"]["id"]
-    return person, challenge, run.ledger.code(Code(person.id, "recovery_code", person.backup_code, good=True))
+    owner, challenge = stage.begin_login(person)
+    return owner, challenge, run.ledger.code(Code(person.id, "recovery_code", person.backup_code, good=True))
 
 
-def enter(stage, person, challenge, code):
+def enter(portal, challenge, code):
     """Enter the code; the status."""
-    code.statuses.append(Portal(stage.base_url, ip=person.ip).verify(challenge, code.digits).status)
+    code.statuses.append(portal.verify(challenge, code.digits).status)
     return code.statuses[-1]
 
 
@@ -56,13 +55,13 @@ def test_only_the_database_of_otp_away_for_16_s(large, postgres):
             admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
             deadline = time.monotonic() + OTP_AWAY_SECONDS
             while time.monotonic() < deadline:
-                for person, challenge, code in waiting:
-                    enter(large, person, challenge, code)
+                for person, (_, challenge, code) in zip(run.reserved, waiting, strict=True):
+                    enter(Portal(large.base_url, ip=person.ip), challenge, code)
                 time.sleep(2)
             admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
         run.ends()
-        for person, challenge, code in waiting:
-            code.fate = Fate.PASSED if enter(large, person, challenge, code) == 200 else Fate.REFUSED
+        for owner, challenge, code in waiting:
+            code.fate = Fate.PASSED if enter(owner, challenge, code) == 200 else Fate.REFUSED
 
     line = large.play("otp's database away for 16 s", away, pace=1.4, reserve=3)
     assert not line.violations()

@@ -7,7 +7,7 @@ import pytest
 
 from deploy.portal import Portal
 from tests.faults.ledger import Code, Fate
-from tests.faults.people import PASSWORD, step_now
+from tests.faults.people import step_now
 from tests.faults.slow_line import slow_line
 from tests.faults.stage import second_gateway
 from tests.support.outages import WITHIN_SECONDS
@@ -50,8 +50,7 @@ def test_otp_slow(small):
 
         def slow(run):
             (person,) = run.reserved
-            portal = Portal(base_url, ip=person.ip, patient=True)
-            challenge = portal.log_in(person.email, PASSWORD).body["challenge"]["id"]
+            portal, challenge = small.begin_login(person, base_url)
             digits = person.totp(step_now())
             assert portal.verify(challenge, digits).status == 200
             run.ledger.code(Code(person.id, "totp", digits, good=True, statuses=[200], fate=Fate.PASSED))

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from deploy.portal import Portal, wait_for
 from tests.faults.ledger import CUT, Code, Fate
 from tests.faults.load import Plan
-from tests.faults.people import PASSWORD, Person, step_now
+from tests.faults.people import Person, step_now
 from tests.faults.stage import Run, Stage
 
 pytestmark = pytest.mark.timeout(200)
@@ -38,8 +38,8 @@ def of_the_load(*_: object) -> Iterator[None]:
 
 def of_a_sign_in(stage: Stage, run: Run, person: Person, _operator: object) -> Iterator[None]:
     """The browser is to be remembered, which is several writes; and the code is entered once more."""
-    owner = Portal(stage.base_url, ip=person.ip)
-    challenge, digits = owner.log_in(person.email, PASSWORD).body["challenge"]["id"], person.totp(step_now())
+    owner, challenge = stage.begin_login(person)
+    digits = person.totp(step_now())
     yield
     statuses = []
 
@@ -53,7 +53,7 @@ def of_a_sign_in(stage: Stage, run: Run, person: Person, _operator: object) -> I
     yield
     first.join(10)
     assert statuses == [CUT]
-    statuses.append(Portal(stage.base_url, ip=person.ip).verify(challenge, digits, remember=True).status)
+    statuses.append(owner.verify(challenge, digits, remember=True).status)
     fate = Fate.PASSED if statuses[-1] == 200 else Fate.REFUSED
     run.ledger.code(Code(person.id, "totp", digits, good=True, statuses=statuses, fate=fate))
 

@@ -4,6 +4,7 @@ import contextlib
 from dataclasses import dataclass
 
 import pytest
+from celery import Celery
 
 from shared.queueing import Publisher, make_celery
 from shared.queues import read_depths
@@ -25,13 +26,14 @@ class Broker:
     url: str
     journal: Journal
     publisher: Publisher
+    patient: Celery  # for what a test does with the queues itself, which may take longer than a caller waits
 
     def publish(self, queue: str, **document) -> None:
         self.publisher.publish_to(queue, document)
 
     def waiting(self, queue: str) -> int:
         """Messages that nobody has taken."""
-        return read_depths(make_celery("test", Secret(self.url)), [queue])[queue].waiting
+        return read_depths(self.patient, [queue])[queue].waiting
 
     def consumer(self, **options):
         """A worker process of its own."""
@@ -68,14 +70,16 @@ def broker(request, tmp_path):
     if not server.answers():
         server.start()
     celery = make_celery("test", Secret(url), reply_seconds=CALLER_SECONDS)
-    with celery.connection_for_write() as connection:
-        for queue in celery.amqp.queues.values():
+    patient = make_celery("patient", Secret(url))
+    with patient.connection_for_write() as connection:
+        for queue in patient.amqp.queues.values():
             bound = queue(connection.default_channel)
             bound.declare()
             bound.purge()
         if "redis" in url:  # what another test's worker had in hand would come back
             connection.default_channel.client.flushdb()
-    yield Broker(server, url, Journal(tmp_path / "journal"), Publisher(celery))
-    with contextlib.suppress(OSError):
-        celery.close()
+    yield Broker(server, url, Journal(tmp_path / "journal"), Publisher(celery), patient)
+    for app in (celery, patient):
+        with contextlib.suppress(OSError):
+            app.close()
     server.resume()

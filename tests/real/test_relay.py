@@ -55,9 +55,9 @@ def record(database, *numbers):
 
 def taken(broker) -> list[str]:
     """The ids that are on the queue now; they are taken from it."""
-    celery, ids = broker.publisher._celery, []
-    with celery.connection_for_read() as connection:
-        queue = celery.amqp.queues[AUTH_EVENTS](connection.default_channel)
+    ids = []
+    with broker.patient.connection_for_read() as connection:
+        queue = broker.patient.amqp.queues[AUTH_EVENTS](connection.default_channel)
         while (message := queue.get(no_ack=True)) is not None:
             ids.append(message.payload[0][0]["id"])
     return ids

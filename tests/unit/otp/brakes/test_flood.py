@@ -94,8 +94,10 @@ def test_a_try_without_a_row_still_tells_sql_of_the_hard_stop(world: World):
 
 def test_without_redis_a_row_too_many_is_better_than_none(world: World, redis_server):
     world.enrol()
-    fail(world, 8)
+    fail(world, 20)
     redis_server.connected = False
     world.settle()
     redis_server.connected = True
-    assert throttled(world) == ["login"]
+    assert set(throttled(world)) == {"login"}
+    # One a batch: of what was written before it was lost, of what the recorder took up after that, of the rest.
+    assert len(throttled(world)) <= 3

@@ -1,4 +1,4 @@
-"""The whole stack on PostgreSQL and RabbitMQ: the story of the help page, and what the loss of each part costs."""
+"""What the loss of each part costs the whole stack on PostgreSQL and RabbitMQ."""
 
 import time
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import pytest
 from redis import Redis
 
-from deploy.demo.story import Story
 from deploy.local.ports import free_port
 from deploy.local.stack import Stack, running_stack
 from deploy.portal import wait_for
@@ -43,36 +42,15 @@ class Parts:
 
 
 @pytest.fixture(scope="module")
-def urls(postgres, rabbitmq, databases):
-    for server, _ in (postgres, rabbitmq):
-        if not server.answers():
-            server.start()
-
-    def make(tag):
-        return {
-            "AUTH_DATABASE_URL": databases.new(f"auth_{tag}"),
-            "OTP_DATABASE_URL": databases.new(f"otp_{tag}"),
-            "BROKER_URL": rabbitmq[1],
-        }
-
-    return make
-
-
-@pytest.fixture(scope="module")
 def parts(tmp_path_factory, urls, postgres, rabbitmq):
     with TwilioStub() as stub:
-        settings = settings_for(stub) | urls("losses")
+        settings = settings_for(stub) | urls
         with running_stack(tmp_path_factory.mktemp("var"), free_port(3), settings) as stack:
             yield Parts(stack, postgres[0], rabbitmq[0], Inbox(stub))
 
 
 def activity(portal):
     return [item["type"] for item in portal.get("/v1/activity").body["items"]]
-
-
-def test_everything_goes_as_the_help_page_says(tmp_path_factory, urls):
-    with running_stack(tmp_path_factory.mktemp("var"), free_port(3), urls("story")) as stack:
-        Story.on(stack.demo).play()
 
 
 def test_without_the_broker_a_code_by_sms_is_503_and_what_happened_is_reported_later(parts):
