@@ -66,12 +66,25 @@ def of_a_reset(stage: Stage, run: Run, person: Person, operator: Callable[[], Po
 
 def of_what_waits(stage: Stage, *_: object) -> Iterator[None]:
     """Events are recorded while the relay stands still: with the table locked, none would be."""
-    stage.parts["relay"].pause()
     with connect(stage.otp) as looker:
+        wait_for(lambda: stands_between_transactions(stage, looker), seconds=20)
         wait_for(lambda: looker.execute("SELECT 1 FROM outbox WHERE published_at IS NULL").fetchone(), seconds=20)
     yield
     stage.parts["relay"].resume()
     yield
+
+
+def stands_between_transactions(stage: Stage, looker: psycopg.Connection) -> bool:
+    """Freeze the relay, but not in a transaction: the lock of the table would wait for it, and all for the lock."""
+    relay, ports = stage.parts["relay"], list(ports_of(processes_of(stage, "relay")))
+    relay.pause()
+    opened = looker.execute(
+        "SELECT 1 FROM pg_stat_activity WHERE client_port = ANY(%s) AND xact_start IS NOT NULL", [ports]
+    )
+    if opened.fetchone():
+        relay.resume()
+        return False
+    return True
 
 
 @dataclass(frozen=True)
