@@ -5,9 +5,11 @@ of them gives the threads that send their turn, and the consumer waits for its o
 than all that it does with the message.
 """
 
+import contextlib
 import socket
 from typing import Any
 
+from amqp.exceptions import RecoverableConnectionError
 from amqp.transport import TCPTransport
 from kombu.transport import pyamqp
 
@@ -68,3 +70,16 @@ class RabbitMqTransport(pyamqp.Transport):
     """kombu's own for ``amqp://``."""
 
     Connection = _Connection
+
+    def on_readable(self, connection: _Connection, loop: Any) -> None:  # noqa: ANN401 - kombu's hub
+        """Serve what has come. Raises RecoverableConnectionError, OSError.
+
+        kombu's own turns the loop once more, to hear that nothing is left. The loop is told when more comes; of what is
+        in our hands it is not, should who acts on a message raise a TimeoutError.
+        """
+        if not connection.connected:
+            raise RecoverableConnectionError("the connection is closed")
+        with contextlib.suppress(TimeoutError):
+            connection.drain_events(timeout=0)
+        if not connection.connected or connection.transport.holds_frame():
+            loop.call_soon(self.on_readable, connection, loop)

@@ -5,6 +5,7 @@ import socket
 import struct
 
 import pytest
+from amqp.exceptions import RecoverableConnectionError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -98,6 +99,56 @@ def test_a_message_that_ends_the_connection_ends_the_reading():
         line.broker.sendall(packed((3, 1, b"one"), (3, 1, b"two")))
         connection.drain_events(timeout=0)
         assert served == [(3, 1, b"one")]
+
+
+class Served:
+    """A connection whose frames ``serve`` acts on, under an event loop; ``again`` holds what that is to do soon."""
+
+    def __init__(self, line: Line, serve) -> None:
+        self.frames, self.again = [], []
+        self.connection = RabbitMqTransport.Connection()
+        self.connection.transport = line.ours
+        self.connection.on_inbound_frame = lambda frame: self.frames.append(frame) or serve(frame) or True
+        self.transport = RabbitMqTransport(client=None)
+
+    def call_soon(self, action, *args) -> None:
+        self.again.append(lambda: action(*args))
+
+    def is_readable(self) -> None:
+        self.transport.on_readable(self.connection, self)
+
+
+def test_a_message_costs_one_read_and_one_turn_of_the_event_loop():
+    with Line() as line:
+        served = Served(line, lambda _frame: None)
+        line.broker.sendall(packed((3, 1, b"one"), (3, 1, b"two")))
+        served.is_readable()
+        assert served.frames == [(3, 1, b"one"), (3, 1, b"two")]
+        assert (line.ours.sock.reads, served.again) == (1, [])
+
+
+def test_who_acts_on_a_message_and_fails_does_not_keep_the_others_waiting():
+    def fail(frame):
+        if frame[2] == b"one":
+            raise TimeoutError
+
+    with Line() as line:
+        served = Served(line, fail)
+        line.broker.sendall(packed((3, 1, b"one"), (3, 1, b"two")))
+        served.is_readable()
+        for action in served.again:
+            action()
+        assert served.frames == [(3, 1, b"one"), (3, 1, b"two")]
+
+
+def test_a_connection_that_ended_while_a_message_was_served_is_found_out():
+    with Line() as line:
+        served = Served(line, lambda _frame: line.ours.close())
+        line.broker.sendall(packed((3, 1, b"one")))
+        served.is_readable()
+        (action,) = served.again
+        with pytest.raises(RecoverableConnectionError):
+            action()
 
 
 def test_who_waits_reads_no_further_than_its_answer():
