@@ -79,7 +79,11 @@ class RabbitMqTransport(pyamqp.Transport):
         """
         if not connection.connected:
             raise RecoverableConnectionError("the connection is closed")
-        with contextlib.suppress(TimeoutError):
-            connection.drain_events(timeout=0)
-        if not connection.connected or connection.transport.holds_frame():
-            loop.call_soon(self.on_readable, connection, loop)
+        while True:
+            with contextlib.suppress(TimeoutError):
+                connection.drain_events(timeout=0)
+            if not connection.connected:
+                loop.call_soon(self.on_readable, connection, loop)
+                return
+            if not connection.transport.holds_frame():
+                return

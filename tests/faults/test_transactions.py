@@ -69,6 +69,7 @@ def of_what_waits(stage: Stage, *_: object) -> Iterator[None]:
     with connect(stage.otp) as looker:
         wait_for(lambda: stands_between_transactions(stage, looker), seconds=20)
         wait_for(lambda: looker.execute("SELECT 1 FROM outbox WHERE published_at IS NULL").fetchone(), seconds=20)
+        assert is_between_transactions(stage, looker)
     yield
     stage.parts["relay"].resume()
     yield
@@ -76,15 +77,22 @@ def of_what_waits(stage: Stage, *_: object) -> Iterator[None]:
 
 def stands_between_transactions(stage: Stage, looker: psycopg.Connection) -> bool:
     """Freeze the relay, but not in a transaction: the lock of the table would wait for it, and all for the lock."""
-    relay, ports = stage.parts["relay"], list(ports_of(processes_of(stage, "relay")))
+    relay = stage.parts["relay"]
     relay.pause()
-    opened = looker.execute(
-        "SELECT 1 FROM pg_stat_activity WHERE client_port = ANY(%s) AND xact_start IS NOT NULL", [ports]
-    )
-    if opened.fetchone():
+    time.sleep(0.2)  # what it sent last has reached PostgreSQL
+    if not is_between_transactions(stage, looker):
         relay.resume()
         return False
     return True
+
+
+def is_between_transactions(stage: Stage, looker: psycopg.Connection) -> bool:
+    """Whether the relay has connected to this database, and has no transaction open."""
+    rows = looker.execute(
+        "SELECT xact_start FROM pg_stat_activity WHERE datname = current_database() AND client_port = ANY(%s)",
+        [list(ports_of(processes_of(stage, "relay")))],
+    ).fetchall()
+    return bool(rows) and all(xact_start is None for (xact_start,) in rows)
 
 
 @dataclass(frozen=True)
