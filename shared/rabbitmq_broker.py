@@ -1,8 +1,7 @@
 """RabbitMQ as Celery's broker: kombu's transport, with less to do for each message.
 
-py-amqp reads a message in nine calls, each between two more that switch the socket to non-blocking and back. Every one
-of them gives the threads that send their turn, and the consumer waits for its own again: that costs a busy worker more
-than all that it does with the message.
+py-amqp reads a message in nine calls, each between two more that switch the socket to non-blocking and back, and kombu
+turns the worker's loop once more for it: a good part of what a message costs (docs/performance.md).
 """
 
 import contextlib

@@ -36,6 +36,13 @@ class Parts:
     def person(self):
         return new_person(self.stack, "member", "Real")
 
+    def half_signed_in(self):
+        """Someone with a proven phone, a browser of theirs, and the challenge that it was given."""
+        person = self.person()
+        person.proven_phone(person.enrolled(), self.inbox)
+        browser = person.portal()
+        return person, browser, person.challenge(browser)
+
     @property
     def state(self) -> Redis:
         return Redis.from_url(self.stack.settings.redis_url)
@@ -54,11 +61,7 @@ def activity(portal):
 
 
 def test_without_the_broker_a_code_by_sms_is_503_and_what_happened_is_reported_later(parts):
-    person = parts.person()
-    portal = person.enrolled()
-    person.proven_phone(portal, parts.inbox)
-    other = person.portal()
-    challenge = person.challenge(other)
+    person, other, challenge = parts.half_signed_in()
     parts.rabbitmq.kill()
     try:
         assert_unavailable(lambda: other.post(f"/v1/login/{challenge}/sms"), "broker")
@@ -79,11 +82,7 @@ def _sent(portal, challenge):
 
 
 def test_a_frozen_broker_keeps_nobody_waiting(parts):
-    person = parts.person()
-    portal = person.enrolled()
-    person.proven_phone(portal, parts.inbox)
-    other = person.portal()
-    challenge = person.challenge(other)
+    person, other, challenge = parts.half_signed_in()
     parts.rabbitmq.pause()
     try:
         assert_unavailable(lambda: other.post(f"/v1/login/{challenge}/sms"), "broker")
