@@ -1,11 +1,13 @@
 """The two kinds of broker, Redis and RabbitMQ, and all that differs between them for Celery."""
 
+import contextlib
 import math
 import ssl
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qsl, quote
 
+from amqp.exceptions import AccessRefused
 from celery import Task
 from kombu.entity import Exchange, Queue
 from kombu.transport.base import Transport
@@ -13,7 +15,7 @@ from kombu.transport.base import Transport
 from shared.messages import QUEUES
 from shared.rabbitmq_broker import RabbitMqTransport
 from shared.redis_broker import TRANSPORTS
-from shared.settings import RABBITMQ_SCHEMES, Sentinels
+from shared.store_urls import RABBITMQ_SCHEMES, Sentinels, user_of
 
 # How long Redis waits before it hands an unacknowledged task to another worker. Every countdown must stay far below it:
 # a task that waits longer than this is delivered twice.
@@ -32,6 +34,11 @@ HEARTBEAT_SECONDS = 10
 CONNECT_ONCE_MORE = {"max_retries": 1, "interval_start": 0.1, "interval_step": 0.0, "interval_max": 0.1}
 
 
+QUEUE_ARGUMENTS = {"x-queue-type": "quorum"}
+# The longest countdown of a task on RabbitMQ, in whole seconds. A longer one is shortened to it.
+LONGEST_COUNTDOWN_SECONDS = VISIBILITY_TIMEOUT_SECONDS // 3
+
+
 @dataclass(frozen=True, slots=True)
 class Broker:
     """How the two kinds of broker differ, as Celery and kombu have it."""
@@ -44,6 +51,36 @@ class Broker:
     task_class: type[Task] = Task
 
 
+def control_exchange(url: str) -> str:
+    """The exchange of a worker's orders and pings: one for each user, or one service could stop another's workers."""
+    return user_of(url) or "celery"
+
+
+def exchange_of(queue: str) -> str:
+    """RabbitMQ's exchange of one queue. It leads to no other queue, so a right to it is a right to that queue alone.
+
+    No queue has the name of an exchange, because a right to a name covers both. A user that may write to a queue may
+    bind it to other exchanges.
+    """
+    return f"latchkey.{queue}"
+
+
+def waiting_queue(queue: str, seconds: int) -> str:
+    """The name of RabbitMQ's queue in which tasks for ``queue`` wait for a countdown."""
+    return f"{queue}.wait.{seconds}"
+
+
+def waiting_arguments(queue: str, seconds: int) -> dict[str, Any]:
+    """The arguments of a waiting queue: after so many seconds RabbitMQ moves a task to ``queue``, at least once."""
+    return QUEUE_ARGUMENTS | {
+        "x-overflow": "reject-publish",  # required by at-least-once
+        "x-message-ttl": seconds * 1000,
+        "x-dead-letter-exchange": exchange_of(queue),
+        "x-dead-letter-routing-key": queue,
+        "x-dead-letter-strategy": "at-least-once",
+    }
+
+
 def broker_of(url: str, reply_seconds: float) -> Broker:
     """The broker behind a URL, which StoreSettings has checked; ``reply_seconds`` is how long it may be silent."""
     scheme = url.partition("://")[0]
@@ -52,6 +89,8 @@ def broker_of(url: str, reply_seconds: float) -> Broker:
 
 def _redis(url: str, reply_seconds: float) -> Broker:
     options: dict[str, Any] = {
+        # One list for each queue: our messages have no priorities, and a user's rights name the lists.
+        "priority_steps": [0],
         "visibility_timeout": VISIBILITY_TIMEOUT_SECONDS,
         "unacked_restore_interval": RESTORE_EVERY_SECONDS,
         "unacked_restore_limit": RESTORED_AT_ONCE,
@@ -81,14 +120,9 @@ def _redis(url: str, reply_seconds: float) -> Broker:
 def _rabbitmq(url: str, reply_seconds: float) -> Broker:
     address, _, query = url.partition("?")
     ca_file = dict(parse_qsl(query)).get("ssl_ca_certs")
-    # A topic exchange, because Celery's delayed delivery serves no other kind.
-    exchange = Exchange("latchkey", type="topic")  # type: ignore[no-untyped-call]
     return Broker(
         url=address,
-        queues=[
-            _QuorumQueue(queue, exchange, routing_key=queue, queue_arguments={"x-queue-type": "quorum"})  # type: ignore[no-untyped-call]
-            for queue in QUEUES
-        ],
+        queues=[_QuorumQueue.of(queue, queue, dict(QUEUE_ARGUMENTS)) for queue in QUEUES],
         transport_options={
             **CONNECT_ONCE_MORE,
             "confirm_publish": True,
@@ -100,23 +134,48 @@ def _rabbitmq(url: str, reply_seconds: float) -> Broker:
         tls={"cert_reqs": ssl.CERT_REQUIRED, "ca_certs": ca_file, "server_hostname": None}
         if address.startswith("amqps://")
         else False,
-        task_class=_WholeSecondsTask,
+        task_class=_WaitingTask,
     )
 
 
 class _QuorumQueue(Queue):
-    """Declared before it is bound: a worker binds all queues for delayed delivery, and declares those it serves."""
+    """A queue that a user without the right to declare it looks up, because a message for a missing queue is lost."""
 
-    def bind_to(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - kombu's
-        """Kombu's own, after the declaration."""
-        self.queue_declare(channel=options.get("channel"))  # type: ignore[no-untyped-call]
-        return super().bind_to(*args, **options)  # type: ignore[no-untyped-call]
+    @classmethod
+    def of(cls, queue: str, name: str, arguments: dict[str, Any]) -> Self:
+        """The queue of this name, bound to the exchange of ``queue``.
+
+        A topic exchange, because Celery publishes past a direct one, to the default exchange.
+        """
+        exchange = Exchange(exchange_of(queue), type="topic")  # type: ignore[no-untyped-call]
+        return cls(name, exchange, routing_key=name, queue_arguments=arguments)
+
+    def declare(self, nowait: bool = False, channel: Any = None) -> Any:  # noqa: ANN401, FBT002 - kombu's
+        """Declare the queue as kombu does, or check that it exists, each on a channel of its own. Raises NotFound."""
+        connection = (channel or self.channel).connection
+        with contextlib.suppress(AccessRefused), connection.channel() as scratch:
+            return super().declare(nowait=nowait, channel=scratch)  # type: ignore[no-untyped-call]
+        with connection.channel() as scratch:
+            self.queue_declare(passive=True, channel=scratch)  # type: ignore[no-untyped-call]
+        return self.name
 
 
-class _WholeSecondsTask(Task):  # type: ignore[misc]
-    """Countdowns are rounded up: RabbitMQ's delayed delivery counts in seconds, and Celery fails on less than one."""
+class _WaitingTask(Task):  # type: ignore[misc]
+    """A task that waits for its countdown in a queue of RabbitMQ's.
 
-    def apply_async(self, *args: Any, countdown: float | None = None, **options: Any) -> Any:  # noqa: ANN401 - Celery's
-        """Celery's own, with whole seconds."""
-        whole = None if countdown is None else math.ceil(countdown)
-        return super().apply_async(*args, countdown=whole, **options)
+    Celery's delayed delivery has one exchange for all queues. A right to it would be a right to every queue.
+    """
+
+    def apply_async(
+        self,
+        *args: Any,  # noqa: ANN401 - Celery's
+        countdown: float | None = None,
+        queue: str | None = None,
+        **options: Any,  # noqa: ANN401 - Celery's
+    ) -> Any:  # noqa: ANN401 - Celery's
+        """Publish as Celery does. Where the call names its queue, a countdown is rounded up to whole seconds."""
+        if not countdown or queue is None:
+            return super().apply_async(*args, countdown=countdown, queue=queue, **options)
+        seconds = min(math.ceil(countdown), LONGEST_COUNTDOWN_SECONDS)
+        waiting = _QuorumQueue.of(queue, waiting_queue(queue, seconds), waiting_arguments(queue, seconds))
+        return super().apply_async(*args, queue=waiting, **options)

@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -117,19 +117,22 @@ def claiming(connection: Connection) -> Iterator[None]:
         yield
 
 
-class PlainRead:
-    """A SELECT of text, numbers and bytes, run on the driver's own cursor.
+_Processor = Callable[[Any], Any]  # from the driver's value to the column's
 
-    For the one read that every attempt makes: SQLAlchemy's execution costs several times what the query does.
+
+class PlainRead:
+    """A SELECT that is run on the driver's own cursor. The values have the types of their columns.
+
+    For the reads that every attempt makes: SQLAlchemy's execution costs several times what the query does.
     """
 
     def __init__(self, statement: Select[Any]) -> None:
         self._statement = statement
-        self._compiled: dict[str, SQLCompiler] = {}
+        self._prepared: dict[str, tuple[SQLCompiler, list[tuple[int, _Processor]]]] = {}
 
     def one_or_none(self, connection: Connection, **parameters: str) -> tuple[Any, ...] | None:
         """The row that there is, at most one. Raises DBAPIError, as every statement does."""
-        compiled = self._for(connection.dialect)
+        compiled, processors = self._for(connection.dialect)
         named = compiled.construct_params(dict(parameters))
         arguments = [named[name] for name in compiled.positiontup or ()] if compiled.positional else named
         driver_error = connection.dialect.loaded_dbapi.Error
@@ -140,13 +143,21 @@ class PlainRead:
         except driver_error as error:
             connection.invalidate(error)  # whatever is wrong with it: the pool must not hand it out again
             raise DBAPIError.instance(str(compiled), None, error, driver_error, hide_parameters=True) from error
-        return row
+        if row is None or not processors:
+            return row
+        values = list(row)
+        for position, processor in processors:
+            values[position] = processor(values[position])
+        return tuple(values)
 
-    def _for(self, dialect: Dialect) -> SQLCompiler:
-        compiled = self._compiled.get(dialect.name)
-        if compiled is None:
-            compiled = self._compiled[dialect.name] = self._statement.compile(dialect=dialect)
-        return compiled
+    def _for(self, dialect: Dialect) -> "tuple[SQLCompiler, list[tuple[int, _Processor]]]":
+        prepared = self._prepared.get(dialect.name)
+        if prepared is None:
+            types = [column.type.dialect_impl(dialect) for column in self._statement.selected_columns]
+            found = [(position, type_.result_processor(dialect, None)) for position, type_ in enumerate(types)]
+            processors: list[tuple[int, _Processor]] = [(number, one) for number, one in found if one is not None]
+            prepared = self._prepared[dialect.name] = self._statement.compile(dialect=dialect), processors
+        return prepared
 
 
 def _is_sqlite(engine: Engine) -> bool:

@@ -2,8 +2,8 @@
 
 otp puts it in, notify claims and reports, auth reads the status. The keys and their transitions have this one home.
 
-What auth is to hear of a change is left in a list by the script that makes the change, so neither is there without the
-other. notify carries the list to the broker (services/notify/events.py).
+The script that makes a change also leaves its event for auth in a list, so neither is there without the other. notify
+carries the list to the broker (services/notify/events.py).
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,8 @@ from shared import delivery_scripts as scripts
 from shared.clock import parse_rfc3339, rfc3339, unix_milliseconds
 from shared.ids import new_id
 from shared.lua import Call
-from shared.messages import SmsDeliveryChanged, encode_text
+from shared.messages import SmsDeliveryChanged, UnreadableMessage, compact, encode
+from shared.sealed_text import SealedText
 
 # Longer than one try may take (5 s to connect, 5 s to read), shorter than the broker's visibility timeout, so that a
 # redelivered task of a killed worker finds the lease over.
@@ -52,9 +53,9 @@ RANK = {
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """The sealed text is ours to send until the lease ends; ``attempt`` counts from 1."""
+    """The text is ours to send until the lease ends; ``attempt`` counts from 1."""
 
-    sealed: str
+    text: SealedText
     attempt: int
 
 
@@ -108,16 +109,28 @@ def _status_key(message_id: str) -> str:
 
 
 def queue_put(
-    pipeline: Pipeline, message_id: str, sealed: str, *, now: datetime, ttl: timedelta, account_id: str | None = None
+    pipeline: Pipeline,
+    message_id: str,
+    text: SealedText,
+    *,
+    now: datetime,
+    ttl: timedelta,
+    account_id: str | None = None,
 ) -> None:
     """Leave a sealed text for notify, inside the caller's transaction.
 
     With ``account_id`` the events of a delivery that nobody ever opened, such as an expired one, can name its account.
     """
-    status: dict[str, str | int] = {"status": DeliveryStatus.QUEUED, "rank": 0, "updated_at": rfc3339(now)}
+    status: dict[str, str | int] = {
+        "status": DeliveryStatus.QUEUED,
+        "rank": 0,
+        "updated_at": rfc3339(now),
+        "deadline": unix_milliseconds(text.deadline),
+        "signature": text.signature,
+    }
     if account_id:
         status["account_id"] = account_id
-    pipeline.set(_sealed_key(message_id), sealed, px=int(ttl.total_seconds() * 1000))
+    pipeline.set(_sealed_key(message_id), text.sealed, px=int(ttl.total_seconds() * 1000))
     pipeline.hset(_status_key(message_id), mapping=cast("Any", status))
     pipeline.expire(_status_key(message_id), STATUS_LIVES_FOR)
     pipeline.zremrangebyscore(_UNSENT, "-inf", unix_milliseconds(now - STATUS_LIVES_FOR))
@@ -130,7 +143,10 @@ def queue_withdraw(pipeline: Pipeline, message_id: str) -> None:
 
 
 def claiming(message_id: str, now: datetime, deadline: datetime) -> Call[Claimed | Held | Settled | Overdue]:
-    """Claim the message for sending, in one step whose reply is the answer."""
+    """Claim the message for sending, in one step whose reply is the answer.
+
+    Raises UnreadableMessage when the order's deadline differs from the text's: the order was made for another text.
+    """
     # By the same two numbers as the script, so the event is at hand whenever it is needed.
     at, latest = unix_milliseconds(now), unix_milliseconds(deadline)
     expired = _event(message_id, DeliveryStatus.EXPIRED, now, _TOO_LATE, None) if at >= latest else ""
@@ -147,14 +163,16 @@ def claiming(message_id: str, now: datetime, deadline: datetime) -> Call[Claimed
             expired,
             _TOO_LATE,
         ],
-        _read_claim,
+        lambda reply: _read_claim(reply, deadline),
     )
 
 
-def _read_claim(reply: Any) -> Claimed | Held | Settled | Overdue:  # noqa: ANN401 - whatever the script returns
+def _read_claim(reply: Any, deadline: datetime) -> Claimed | Held | Settled | Overdue:  # noqa: ANN401 - the script's
     match reply:
-        case ["claimed", sealed, attempt]:
-            return Claimed(sealed, int(attempt))
+        case ["claimed", sealed, attempt, signature]:
+            return Claimed(SealedText(sealed, deadline, signature), int(attempt))
+        case ["other_deadline"]:
+            raise UnreadableMessage("its deadline is not that of the text")
         case ["held", milliseconds]:
             return Held(int(milliseconds) / 1000)
         case ["overdue"]:
@@ -243,17 +261,16 @@ def died_waiting(redis: Redis, limit: int) -> list[str]:
 
 def _event(message_id: str, status: DeliveryStatus, now: datetime, reason: str | None, provider: str | None) -> str:
     """SmsDeliveryChanged as the queue has it; the script fills in the account."""
-    return encode_text(
-        SmsDeliveryChanged(
-            id=new_id("evt"),
-            occurred_at=now,
-            account_id="",
-            message_id=message_id,
-            status=status,
-            reason=reason,
-            provider=provider,
-        )
+    event = SmsDeliveryChanged(
+        id=new_id("evt"),
+        occurred_at=now,
+        account_id="",
+        message_id=message_id,
+        status=status,
+        reason=reason,
+        provider=provider,
     )
+    return compact(encode(event))
 
 
 def changes(redis: Redis, carrier: str, lease: timedelta, limit: int) -> list[str]:

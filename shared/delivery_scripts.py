@@ -29,6 +29,8 @@ local overdue = now >= tonumber(ARGV[5])
 local held_until = tonumber(redis.call('HGET', KEYS[2], 'held_until') or '0')
 if held_until > now and (status == 'sending' or not overdue) then return {'held', held_until - now} end
 local sealed = redis.call('GET', KEYS[1])
+local own = sealed and redis.call('HGET', KEYS[2], 'deadline')
+if own and own ~= ARGV[5] then return {'other_deadline'} end
 if overdue or not sealed then
   local reason = overdue and ARGV[8] or ''
   redis.call('HSET', KEYS[2], 'status', 'expired', 'rank', 3, 'updated_at', ARGV[3], 'reason', reason)
@@ -42,7 +44,8 @@ end
 local lease_end = now + tonumber(ARGV[2])
 redis.call('HSET', KEYS[2], 'status', 'sending', 'rank', 1, 'held_until', lease_end, 'updated_at', ARGV[3])
 redis.call('EXPIRE', KEYS[2], ARGV[4])
-return {'claimed', sealed, redis.call('HINCRBY', KEYS[2], 'attempts', 1)}
+local signature = redis.call('HGET', KEYS[2], 'signature') or ''
+return {'claimed', sealed, redis.call('HINCRBY', KEYS[2], 'attempts', 1), signature}
 """
 )
 

@@ -12,16 +12,20 @@ from shared.acting import act_or_keep
 from shared.dead_letters import DeadLetters
 from shared.messages import QUEUES, batch_of
 from shared.queueing import RETRY_SECONDS
+from shared.signed_messages import NotDueYet
 
 # A store that does not answer: its event is delivered again, for as long as it takes.
 STORE_ERRORS = (RedisError, DBAPIError, PoolTimeoutError)
+COMES_AGAIN = (*STORE_ERRORS, NotDueYet)
 # While the broker is away too, publishing the retry is tried for a while: Celery drops a task whose retry it cannot
 # publish.
 PUBLISH_RETRY = {"max_retries": 10, "interval_start": 0.2, "interval_step": 0.2, "interval_max": 1.0}
 
 
 def consume_events(celery: Celery, queue: str, letters: DeadLetters, handle: Callable[[object], None]) -> None:
-    """Have ``handle`` act on each message of an event queue. One that meets a store error comes again, with its batch.
+    """Have ``handle`` act on each message of an event queue.
+
+    One that meets a store error, or is early by a moment, comes again, with its batch.
 
     Not shared: a task belongs to this app and the deps behind ``handle``, not to every app of the process.
     """
@@ -37,8 +41,8 @@ def consume_events(celery: Celery, queue: str, letters: DeadLetters, handle: Cal
     def handle_event(task: Task, document: object) -> None:
         try:
             for one in batch_of(document):
-                act_or_keep(letters, queue, task, one, handle, STORE_ERRORS)
-        except STORE_ERRORS as error:
+                act_or_keep(letters, queue, task, one, handle, COMES_AGAIN)
+        except COMES_AGAIN as error:
             try:
                 task.retry(exc=error, countdown=RETRY_SECONDS, queue=queue, retry=True, retry_policy=PUBLISH_RETRY)
             except Reject as reject:

@@ -11,10 +11,11 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import structlog
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from shared.deadline import at_most
+from shared.deadline import at_most, require_time
 from shared.ids import new_token
 from shared.problems import Unavailable
 
@@ -25,6 +26,8 @@ RETRY_AFTER_SECONDS = 1
 # A third of what a request thread gets. With a tenth (10) passwords starve while a new process loads on the same cores:
 # of a rolling restart's logins some waited longer than their patience.
 NICENESS = 5
+
+log = structlog.get_logger("hashing")
 
 
 class HashingPool:
@@ -41,15 +44,17 @@ class HashingPool:
         self._hasher = PasswordHasher(time_cost=ITERATIONS, memory_cost=MEMORY_KIB, parallelism=LANES)
         self._threads = threads or os.cpu_count() or 1
         self._places = threading.BoundedSemaphore(max_waiting)
+        self._later = threading.BoundedSemaphore(1)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="argon2", initializer=_step_back)
 
     def hash(self, password: str) -> str:
-        """The encoded hash. Raises Unavailable("password hashing") when the pool is full or slow."""
+        """The encoded hash. Raises Unavailable when the pool is full or slow, or the request's time is over."""
         return self.hash_many([password])[0]
 
     def hash_many(self, passwords: list[str]) -> list[str]:
         """One hash each, side by side, for one place in the queue."""
         with self.place():
+            require_time()
             futures = [self._pool.submit(self._hasher.hash, password) for password in passwords]
             deadline = time.monotonic() + at_most(self._patience_seconds)
             try:
@@ -58,6 +63,10 @@ class HashingPool:
                 for future in futures:
                     future.cancel()
                 raise Unavailable("password hashing", retry_after_seconds=RETRY_AFTER_SECONDS) from None
+
+    def hash_here(self, password: str) -> str:
+        """On the caller's own thread, however long it takes: for a process that starts, which nobody waits for."""
+        return self._hasher.hash(password)
 
     def verify(self, encoded: str, password: str) -> bool:
         """Whether this is the password. Raises Unavailable like hash; a damaged hash is simply no match."""
@@ -81,7 +90,26 @@ class HashingPool:
         """Whether the hash was made with other parameters than today's."""
         return self._hasher.check_needs_rehash(encoded)
 
+    def hash_later(self, password: str, then: Callable[[str], None]) -> bool:
+        """Hash in the background, and give the encoded hash to ``then``; False when one is already hashed so.
+
+        Only one hash at a time runs so, and it takes no waiting place: a caller waits for at most one hash more.
+        """
+        if not self._later.acquire(blocking=False):
+            return False
+        self._pool.submit(self._hash_then, password, then)
+        return True
+
+    def _hash_then(self, password: str, then: Callable[[str], None]) -> None:
+        try:
+            then(self._hasher.hash(password))
+        except Exception:
+            log.exception("hashing without a caller failed")
+        finally:
+            self._later.release()
+
     def _verify_in_time(self, encoded: str, password: str) -> bool:
+        require_time()
         future = self._pool.submit(self._verify, encoded, password)
         try:
             return future.result(at_most(self._patience_seconds))
@@ -102,7 +130,7 @@ def decoy_hash(hashing: HashingPool) -> str:
 
     Made once for each pool; ask for it at the start, or the first refusal takes twice as long as the others.
     """
-    return hashing.hash(new_token())
+    return hashing.hash_here(new_token())
 
 
 @dataclass(frozen=True, slots=True)

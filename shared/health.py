@@ -67,7 +67,7 @@ def relay(env: Environment, clock: Clock) -> str | None:
 
     from shared.database import create_database, reading
 
-    urls = {name: env.text(name) for name in ("AUTH_DATABASE_URL", "OTP_DATABASE_URL")}
+    urls = {name: env.database_url(name) for name in ("AUTH_DATABASE_URL", "OTP_DATABASE_URL")}
     stores = StoreSettings.read(env)
     env.done()
     if (fault := clock_fault(stores, clock)) is not None:  # first, for what is due it would tell wrongly

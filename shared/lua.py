@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from shared.redis_client import guarded
 from shared.redis_line import Command, RedisLine, line_of
@@ -83,15 +83,24 @@ def together(redis: "Redis", first: Call[A], second: Call[B]) -> tuple[A, B]:
 
 
 def execute_scripted(redis: "Redis", pipeline: "Pipeline", *scripts: LuaScript) -> list[Any]:
-    """Send a pipeline that holds scripts. redis-py's own Script asks SCRIPT EXISTS first: a second round trip.
+    """Send a pipeline that holds these scripts; the reply to each of its commands. Raises RedisError.
 
-    A server that forgot the scripts answers NOSCRIPT for them alone, so what else the pipeline holds must be reads.
+    A server that does not know a script answers NOSCRIPT to that command and runs the others. It may forget a script
+    between two commands (SCRIPT FLUSH, a failover), so only what it answered so is sent once more, as text, and runs
+    after the rest. redis-py's own Script asks SCRIPT EXISTS first: a second round trip.
     """
-    commands = list(pipeline.command_stack)
-    try:
-        return pipeline.execute()
-    except NoScriptError:
-        for script in scripts:
-            redis.script_load(script.text)
-        pipeline.command_stack = commands
-        return pipeline.execute()
+    texts = {script.sha: script.text for script in scripts}
+    commands = [command for command, _options in pipeline.command_stack]
+    replies: list[Any] = pipeline.execute(raise_on_error=False)
+    unknown = [number for number, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+    if unknown:
+        again = redis.pipeline(transaction=False)
+        for number in unknown:
+            _evalsha, sha, *keys_and_args = commands[number]
+            again.eval(texts[sha], *keys_and_args)
+        for number, reply in zip(unknown, again.execute(raise_on_error=False), strict=True):
+            replies[number] = reply
+    for reply in replies:
+        if isinstance(reply, RedisError):
+            raise reply
+    return replies

@@ -1,7 +1,7 @@
 """The words that travel on the broker: commands are orders, events are history; none carries a secret.
 
-QUEUES says which task serves a queue, ROUTES which queues a message goes to, KEPT_FOR which messages the broker may
-drop. These tables are the whole wiring.
+QUEUES says which task serves a queue, ROUTES which queues a message goes to, SENT_BY which service may send it,
+KEPT_FOR which messages the broker may drop. These tables are the whole wiring.
 """
 
 import dataclasses
@@ -119,11 +119,24 @@ class SecondFactorLocked(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TwoFactorResetApplied(Message):
-    """otp wiped authenticators, recovery codes and live passcodes for this reset."""
+    """otp removed the authenticators that the reset named, and with them recovery codes and live passcodes."""
 
     TYPE: ClassVar[str] = "two_factor.reset_applied"
     account_id: str
     reset_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwoFactorResetFoundNothing(Message):
+    """otp changed nothing: none of the authenticators that the reset named is active, or the owner has signed in.
+
+    ``factor``: the owner's factor that was accepted after the approval; None when no authenticator was active.
+    """
+
+    TYPE: ClassVar[str] = "two_factor.reset_found_nothing"
+    account_id: str
+    reset_id: str
+    factor: str | None = None
 
 
 # --- events of auth ---------------------------------------------------------------------------------------------------
@@ -131,9 +144,46 @@ class TwoFactorResetApplied(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TwoFactorResetApproved(Message):
-    """Support's reset may be carried out now."""
+    """Support's reset may be carried out now. It removes these authenticators and no other.
+
+    ``ended_by``: the factors that end the reset, when a code of one was accepted after ``occurred_at``.
+    """
 
     TYPE: ClassVar[str] = "two_factor.reset_approved"
+    account_id: str
+    reset_id: str
+    authenticators: tuple[str, ...] = ()
+    ended_by: tuple[str, ...] = ("recovery_code", "totp")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthenticatorsSuspended(Message):
+    """The authenticators of a reset were stolen: otp accepts no six digits until the reset is over.
+
+    ``voided_by``: the restore that has voided the reset. No later event of that reset reinstates the authenticators.
+    """
+
+    TYPE: ClassVar[str] = "authenticators.suspended"
+    account_id: str
+    reset_id: str
+    authenticators: tuple[str, ...]
+    voided_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthenticatorsReinstated(Message):
+    """The reset was cancelled or has ended: what was suspended for it is accepted again."""
+
+    TYPE: ClassVar[str] = "authenticators.reinstated"
+    account_id: str
+    reset_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwoFactorResetApprovalLapsed(Message):
+    """Delivered when the approval of a reset was due; a reset that was approved or cancelled ignores it."""
+
+    TYPE: ClassVar[str] = "two_factor.reset_approval_lapsed"
     account_id: str
     reset_id: str
 
@@ -145,6 +195,26 @@ class TwoFactorResetCoolOffEnded(Message):
     TYPE: ClassVar[str] = "two_factor.reset_cool_off_ended"
     account_id: str
     reset_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionEnded(Message):
+    """A session has ended, so what it has begun in otp ends, too. auth sends this besides its call to otp."""
+
+    TYPE: ClassVar[str] = "session.ended"
+    account_id: str
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenThingsEnded(Message):
+    """All texted codes of an account end, and the enrollments that were begun before ``occurred_at``.
+
+    Only earlier releases of auth send this.
+    """
+
+    TYPE: ClassVar[str] = "account.open_things_ended"
+    account_id: str
 
 
 # --- events of notify -------------------------------------------------------------------------------------------------
@@ -187,7 +257,39 @@ ROUTES: dict[type[Message], tuple[str, ...]] = {  # message -> the queues of tho
     TwoFactorResetApproved: (OTP_EVENTS,),
     TwoFactorResetCoolOffEnded: (AUTH_EVENTS,),
     TwoFactorResetApplied: (AUTH_EVENTS,),
+    TwoFactorResetFoundNothing: (AUTH_EVENTS,),
+    TwoFactorResetApprovalLapsed: (AUTH_EVENTS,),
+    AuthenticatorsSuspended: (OTP_EVENTS,),
+    AuthenticatorsReinstated: (OTP_EVENTS,),
+    SessionEnded: (OTP_EVENTS,),
+    OpenThingsEnded: (OTP_EVENTS,),
     SmsDeliveryChanged: (AUTH_EVENTS,),
+}
+
+AUTH, OTP, NOTIFY = "auth", "otp", "notify"
+
+# message -> the only service that may send it, and that signs it (shared/signed_messages.py). SendSmsCode is not
+# signed: it only makes notify look for the text of that id, and otp has signed the text, its id and its deadline.
+SENT_BY: dict[type[Message], str | None] = {
+    SendSmsCode: None,
+    RecordReceipt: AUTH,
+    SendSmsNotice: AUTH,
+    SendEmailNotice: AUTH,
+    AuthenticatorEnrolled: OTP,
+    TwoFactorDisabled: OTP,
+    RecoveryCodeSpent: OTP,
+    RecoveryCodesRegenerated: OTP,
+    SecondFactorLocked: OTP,
+    TwoFactorResetApproved: AUTH,
+    TwoFactorResetCoolOffEnded: AUTH,
+    TwoFactorResetApplied: OTP,
+    TwoFactorResetFoundNothing: OTP,
+    TwoFactorResetApprovalLapsed: AUTH,
+    AuthenticatorsSuspended: AUTH,
+    AuthenticatorsReinstated: AUTH,
+    SessionEnded: AUTH,
+    OpenThingsEnded: AUTH,
+    SmsDeliveryChanged: NOTIFY,
 }
 
 # message -> how long the broker must keep it; all others for as long as it takes. RabbitMQ drops what waited longer at
@@ -200,6 +302,11 @@ _BY_TYPE: dict[str, type[Message]] = {kind.TYPE: kind for kind in ROUTES}
 # Reading them costs as much as all the rest.
 _HINTS = {kind: get_type_hints(kind) for kind in ROUTES}
 _NAMES = {kind: tuple(field.name for field in dataclasses.fields(kind)) for kind in ROUTES}
+_REQUIRED = object()
+_DEFAULTS = {
+    kind: {field.name: field.default for field in dataclasses.fields(kind) if field.default is not dataclasses.MISSING}
+    for kind in ROUTES
+}
 _compact = json.JSONEncoder(separators=(",", ":")).encode
 VERSION = 1
 
@@ -209,10 +316,15 @@ class UnreadableMessage(Exception):  # noqa: N818
 
 
 def encode(message: Message) -> dict[str, Any]:
-    """A message as JSON-ready members."""
+    """A message as JSON-ready members.
+
+    A member that has its default is left out: a release that does not know it yet reads the message all the same.
+    """
+    defaults = _DEFAULTS[type(message)]
     body = {
-        name: rfc3339(value) if isinstance(value := getattr(message, name), datetime) else value
+        name: rfc3339(value) if isinstance(value, datetime) else value
         for name in _NAMES[type(message)]
+        if (value := getattr(message, name)) != defaults.get(name, _REQUIRED)
     }
     return {"type": message.TYPE, "version": VERSION, **body}
 
@@ -241,9 +353,9 @@ def batch_of(document: object) -> list[object]:
     return document if isinstance(document, list) and document else [document]
 
 
-def encode_text(message: Message) -> str:
-    """encode as one JSON text, for the outbox."""
-    return _compact(encode(message))
+def compact(document: object) -> str:
+    """One JSON text without blanks."""
+    return _compact(document)
 
 
 def _typed(hint: Any, value: object) -> object:  # noqa: ANN401 - a type hint
@@ -251,6 +363,10 @@ def _typed(hint: Any, value: object) -> object:  # noqa: ANN401 - a type hint
         if not isinstance(value, str):
             raise TypeError("a time must be text")
         return parse_rfc3339(value)
+    if get_origin(hint) is tuple:  # of texts; JSON has lists only
+        if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+            raise TypeError(f"expected {hint}")
+        return tuple(value)
     allowed = get_args(hint) if get_origin(hint) in {UnionType, Union} else (hint,)
     if not isinstance(value, allowed) or isinstance(value, bool):
         raise TypeError(f"expected {hint}")

@@ -34,7 +34,9 @@ class ProblemSchema(Schema):
     detail = fields.String(required=True, metadata={"description": "A sentence for people."})
     code = fields.String(required=True, metadata={"enum": list(PROBLEMS)})
     retry_after = fields.Integer(metadata={"description": "Seconds; with 429, 503 and sms_unavailable."})
-    cause = fields.String(metadata={"enum": ["destination", "today", "country"], "description": "Of sms_unavailable."})
+    cause = fields.String(
+        metadata={"enum": ["destination", "today", "country", "changed"], "description": "Of sms_unavailable."}
+    )
     errors = fields.Dict(metadata={"description": "With validation_failed: what is wrong, by member."})
     clock_skew_seconds = fields.Integer(
         metadata={

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    bindparam,
     delete,
     insert,
     or_,
@@ -21,11 +22,14 @@ from sqlalchemy import (
     update,
 )
 
+from shared import journaling
 from shared.database import UtcDateTime
 from shared.dialects import insert_for, partial_index
-from shared.messages import ROUTES, Message, UnreadableMessage, encode_text
+from shared.messages import ROUTES, SENT_BY, Message, UnreadableMessage, compact, decode
+from shared.signed_messages import HANDLED_KEPT_FOR, content, is_signed_by, sign
+from shared.signing import Signer
 
-KEEP_FOR = timedelta(days=14)  # longer than any broker redelivers, so a repeated message is still known
+KEEP_FOR = HANDLED_KEPT_FOR
 SET_ASIDE = datetime(9999, 1, 1, tzinfo=UTC)  # the ``not_before`` of a message that cannot be published
 
 
@@ -60,17 +64,30 @@ def outbox_tables(metadata: MetaData) -> OutboxTables:
 
 
 def record(
-    connection: Connection, tables: OutboxTables, message: Message, *, not_before: datetime | None = None
+    connection: Connection,
+    tables: OutboxTables,
+    message: Message,
+    signer: Signer,
+    *,
+    not_before: datetime | None = None,
 ) -> None:
-    """Write the message for every queue in ROUTES; the relay publishes it, not before ``not_before``."""
-    text = encode_text(message)
+    """Sign the message and write it for every queue in ROUTES; the relay publishes it, not before ``not_before``.
+
+    It is signed here because the relay holds no key: it can hold a message back, and can neither make nor change one.
+    """
     connection.execute(
         insert(tables.outbox),
         [
-            {"queue": queue, "document": text, "recorded_at": message.occurred_at, "not_before": not_before}
+            {
+                "queue": queue,
+                "document": compact(sign(message, signer, queue, not_before)),
+                "recorded_at": message.occurred_at,
+                "not_before": not_before,
+            }
             for queue in ROUTES[type(message)]
         ],
     )
+    journaling.note(connection, getattr(message, "account_id", None), message.TYPE, message.occurred_at)
 
 
 def handle_once(connection: Connection, tables: OutboxTables, message_id: str, at: datetime) -> bool:
@@ -78,6 +95,12 @@ def handle_once(connection: Connection, tables: OutboxTables, message_id: str, a
     claim = insert_for(connection, tables.handled).values(message_id=message_id, handled_at=at).on_conflict_do_nothing()
     # RETURNING and not the row count: SQLAlchemy keeps none for an INSERT on PostgreSQL, and -1 would drop every event.
     return connection.execute(claim.returning(tables.handled.c.message_id)).first() is not None
+
+
+def was_handled_by(connection: Connection, tables: OutboxTables, message_id: str, moment: datetime) -> bool:
+    """Whether this consumer had claimed the message at this moment or before; claims are kept for KEEP_FOR."""
+    known = tables.handled.c.message_id == message_id, tables.handled.c.handled_at <= moment
+    return connection.execute(select(tables.handled.c.message_id).where(*known)).first() is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +148,38 @@ def publish_again(connection: Connection, tables: OutboxTables, since: datetime)
     """
     box = tables.outbox
     return connection.execute(update(box).where(box.c.published_at >= since).values(published_at=None)).rowcount
+
+
+def sign_anew(connection: Connection, tables: OutboxTables, signer: Signer, published_since: datetime) -> int:
+    """Sign what is not signed under a key of the list, and have it published; how many messages.
+
+    Such a message was recorded by an earlier release, or signed under a key that leaked and was dropped. All that waits
+    is signed, and what was published since then: consumers have set it aside, or do nothing the second time.
+    """
+    box = tables.outbox
+    open_rows = or_(box.c.published_at.is_(None), box.c.published_at >= published_since)
+    query = select(box.c.position, box.c.queue, box.c.document, box.c.not_before).where(open_rows)
+    anew = [
+        {"row": row.position, "text": text}
+        for row in connection.execute(query)
+        if (text := _signed_anew(row.document, row.queue, row.not_before, signer)) is not None
+    ]
+    if anew:
+        statement = update(box).where(box.c.position == bindparam("row"))
+        connection.execute(statement.values(document=bindparam("text"), published_at=None), anew)
+    return len(anew)
+
+
+def _signed_anew(text: str, queue: str, not_before: datetime | None, signer: Signer) -> str | None:
+    """The document, signed anew; None when it is signed under a key of the list, or cannot be read."""
+    try:
+        document = json.loads(text)
+        message = decode(content(document))
+    except (ValueError, AttributeError, UnreadableMessage):
+        return None
+    if is_signed_by(document, signer) or SENT_BY[type(message)] != signer.sender:
+        return None
+    return compact(sign(message, signer, queue, not_before))
 
 
 def set_aside(connection: Connection, tables: OutboxTables, positions: list[int]) -> None:

@@ -22,6 +22,7 @@ PROBLEMS: dict[str, ProblemType] = {
     "bad_request": ProblemType(400, "Bad request", "The request could not be understood."),
     "not_found": ProblemType(404, "Not found", "There is nothing at this address for you."),
     "method_not_allowed": ProblemType(405, "Method not allowed", "This address does not take that method."),
+    "misdirected_request": ProblemType(421, "Misdirected request", "This server does not answer to that host."),
     # who asks
     "invalid_credentials": ProblemType(401, "Invalid credentials", "The email address or the password is wrong."),
     "not_authenticated": ProblemType(401, "Not authenticated", "Sign in first; the session is missing or has ended."),
@@ -30,6 +31,12 @@ PROBLEMS: dict[str, ProblemType] = {
     "origin_refused": ProblemType(403, "Origin refused", "A page of another site may not make this request."),
     "forbidden": ProblemType(403, "Forbidden", "Your role does not allow this."),
     "second_factor_required": ProblemType(403, "Second factor required", "Sign in with a second factor first."),
+    "enrollment_required": ProblemType(
+        403, "Enrollment required", "Turn two-factor authentication on first; until then this session changes nothing."
+    ),
+    "texted_link": ProblemType(
+        403, "Texted link", "The phone may be stolen. Use the link in our mail, or sign in with a backup code."
+    ),
     "step_up_required": ProblemType(403, "Step-up required", "Confirm it is you: call /v1/reauthenticate, then retry."),
     # what state it meets
     "challenge_expired": ProblemType(
@@ -44,15 +51,41 @@ PROBLEMS: dict[str, ProblemType] = {
     "phone_not_pending": ProblemType(409, "No phone to verify", "No phone number waits to be verified; set one first."),
     "reset_not_open": ProblemType(409, "Reset not open", "This reset has moved on and can no longer be changed so."),
     "reset_already_open": ProblemType(409, "Reset already open", "Another reset of this account is still open."),
-    "same_operator": ProblemType(409, "Second operator needed", "Another operator than the requester must approve."),
+    "unlock_not_open": ProblemType(409, "Unlock not open", "This unlock was approved already, or its time is over."),
+    "reset_needed": ProblemType(
+        409,
+        "Reset needed",
+        "A hundred wrong codes in a row are not lifted; reset two-factor authentication instead.",
+    ),
+    "same_operator": ProblemType(
+        409, "Second operator needed", "An operator who has had no part in this request must approve."
+    ),
+    "operator_gone": ProblemType(
+        409,
+        "Operator gone",
+        "An operator who requested or approved this is no longer an operator; it must be requested again.",
+    ),
+    "check_not_possible": ProblemType(409, "Check not possible", "This check is not possible for this account."),
+    "check_not_open": ProblemType(409, "Check not open", "This check was answered, replaced or ended; begin anew."),
+    "answer_replaced": ProblemType(
+        409, "Answer replaced", "A later change of this account voids the answer; read the account's present state."
+    ),
+    "session_ended": ProblemType(409, "Session ended", "The session that ordered this has ended meanwhile."),
     # what it asks for
     "invalid_phone": ProblemType(422, "Invalid phone number", "That is not a phone number of the chosen country."),
     "country_not_allowed": ProblemType(422, "Country not allowed", "We do not send SMS to that country."),
+    "enrollment_word_required": ProblemType(
+        422, "Enrollment word required", "Enter the one-time word that support or your administrator gave you."
+    ),
+    "invalid_enrollment_word": ProblemType(
+        422, "Invalid enrollment word", "That word is wrong, expired or used; after five wrong tries ask for a new one."
+    ),
     "password_too_weak": ProblemType(422, "Password too weak", "Choose a longer or less guessable password."),
     "identity_checks_insufficient": ProblemType(
         422, "Identity checks insufficient", "These identity checks do not allow a reset; see the reset policy."
     ),
-    "own_account": ProblemType(422, "Own account", "Operators cannot reset their own account."),
+    "own_account": ProblemType(422, "Own account", "Operators cannot help their own account; a colleague can."),
+    "wrong_words": ProblemType(422, "Wrong words", "Those are not the words that we sent."),
     # how often
     "too_many_requests": ProblemType(429, "Too many requests", "Too many tries; wait and try again."),
     "second_factor_locked": ProblemType(

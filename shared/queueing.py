@@ -11,10 +11,12 @@ from kombu.exceptions import EncodeError, KombuError, LimitExceeded
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from shared.brokers import HEARTBEAT_SECONDS, broker_of
-from shared.messages import KEPT_FOR, QUEUES, ROUTES, Message, UnreadableMessage, encode
+from shared.brokers import HEARTBEAT_SECONDS, broker_of, control_exchange
+from shared.messages import KEPT_FOR, QUEUES, ROUTES, Message, UnreadableMessage
 from shared.problems import Unavailable
 from shared.secret import Secret
+from shared.signed_messages import sign
+from shared.signing import Signer
 
 # What a publish that failed raises.
 PUBLISH_ERRORS = (CeleryOperationalError, KombuError, AMQPError, OSError, RedisError)
@@ -57,6 +59,7 @@ def make_celery(name: str, broker_url: Secret[str], *, reply_seconds: float = 5.
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
         worker_cancel_long_running_tasks_on_connection_loss=True,
+        control_exchange=control_exchange(broker_url.reveal()),
         broker_connection_retry_on_startup=True,
         broker_connection_timeout=1.0,
         broker_connection_max_retries=None,
@@ -73,15 +76,10 @@ def make_celery(name: str, broker_url: Secret[str], *, reply_seconds: float = 5.
 
 
 class Publisher:
-    """Puts a message on the queues of those who act on it."""
+    """Puts a document on a queue."""
 
     def __init__(self, celery: Celery) -> None:
         self._celery = celery
-
-    def publish(self, message: Message) -> None:
-        """Send to every queue in ROUTES. Raises Unavailable("broker") when the broker did not take it."""
-        for queue in ROUTES[type(message)]:
-            self.publish_to(queue, encode(message), kept_for=KEPT_FOR.get(type(message)))
 
     def publish_to(
         self, queue: str, document: object, *, task: str | None = None, kept_for: timedelta | None = None
@@ -119,6 +117,20 @@ class Publisher:
                 # comes late would be taken for that of the next message.
                 producer.connection.collect()
                 raise
+
+
+class SigningPublisher(Publisher):
+    """Puts this service's own messages on the queues of those who act on them, signed."""
+
+    def __init__(self, celery: Celery, signer: Signer) -> None:
+        super().__init__(celery)
+        self._signer = signer
+
+    def publish(self, message: Message) -> None:
+        """Send to every queue in ROUTES. Raises Unavailable("broker") when the broker did not take it."""
+        for queue in ROUTES[type(message)]:
+            document = sign(message, self._signer, queue)
+            self.publish_to(queue, document, kept_for=KEPT_FOR.get(type(message)))
 
 
 def _timed_out(error: Exception) -> bool:

@@ -1,8 +1,6 @@
 """What operations see of the queues; ``python -m shared.queues`` shows it (``make queues``)."""
 
-import json
 import sys
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +19,7 @@ from shared.messages import QUEUES
 from shared.problems import Unavailable
 from shared.queueing import PUBLISH_ERRORS, make_celery
 from shared.redis_client import connect
+from shared.redis_notes import notes_of
 from shared.settings import Environment, SettingsError, StoreSettings
 
 if TYPE_CHECKING:
@@ -47,7 +46,10 @@ class Backlog:
 
 
 def queue_of(routing_key: object) -> str | None:
-    """The queue that a message with this routing key was for; delayed delivery puts binary digits in front of it."""
+    """The queue that a message with this routing key was for.
+
+    On RabbitMQ the previous release puts binary digits before the queue's name in the key of a delayed message.
+    """
     if not isinstance(routing_key, str):
         return None
     return next((queue for queue in QUEUES if f".{routing_key}".endswith(f".{queue}")), None)
@@ -57,28 +59,26 @@ def read_depths(celery: Celery, queues: Iterable[str] = tuple(QUEUES)) -> dict[s
     """Ask the broker. A queue that nobody has used yet is empty. Raises Unavailable("broker")."""
     try:
         with celery.connection_for_read() as connection:
-            unacknowledged = _unacknowledged(connection.default_channel)
             depths: dict[str, Depth] = {}
             for queue in queues:
                 # RabbitMQ closes the channel on which it was asked for a queue that isn't there.
                 with connection.channel() as channel:
+                    held = _held(channel, queue)
                     try:
                         waiting = channel.queue_declare(queue=queue, passive=True).message_count
                     except connection.channel_errors:
                         waiting = 0
-                in_hand = None if unacknowledged is None else max(0, unacknowledged[queue] - waiting)
-                depths[queue] = Depth(waiting, in_hand)
+                depths[queue] = Depth(waiting, None if held is None else max(0, held - waiting))
             return depths
     except PUBLISH_ERRORS as error:
         raise Unavailable("broker") from error
 
 
-def _unacknowledged(channel: "StdChannel") -> Counter[str | None] | None:
-    """Waiting or in hand: Redis has them in one hash, each with its routing key; RabbitMQ tells its management only."""
+def _held(channel: "StdChannel", queue: str) -> int | None:
+    """How many messages wait or are held by a worker, by their notes in Redis; None for RabbitMQ."""
     if not isinstance(channel, VirtualChannel) or not hasattr(channel, "unacked_key"):
         return None
-    held = channel.client.hvals(channel.unacked_key)  # type: ignore[attr-defined]
-    return Counter(queue_of(json.loads(value)[2]) for value in held)
+    return int(channel.client.hlen(notes_of(queue)))  # type: ignore[attr-defined]
 
 
 def note_consumed(redis: Redis, queue: str, now: datetime) -> None:

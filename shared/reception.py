@@ -41,6 +41,9 @@ MALFORMED = (
 # a worker publish tasks, or fail where nobody hears of it.
 NEVER_SET = ("expires", "shadow", "group", "stamped_headers")
 
+# Celery's step of a worker's start that declares its delayed delivery, which no task of ours uses (shared/brokers.py).
+DELAYED_DELIVERY = "celery.worker.consumer.delayed_delivery:DelayedDelivery"
+
 # Messages that a worker has at hand beyond those that its threads are busy with. A thread that is done goes on with it;
 # else it would wait until its message is acknowledged and the broker has sent another. More would gain nothing, and a
 # message at hand can't go to another worker while these threads are held up.
@@ -95,6 +98,11 @@ def wait_of(headers: Mapping[str, Any], now: datetime) -> timedelta:
 
 class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
     """Celery's, which would lose such a message, or end because of it."""
+
+    class Blueprint(CeleryConsumer.Blueprint):  # type: ignore[misc]
+        """Celery's own, without the step for delayed delivery."""
+
+        default_steps = tuple(step for step in CeleryConsumer.Blueprint.default_steps if step != DELAYED_DELIVERY)
 
     def __init__(
         self,

@@ -9,22 +9,21 @@ nothing away from others.
 
 import base64
 import binascii
-import contextlib
 import json
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 from kombu.transport import redis as kombu_redis
 from kombu.transport.base import Transport
-from kombu.utils.encoding import bytes_to_str
-from kombu.utils.json import dumps, loads
+from kombu.utils.json import dumps
 from redis import ConnectionPool, Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from shared.lua import LuaScript
 from shared.messages import QUEUES, SMS_CODES
 from shared.redis_line import RedisLine
+from shared.redis_notes import PUT, Notes, index_of, notes_of, source_of
 
 # Codes that wait behind a stopped worker grow stale, and who asks again while they are dropped would wait behind them.
 # So the newest is served first; to those who wait for an older one it makes no difference while workers keep up.
@@ -32,54 +31,6 @@ NEWEST_FIRST = frozenset({SMS_CODES})
 
 # Between a queue's name and the priority in the key of its list.
 _PRIORITY_SEPARATOR = kombu_redis.Channel.sep
-
-_NOW = """
-local time = redis.call('TIME')
-local now = string.format('%d.%06d', time[1], time[2])
-"""
-
-# KEYS: the list, the notes, their index. ARGV: the tag, the message, its exchange and routing key, the command.
-_PUT = (
-    _NOW
-    + """
-redis.call('HSET', KEYS[2], ARGV[1], '[' .. ARGV[2] .. ', ' .. ARGV[3] .. ']')
-redis.call('ZADD', KEYS[3], now, ARGV[1])
-return redis.call(ARGV[4], KEYS[1], ARGV[2])
-"""
-)
-
-# KEYS: the notes, their index. ARGV: the tag. Whether there was a note.
-_TAKEN = LuaScript(
-    _NOW
-    + """
-redis.call('ZADD', KEYS[2], now, ARGV[1])
-return redis.call('HEXISTS', KEYS[1], ARGV[1])
-"""
-)
-
-# The same KEYS and ARGV.
-_FINISHED = LuaScript("""
-redis.call('ZREM', KEYS[2], ARGV[1])
-redis.call('HDEL', KEYS[1], ARGV[1])
-""")
-
-# KEYS: the list, the notes, their index. ARGV: the tag, its note ('' for none), the message as it was, as it is put
-# back, its exchange and routing key, and the command that puts it back.
-_RESTORE = (
-    _NOW
-    + """
-if (redis.call('HGET', KEYS[2], ARGV[1]) or '') ~= ARGV[2] then return 'changed' end
-if ARGV[2] == '' then
-  redis.call('ZREM', KEYS[3], ARGV[1])
-  return 'gone'
-end
-redis.call('ZADD', KEYS[3], now, ARGV[1])
-if redis.call('LPOS', KEYS[1], ARGV[3]) then return 'waits' end
-redis.call('HSET', KEYS[2], ARGV[1], '[' .. ARGV[4] .. ', ' .. ARGV[5] .. ']')
-redis.call(ARGV[6], KEYS[1], ARGV[4])
-return 'restored'
-"""
-)
 
 
 class _OnlyMessages(Redis):
@@ -90,13 +41,14 @@ class _OnlyMessages(Redis):
 
     def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
         reply = super().parse_response(connection, command_name, **options)  # type: ignore[no-untyped-call]
-        if command_name != "BRPOP" or not reply or _is_message(reply[1]):
+        if command_name != "BRPOP" or not reply:
             return reply
         queue = reply[0].decode().partition(_PRIORITY_SEPARATOR)[0]
-        return [reply[0], _message_of(queue, reply[1])]
+        return reply if _is_message(queue, reply[1]) else [reply[0], _message_of(queue, reply[1])]
 
 
-def _is_message(text: bytes) -> bool:
+def _is_message(queue: str, text: bytes) -> bool:
+    """Whether kombu can read it, and it names this queue: otherwise its note would stand at another queue."""
     try:
         message = json.loads(text)
     except (ValueError, RecursionError):
@@ -108,9 +60,9 @@ def _is_message(text: bytes) -> bool:
             "properties": {
                 "body_encoding": "base64",
                 "delivery_tag": str(),
-                "delivery_info": {"exchange": str(), "routing_key": str()},
+                "delivery_info": {"exchange": str(), "routing_key": str(routing_key)},
             },
-        }:
+        } if queue not in QUEUES or routing_key == queue:
             try:
                 base64.b64decode(body)
             except (binascii.Error, ValueError):
@@ -135,82 +87,13 @@ def _message_of(queue: str, body: bytes) -> bytes:
     return json.dumps(message).encode()
 
 
-class _Notes(kombu_redis.QoS):
-    """What is unacknowledged: published and not finished."""
-
-    def append(self, message: Any, delivery_tag: str) -> None:  # noqa: ANN401 - kombu's
-        """This worker has it. Who published it has noted it; what came another way is noted now."""
-        if self._ask(_TAKEN, delivery_tag):
-            super(kombu_redis.QoS, self).append(message, delivery_tag)  # type: ignore[no-untyped-call]
-        else:
-            super().append(message, delivery_tag)  # type: ignore[no-untyped-call]
-
-    def ack(self, delivery_tag: str) -> None:
-        """Finished. Without Redis's answer, too, it is out of this worker's hands."""
-        with self._out_of_hands_on_failure(delivery_tag):
-            self._ask(_FINISHED, delivery_tag)
-            super(kombu_redis.QoS, self).ack(delivery_tag)  # type: ignore[no-untyped-call]
-
-    def _ask(self, script: LuaScript, delivery_tag: str) -> Any:  # noqa: ANN401 - whatever the script returns
-        return self.channel.ask(script, [self.unacked_key, self.unacked_index_key], [delivery_tag])
-
-    def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT002 - kombu's
-        """Given up, or back to its list. Without Redis's answer, too, it is out of this worker's hands."""
-        with self._out_of_hands_on_failure(delivery_tag):
-            super().reject(delivery_tag, requeue)  # type: ignore[no-untyped-call]
-
-    @contextlib.contextmanager
-    def _out_of_hands_on_failure(self, delivery_tag: str) -> Iterator[None]:
-        """Celery logs an acknowledgement that fails, and keeps the connection.
-
-        kombu would count the message as in hand for as long as that lasts, and a worker whose hands are full takes no
-        other. Its note is there: it comes back.
-        """
-        try:
-            yield
-        except Exception:
-            super(kombu_redis.QoS, self).ack(delivery_tag)  # type: ignore[no-untyped-call]
-            raise
-
-    def restore_visible(self, start: int = 0, num: int | None = None, interval: int = 1) -> None:  # noqa: ARG002 - kombu's
-        """Put back what nobody has finished in time, the oldest first; one worker at a time looks."""
-        with self.channel.conn_or_acquire() as client:
-            try:
-                with kombu_redis.Mutex(client, self.unacked_mutex_key, self.unacked_mutex_expire):
-                    seconds, microseconds = client.time()
-                    until = seconds + microseconds / 1e6 - self.visibility_timeout
-                    for tag in client.zrange(self.unacked_index_key, 0, until, byscore=True, offset=start, num=num):
-                        self.restore_by_tag(tag, client)
-            except kombu_redis.MutexHeld:
-                pass
-
-    def restore_by_tag(self, tag: str | bytes, client: Redis | None = None, leftmost: bool = False) -> None:  # noqa: FBT002 - kombu's
-        """Put one back, unless it waits on its list, or is finished. It stays noted: it may be lost once more."""
-        with self.channel.conn_or_acquire(client) as redis:
-            note = redis.hget(self.unacked_key, tag)
-            message, exchange, queue = loads(bytes_to_str(note)) if note else ({}, "", "")  # type: ignore[no-untyped-call]
-            before = dumps(message)  # type: ignore[no-untyped-call]
-            if note:
-                message["headers"]["redelivered"] = True
-                message["properties"]["delivery_info"]["redelivered"] = True
-            redis.register_script(_RESTORE)(
-                [self.channel.list_of(queue, message), self.unacked_key, self.unacked_index_key],
-                [tag, note or "", before, dumps(message), _where(exchange, queue), "LPUSH" if leftmost else "RPUSH"],  # type: ignore[no-untyped-call]
-            )
-
-
-def _where(exchange: str, routing_key: str) -> str:
-    """The rest of a note, after its message."""
-    return f"{dumps(exchange)}, {dumps(routing_key)}"  # type: ignore[no-untyped-call]
-
-
 class _Channel(kombu_redis.Channel):
     """A channel whose messages are noted, and whose lost connection fails as a lost connection does.
 
     kombu's own fails with an AttributeError, which ends a worker that has tasks in hand when Redis goes away.
     """
 
-    QoS = _Notes
+    QoS = Notes
     _kept: Redis | None = None
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - kombu's
@@ -246,18 +129,18 @@ class _Channel(kombu_redis.Channel):
         properties = message["properties"]
         where = properties["delivery_info"]
         with self.conn_or_acquire() as client:
-            client.register_script(_PUT)(
-                [self.list_of(queue, message), self.unacked_key, self.unacked_index_key],
+            client.register_script(PUT)(
+                [self.list_of(queue, message), notes_of(queue), index_of(queue)],
                 [
                     properties["delivery_tag"],
                     dumps(message),  # type: ignore[no-untyped-call]
-                    _where(where["exchange"], where["routing_key"]),
+                    source_of(where["exchange"], where["routing_key"]),
                     "RPUSH" if queue in NEWEST_FIRST else "LPUSH",  # messages are taken from the right
                 ],
             )
 
     def _restore(self, message: Any, leftmost: bool = False) -> None:  # noqa: ANN401, FBT002 - kombu's
-        self.qos.restore_by_tag(message.delivery_tag, leftmost=leftmost)
+        self.qos.restore(message.delivery_info["routing_key"], message.delivery_tag, leftmost=leftmost)
 
     def _get_client(self) -> type[Redis]:
         return _OnlyMessages

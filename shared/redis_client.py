@@ -12,7 +12,7 @@ from redis.sentinel import Sentinel
 
 from shared.breaker import Breaker
 from shared.secret import Secret
-from shared.settings import Sentinels
+from shared.store_urls import Sentinels
 
 
 def connect(url: Secret[str]) -> Redis:

@@ -152,7 +152,7 @@ class Relay:
 
 def database_urls(env: Environment) -> list[str]:
     """Of both outboxes."""
-    return [env.text("AUTH_DATABASE_URL"), env.text("OTP_DATABASE_URL")]
+    return [env.database_url("AUTH_DATABASE_URL"), env.database_url("OTP_DATABASE_URL")]
 
 
 def from_environment(env: Environment) -> Relay:

@@ -59,13 +59,12 @@ class RestBlueprint(Blueprint):  # type: ignore[misc]  # flask-smorest ships no 
     @staticmethod
     def refuses(*codes: str) -> Callable[[V], V]:
         """Document what this view refuses with, besides what its guard and all routes do; see shared.openapi."""
+        return _documents("refusals", codes)
 
-        def document(view: V) -> V:
-            apidoc = getattr(view, "_apidoc", {})
-            view._apidoc = {**apidoc, "refusals": (*apidoc.get("refusals", ()), *codes)}  # type: ignore[attr-defined]  # noqa: SLF001
-            return view
-
-        return document
+    @staticmethod
+    def refuses_writes(*codes: str) -> Callable[[V], V]:
+        """Document what a guard refuses with where the view's method writes."""
+        return _documents("write_refusals", codes)
 
     @staticmethod
     def _prepare_response_doc(
@@ -78,13 +77,23 @@ class RestBlueprint(Blueprint):  # type: ignore[misc]  # flask-smorest ships no 
     ) -> dict[str, Any]:
         """The parent's, and a response for each status that the view refuses with; a schema of its own stays."""
         doc = Blueprint._prepare_response_doc(doc, doc_info, api=api, method=method, **kwargs)  # noqa: SLF001
-        codes = [*api.refusals(method), *doc_info.get("refusals", ())]
+        of_writes = doc_info.get("write_refusals", ()) if method in openapi.UNSAFE_METHODS else ()
+        codes = [*api.refusals(method), *of_writes, *doc_info.get("refusals", ())]
         answers = {str(status): answer for status, answer in doc.get("responses", {}).items()}
         for status, refusal in openapi.responses(codes).items():
             given = answers.get(status)
             own = given if isinstance(given, dict) else {}  # else smorest's name for a document that is not ours
             answers[status] = {**refusal, **own, "description": refusal["description"]}
         return {**doc, "responses": answers}
+
+
+def _documents(name: str, codes: tuple[str, ...]) -> Callable[[V], V]:
+    def document(view: V) -> V:
+        apidoc = getattr(view, "_apidoc", {})
+        view._apidoc = {**apidoc, name: (*apidoc.get(name, ()), *codes)}  # type: ignore[attr-defined]  # noqa: SLF001
+        return view
+
+    return document
 
 
 class RestApi(Api):  # type: ignore[misc]  # the same

@@ -6,12 +6,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import SplitResult, unquote, urlsplit
-
-from redis.connection import parse_url as parse_redis_url
+from urllib.parse import SplitResult, urlsplit
 
 from shared.keys import KeyList
 from shared.secret import Secret
+from shared.store_urls import (
+    RABBITMQ_SCHEMES,
+    REDIS_SCHEMES,
+    database_weaknesses,
+    is_loopback,
+    require_readable,
+    weaknesses,
+)
 
 T = TypeVar("T")
 
@@ -21,6 +27,11 @@ class Mode(StrEnum):
 
     DEVELOPMENT = "development"
     PRODUCTION = "production"
+
+
+# What PRIVATE_NETWORK may name: parts on a private network, which may be reached without TLS.
+REDIS, BROKER, OTP, DATABASE, SMTP = "redis", "broker", "otp", "database", "smtp"
+PRIVATE_PARTS = (REDIS, BROKER, OTP, DATABASE, SMTP)
 
 
 class SettingsError(Exception):
@@ -83,7 +94,7 @@ class Environment:
         """A key list, newest first. Outside development, none of its keys may be one that a development stack made."""
         keys = self._read(name, None, lambda raw: KeyList.parse(raw, size_bytes=size_bytes), fallback=KeyList(()))
         made_here = [key.id for key in keys if key.is_for_development]
-        if made_here and self._raw("LATCHKEY_ENV") != Mode.DEVELOPMENT:
+        if made_here and self.is_production():
             self.fault(
                 f"{name} holds the development key {made_here[0]}, which serves nowhere but under "
                 "LATCHKEY_ENV=development; make a key for production (docs/keys.md)"
@@ -98,9 +109,47 @@ class Environment:
         """The same, or none."""
         return self._read(name, (), _secrets, fallback=())
 
+    def is_production(self) -> bool:
+        """Whether the rules of production hold: they do unless ``LATCHKEY_ENV`` says development."""
+        return self._raw("LATCHKEY_ENV") != Mode.DEVELOPMENT
+
+    def private_network(self) -> frozenset[str]:
+        """Read ``PRIVATE_NETWORK``: the parts, by commas, that are reached over a private network."""
+        names = frozenset(filter(None, (name.strip() for name in (self._raw("PRIVATE_NETWORK") or "").split(","))))
+        if not names <= set(PRIVATE_PARTS):
+            self.fault(f"PRIVATE_NETWORK must list parts out of {', '.join(PRIVATE_PARTS)}")
+        return names
+
+    def database_url(self, name: str) -> str:
+        """Read an SQLAlchemy URL.
+
+        In production PostgreSQL off loopback needs TLS, unless ``PRIVATE_NETWORK`` lists ``database``.
+        """
+        url = self.text(name)
+        if url.startswith("postgresql") and self.is_production():
+            for fault in database_weaknesses(url, private=DATABASE in self.private_network()):
+                self.fault(f"{name} {fault}")
+        return url
+
+    def web_url(self, name: str, url: str, *, part: str | None = None) -> SplitResult | None:
+        """The parts of an http or https URL. In production it is https.
+
+        ``part``: one of ours, which is reached by http too, on loopback or where ``PRIVATE_NETWORK`` names it.
+        """
+        parts = web_address(url)
+        if parts is None or parts.fragment:
+            self.fault(f"{name} must be an http or https URL")
+            return parts
+        inside = part is not None and (is_loopback(parts.hostname) or part in self.private_network())
+        if parts.scheme == "http" and self.is_production() and not inside:
+            unless = f", or PRIVATE_NETWORK must name {part}" if part else ""
+            self.fault(f"{name} must be https in production{unless}")
+        return parts
+
     def fault(self, message: str) -> None:
-        """Add a fault that spans several settings."""
-        self._faults.append(message)
+        """Add a fault that spans several settings, once even if it is found again."""
+        if message not in self._faults:
+            self._faults.append(message)
 
     def done(self) -> None:
         """Raise SettingsError when anything was wrong."""
@@ -152,50 +201,6 @@ def web_address(url: str) -> SplitResult | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Sentinels:
-    """Who knows which of several Redis servers is the master: ``sentinel://[user:password@]host[:port],…/MASTER[/DB]``.
-
-    User and password are those of the master.
-    """
-
-    hosts: tuple[tuple[str, int], ...]
-    master: str
-    db: int
-    username: str | None
-    password: Secret[str] | None
-
-    @classmethod
-    def parse(cls, url: str) -> "Sentinels":
-        """Raises ValueError when it is not of that form; the message shows no value."""
-        try:
-            return cls._parse(url)
-        except ValueError:
-            # Its own words could hold a piece of a password that was not quoted.
-            raise ValueError("must be sentinel://[user:password@]host[:port],…/MASTER[/DB]") from None
-
-    @classmethod
-    def _parse(cls, url: str) -> "Sentinels":
-        parts = urlsplit(url)
-        # One address at a time: `hostname` and `port` of the whole would be those of a single host.
-        addresses = [urlsplit(f"//{host}") for host in parts.netloc.rpartition("@")[2].split(",")]
-        master, _, db = parts.path.strip("/").partition("/")
-        if parts.scheme != "sentinel" or not master or not all(one.hostname for one in addresses):
-            raise ValueError
-        return cls(
-            hosts=tuple((one.hostname or "", one.port or SENTINEL_PORT) for one in addresses),
-            master=master,
-            db=int(db or 0),
-            username=unquote(parts.username) if parts.username else None,
-            password=Secret(unquote(parts.password)) if parts.password else None,
-        )
-
-
-SENTINEL_PORT = 26379
-REDIS_SCHEMES = ("redis", "rediss", "sentinel")
-RABBITMQ_SCHEMES = ("amqp", "amqps")
-
-
-@dataclass(frozen=True, slots=True)
 class StoreSettings:
     """Two roles, one Redis server unless said otherwise. Only the broker's may be RabbitMQ."""
 
@@ -204,14 +209,18 @@ class StoreSettings:
 
     @classmethod
     def read(cls, env: Environment) -> "StoreSettings":
-        """``STATE_REDIS_URL`` and ``BROKER_URL``, both falling back to ``REDIS_URL``."""
+        """``STATE_REDIS_URL`` and ``BROKER_URL``, both falling back to ``REDIS_URL``.
+
+        In production each needs a password, and TLS off loopback unless ``PRIVATE_NETWORK`` names its role.
+        """
+        private = env.private_network()
         return cls(
-            state_url=_store_url(env, "STATE_REDIS_URL", REDIS_SCHEMES),
-            broker_url=_store_url(env, "BROKER_URL", REDIS_SCHEMES + RABBITMQ_SCHEMES),
+            state_url=_store_url(env, "STATE_REDIS_URL", REDIS_SCHEMES, private=REDIS in private),
+            broker_url=_store_url(env, "BROKER_URL", REDIS_SCHEMES + RABBITMQ_SCHEMES, private=BROKER in private),
         )
 
 
-def _store_url(env: Environment, name: str, schemes: tuple[str, ...]) -> Secret[str]:
+def _store_url(env: Environment, name: str, schemes: tuple[str, ...], *, private: bool) -> Secret[str]:
     own = env.optional_secret(name)
     url, name = (own, name) if own else (env.secret("REDIS_URL"), "REDIS_URL")
     scheme, separator, _ = url.reveal().partition("://")
@@ -221,26 +230,11 @@ def _store_url(env: Environment, name: str, schemes: tuple[str, ...]) -> Secret[
         env.fault(f"{name} must begin with one of {', '.join(f'{one}://' for one in schemes)}")
         return url
     try:
-        _require_readable(scheme, url.reveal())
+        require_readable(scheme, url.reveal())
     except ValueError as error:
         env.fault(f"{name} {error}")
+        return url
+    if env.is_production():
+        for fault in weaknesses(url.reveal(), private=private):
+            env.fault(f"{name} {fault}")
     return url
-
-
-def _require_readable(scheme: str, url: str) -> None:
-    """What a client would stumble over is said at the start. Raises ValueError; the message shows no value."""
-    if scheme == "sentinel":
-        Sentinels.parse(url)
-        return
-    try:
-        for address in url.split(";") if scheme in RABBITMQ_SCHEMES else [url]:
-            parts = urlsplit(address)
-            # Read, because it is only then that a port is looked at: what follows a "/" or "#" that stands unquoted in
-            # a password makes one of the password's beginning, and a client's own words would show it.
-            _ = parts.port, parts.hostname
-        if scheme in REDIS_SCHEMES:
-            parse_redis_url(url)  # type: ignore[no-untyped-call]
-    except ValueError:
-        raise ValueError(
-            f"must be {scheme}://[user:password@]host[:port][/…]; what is special in a password is percent-encoded"
-        ) from None

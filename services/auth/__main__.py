@@ -5,26 +5,39 @@ Exit codes: 0 done, 1 refused (the reason is on stderr), 2 wrong usage or settin
 
 import json
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 
 import click
 from marshmallow import ValidationError, validate
 from redis.exceptions import RedisError
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
-from services.auth import password_strength, session_store
+from services.auth import consequences, enrollment_words, journaled, notices, password_strength
 from services.auth.audit_commands import audit_group
 from services.auth.console import faults
+from services.auth.deps import WorkerDeps
 from services.auth.domain.account import Account, Role
-from services.auth.settings import database_url_from_env
+from services.auth.domain.consequences import Change
+from services.auth.domain.notice_texts import Kind
+from services.auth.models import BOX
+from services.auth.otp_client import OtpClient
+from services.auth.reset_commands import reset_two_factor
+from services.auth.restore_commands import after_restore_command, journal_group, list_restores
+from services.auth.settings import AccountSettings, AuthSettings, database_url_from_env
 from services.auth.store import accounts, timeline
 from services.auth.store.timeline import Entry
-from shared import migrations
+from shared import migrations, outbox
 from shared.clock import system_clock
 from shared.database import opened, reading, writing
 from shared.hashing import HashingPool
+from shared.keys import KeyList
+from shared.messages import AUTH
+from shared.problems import Unavailable
 from shared.redis_client import connect
-from shared.settings import Environment, StoreSettings
+from shared.settings import Environment
+from shared.signing import Signer
 
 _ROLES = click.Choice([role.value for role in Role])
 _EMAIL_MAX, _NAME_MAX = 254, 200
@@ -43,12 +56,32 @@ def migrate() -> None:
         migrations.upgrade("auth", database_url_from_env())
 
 
+@main.command("sign-outbox")
+@click.option("--again", "minutes", default=60, show_default=True, help="Of what was published, these last minutes.")
+def sign_outbox(*, minutes: int) -> None:
+    """Sign what an earlier release left unsigned in the outbox, or a dropped key has signed; the relay publishes it."""
+    with faults(), _database() as database:
+        env = Environment()
+        keys = env.keys("AUTH_SIGNING_KEYS")
+        env.done()
+        since = system_clock() - timedelta(minutes=minutes)
+        with writing(database) as connection:
+            count = outbox.sign_anew(connection, BOX, Signer(AUTH, keys), since)
+    click.echo(f"{count} messages were signed and are published")
+
+
 main.add_command(audit_group)
+main.add_command(after_restore_command)
+main.add_command(list_restores)
+main.add_command(journal_group)
 
 
 @main.group("accounts")
 def accounts_group() -> None:
     """Make, list and change accounts."""
+
+
+accounts_group.add_command(reset_two_factor)
 
 
 def _email(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
@@ -73,11 +106,8 @@ def _text(_context: click.Context, parameter: click.Parameter, value: str) -> st
 def create(email: str, role: str, team: str, name: str) -> None:
     """Make an account. The password is asked for, or read as one line from standard input."""
     with faults(), _database() as database:
-        password = _read_password()
-        strength = password_strength.assess(password, [email, name, team])
-        if not strength.acceptable:
-            raise click.ClickException(f"the password is too weak. {strength.advice}".rstrip())
-        encoded = HashingPool(max_waiting=1, threads=1, patience_seconds=60).hash(password)
+        encoded = _hash_of_new_password([email, name, team])
+        digest_keys = _digest_keys() if role == Role.SUPPORT else None
         now = system_clock()
         with writing(database) as connection:
             account = accounts.add(
@@ -89,7 +119,47 @@ def create(email: str, role: str, team: str, name: str) -> None:
                 password_hash=encoded,
                 now=now,
             )
-    click.echo(json.dumps({"id": account.id, "email": account.email, "role": account.role, "team": team}))
+            made = {"id": account.id, "email": account.email, "role": account.role, "team": team}
+            if digest_keys is not None:
+                made["enrollment_word"] = _issue_word(connection, digest_keys, account, now)
+    click.echo(json.dumps(made))
+
+
+@accounts_group.command("enrollment-word")
+@click.argument("account", metavar="ACCOUNT_ID_OR_EMAIL")
+def enrollment_word(account: str) -> None:
+    """Print a one-time word that lets an account without 2FA turn it on; the word before it is void.
+
+    Operators always need one, owners only after a reset. Read it to the person whose identity you have checked. While
+    a reset is under way, its own word stays, and replaces this one when the reset is applied.
+    """
+    with faults(), _database() as database:
+        digest_keys = _digest_keys()
+        with writing(database) as connection:
+            found = _found(connection, account)
+            word = _issue_word(connection, digest_keys, found, system_clock())
+    click.echo(json.dumps({"id": found.id, "email": found.email, "enrollment_word": word}))
+
+
+def _issue_word(connection: Connection, digest_keys: KeyList, account: Account, now: datetime) -> str:
+    word_id, word = enrollment_words.issue(connection, digest_keys, account.id, now, usable_at_once=True)
+    actor = timeline.operator("cli")
+    timeline.write(connection, account.id, Entry.ENROLLMENT_WORD_ISSUED, now, actor=actor, word_id=word_id)
+    return word
+
+
+def _digest_keys() -> KeyList:
+    env = Environment()
+    keys = env.keys("AUTH_DIGEST_KEYS")
+    env.done()
+    return keys
+
+
+def _found(connection: Connection, id_or_email: str) -> Account:
+    account = accounts.by_id(connection, id_or_email) or accounts.by_email(connection, id_or_email)
+    if account is None:
+        raise click.ClickException(f"there is no account {id_or_email!r}")
+    return account
 
 
 @accounts_group.command("list")
@@ -113,36 +183,97 @@ def list_accounts(*, as_json: bool) -> None:
 @click.argument("account", metavar="ACCOUNT_ID_OR_EMAIL")
 @click.argument("role", type=_ROLES)
 def set_role(account: str, role: str) -> None:
-    """Give an account another role. Its sessions end: what they show and sign was made for the old role."""
+    """Give an account another role. All that it has open ends: it was made for the old role. The owner is told.
+
+    The console stays closed to a new operator until they have turned 2FA on with a one-time word. `reset-two-factor`
+    removes the 2FA that they have, and prints the word. A demotion ends that duty.
+    """
     with faults(), _database() as database:
-        env = Environment()
-        stores = StoreSettings.read(env)
-        env.done()
-        with writing(database) as connection:
-            found = accounts.by_id(connection, account) or accounts.by_email(connection, account)
-            if found is None:
-                raise click.ClickException(f"there is no account {account!r}")
-            accounts.set_role(connection, found.id, Role(role))
-            timeline.write(
-                connection,
-                found.id,
-                Entry.ROLE_CHANGED,
-                system_clock(),
-                actor=timeline.operator("cli"),
-                before=found.role,
-                after=role,
-            )
-        _end_sessions(stores, found)
-    click.echo(f"{found.email}: {found.role} -> {role}; its sessions have ended")
+        deps, otp = _deps_and_otp(database)
+        with reading(database) as connection:
+            found = _found(connection, account)
+        with _outages_reported(found):
+            before = give_role(deps, otp, found, Role(role))
+    if before.role == role:
+        click.echo(f"{found.email} is {role} already; the role is unchanged, its sessions have ended")
+        return
+    click.echo(f"{found.email}: {before.role} -> {role}; its sessions have ended")
+    if before.is_promoted_by(Role(role)):
+        click.echo(
+            "The console stays closed to them until they turn two-factor authentication on with a one-time word.\n"
+            f"To remove theirs and print the word: accounts reset-two-factor {found.email} --ticket ... --reason ..."
+        )
 
 
-def _end_sessions(stores: StoreSettings, account: Account) -> None:
+def give_role(deps: WorkerDeps, otp: OtpClient, account: Account, role: Role) -> Account:
+    """Set the role, end what the account has open, tell its owner, and return the account as it was before.
+
+    A role that the account has already is not recorded or told again. What is open ends again, because an earlier run
+    may have failed before it ended everything. Raises RedisError, Unavailable.
+    """
+    with consequences.changing(deps, Change.ROLE_SET, account.id, otp=otp) as changing:
+        connection, now = changing.connection, changing.now
+        before = accounts.by_id(connection, account.id) or account  # another command may have changed the role
+        if before.role is role:
+            return before
+        accounts.set_role(connection, account.id, role)
+        facts = {"before": before.role, "after": role, **enrollment_words.follow_role(connection, before, role)}
+        timeline.write(connection, account.id, Entry.ROLE_CHANGED, now, actor=timeline.operator("cli"), **facts)
+        notices.tell(connection, deps, account, Kind.ROLE_CHANGED, now, role=role)
+    return before
+
+
+@accounts_group.command("set-password")
+@click.argument("account", metavar="ACCOUNT_ID_OR_EMAIL")
+def set_password(account: str) -> None:
+    """Give an account a new password, read as `create` reads it. All that it has open ends. The owner is told.
+
+    For an account whose password `after-restore --passwords void` has made void, once its owner is identified.
+    """
+    with faults(), _database() as database:
+        deps, otp = _deps_and_otp(database)
+        with reading(database) as connection:
+            found = _found(connection, account)
+        encoded = _hash_of_new_password([found.email, found.name])
+        with _outages_reported(found):
+            give_password(deps, otp, found, encoded)
+    click.echo(f"{found.email}: the password is changed; its sessions have ended")
+
+
+def give_password(deps: WorkerDeps, otp: OtpClient, account: Account, encoded: str) -> None:
+    """Set the password's hash, end what the account has open, and tell its owner. Raises RedisError, Unavailable."""
+    with consequences.changing(deps, Change.PASSWORD_SET_BY_MAIL, account.id, otp=otp) as changing:
+        connection, now = changing.connection, changing.now
+        accounts.set_password_hash(connection, account.id, encoded, now)
+        timeline.write(connection, account.id, Entry.PASSWORD_CHANGED, now, actor=timeline.operator("cli"))
+        notices.tell(connection, deps, account, Kind.PASSWORD_CHANGED, now, ip="-", browser="support")
+
+
+def _hash_of_new_password(about: list[str]) -> str:
+    password = _read_password()
+    strength = password_strength.assess(password, about)
+    if not strength.acceptable:
+        raise click.ClickException(f"the password is too weak. {strength.advice}".rstrip())
+    return HashingPool(max_waiting=1, threads=1, patience_seconds=60).hash(password)
+
+
+def _deps_and_otp(database: Engine) -> tuple[WorkerDeps, OtpClient]:
+    settings = AuthSettings.from_env()
+    signer = Signer(AUTH, settings.signing_keys)
+    deps = WorkerDeps(settings, database, connect(settings.stores.state_url), system_clock, signer)
+    return deps, OtpClient(settings.otp_url, settings.otp_api_key)
+
+
+@contextmanager
+def _outages_reported(account: Account) -> Iterator[None]:
+    """Tell the operator to run the command again when Redis or otp does not answer in the block."""
     try:
-        session_store.end_all(connect(stores.state_url), account.id)
-    except RedisError as error:
+        yield
+    except (RedisError, Unavailable) as error:
+        part = error.reason if isinstance(error, Unavailable) else "Redis"
         raise click.ClickException(
-            f"the role is changed, but Redis does not answer ({type(error).__name__}), so sessions of {account.email}"
-            " live on: run the command again"
+            f"{part} does not answer ({type(error).__name__}). {account.email} may be unchanged, and its sessions may"
+            " live on: run the command again until it succeeds"
         ) from error
 
 
@@ -155,8 +286,12 @@ def _read_password() -> str:
     return line
 
 
-def _database() -> AbstractContextManager[Engine]:
-    return opened(database_url_from_env())
+@contextmanager
+def _database() -> Iterator[Engine]:
+    settings = AccountSettings.from_env()
+    with opened(settings.database_url) as database:
+        journaled.keep(database, settings.journal, system_clock)
+        yield database
 
 
 if __name__ == "__main__":

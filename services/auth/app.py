@@ -10,7 +10,9 @@ from services.auth.deps import Deps
 from services.auth.portal import blueprint as portal
 from services.auth.routes import (
     activity,
+    approvals,
     callbacks,
+    cookies,
     development,
     guard,
     login,
@@ -18,6 +20,7 @@ from services.auth.routes import (
     resets,
     session,
     support,
+    support_resets,
     team,
     two_factor,
 )
@@ -26,7 +29,7 @@ from shared.settings import Mode
 from shared.web import FOR_BROWSERS, create_base_app
 
 VERSION = "v1"
-BLUEPRINTS = (login, session, two_factor, phone, team, activity, resets, support, callbacks)
+BLUEPRINTS = (login, session, two_factor, phone, team, approvals, activity, resets, support, support_resets, callbacks)
 
 
 def create_app(deps: Deps, collectors: Sequence[Collector] = ()) -> Flask:
@@ -43,10 +46,12 @@ def create_app(deps: Deps, collectors: Sequence[Collector] = ()) -> Flask:
         form_endpoints=frozenset({callbacks.TWILIO_ENDPOINT}) | portal.FORM_ENDPOINTS,
         headers=FOR_BROWSERS,
         collectors=collectors,
+        refused_always=("misdirected_request",),
         refused_writes=("origin_refused",),
     )
     app.extensions["latchkey"] = deps
-    app.before_request(guard.check_origin)
+    app.before_request(guard.check)
+    app.after_request(cookies.deliver)
     schemes = api.spec.components
     schemes.security_scheme("bearer", {"type": "http", "scheme": "bearer"})
     schemes.security_scheme("cookie", {"type": "apiKey", "in": "cookie", "name": deps.settings.session_cookie})

@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any
 
+from sqlalchemy import Connection
+
 from services.auth.domain import chain
-from services.auth.domain.chain import Anchor, AnchorName, Sealed
+from services.auth.domain.chain import Anchor, AnchorName, Restored, Sealed
 from services.auth.domain.chain_check import Checker, Fault
 from services.auth.sealer import AuditDeps, BrokenChainError, seal_all
 from services.auth.store import accounts, timeline
@@ -30,6 +32,8 @@ class Verdict:
     unsealed: int
     checkpoint: Anchor | None
     head: Anchor | None
+    restores: list[Restored]
+    explained: int
 
 
 FAULTS_SHOWN = 20
@@ -38,9 +42,7 @@ FAULTS_SHOWN = 20
 def length(deps: AuditDeps) -> int:
     """How many rows a walk has to look at, about."""
     with reading(deps.database) as connection:
-        ends = store.anchor(connection, AnchorName.CHECKPOINT), store.anchor(connection, AnchorName.HEAD)
-    first, last = (end.sequence if end else 0 for end in ends)
-    return max(last - first, 0)
+        return store.count_sealed(connection)
 
 
 def verify(deps: AuditDeps, anchors: Mapping[int, str], progress: Progress) -> Verdict:
@@ -49,7 +51,8 @@ def verify(deps: AuditDeps, anchors: Mapping[int, str], progress: Progress) -> V
         checkpoint, head = store.anchor(connection, AnchorName.CHECKPOINT), store.anchor(connection, AnchorName.HEAD)
         pruned = checkpoint.sequence if checkpoint else 0
         kept = {sequence: mac for sequence, mac in anchors.items() if sequence >= pruned}
-        checker = Checker(deps.keys, checkpoint, store.erasures(connection), kept)
+        restores = [one for one in store.restores(connection) if one.resumes_at > pruned]
+        checker = Checker(deps.keys, checkpoint, store.erasures(connection), kept, restores)
         faults: list[Fault] = list(checker.begin())
         # From the very first: what should be pruned and is there does not belong there.
         for page in store.pages(connection, 0, PAGE):
@@ -61,7 +64,8 @@ def verify(deps: AuditDeps, anchors: Mapping[int, str], progress: Progress) -> V
         else:
             faults += checker.end(head)
         unsealed = store.count_unsealed(connection)
-    return Verdict(faults[:FAULTS_SHOWN], checker.rows, checker.erased, unsealed, checkpoint, head)
+    shown = faults[:FAULTS_SHOWN]
+    return Verdict(shown, checker.rows, checker.erased, unsealed, checkpoint, head, restores, checker.explained)
 
 
 def export(
@@ -112,7 +116,7 @@ def prune(deps: AuditDeps, older_than: timedelta, progress: Progress) -> Anchor 
         with reading(deps.database) as connection:
             checkpoint = store.anchor(connection, AnchorName.CHECKPOINT)
             page = store.sealed_behind(connection, checkpoint.sequence if checkpoint else 0, PAGE)
-            checker = Checker(deps.keys, checkpoint, store.erasures(connection))
+            checker = Checker(deps.keys, checkpoint, store.erasures(connection), None, store.restores(connection))
         old = list(takewhile(lambda row: min(row.record.at, row.seal.sealed_at) < before, page))
         if not old:
             return checkpoint
@@ -126,6 +130,29 @@ def prune(deps: AuditDeps, older_than: timedelta, progress: Progress) -> Anchor 
                 raise BrokenChainError("another pruning is under way")
             store.delete_through(connection, after)
         progress(len(old))
+
+
+def resume(deps: AuditDeps, connection: Connection, backup_taken_at: datetime) -> Restored | None:
+    """Let the chain go on behind a restore, in the caller's transaction; None when it does already.
+
+    Raises BrokenChainError for a head that is not ours, because a restore must not hide a broken chain.
+    """
+    if any(one.backup_taken_at == backup_taken_at for one in store.restores(connection)):
+        return None
+    now, key = deps.clock(), deps.keys.newest
+    head = store.anchor(connection, AnchorName.HEAD)
+    if head is None and store.has_seals(connection):
+        raise BrokenChainError("the head is gone")
+    if head is not None and not chain.is_genuine(deps.keys, head):
+        raise BrokenChainError("the head is not signed by a key of AUTH_AUDIT_KEYS")
+    sequence, mac = (head.sequence, head.mac) if head else (0, chain.GENESIS)
+    ended = min(sequence, store.newest_sealed_by(connection, backup_taken_at))
+    restored = chain.restored(key, sequence, mac, backup_ended_at=ended, backup_taken_at=backup_taken_at, at=now)
+    end = chain.anchor(key, AnchorName.HEAD, restored.resumes_at - 1, restored.signature, now)
+    if not store.move_anchor(connection, head, end):
+        raise BrokenChainError("a worker seals at this moment; stop the stack")
+    store.record_restore(connection, restored)
+    return restored
 
 
 def erase(deps: AuditDeps, account_id: str, progress: Progress) -> int | None:

@@ -5,6 +5,7 @@ They need AUTH_DATABASE_URL and AUTH_AUDIT_KEYS. What is asked for goes to stdou
 
 import csv
 import json
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import IO, Any
 
 import click
 
-from services.auth import audit
+from services.auth import audit, journaled
 from services.auth.console import faults
 from services.auth.sealer import AuditDeps, BrokenChainError
 from services.auth.settings import AuditSettings
@@ -34,6 +35,7 @@ def _deps() -> Iterator[AuditDeps]:
     with faults():
         settings = AuditSettings.from_env()
         with opened(settings.database_url) as database:
+            journaled.keep(database, settings.journal, system_clock)
             try:
                 yield AuditDeps(database, settings.audit_keys, system_clock)
             except BrokenChainError as error:
@@ -74,6 +76,11 @@ def verify(anchors: Path | None) -> None:
             verdict = audit.verify(deps, kept, progress)
         if verdict.unsealed:
             click.echo(f"note: {verdict.unsealed} rows wait for their seal; if they stay, no worker runs", err=True)
+        for restore in verdict.restores:
+            moments = f"{rfc3339(restore.at)}, backup of {rfc3339(restore.backup_taken_at)}"
+            click.echo(f"restored at {moments}: the chain went on from {restore.sequence} with {restore.resumes_at}")
+        if verdict.explained:
+            click.echo(f"{verdict.explained} kept anchors are of rows that were lost in a restore")
         if verdict.faults:
             for fault in verdict.faults:
                 click.echo(str(fault))
@@ -128,7 +135,16 @@ def _write_csv(rows: Iterator[dict[str, Any]], out: IO[str]) -> None:
 @audit_group.command()
 @click.option("--older-than", "days", required=True, type=click.IntRange(min=1), metavar="DAYS")
 def prune(days: int) -> None:
-    """Delete the oldest rows; a signed checkpoint stays, so that the rest still verifies."""
+    """Delete the oldest rows; a signed checkpoint stays, so that the rest still verifies.
+
+    Rows that the reset policy still reads cannot be deleted: those of the last 30 days, unless settings say otherwise.
+    """
+    with faults():
+        needed = AuditSettings.from_env().reset_times.looks_back
+    if timedelta(days=days) < needed:
+        raise click.UsageError(
+            f"the reset policy reads the rows of the last {math.ceil(needed / timedelta(days=1))} days"
+        )
     with _deps() as deps, _progress(deps, "pruning") as bar:
         deleted = 0
 

@@ -10,6 +10,7 @@ from services.auth.settings import AuthSettings, WorkerSettings
 from shared.budgets import Charge, Rate, Taken
 from shared.clock import Clock
 from shared.messages import Message
+from shared.signing import Signer
 
 # Not to be loaded by the event worker, which needs WorkerDeps only.
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class WorkerDeps:
     database: Engine
     redis: "Redis"
     clock: Clock
+    signer: Signer
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,27 +1,31 @@
 """What the gateway does about what otp and notify report. Delivered twice or late, an event acts once.
 
-Redis comes first and by moments ("sessions from before it happened"), so repeating it changes nothing; then one
-transaction claims the message and does the rest. A crash in between repeats the harmless half.
+One transaction claims the message and does all of it, Redis included, so a replay does nothing. What ends in Redis ends
+by moments ("sessions from before it happened"): when the commit fails, the message comes again and ends nothing newer.
+
+An event that a restore has made void (shared/restores.py) gives nothing. What it ends, records and tells stands.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 import structlog
 from sqlalchemy import Connection
 
-from services.auth import notices, resets, session_store
+from services.auth import consequences, enrollment_words, notices, reset_steps, session_store
+from services.auth.consequences import Concerned
 from services.auth.deps import WorkerDeps
 from services.auth.domain.account import Account
+from services.auth.domain.consequences import CONSEQUENCES, Change, Row
 from services.auth.domain.notice_texts import Kind
-from services.auth.domain.reset import Status
-from services.auth.models import BOX
-from services.auth.store import accounts, devices, timeline
+from services.auth.domain.reset import EndedBecause, Status
+from services.auth.models import BOX, RESTORES
+from services.auth.store import accounts, timeline
 from services.auth.store import resets as reset_store
 from services.auth.store.timeline import SYSTEM, Entry
-from shared import outbox
+from shared import outbox, restores
 from shared.database import writing
 from shared.messages import (
     NEW_BROWSERS,
@@ -33,7 +37,9 @@ from shared.messages import (
     SmsDeliveryChanged,
     TwoFactorDisabled,
     TwoFactorResetApplied,
+    TwoFactorResetApprovalLapsed,
     TwoFactorResetCoolOffEnded,
+    TwoFactorResetFoundNothing,
     UnreadableMessage,
 )
 
@@ -60,10 +66,6 @@ class Event(Generic[M]):
         """Tell the owner."""
         notices.tell(self.connection, self.deps, self.account, kind, self.message.occurred_at, **values)
 
-    def revoke_devices(self) -> None:
-        """Trust from before it happened is over."""
-        devices.revoke_all(self.connection, self.account.id, self.message.occurred_at, self.deps.clock())
-
 
 def handle(deps: WorkerDeps, message: Message) -> None:
     """Act on an event. Raises store errors, when it is to be delivered again, and UnreadableMessage."""
@@ -71,33 +73,68 @@ def handle(deps: WorkerDeps, message: Message) -> None:
     if row is None:
         raise UnreadableMessage(f"nobody here handles {message.TYPE}")
     account_id: str = getattr(message, "account_id")  # noqa: B009 - every event in the table has one
-    if row.ends_sessions:
-        session_store.end_all(
-            deps.redis,
-            account_id,
-            spare=getattr(message, "session_id", None),
-            authenticated_before=message.occurred_at,
-            cause=row.cause(message),
-        )
+    ends = CONSEQUENCES[row.change] if row.change else None
     with writing(deps.database) as connection:
         if not outbox.handle_once(connection, BOX, message.id, deps.clock()):
             return
+        if ends is not None:
+            accounts.hold(connection, account_id)
+            _end_in_redis(deps, ends, account_id, message, row.cause(message))
         account = accounts.by_id(connection, account_id)
         if account is None:
             log.error("event dropped: no such account", type=message.TYPE, account_id=account_id)
             return
-        row.act(Event(deps, connection, account, message))
+        event = Event(deps, connection, account, message)
+        is_void = restores.is_void(connection, RESTORES, message)
+        owed = is_void and enrollment_words.owes_enrollment(connection, account)
+        if row.act is not None:
+            row.act(event)
+        if row.gives is not None and not is_void:
+            row.gives(event)
+        if owed and not enrollment_words.owes_enrollment(connection, account):
+            # otp may have lost what the entry above tells of, so the account still owes the enrolment.
+            timeline.write(connection, account_id, Entry.TWO_FACTOR_LOST, deps.clock(), actor=SYSTEM)
+        if ends is not None:
+            before = message.occurred_at
+            consequences.end_in_sql(connection, deps, ends, account_id, before=before, reinstates=not is_void)
+
+
+def _end_in_redis(deps: WorkerDeps, ends: Row, account_id: str, message: Message, cause: str) -> None:
+    order = replace(
+        consequences.order_of(ends, None, Concerned(), cause),
+        spare=getattr(message, "session_id", None),
+        before=message.occurred_at,
+        lost_factors=ends.lost,
+        windows=consequences.closed_windows(ends),
+    )
+    session_store.end(deps.redis, account_id, order)
 
 
 def _enrolled(event: Event[AuthenticatorEnrolled]) -> None:
-    event.revoke_devices()
-    accounts.set_enrollment_prompt(event.connection, event.account.id, prompted=False)
     event.write(Entry.TWO_FACTOR_ENABLED, authenticator_id=event.message.authenticator_id)
     event.tell(Kind.TWO_FACTOR_ON)
 
 
+def _answer_prompt(event: Event[AuthenticatorEnrolled]) -> None:
+    if not _is_being_removed(event):
+        _end_prompt_if_enrolled(event)
+
+
+def _is_being_removed(event: Event[AuthenticatorEnrolled]) -> bool:
+    """Whether a reset that is not applied yet removes what was enrolled: this event came late."""
+    reset = reset_store.open_of(event.connection, event.account.id)
+    return (
+        reset is not None and reset.status is Status.APPROVED and event.message.authenticator_id in reset.authenticators
+    )
+
+
+def _end_prompt_if_enrolled(event: Event[Any]) -> None:
+    """End the prompt to enrol, unless the account still owes an enrolment."""
+    if not enrollment_words.owes_enrollment(event.connection, event.account):
+        accounts.set_enrollment_prompt(event.connection, event.account.id, prompted=False)
+
+
 def _disabled(event: Event[TwoFactorDisabled]) -> None:
-    event.revoke_devices()
     event.write(Entry.TWO_FACTOR_DISABLED)
     event.tell(Kind.TWO_FACTOR_OFF)
 
@@ -123,40 +160,44 @@ _LOCK_NOTICES = {NEW_BROWSERS: Kind.SECOND_FACTOR_LOCKED}
 
 
 def _cool_off_ended(event: Event[TwoFactorResetCoolOffEnded]) -> None:
-    """A reset that was cancelled meanwhile stays cancelled."""
-    now = event.deps.clock()
+    reset_steps.cool_off_ended(event.connection, event.deps, event.account, event.message.reset_id, event.deps.clock())
+
+
+def _approval_lapsed(event: Event[TwoFactorResetApprovalLapsed]) -> None:
+    reset_steps.approval_lapsed(event.connection, event.deps, event.account, event.message.reset_id, event.deps.clock())
+
+
+def _reset_found_nothing(event: Event[TwoFactorResetFoundNothing]) -> None:
+    accounts.hold(event.connection, event.account.id)
     reset = reset_store.by_id(event.connection, event.message.reset_id)
-    if reset is None or not reset_store.move(
-        event.connection,
-        reset.id,
-        [Status.COOLING_OFF],
-        Status.APPROVED,
-        approved_at=reset.approved_at or now,
-    ):
-        return
-    timeline.write(event.connection, event.account.id, Entry.RESET_APPROVED, now, actor=SYSTEM, reset_id=reset.id)
-    resets.record_approved(event.connection, event.account.id, reset.id, now)
+    if reset is not None and reset.account_id == event.account.id:
+        is_in = event.message.factor is not None
+        because = EndedBecause.OWNER_SIGNED_IN if is_in else EndedBecause.NOTHING_TO_REMOVE
+        now, sources = event.deps.clock(), (Status.APPROVED,)
+        if reset_steps.end(event.connection, event.deps, event.account, reset, because, now, sources=sources):
+            _end_prompt_if_enrolled(event)  # another reset may have removed 2FA meanwhile
 
 
 def _reset_applied(event: Event[TwoFactorResetApplied]) -> None:
     """2FA is gone, whatever we thought of the reset: everything that it had opened is shut, and the owner is told."""
-    applied = reset_store.move(
-        event.connection,
-        event.message.reset_id,
-        [Status.APPROVED],
-        Status.APPLIED,
-        applied_at=event.message.occurred_at,
-    )
-    if not applied:
-        log.error("a reset was applied that was not approved", reset_id=event.message.reset_id)
-    event.revoke_devices()
-    # The owner may have turned 2FA on again before this event came.
-    enrolled_again = timeline.happened_since(
-        event.connection, event.account.id, Entry.TWO_FACTOR_ENABLED, event.message.occurred_at
-    )
-    accounts.set_enrollment_prompt(event.connection, event.account.id, prompted=not enrolled_again)
     event.write(Entry.RESET_APPLIED, actor=SYSTEM, reset_id=event.message.reset_id)
+    # The owner may have turned 2FA on again before this event came.
+    if enrollment_words.owes_enrollment(event.connection, event.account):
+        accounts.set_enrollment_prompt(event.connection, event.account.id, prompted=True)
     event.tell(Kind.RESET_APPLIED)
+
+
+def _finish_reset(event: Event[TwoFactorResetApplied]) -> None:
+    """Finish the reset. Its words may enrol; where 2FA is on again, no enrolment is asked for."""
+    reset_id, at = event.message.reset_id, event.message.occurred_at
+    applied = reset_store.move(event.connection, reset_id, [Status.APPROVED], Status.APPLIED, applied_at=at)
+    if not applied:
+        log.error("a reset was applied that was not approved", reset_id=reset_id)
+    reset = reset_store.by_id(event.connection, reset_id)
+    if not enrollment_words.owes_enrollment(event.connection, event.account):
+        accounts.set_enrollment_prompt(event.connection, event.account.id, prompted=False)
+    elif applied and reset is not None:
+        reset_steps.activate_word(event.connection, reset, event.deps.clock())
 
 
 def _sms_delivery_changed(event: Event[SmsDeliveryChanged]) -> None:
@@ -172,21 +213,25 @@ def _sms_delivery_changed(event: Event[SmsDeliveryChanged]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """What an event does in SQL, and whether sessions and logins from before it end (CVE-2023-31140)."""
+    """What an event does in SQL, and the change that it reports, if that ends anything (CVE-2023-31140)."""
 
-    act: Callable[[Event[Any]], None]
-    ends_sessions: bool = False
+    act: Callable[[Event[Any]], None] | None = None
+    # What it gives, unless a restore has made that void (restores.VOID_AFTER_RESTORE_OF).
+    gives: Callable[[Event[Any]], None] | None = None
+    change: Change | None = None
     # What logins are ended for, once: the event, unless the gateway does so by another name when it happens.
     cause: Callable[[Any], str] = attrgetter("id")
 
 
 HANDLERS: Mapping[type[Message], Handler] = {
-    AuthenticatorEnrolled: Handler(_enrolled, ends_sessions=True, cause=attrgetter("authenticator_id")),
-    TwoFactorDisabled: Handler(_disabled, ends_sessions=True),
+    AuthenticatorEnrolled: Handler(_enrolled, _answer_prompt, Change.FACTOR_ADDED, attrgetter("authenticator_id")),
+    TwoFactorDisabled: Handler(_disabled, change=Change.FACTOR_REMOVED),
     RecoveryCodeSpent: Handler(_recovery_code_spent),
-    RecoveryCodesRegenerated: Handler(_recovery_codes_regenerated),
+    RecoveryCodesRegenerated: Handler(_recovery_codes_regenerated, change=Change.RECOVERY_CODES_RENEWED),
     SecondFactorLocked: Handler(_locked),
     TwoFactorResetCoolOffEnded: Handler(_cool_off_ended),
-    TwoFactorResetApplied: Handler(_reset_applied, ends_sessions=True),
+    TwoFactorResetApprovalLapsed: Handler(_approval_lapsed),
+    TwoFactorResetFoundNothing: Handler(gives=_reset_found_nothing),
+    TwoFactorResetApplied: Handler(_reset_applied, _finish_reset, Change.RESET_APPLIED),
     SmsDeliveryChanged: Handler(_sms_delivery_changed),
 }

@@ -15,8 +15,18 @@ VERIFY_IP = Rate("auth.verify.ip", "ip", (Window(60, 5 * MINUTE), Window(600, DA
 SMS_IP = Rate("auth.sms.ip", "ip", (Window(20, 10 * MINUTE), Window(100, DAY)))
 REAUTHENTICATE = Rate("auth.reauthenticate", "account", (Window(5, 5 * MINUTE), Window(20, HOUR), Window(50, DAY)))
 PASSWORD_STRENGTH = Rate("auth.password_strength", "account", (Window(120, MINUTE), Window(2000, DAY)))
+# Five wrong tries void a word; this row also bounds the tries of a caller for whom no word was issued.
+ENROLLMENT_WORD = Rate("auth.enrollment_word", "account", (Window(10, HOUR), Window(30, DAY)))
 RESET_CANCEL_IP = Rate("auth.reset_cancel.ip", "ip", (Window(20, 10 * MINUTE),))
+IDENTITY_CHECKS = Rate("auth.identity_checks", "account", (Window(6, 10 * MINUTE), Window(20, DAY)))
+IDENTITY_CHECKS_OPERATOR = Rate("auth.identity_checks.operator", "operator", (Window(60, HOUR), Window(300, DAY)))
+IDENTITY_LINK_IP = Rate("auth.identity_link.ip", "ip", (Window(20, 10 * MINUTE),))
 SUPPORT_SEARCH = Rate("auth.support.search", "operator", (Window(120, MINUTE), Window(2000, DAY)))
+UNLOCK = Rate("auth.support.unlock", "account", (Window(3, DAY),))  # beyond that a second operator approves
+# Searches and lists pay by the account, so that an operator cannot list all customers page by page.
+SUPPORT_FOUND = Rate("auth.support.found", "operator", (Window(200, HOUR), Window(1000, DAY)))
+
+IDENTITY_CHECK_TRIES = 5  # two words hold 18 bits; after this many wrong tries the check must be begun anew
 
 CHALLENGE_LIFE = timedelta(minutes=10)
 SESSION_LIFE = timedelta(hours=12)  # NIST SP 800-63B-4 §2.2.3: AAL2 sessions end within 24 h
@@ -24,6 +34,9 @@ STEP_UP_LIFE = timedelta(minutes=10)
 TRUSTED_DEVICE_LIFE = timedelta(days=30)
 TOKEN_LIFE = timedelta(minutes=5)
 NOTICE_LIFE = timedelta(hours=24)
+REPEATABLE_FOR = timedelta(seconds=60)  # a change whose answer was lost; otp keeps its answers as long
+UNLOCK_APPROVAL_LIFE = timedelta(hours=24)
+LOOK_LASTS = timedelta(minutes=10)  # within it, a console that refreshes a list leaves one entry
 
 # The owner is told when a right password meets this many wrong codes in a row of tries (OWASP MFA sheet). One mistyped
 # code is no news; equality, not "at least", makes it one notice a window.

@@ -9,21 +9,28 @@ from redis.exceptions import RedisError
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from services.auth import limits, notices, session_store
+from services.auth import (
+    challenge_store,
+    limits,
+    login_records,
+    password_renewal,
+    reset_steps,
+    session_store,
+    sessions,
+    trusted_devices,
+)
+from services.auth.challenge_store import LoginChallenge
 from services.auth.deps import Client, Deps, by_ip, charged_by_ip, subject
 from services.auth.domain.account import Account, email_key
-from services.auth.domain.notice_texts import Kind
-from services.auth.domain.session import Factor, Session
+from services.auth.domain.session import Factor, Session, StepUp, opened_by
 from services.auth.otp_client import TwoFactorState
-from services.auth.session_store import LoginChallenge
-from services.auth.store import accounts, devices, timeline
+from services.auth.store import accounts, devices
 from services.auth.store.devices import Device
-from services.auth.store.timeline import Entry
 from shared import budgets
 from shared.budgets import Charge
 from shared.database import reading, writing
 from shared.hashing import decoy_hash
-from shared.ids import new_id, new_token
+from shared.ids import new_id, new_token, token_digest
 from shared.phone import PhoneNumber
 from shared.problems import Refusal
 
@@ -43,18 +50,26 @@ class SignedIn:
 
 @dataclass(frozen=True, slots=True)
 class SecondFactorRequired:
-    """The password was right; the challenge waits for a code."""
+    """The password was right; the challenge waits for a code from the client that holds ``binding``."""
 
     challenge: LoginChallenge
+    binding: str
     phone: PhoneNumber | None
 
 
 def log_in(
-    deps: Deps, client: Client, *, email: str, password: str, transport: str, device_token: str | None
+    deps: Deps,
+    client: Client,
+    *,
+    email: str,
+    password: str,
+    transport: str,
+    device_token: str | None,
+    replaces: str | None = None,
 ) -> SignedIn | SecondFactorRequired:
-    """Check the password, then see what else is needed.
+    """Check the password, then open a session or a challenge. A new session ends the one whose token is ``replaces``.
 
-    An unknown address costs the same time as a wrong password and hears the same words (ASVS 6.3.8).
+    An unknown address takes the same time as a wrong password and gets the same answer (ASVS 6.3.8).
     Raises Refusal invalid_credentials, too_many_requests; Unavailable.
     """
     now = deps.clock()
@@ -71,7 +86,7 @@ def log_in(
         with budgets.given_back_on_outage(deps.redis, *charges):
             matches = place.verify(found[1] if found else decoy, password)
     if found is None or not matches:
-        _record_refused_password(deps, client, found[0] if found else None, email, now)
+        login_records.refused_password(deps, client, found[0] if found else None, email, now)
         raise Refusal("invalid_credentials")
     account = found[0]
     budgets.refund(deps.redis, *charges)
@@ -79,59 +94,85 @@ def log_in(
     # did so before it is seen by the two reads that follow.
     epoch = session_store.epoch(deps.redis, account.id)
     with reading(deps.database) as connection:
-        if accounts.password_hash(connection, account.id) != found[1]:
-            raise Refusal("invalid_credentials")
+        current = accounts.password_hash(connection, account.id)
         device = devices.by_token(connection, account.id, device_token) if device_token else None
+    # Another hash may be of the same password, when another sign-in has just renewed it.
+    if current != found[1] and not (current and deps.hashing.verify(current, password)):
+        raise Refusal("invalid_credentials")
+    password_renewal.renew(deps, account.id, found[1], password)
     state = deps.otp.state(account.id)
     if state.enabled and not (device is not None and device.is_trusted(now)):
-        challenge = _challenge(account, state, epoch, transport, device, client, now)
-        session_store.put_challenge(deps.redis, challenge, now)
-        return SecondFactorRequired(challenge, account.phone)
+        binding = new_token()
+        challenge = _challenge(account, state, epoch, transport, device, client, now, binding)
+        challenge_store.put(deps.redis, challenge, now)
+        return SecondFactorRequired(challenge, binding, account.phone)
     factors = (Factor.PASSWORD, Factor.TRUSTED_DEVICE) if state.enabled else (Factor.PASSWORD,)
-    session, token = _new_session(account, factors, transport, client, now)
+    trust_factor = device.won_by if device is not None and state.enabled else None
+    session, token = _new_session(
+        account, factors, transport, client, now, device_id=device.id if device else None, trust_factor=trust_factor
+    )
+    sessions.end_replaced(deps, client, replaces)
     with _opening(deps, session, token, epoch) as connection:
         if device is not None:
-            devices.touch(connection, device.id, now)
-        _record_sign_in(connection, session, client)
+            accounts.hold(connection, account.id)  # the device, with its sessions, may be ending at this moment
+            if not devices.touch(connection, device.id, now):
+                raise Refusal("challenge_expired")
+        login_records.sign_in(connection, session, client)
     return SignedIn(account, session, token)
 
 
-def verify(deps: Deps, client: Client, *, challenge_id: str, code: str, remember_device: bool) -> SignedIn:
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What answers a challenge. ``binding`` shows that it comes from the client that began the login."""
+
+    challenge_id: str
+    binding: str | None
+    code: str
+    remember_device: bool = False
+    replaces: str | None = None  # the token of the session whose cookie the browser still has
+
+
+def verify(deps: Deps, client: Client, answer: Answer) -> SignedIn:
     """Answer a challenge with a code from the app, an SMS or the backup sheet.
 
     Raises Refusal challenge_expired, invalid_passcode, too_many_requests, second_factor_locked; Unavailable.
     """
     now = deps.clock()
-    challenge, charged = _counted_challenge(deps, by_ip(deps, limits.VERIFY_IP, client), challenge_id)
+    challenge, charged = _counted_challenge(deps, by_ip(deps, limits.VERIFY_IP, client), answer)
     try:
         with budgets.given_back_on_outage(deps.redis, *charged):
-            return _complete(deps, client, challenge, code, now, remember_device=remember_device)
+            return _complete(deps, client, challenge, answer, now)
     except Refusal as refusal:
-        _tell_of_failures(deps, challenge, refusal, client, now)
+        login_records.tell_of_failures(deps, challenge, refusal, client, now)
         raise
 
 
-def _complete(
-    deps: Deps, client: Client, challenge: LoginChallenge, code: str, now: datetime, *, remember_device: bool
-) -> SignedIn:
+def _complete(deps: Deps, client: Client, challenge: LoginChallenge, answer: Answer, now: datetime) -> SignedIn:
     # Before otp is asked: a database that is away must be found out while the code is still good.
     with reading(deps.database) as connection:
         account = accounts.by_id(connection, challenge.account_id)
     if account is None:
         raise Refusal("challenge_expired")
-    verified = deps.otp.verify(challenge.account_id, code, "login", challenge.id, challenge.device_id)
-    session, token = _new_session(account, (Factor.PASSWORD, Factor(verified.factor)), challenge.transport, client, now)
+    verified = deps.otp.verify(challenge.account_id, answer.code, "login", challenge.id, challenge.device_id)
+    factor, known = Factor(verified.factor), challenge.device_id is not None
+    remembers = answer.remember_device or (challenge.transport == "cookie" and not known)
+    device_id = challenge.device_id or (new_id("dev") if remembers else None)
+    session, token = _new_session(
+        account, (Factor.PASSWORD, factor), challenge.transport, client, now, device_id=device_id
+    )
+    sessions.end_replaced(deps, client, answer.replaces)
     device_token = None
     with _opening(deps, session, token, challenge.epoch, challenge) as connection:
-        _record_sign_in(connection, session, client)
-        if remember_device or (challenge.transport == "cookie" and challenge.device_id is None):
-            device_token = _remember(deps, connection, account, challenge, client, now, trusted=remember_device)
-    if device_token is not None and session_store.epoch(deps.redis, account.id) != challenge.epoch:
-        # Whoever raised it revoked the account's devices, perhaps just before this one was there to be seen.
-        with writing(deps.database) as connection:
-            devices.revoke_all(connection, account.id, now, now)
-        raise Refusal("challenge_expired")
-    return SignedIn(account, session, token, device_token, remember_device)
+        # This transaction waits for a change that ends devices and for the request of a reset, and they wait for it.
+        accounts.hold(connection, account.id)
+        if remembers:
+            trusted = answer.remember_device
+            device_token = trusted_devices.remember(
+                deps, connection, account, session, client, now, known=known, trusted=trusted
+            )
+        login_records.sign_in(connection, session, client)
+        reset_steps.owner_proved(connection, deps, account, factor, now)
+    return SignedIn(account, session, token, device_token, answer.remember_device)
 
 
 @contextlib.contextmanager
@@ -150,7 +191,10 @@ def _opening(
         with writing(deps.database) as connection:
             yield connection
             challenge_id = None if challenge is None else challenge.id
-            if not session_store.open_session(deps.redis, session, token, epoch=epoch, challenge_id=challenge_id):
+            method = Factor.SMS if session.rests_on(Factor.SMS) and challenge is not None else None
+            if not session_store.open_session(
+                deps.redis, session, token, epoch=epoch, challenge_id=challenge_id, method=method
+            ):
                 raise Refusal("challenge_expired")
     except (DBAPIError, RedisError):
         with contextlib.suppress(RedisError):
@@ -158,13 +202,12 @@ def _opening(
         raise
 
 
-def _counted_challenge(deps: Deps, charge: Charge, challenge_id: str) -> tuple[LoginChallenge, tuple[Charge, ...]]:
+def _counted_challenge(deps: Deps, charge: Charge, answer: Answer) -> tuple[LoginChallenge, tuple[Charge, ...]]:
     """Count the try and read the challenge, in one round trip; what the try was counted under."""
-    key = session_store.challenge_key(challenge_id)
-    taken = budgets.take(deps.redis, charge, read=[key])
-    challenge = session_store.load_challenge(taken.read[0])
+    taken = budgets.take(deps.redis, charge, read=[challenge_store.key(answer.challenge_id)])
+    challenge = challenge_store.load(taken.read[0])
     charged = charged_by_ip(taken, charge, device_known=challenge is not None and challenge.device_id is not None)
-    if challenge is None or challenge.expires_at <= deps.clock():
+    if challenge is None or challenge.expires_at <= deps.clock() or not challenge.belongs_to(answer.binding):
         raise Refusal("challenge_expired")
     return challenge, charged
 
@@ -193,6 +236,7 @@ def _challenge(
     device: Device | None,
     client: Client,
     now: datetime,
+    binding: str,
 ) -> LoginChallenge:
     offered = {"totp": True, "sms": account.phone is not None, "recovery_code": state.recovery_codes_remaining > 0}
     return LoginChallenge(
@@ -205,87 +249,33 @@ def _challenge(
         device_id=device.id if device else None,
         ip=client.ip,
         user_agent=client.user_agent,
+        binding_digest=token_digest(binding),
     )
 
 
 def _new_session(
-    account: Account, factors: tuple[Factor, ...], transport: str, client: Client, now: datetime
+    account: Account,
+    factors: tuple[Factor, ...],
+    transport: str,
+    client: Client,
+    now: datetime,
+    *,
+    device_id: str | None,
+    trust_factor: Factor | None = None,
 ) -> tuple[Session, str]:
-    """A session and its token, always new (ASVS 7.2.4). One that a trusted device shortened can't act as stepped up."""
+    """A session and its token, always new (ASVS 7.2.4)."""
     session = Session(
         id=new_id("ses"),
         account_id=account.id,
         factors=factors,
         transport=transport,
         authenticated_at=now,
-        stepped_up_at=None if Factor.TRUSTED_DEVICE in factors else now,
+        stepped_up_at=now if opened_by(factors) is StepUp.FULL else None,
         expires_at=now + limits.SESSION_LIFE,
         ip=client.ip,
         user_agent=client.user_agent,
+        signed_in_with=factors,
+        device_id=device_id,
+        trust_factor=trust_factor,
     )
     return session, new_token()
-
-
-def _record_refused_password(deps: Deps, client: Client, account: Account | None, email: str, now: datetime) -> None:
-    """For an unknown address, too (ASVS 16.3.1): it takes the same time, and meets the same outages (ASVS 6.3.8).
-
-    What was typed there may be anything, a password too, so only its keyed digest is kept: how many addresses were
-    tried can be counted by it.
-    """
-    address = subject(deps, "email", email_key(email))
-    account_id, details = (None, {"address": address}) if account is None else (account.id, {})
-    with writing(deps.database) as connection:
-        timeline.write(connection, account_id, Entry.PASSWORD_REFUSED, now, ip=client.ip, **details)
-
-
-def _record_sign_in(connection: Connection, session: Session, client: Client) -> None:
-    timeline.write(
-        connection,
-        session.account_id,
-        Entry.SIGNED_IN,
-        session.authenticated_at,
-        ip=client.ip,
-        session_id=session.id,
-        factors=list(session.factors),
-        browser=client.user_agent,
-    )
-
-
-def _remember(
-    deps: Deps,
-    connection: Connection,
-    account: Account,
-    challenge: LoginChallenge,
-    client: Client,
-    now: datetime,
-    *,
-    trusted: bool,
-) -> str:
-    """Give this browser a device of its own; trusted ones skip the code for 30 days, fixed, and the owner is told."""
-    token = new_token()
-    until = now + limits.TRUSTED_DEVICE_LIFE if trusted else None
-    label = client.user_agent or "unknown browser"
-    if challenge.device_id is not None:  # its old token is replaced, not kept beside the new one
-        devices.revoke(connection, account.id, challenge.device_id, now)
-    device_id = devices.add(connection, account_id=account.id, token=token, label=label, trusted_until=until, now=now)
-    if trusted:
-        timeline.write(
-            connection, account.id, Entry.DEVICE_TRUSTED, now, ip=client.ip, device_id=device_id, browser=label
-        )
-        notices.tell(connection, deps, account, Kind.TRUSTED_DEVICE_ADDED, now, browser=label, ip=client.ip)
-    return token
-
-
-def _tell_of_failures(deps: Deps, challenge: LoginChallenge, refusal: Refusal, client: Client, now: datetime) -> None:
-    """A right password that meets wrong codes is news for the owner, however slowly they come."""
-    if getattr(refusal, "recent_failures", None) not in limits.FAILURES_WORTH_A_NOTICE:
-        return
-    with writing(deps.database) as connection:
-        account = accounts.by_id(connection, challenge.account_id)
-        if account is not None:
-            timeline.write(
-                connection, account.id, Entry.SECOND_FACTOR_FAILED, now, ip=client.ip, browser=client.user_agent
-            )
-            notices.tell(
-                connection, deps, account, Kind.SECOND_FACTOR_FAILED, now, ip=client.ip, browser=client.user_agent
-            )

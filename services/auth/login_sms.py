@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from services.auth import session_store, sms_request
+from services.auth import challenge_store, session_store, sms_request
+from services.auth.challenge_store import LoginChallenge, SentSms
 from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account
-from services.auth.session_store import LoginChallenge, SentSms
 from services.auth.sms_request import SentCode, SmsOrder
 from services.auth.store import accounts
 from shared import delivery
@@ -24,38 +24,38 @@ class ChallengeState:
     delivery: Delivery | None
 
 
-def send(deps: Deps, client: Client, challenge_id: str) -> SentCode:
+def send(deps: Deps, client: Client, challenge_id: str, binding: str | None) -> SentCode:
     """Mint a code and put its request on the queue.
 
     When the queue does not take it the challenge is deleted: the page must not wait for a code that never comes.
     Raises Refusal challenge_expired, sms_unavailable, too_many_requests; Unavailable.
     """
-    challenge, account = _live(deps, challenge_id)
-    if account.phone is None:
+    challenge, account = _live(deps, challenge_id, binding)
+    if account.phone is None or not challenge.offers_sms:
         raise Refusal("sms_unavailable")
     order = SmsOrder(account, "login", challenge.id, account.phone, challenge.device_id)
     try:
         sent = sms_request.send_code(deps, client, order)
     except Unavailable as outage:
         if outage.reason == "broker":
-            session_store.delete_challenge(deps.redis, challenge.id)
+            challenge_store.delete(deps.redis, challenge.id)
         raise
-    session_store.note_sms(deps.redis, challenge, SentSms(sent.message_id, sent.reference), deps.clock())
+    challenge_store.note_sms(deps.redis, challenge, SentSms(sent.message_id, sent.reference), deps.clock())
     return sent
 
 
-def state(deps: Deps, challenge_id: str) -> ChallengeState:
+def state(deps: Deps, challenge_id: str, binding: str | None) -> ChallengeState:
     """The challenge and the delivery of its last SMS. Raises Refusal challenge_expired."""
-    challenge, account = _live(deps, challenge_id)
-    sent = session_store.last_sms(deps.redis, challenge.id)
+    challenge, account = _live(deps, challenge_id, binding)
+    sent = challenge_store.last_sms(deps.redis, challenge.id)
     return ChallengeState(
         challenge, account, sent, delivery.read(deps.redis, sent.message_id) if sent is not None else None
     )
 
 
-def _live(deps: Deps, challenge_id: str) -> tuple[LoginChallenge, Account]:
-    challenge = session_store.get_challenge(deps.redis, challenge_id)
-    if challenge is None or challenge.expires_at <= deps.clock():
+def _live(deps: Deps, challenge_id: str, binding: str | None) -> tuple[LoginChallenge, Account]:
+    challenge = challenge_store.get(deps.redis, challenge_id)
+    if challenge is None or challenge.expires_at <= deps.clock() or not challenge.belongs_to(binding):
         raise Refusal("challenge_expired")
     if session_store.epoch(deps.redis, challenge.account_id) != challenge.epoch:
         raise Refusal("challenge_expired")

@@ -19,6 +19,7 @@ from services.auth.domain.reset import OPEN_STATUSES
 from shared.database import UtcDateTime
 from shared.dialects import partial_index
 from shared.outbox import outbox_tables
+from shared.restores import restore_tables
 
 metadata = MetaData(
     naming_convention={
@@ -29,6 +30,7 @@ metadata = MetaData(
     }
 )
 BOX = outbox_tables(metadata)
+RESTORES = restore_tables(metadata)
 
 teams = Table(
     "teams",
@@ -52,7 +54,9 @@ accounts = Table(
     Column("phone", String(16), nullable=True),  # proven; the only number that login codes go to
     Column("phone_verified_at", UtcDateTime, nullable=True),
     Column("pending_phone", String(16), nullable=True),
-    Column("pending_phone_binding", String(40), nullable=True),  # what the proving SMS code is bound to
+    # What the proving SMS code is bound to: the session that requested it, a dot, and random digits. Without a dot: the
+    # number was set by the team's owner and no code requested yet, or an earlier release stored it.
+    Column("pending_phone_binding", String(40), nullable=True),
     Column("enrollment_prompted", Boolean, nullable=False, server_default=text("false")),
     Column("created_at", UtcDateTime, nullable=False),
 )
@@ -67,6 +71,9 @@ devices = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("last_used_at", UtcDateTime, nullable=False),
     Column("trusted_until", UtcDateTime, nullable=True),  # null: known (its own budgets), but never skips the code
+    Column(
+        "won_by", String(16), nullable=True
+    ),  # the factor of the login that made it; null: made by an earlier release
     Column("revoked_at", UtcDateTime, nullable=True),
 )
 
@@ -82,12 +89,19 @@ resets = Table(
     # As the policy stood when it was asked for: a later change of the table changes no reset under way.
     Column("rule", String(60), nullable=False),
     Column("path", String(20), nullable=False),
-    Column("needs_second_operator", Boolean, nullable=False),
-    Column("requested_by", String(40), ForeignKey("accounts.id"), nullable=False),
+    Column("approvals_needed", Integer, nullable=False),
+    Column("cool_off_seconds", Integer, nullable=False),
+    Column("reason_kind", String(10), nullable=False),
+    Column("evidence", JSON, nullable=False),
+    Column("authenticators", JSON, nullable=False),  # the ids that are removed; no other is
+    Column("requested_by", String(40), ForeignKey("accounts.id"), nullable=True),  # null: the command line
     Column("approved_by", String(40), nullable=True),
+    Column("second_approved_by", String(40), nullable=True),
     Column("cancelled_by", String(40), nullable=True),
-    Column("cancel_token_digest", String(64), nullable=False, unique=True),
+    Column("ended_because", String(30), nullable=True),
+    Column("enrollment_word_id", String(40), nullable=True),
     Column("requested_at", UtcDateTime, nullable=False),
+    Column("approval_ends_at", UtcDateTime, nullable=True),
     Column("cool_off_ends_at", UtcDateTime, nullable=True),
     Column("approved_at", UtcDateTime, nullable=True),
     Column("applied_at", UtcDateTime, nullable=True),
@@ -95,6 +109,63 @@ resets = Table(
 )
 # One open reset an account, whatever two operators do at once.
 partial_index("uq_two_factor_resets_open", resets.c.account_id, where=resets.c.status.in_(OPEN_STATUSES), unique=True)
+
+enrollment_words = Table(
+    "enrollment_words",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("account_id", String(40), ForeignKey("accounts.id"), nullable=False, index=True),
+    Column("digest", String(64), nullable=False),  # keyed; three words alone could be guessed from an unkeyed one
+    Column("issued_at", UtcDateTime, nullable=False),
+    Column("usable_from", UtcDateTime, nullable=True),  # null: its reset is not applied yet
+    Column("attempts", Integer, nullable=False),
+    Column("spent_at", UtcDateTime, nullable=True),
+    Column("spent_by", String(40), nullable=True),  # the session that used it last
+)
+
+# Those that wait for a second operator; one operator's own leaves an entry in the timeline only. A restore voids what
+# waits: such a row has a time of approval and no approver.
+unlocks = Table(
+    "unlocks",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("account_id", String(40), ForeignKey("accounts.id"), nullable=False, index=True),
+    Column("ticket", String(100), nullable=False),
+    Column("reason", String(1000), nullable=False),
+    Column("requested_by", String(40), ForeignKey("accounts.id"), nullable=False),
+    Column("requested_at", UtcDateTime, nullable=False),
+    Column("approved_by", String(40), nullable=True),
+    Column("approved_at", UtcDateTime, nullable=True),
+)
+
+identity_checks = Table(
+    "identity_checks",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("account_id", String(40), ForeignKey("accounts.id"), nullable=False, index=True),
+    Column("operator_id", String(40), ForeignKey("accounts.id"), nullable=False),
+    Column("check", String(20), nullable=False),
+    Column("status", String(10), nullable=False),
+    Column("words_digest", String(64), nullable=True),
+    Column("link_digest", String(64), nullable=True, unique=True),
+    Column("tries", Integer, nullable=False),
+    Column("evidence", String(1000), nullable=True),
+    Column("confirmed_by", String(40), nullable=True),  # the other owner who answered
+    Column("begun_at", UtcDateTime, nullable=False),
+    Column("passed_at", UtcDateTime, nullable=True),
+    Column("reset_id", String(40), nullable=True),  # the one reset that it was used for
+)
+
+# The links in the notices: each cancels one reset, or the checks that would lead to one.
+cancel_links = Table(
+    "cancel_links",
+    metadata,
+    Column("token_digest", String(64), primary_key=True),
+    Column("account_id", String(40), ForeignKey("accounts.id"), nullable=False, index=True),
+    Column("reset_id", String(40), nullable=True),
+    Column("check_id", String(40), nullable=True),
+    Column("created_at", UtcDateTime, nullable=False),
+)
 
 timeline = Table(
     "timeline",
@@ -142,6 +213,19 @@ timeline_erasures = Table(
     metadata,
     Column("account_id", String(40), primary_key=True),
     Column("through", BigInteger, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("key_id", String(32), nullable=False),
+    Column("signature", String(80), nullable=False),
+)
+
+timeline_restores = Table(
+    "timeline_restores",
+    metadata,
+    Column("sequence", BigInteger, nullable=False),
+    Column("mac", String(80), nullable=False),
+    Column("backup_ended_at", BigInteger, nullable=False),
+    Column("resumes_at", BigInteger, primary_key=True, autoincrement=False),
+    Column("backup_taken_at", UtcDateTime, nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Column("key_id", String(32), nullable=False),
     Column("signature", String(80), nullable=False),

@@ -44,6 +44,7 @@ def tell(
             connection,
             BOX,
             kind_of_message(id=message_id, occurred_at=now, message_id=message_id, sealed=text, deadline=deadline),
+            deps.signer,
         )
 
     own = () if account.phone is None else (account.phone,)

@@ -1,22 +1,27 @@
 """The gateway's door to otp: answers as values, outages as 503. How they travel is otp_line's."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import quote
 
 from services.auth.otp_line import Line, LineDown
-from shared.clock import parse_rfc3339
+from shared.clock import Clock, parse_rfc3339
 from shared.keys import Key, encode_key
 from shared.problems import PROBLEMS, Refusal, Unavailable
 
+SESSIONS_A_CALL = 100  # as otp's schema has it
 Purpose = Literal["login", "step_up", "phone_verification"]
 
 
 @dataclass(frozen=True, slots=True)
 class TwoFactorState:
-    """What otp knows of an account."""
+    """What otp knows of an account.
+
+    ``reset_needed``: otp would refuse an unlock. ``suspended``: what is on was stolen, and a reset of it is under way.
+    """
 
     enabled: bool
     locked: bool
@@ -25,6 +30,13 @@ class TwoFactorState:
     authenticators: list[dict[str, Any]]
     recovery_codes_remaining: int
     recovery_codes_created_at: str | None
+    reset_needed: bool
+    suspended: bool
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a second factor is on and was not stolen. A login asks for a code of a stolen one, too."""
+        return self.enabled and not self.suspended
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +63,13 @@ class CodeRefused(Refusal):
 
 
 class OtpClient:
-    """Calls otp's internal API. Every method raises Refusal as otp gave it, or Unavailable("otp")."""
+    """Calls otp's internal API. Every method raises Refusal as otp gave it, or Unavailable("otp").
 
-    def __init__(self, base_url: str, api_key: Key) -> None:
-        self._line = Line(base_url)
+    ``clock``: the Redis server's, which all processes agree on; commands have none.
+    """
+
+    def __init__(self, base_url: str, api_key: Key, clock: Clock | None = None) -> None:
+        self._line = Line(base_url, clock)
         self._headers = {
             "Authorization": f"Bearer {encode_key(api_key.material.reveal())}",
             "Content-Type": "application/json",
@@ -71,6 +86,8 @@ class OtpClient:
             authenticators=answer["authenticators"],
             recovery_codes_remaining=answer["recovery_codes"]["remaining"],
             recovery_codes_created_at=answer["recovery_codes"]["created_at"],
+            reset_needed=answer.get("reset_needed", False),  # otp of the previous release does not send these
+            suspended=answer.get("suspended", False),
         )
 
     def verify(
@@ -82,24 +99,44 @@ class OtpClient:
             body["device_id"] = device_id
         return Verified(self._call("POST", f"/accounts/{account_id}/verifications", body)["factor"])
 
-    def begin_enrollment(self, account_id: str, label: str) -> dict[str, Any]:
-        """A pending authenticator: its secret, key URI and QR code."""
-        return dict(self._call("POST", f"/accounts/{account_id}/enrollments", {"label": label}))
+    def begin_enrollment(self, account_id: str, label: str, session_id: str) -> dict[str, Any]:
+        """A pending authenticator: its secret, key URI and QR code. It ends with the session."""
+        body = {"label": label, "session_id": session_id}
+        return dict(self._call("POST", f"/accounts/{account_id}/enrollments", body))
 
     def confirm_enrollment(self, account_id: str, enrollment_id: str, code: str, session_id: str) -> list[str]:
         """Turn 2FA on; the recovery codes, which otp shows this once."""
         path = f"/accounts/{account_id}/enrollments/{quote(enrollment_id, safe='')}/confirm"
-        codes: list[str] = self._call("POST", path, {"code": code, "session_id": session_id})["recovery_codes"]
+        body = {"code": code, "session_id": session_id}
+        codes: list[str] = self._call("POST", path, body, hashes=True)["recovery_codes"]
         return codes
 
-    def disable(self, account_id: str, session_id: str) -> None:
-        """Turn 2FA off."""
-        self._call("DELETE", f"/accounts/{account_id}/two-factor", {"session_id": session_id})
+    def disable(self, account_id: str, session_id: str, *, only_repeat: bool = False) -> None:
+        """Turn 2FA off; with ``only_repeat`` change nothing, and succeed only if this session did so a moment ago."""
+        body: dict[str, Any] = {"session_id": session_id}
+        if only_repeat:
+            body["only_repeat"] = True
+        self._call("DELETE", f"/accounts/{account_id}/two-factor", body)
 
-    def regenerate_recovery_codes(self, account_id: str) -> list[str]:
-        """A new sheet; the old one dies."""
-        codes: list[str] = self._call("POST", f"/accounts/{account_id}/recovery-codes", {})["recovery_codes"]
+    def regenerate_recovery_codes(self, account_id: str, session_id: str, idempotency_key: str | None) -> list[str]:
+        """Make a new sheet; the old one is void. With a key, a repeat by the same session gets the same sheet."""
+        body: dict[str, Any] = {"session_id": session_id}
+        if idempotency_key is not None:
+            body["idempotency_key"] = idempotency_key
+        path = f"/accounts/{account_id}/recovery-codes"
+        codes: list[str] = self._call("POST", path, body, hashes=True)["recovery_codes"]
         return codes
+
+    def end(self, account_id: str, session_ids: Sequence[str], *, codes: bool, enrollments: bool) -> None:
+        """End what these sessions have begun, and refuse their calls that are still under way.
+
+        ``codes``: all texted codes of the account as well; ``enrollments``: all that wait to be confirmed. An account
+        may have more sessions than one call takes, so they go in batches; each may be repeated.
+        """
+        for first in range(0, max(1, len(session_ids)), SESSIONS_A_CALL):
+            ids = list(session_ids[first : first + SESSIONS_A_CALL])
+            body = {"session_ids": ids, "codes": codes, "enrollments": enrollments}
+            self._call("POST", f"/accounts/{account_id}/endings", body)
 
     def create_sms_challenge(
         self, account_id: str, purpose: Purpose, binding: str, phone: str, device_id: str | None = None
@@ -133,11 +170,10 @@ class OtpClient:
         """Let go of this thread's connection."""
         self._line.close()
 
-    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
+    def _call(self, method: str, path: str, body: dict[str, Any] | None = None, *, hashes: bool = False) -> Any:  # noqa: ANN401 - JSON
+        sent = None if body is None else json.dumps(body).encode()
         try:
-            status, data = self._line.exchange(
-                method, path, None if body is None else json.dumps(body).encode(), self._headers
-            )
+            status, data = self._line.exchange(method, path, sent, self._headers, hashes=hashes)
             document = json.loads(data) if data else None
         except (LineDown, ValueError) as error:
             raise Unavailable("otp") from error
@@ -152,6 +188,8 @@ def _refusal(status: int, document: Any) -> Refusal:  # noqa: ANN401 - JSON
     if status >= 500 or code not in PROBLEMS or code == "not_authenticated":
         retry_after = document.get("retry_after") if isinstance(document, dict) else None
         return Unavailable("otp", retry_after_seconds=retry_after or 2)
+    if code == "session_ended":
+        return Refusal("not_authenticated")
     members = {
         "detail": document.get("detail"),
         "retry_after_seconds": document.get("retry_after"),

@@ -1,8 +1,10 @@
 """The line to otp: kept connections, short time-outs, a circuit breaker.
 
-A request is repeated in one case only: the kept connection that it went out on was closed without a word, as a server
-does that is renewed. Most likely nobody read it; if somebody did, a right code is accepted again where it was entered,
+A request is repeated in one case only: the server closed the kept connection without an answer, as a server does when
+it is renewed. Most likely otp has not read the request. If it has, a right code is accepted again where it was entered,
 and a wrong one costs two tries.
+
+Each request says how long its caller waits and when it gives up, so that otp does no work for a caller that is gone.
 """
 
 import threading
@@ -12,7 +14,8 @@ from urllib.parse import urlsplit
 from urllib3.util import wait_for_read
 
 from shared.breaker import Breaker
-from shared.deadline import at_most
+from shared.clock import Clock, after, unix_milliseconds
+from shared.deadline import GIVES_UP_AT_HEADER, TIME_LEFT_HEADER, at_most
 
 CONNECT_SECONDS, READ_SECONDS = 0.5, 2.2  # together under the three seconds in which a 503 is due
 OPENS_AFTER_FAILURES, TRY_SECONDS = 5, 0.5
@@ -23,30 +26,59 @@ class LineDown(Exception):  # noqa: N818 - a state, as Unavailable is
 
 
 class Line:
-    """Where otp listens. Threads share it; each has a connection of its own (a pool costs each call as much again)."""
+    """Where otp listens. Threads share it; each has a connection of its own (a pool costs each call as much again).
 
-    def __init__(self, base_url: str) -> None:
+    ``clock``: the Redis server's, which otp reads too. Without one a request does not say when its caller gives up.
+    """
+
+    def __init__(self, base_url: str, clock: Clock | None = None) -> None:
+        self._clock = clock
         self._prefix = urlsplit(base_url).path.rstrip("/")
         self._kept = _KeptConnection(base_url)
         self._breaker = Breaker("otp", _line_down, opens_after=OPENS_AFTER_FAILURES)
 
-    def exchange(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
-        """Send one request; the status and body of its answer. Raises LineDown."""
+    def exchange(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str], *, hashes: bool = False
+    ) -> tuple[int, bytes]:
+        """Send one request; the status and body of its answer. Raises LineDown.
+
+        A request that ``hashes`` gets its whole time, because the short try that follows a failure is too short for it.
+        """
         with self._breaker.call(_down):
-            seconds = TRY_SECONDS if self._breaker.failed_last else READ_SECONDS
+            seconds = TRY_SECONDS if self._breaker.failed_last and not hashes else READ_SECONDS
             connection = self._kept.connection
             try:
                 kept = _make_ready(connection)
                 try:
-                    return _ask(connection, seconds, method, self._prefix + path, body, headers)
+                    return self._ask(connection, seconds, method, path, body, headers)
                 except _CLOSED:
                     if not kept:
                         raise
                     connection.close()
-                    return _ask(connection, seconds, method, self._prefix + path, body, headers)
+                    return self._ask(connection, seconds, method, path, body, headers)
             except (OSError, HTTPException) as error:
                 connection.close()
                 raise LineDown from error
+
+    def _ask(
+        self,
+        connection: HTTPConnection,
+        seconds: float,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: dict[str, str],
+    ) -> tuple[int, bytes]:
+        if connection.sock is None:
+            connection.connect()
+        seconds = at_most(seconds)
+        _limit_reads(connection, seconds)
+        times = {TIME_LEFT_HEADER: str(int(seconds * 1000))}
+        if self._clock is not None:
+            times[GIVES_UP_AT_HEADER] = str(unix_milliseconds(after(self._clock(), seconds)))
+        connection.request(method, self._prefix + path, body, {**headers, **times})
+        response = connection.getresponse()
+        return response.status, response.read()
 
     def close(self) -> None:
         """Let go of this thread's connection."""
@@ -77,17 +109,6 @@ def _make_ready(connection: HTTPConnection) -> bool:
     if connection.sock is not None and wait_for_read(connection.sock, timeout=0):
         connection.close()  # nobody asked, so what is there to be read is the end: the server has closed it
     return connection.sock is not None
-
-
-def _ask(
-    connection: HTTPConnection, seconds: float, method: str, path: str, body: bytes | None, headers: dict[str, str]
-) -> tuple[int, bytes]:
-    if connection.sock is None:
-        connection.connect()
-    _limit_reads(connection, at_most(seconds))
-    connection.request(method, path, body, headers)
-    response = connection.getresponse()
-    return response.status, response.read()
 
 
 def _limit_reads(connection: HTTPConnection, seconds: float) -> None:

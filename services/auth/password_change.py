@@ -1,16 +1,16 @@
 """Changing the password: everything that the old one opened is shut."""
 
-from services.auth import limits, notices, password_strength, session_store
+from services.auth import consequences, limits, notices, password_strength
+from services.auth.consequences import Acting
 from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account
+from services.auth.domain.consequences import Change
 from services.auth.domain.notice_texts import Kind
-from services.auth.domain.session import Session
 from services.auth.password_strength import Strength
-from services.auth.store import accounts, devices, timeline
+from services.auth.store import accounts, timeline
 from services.auth.store.timeline import Entry
 from shared import budgets
 from shared.budgets import Charge
-from shared.database import writing
 from shared.problems import Refusal
 
 
@@ -20,28 +20,22 @@ def rate(deps: Deps, account: Account, password: str) -> Strength:
     return _assess(account, password)
 
 
-def change(deps: Deps, client: Client, account: Account, session: Session, new_password: str) -> Strength:
-    """Set it, end other sessions and logins, revoke every device, tell the owner.
+def change(deps: Deps, client: Client, account: Account, acting: Acting, new_password: str) -> tuple[Strength, Acting]:
+    """Set the password, end what its row says, tell the owner; the strength, and the session under its new token.
 
-    Raises Refusal password_too_weak with zxcvbn's advice.
+    Raises Refusal password_too_weak with zxcvbn's advice, not_authenticated; Unavailable.
     """
     strength = _assess(account, new_password)
     if not strength.acceptable:
         advice = " ".join([strength.warning, *strength.suggestions]).strip()
         raise Refusal("password_too_weak", detail=advice or None, extra={"strength": strength.document()})
     encoded = deps.hashing.hash(new_password)
-    now = deps.clock()
-    with writing(deps.database) as connection:
+    with consequences.changing(deps, Change.PASSWORD_CHANGED, account.id, acting=acting, otp=deps.otp) as changing:
+        connection, now = changing.connection, changing.now
         accounts.set_password_hash(connection, account.id, encoded, now)
-        # Before the commit, so that a Redis that is down leaves the old password in force; and once more after it, for
-        # a login with the old password that slipped in between. Before the devices, so that a login that writes one
-        # just after they are revoked sees that it was overtaken.
-        session_store.end_all(deps.redis, account.id, spare=session.id)
-        devices.revoke_all(connection, account.id, now, now)
         timeline.write(connection, account.id, Entry.PASSWORD_CHANGED, now, ip=client.ip)
         notices.tell(connection, deps, account, Kind.PASSWORD_CHANGED, now, ip=client.ip, browser=client.user_agent)
-    session_store.end_all(deps.redis, account.id, spare=session.id)
-    return strength
+    return strength, changing.acting or acting
 
 
 def _assess(account: Account, password: str) -> Strength:

@@ -1,84 +1,154 @@
-"""Sessions and login challenges in Redis: only digests of tokens are keys, every claim is one script.
+"""Sessions in Redis: only digests of tokens are keys, every claim and every end is one script.
 
-An account's *epoch* counts the events that end sessions (2FA change, reset, password change). A login carries the
-epoch that it began under, and a session is only made while that still stands: a login that was under way when
-everything was ended can't slip through.
+An account's *epoch* counts the changes that end logins. A session is only made while the epoch that its login began
+under still stands.
 """
 
 import json
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 
 from redis import Redis
 
-from services.auth.domain.session import Factor, Session
+from services.auth import challenge_store, session_json, standing_answer
+from services.auth.challenge_store import LoginChallenge
+from services.auth.domain.session import Factor, PassOn, Session, StepUp
+from services.auth.limits import REPEATABLE_FOR
 from shared import outbox
-from shared.clock import parse_rfc3339, rfc3339
-from shared.ids import token_digest
+from shared.clock import rfc3339
+from shared.ids import new_token, token_digest
 from shared.lua import LuaScript
 
-
-@dataclass(frozen=True, slots=True)
-class LoginChallenge:
-    """A right password that waits for its second factor; bound to its account, single use."""
-
-    id: str
-    account_id: str
-    epoch: int
-    transport: str
-    methods: tuple[str, ...]
-    expires_at: datetime
-    device_id: str | None
-    ip: str
-    user_agent: str
-
-
-@dataclass(frozen=True, slots=True)
-class SentSms:
-    """The last SMS of a challenge, as its page shows it."""
-
-    message_id: str
-    reference: str
-
-
+# A login by SMS needs a challenge that still lists SMS: its phone may have been removed after the code was sent.
 _OPEN = LuaScript("""
 if tonumber(redis.call('GET', KEYS[1]) or '0') ~= tonumber(ARGV[1]) then return 0 end
-if KEYS[4] and redis.call('DEL', KEYS[4]) ~= 1 then return 0 end
+if KEYS[4] then
+  local challenge = redis.call('GET', KEYS[4])
+  if not challenge then return 0 end
+  if ARGV[6] ~= '' then
+    local listed = false
+    for _, method in ipairs(cjson.decode(challenge)['methods']) do listed = listed or method == ARGV[6] end
+    if not listed then return 0 end
+  end
+  redis.call('DEL', KEYS[4])
+  redis.call('HDEL', KEYS[5], ARGV[7])
+end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 redis.call('HSET', KEYS[3], ARGV[4], ARGV[5])
 redis.call('PEXPIRE', KEYS[3], ARGV[3])
 return 1
 """)
 
-# Whose session is there has claimed the challenge, nobody else: so it can't be put back for a login that another one
-# completed.
+# Only the login that opened the session has claimed the challenge, so no other login's challenge comes back.
 _TAKE_BACK = LuaScript("""
 if redis.call('DEL', KEYS[1]) == 0 then return 0 end
 redis.call('HDEL', KEYS[2], ARGV[1])
-if KEYS[3] then redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[3]) end
+if KEYS[3] then
+  redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[3])
+  redis.call('HSET', KEYS[4], ARGV[4], 1)
+  redis.call('PEXPIRE', KEYS[4], ARGV[3])
+end
 return 1
 """)
 
-_END_ALL = LuaScript("""
-if not KEYS[3] or redis.call('SET', KEYS[3], 1, 'NX', 'EX', ARGV[4]) then redis.call('INCR', KEYS[1]) end
-local ended = 0
+# What a change does in Redis. The reply: 1 and the ids of the sessions that ended, or 0 when the session that orders
+# the change has ended before.
+_END = LuaScript("""
+local order = cjson.decode(ARGV[1])
+local function has(list, value)
+  for _, one in ipairs(list) do if one == value then return true end end
+  return false
+end
+local function text(value) return type(value) == 'string' and value or '' end
+local function rests_on(session, factor)
+  local shown = session.signed_in_with
+  if type(shown) ~= 'table' or #shown == 0 then shown = session.factors end
+  local unknown = has(shown, 'trusted_device') and text(session.trust_factor) == ''
+  return has(shown, factor) or session.trust_factor == factor or unknown
+end
+if order.acting ~= '' and redis.call('EXISTS', order.acting) == 0 then return {0} end
+local standing = redis.call('GET', KEYS[4])
+if standing and (order.before == '' or string.match(standing, '^%S+') < order.before) then
+  redis.call('DEL', KEYS[4])
+end
+if order.logins and (order.cause == '' or redis.call('SET', order.cause, 1, 'NX', 'EX', order.cause_seconds)) then
+  redis.call('INCR', KEYS[1])
+end
+local reply = {1}
 for _, id in ipairs(redis.call('HKEYS', KEYS[2])) do
-  local key = ARGV[1] .. redis.call('HGET', KEYS[2], id)
-  local session = redis.call('GET', key)
-  local spare = id == ARGV[2]
-  if session and not spare and ARGV[3] ~= '' then spare = cjson.decode(session)['authenticated_at'] > ARGV[3] end
-  if not spare then
-    redis.call('DEL', key)
-    redis.call('HDEL', KEYS[2], id)
-    if session then ended = ended + 1 end
+  local key = order.sessions .. redis.call('HGET', KEYS[2], id)
+  local raw = redis.call('GET', key)
+  local session = raw and cjson.decode(raw)
+  local later = false
+  if session and order.before ~= '' then
+    later = session.authenticated_at > order.before or (id == order.spare and text(session.renewed_at) > order.before)
+  end
+  local ends = not session
+  if session and not later then
+    ends = (order.all and id ~= order.spare) or has(order.ids, id)
+    ends = ends or (order.resting_on ~= '' and rests_on(session, order.resting_on))
+    local device = text(session.device_id)
+    local known = device ~= '' or has(session.factors, 'trusted_device')  -- of an earlier release: on any device
+    ends = ends or (order.any_device and known) or has(order.devices, device)
+    ends = ends or (device == '' and known and #order.devices > 0)
+  end
+  if ends then
+    if key == order.acting and order.lingers_ms > 0 then
+      if redis.call('PTTL', key) > order.lingers_ms then redis.call('PEXPIRE', key, order.lingers_ms) end
+    else
+      redis.call('DEL', key)
+      redis.call('HDEL', KEYS[2], id)
+    end
+    if session then reply[#reply + 1] = id end
+  elseif not later and #order.lost + #order.windows > 0 then
+    for _, shown in ipairs({'factors', 'signed_in_with'}) do
+      local left = {}
+      for _, factor in ipairs(session[shown] or {}) do
+        if not has(order.lost, factor) then left[#left + 1] = factor end
+      end
+      session[shown] = left
+    end
+    if has(order.lost, session.trust_factor) then session.trust_factor = cjson.null end
+    for _, window in ipairs(order.windows) do
+      if order.before == '' or text(session[window]) <= order.before then session[window] = cjson.null end
+    end
+    redis.call('SET', key, cjson.encode(session), 'KEEPTTL')
   end
 end
-return ended
+if #order.devices > 0 or order.any_device or order.method ~= '' then
+  for _, id in ipairs(redis.call('HKEYS', KEYS[3])) do
+    local key = order.challenges .. id
+    local raw = redis.call('GET', key)
+    local challenge = raw and cjson.decode(raw)
+    local device = challenge and text(challenge.device_id)
+    if not challenge or has(order.devices, device) or (order.any_device and device ~= '') then
+      redis.call('DEL', key)
+      redis.call('HDEL', KEYS[3], id)
+    elseif order.method ~= '' then
+      local left = {}
+      for _, method in ipairs(challenge.methods) do
+        if method ~= order.method then left[#left + 1] = method end
+      end
+      challenge.methods = left
+      redis.call('SET', key, cjson.encode(challenge), 'KEEPTTL')
+    end
+  end
+end
+if order.renewed ~= '' and redis.call('EXISTS', order.acting) == 1 then
+  local left = redis.call('PTTL', order.acting)
+  redis.call('DEL', order.acting)
+  redis.call('SET', order.sessions .. order.renewed, order.session, 'PX', left)
+  redis.call('HSET', KEYS[2], order.spare, order.renewed)
+  if order.passed_on ~= '' then redis.call('SET', order.passed_on, order.sealed, 'PX', order.passed_on_ms) end
+end
+return reply
 """)
 
 _REPLACE = LuaScript("return redis.call('SET', KEYS[1], ARGV[1], 'XX', 'KEEPTTL') and 1 or 0")
-
 _SESSION = "auth:session:"
+_WINDOWS = {StepUp.FULL: "stepped_up_at", StepUp.SMALL: "small_step_up_at"}  # members of a session
 
 
 def _session_key(token: str) -> str:
@@ -89,148 +159,142 @@ def _index_key(account_id: str) -> str:
     return f"auth:sessions:{account_id}"
 
 
-def _epoch_key(account_id: str) -> str:
+def epoch_key(account_id: str) -> str:
+    """The key of an account's epoch."""
     return f"auth:epoch:{account_id}"
 
 
-def challenge_key(challenge_id: str) -> str:
-    """Where a challenge stands, for reading it in one step with a count; load it with load_challenge."""
-    return f"auth:challenge:{challenge_id}"
-
-
-def _sms_key(challenge_id: str) -> str:
-    return f"auth:challenge_sms:{challenge_id}"
-
-
 def epoch(redis: "Redis", account_id: str) -> int:
-    """How often this account's sessions were ended so far."""
-    return int(redis.get(_epoch_key(account_id)) or 0)
+    """How many changes have ended this account's logins so far."""
+    return int(redis.get(epoch_key(account_id)) or 0)
 
 
-def open_session(redis: "Redis", session: Session, token: str, *, epoch: int, challenge_id: str | None = None) -> bool:
+def open_session(
+    redis: "Redis",
+    session: Session,
+    token: str,
+    *,
+    epoch: int,
+    challenge_id: str | None = None,
+    method: str | None = None,
+) -> bool:
     """Claim the challenge (if the login had one) and make the session, in one step; False when either is void.
 
     N parallel right answers to one challenge make one session. A session made in the same step as the claim can't be
-    lost between the two.
+    lost between the two. ``method``: what the challenge must still list.
     """
-    keys = [_epoch_key(session.account_id), _session_key(token), _index_key(session.account_id)]
+    keys = [epoch_key(session.account_id), _session_key(token), _index_key(session.account_id)]
     if challenge_id is not None:
-        keys.append(challenge_key(challenge_id))
+        keys += [challenge_store.key(challenge_id), challenge_store.index_key(session.account_id)]
     life_ms = int((session.expires_at - session.authenticated_at).total_seconds() * 1000)
-    return int(_OPEN.run(redis, keys, [epoch, _dump(session), life_ms, session.id, token_digest(token)])) == 1
+    args: list[str | int] = [
+        *(epoch, session_json.dump(session), life_ms, session.id, token_digest(token)),
+        *(method or "", challenge_id or ""),
+    ]
+    return int(_OPEN.run(redis, keys, args)) == 1
 
 
 def take_back(redis: "Redis", session: Session, token: str, *, challenge: LoginChallenge | None, now: datetime) -> None:
     """Undo open_session, if it came to pass: the session, whose token nobody has, ends; its challenge waits again."""
     keys, args = [_session_key(token), _index_key(session.account_id)], [session.id]
     if challenge is not None:
-        keys.append(challenge_key(challenge.id))
-        args += [_dump(challenge), str(_life_ms(challenge, now))]
+        keys += [challenge_store.key(challenge.id), challenge_store.index_key(session.account_id)]
+        args += [challenge_store.dump(challenge), str(challenge_store.life_ms(challenge, now)), challenge.id]
     _TAKE_BACK.run(redis, keys, args)
 
 
 def find(redis: "Redis", token: str) -> Session | None:
     """The live session of a token."""
-    raw = _text(redis.get(_session_key(token)))
-    return None if raw is None else _load(raw)
+    raw = challenge_store.text(redis.get(_session_key(token)))
+    return None if raw is None else session_json.load(raw)
 
 
-def step_up(redis: "Redis", session: Session, token: str, at: datetime, factors: tuple[Factor, ...]) -> bool:
-    """Open the step-up window and note what was proven; False when the session has ended meanwhile."""
-    renewed = replace(session, stepped_up_at=at, factors=tuple(dict.fromkeys((*session.factors, *factors))))
-    return int(_REPLACE.run(redis, [_session_key(token)], [_dump(renewed)])) == 1
+def is_live(redis: "Redis", account_id: str, session_id: str) -> bool:
+    """Whether the account has a live session of this id."""
+    digest = redis.hget(_index_key(account_id), session_id)
+    return digest is not None and redis.exists(f"{_SESSION}{digest!s}") == 1
+
+
+def step_up(redis: "Redis", session: Session, token: str, at: datetime, factors: tuple[Factor, ...]) -> Session | None:
+    """Open a step-up window and note what was proven; the session as it stands, or None when it has ended meanwhile."""
+    proven = session.proven(factors, at)
+    return proven if int(_REPLACE.run(redis, [_session_key(token)], [session_json.dump(proven)])) == 1 else None
 
 
 def sessions_of(redis: "Redis", account_id: str) -> list[Session]:
     """All live sessions of an account, newest first."""
     digests = [str(digest) for digest in redis.hgetall(_index_key(account_id)).values()]
     raws = redis.mget([_SESSION + digest for digest in digests]) if digests else []
-    return sorted((_load(str(raw)) for raw in raws if raw), key=lambda session: session.authenticated_at, reverse=True)
+    found = [session_json.load(str(raw)) for raw in raws if raw]
+    return sorted(found, key=lambda session: session.authenticated_at, reverse=True)
 
 
-def end(redis: "Redis", account_id: str, session_id: str) -> bool:
-    """End one session of this account; False when there is none of that id."""
-    digest = _text(redis.hget(_index_key(account_id), session_id))
-    if digest is None:
-        return False
-    pipeline = redis.pipeline(transaction=True)
-    pipeline.delete(_SESSION + digest)
-    pipeline.hdel(_index_key(account_id), session_id)
-    return int(pipeline.execute()[0]) == 1
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a change ends in Redis. The table of changes (domain.consequences) says which members a change sets.
 
-
-def end_all(
-    redis: "Redis",
-    account_id: str,
-    *,
-    spare: str | None = None,
-    authenticated_before: datetime | None = None,
-    cause: str | None = None,
-) -> int:
-    """End every session but ``spare`` and those from after a moment, and every login under way.
-
-    Of those who come with the same ``cause`` only the first ends logins: they carry no time that the others could
-    spare them by. How many sessions were ended.
+    ``acting`` is the token of the session that orders it: nothing happens when that has ended. With ``acting_lingers``
+    it lives for a minute more where it would end, so that it may repeat a call that fails. ``renewed`` is that session
+    as it lives on under a new token, and ``pass_on`` keeps that token for a repeat of the call. ``before`` spares what
+    began or was renewed after a moment. Every order voids the account's answer that may be repeated.
     """
-    before = rfc3339(authenticated_before) if authenticated_before else ""
-    keys = [_epoch_key(account_id), _index_key(account_id)]
-    if cause is not None:
-        keys.append(f"auth:logins_ended:{cause}")
-    return int(_END_ALL.run(redis, keys, [_SESSION, spare or "", before, int(outbox.KEEP_FOR.total_seconds())]))
+
+    acting: str | None = None
+    acting_lingers: bool = False
+    logins: bool = False
+    cause: str | None = None
+    all_sessions: bool = False
+    spare: str | None = None
+    session_ids: Sequence[str] = ()
+    resting_on: Factor | None = None
+    device_ids: Sequence[str] = ()
+    any_device: bool = False
+    lost_factors: Sequence[Factor] = ()
+    windows: Sequence[StepUp] = ()
+    method: str | None = None
+    before: datetime | None = None
+    renewed: Session | None = None
+    pass_on: PassOn | None = None
 
 
-def put_challenge(redis: "Redis", challenge: LoginChallenge, now: datetime) -> None:
-    """Store a challenge until it expires."""
-    redis.set(challenge_key(challenge.id), _dump(challenge), px=_life_ms(challenge, now))
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """``acting_lives``: the session that ordered it was live. ``token`` is its new one, where it got one."""
+
+    acting_lives: bool
+    session_ids: tuple[str, ...]
+    token: str | None = None
 
 
-def get_challenge(redis: "Redis", challenge_id: str) -> LoginChallenge | None:
-    """The live challenge of this id."""
-    return load_challenge(_text(redis.get(challenge_key(challenge_id))))
-
-
-def load_challenge(raw: str | None) -> LoginChallenge | None:
-    """A stored challenge as a value."""
-    if raw is None:
-        return None
-    members = json.loads(raw)
-    return LoginChallenge(
-        **{**members, "methods": tuple(members["methods"]), "expires_at": parse_rfc3339(members["expires_at"])}
-    )
-
-
-def delete_challenge(redis: "Redis", challenge_id: str) -> None:
-    """The login can't be completed (an SMS request that could not be published)."""
-    redis.delete(challenge_key(challenge_id), _sms_key(challenge_id))
-
-
-def note_sms(redis: "Redis", challenge: LoginChallenge, sent: SentSms, now: datetime) -> None:
-    """Remember the challenge's last SMS for its page."""
-    redis.set(_sms_key(challenge.id), _dump(sent), px=_life_ms(challenge, now))
-
-
-def last_sms(redis: "Redis", challenge_id: str) -> SentSms | None:
-    """The challenge's last SMS."""
-    raw = _text(redis.get(_sms_key(challenge_id)))
-    return None if raw is None else SentSms(**json.loads(raw))
-
-
-def _text(reply: bytes | str | None) -> str | None:
-    """A reply of redis-py, whose types know nothing of decode_responses."""
-    return reply if reply is None or isinstance(reply, str) else reply.decode()
-
-
-def _life_ms(challenge: LoginChallenge, now: datetime) -> int:
-    return max(1, int((challenge.expires_at - now).total_seconds() * 1000))
-
-
-def _dump(value: Session | LoginChallenge | SentSms) -> str:
-    # Not asdict, whose copies take longer than all the rest of it; every sign-in comes by here.
-    return json.dumps({name: getattr(value, name) for name in value.__slots__}, default=rfc3339)
-
-
-def _load(raw: str) -> Session:
-    members = json.loads(raw)
-    for name in ("authenticated_at", "stepped_up_at", "expires_at"):
-        members[name] = parse_rfc3339(members[name]) if members[name] else None
-    return Session(**{**members, "factors": tuple(Factor(factor) for factor in members["factors"])})
+def end(redis: "Redis", account_id: str, order: Order) -> Ended:
+    """Carry out an order in one step."""
+    token = new_token() if order.renewed is not None else None
+    document: dict[str, Any] = {
+        "acting": _session_key(order.acting) if order.acting else "",
+        "lingers_ms": REPEATABLE_FOR // timedelta(milliseconds=1) if order.acting_lingers else 0,
+        "logins": order.logins,
+        "cause": f"auth:logins_ended:{order.cause}" if order.cause else "",
+        # Of several orders with the same cause only the first ends logins, because a login has no time to compare.
+        "cause_seconds": int(outbox.KEEP_FOR.total_seconds()),
+        "all": order.all_sessions,
+        "spare": order.spare or "",
+        "ids": list(order.session_ids),
+        "resting_on": order.resting_on or "",
+        "devices": list(order.device_ids),
+        "any_device": order.any_device,
+        "lost": list(order.lost_factors),
+        "windows": [_WINDOWS[window] for window in order.windows],
+        "method": order.method or "",
+        "before": rfc3339(order.before) if order.before else "",
+        "renewed": token_digest(token) if token else "",
+        "passed_on": order.pass_on.key if order.pass_on else "",
+        "sealed": order.pass_on.seal(token) if order.pass_on and token else "",
+        "passed_on_ms": int(REPEATABLE_FOR.total_seconds() * 1000),
+        "session": session_json.dump(order.renewed) if order.renewed else "",
+        "sessions": _SESSION,
+        "challenges": challenge_store.PREFIX,
+    }
+    keys = [epoch_key(account_id), _index_key(account_id), challenge_store.index_key(account_id)]
+    keys.append(standing_answer.key(account_id))
+    lives, *ended = _END.run(redis, keys, [json.dumps(document)])
+    return Ended(int(lives) == 1, tuple(str(session_id) for session_id in ended), token)

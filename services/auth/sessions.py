@@ -1,11 +1,16 @@
 """The sessions of an account: listed, and ended, which its timeline tells."""
 
-from services.auth import session_store
+from contextlib import suppress
+from typing import Any
+
+from services.auth import consequences, session_store
+from services.auth.consequences import Acting, Concerned
 from services.auth.deps import Client, Deps
+from services.auth.domain.consequences import Change
 from services.auth.domain.session import Session
 from services.auth.store import timeline
 from services.auth.store.timeline import Entry
-from shared.database import writing
+from shared.problems import Unavailable
 
 
 def listed(deps: Deps, account_id: str) -> list[Session]:
@@ -13,10 +18,48 @@ def listed(deps: Deps, account_id: str) -> list[Session]:
     return session_store.sessions_of(deps.redis, account_id)
 
 
-def end(deps: Deps, client: Client, account_id: str, session_id: str) -> bool:
-    """End one of them; False when the account has none of that id."""
-    if not session_store.end(deps.redis, account_id, session_id):
-        return False
-    with writing(deps.database) as connection:
-        timeline.write(connection, account_id, Entry.SESSION_ENDED, deps.clock(), ip=client.ip, session_id=session_id)
-    return True
+def end(deps: Deps, client: Client, acting: Acting, session_id: str) -> bool:
+    """End one of the account's sessions, with all that the session has begun; False when there is none of that id.
+
+    No write of that session is committed after this returns. Raises Refusal not_authenticated; Unavailable when the
+    session has ended and otp does not answer: what otp has under way for it may still be committed.
+    """
+    return _end(deps, client, acting.session.account_id, session_id, acting)
+
+
+def log_out(deps: Deps, client: Client, acting: Acting) -> None:
+    """End the session itself. If otp does not answer, an event tells it later.
+
+    Raises Refusal not_authenticated.
+    """
+    with suppress(Unavailable):
+        end(deps, client, acting, acting.session.id)
+
+
+def end_replaced(deps: Deps, client: Client, token: str | None) -> None:
+    """End the session whose cookie a browser still had when it signed in again, as this account or as another.
+
+    If otp does not answer, an event tells it later.
+    """
+    session = session_store.find(deps.redis, token) if token else None
+    if session is not None:
+        with suppress(Unavailable):
+            _end(deps, client, session.account_id, session.id, None, cause="signed_in_again")
+
+
+def _end(
+    deps: Deps,
+    client: Client,
+    account_id: str,
+    session_id: str,
+    acting: Acting | None,
+    **details: Any,  # noqa: ANN401 - JSON
+) -> bool:
+    concerned = Concerned(session_ids=(session_id,))
+    with consequences.changing(
+        deps, Change.SESSION_ENDED, account_id, acting=acting, otp=deps.otp, concerned=concerned
+    ) as changing:
+        if session_store.is_live(deps.redis, account_id, session_id):
+            facts = {"ip": client.ip, "session_id": session_id, **details}
+            timeline.write(changing.connection, account_id, Entry.SESSION_ENDED, changing.now, **facts)
+    return session_id in changing.session_ids

@@ -1,22 +1,31 @@
 """What the gateway and its worker read from the environment, once."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
+from services.auth.domain.hosts import Hosts
+from services.auth.domain.identity_checks import Times
+from shared import journaling, messages
+from shared.journal import Journal
 from shared.keys import Key, KeyList
 from shared.secret import Secret
-from shared.settings import Environment, Mode, StoreSettings, web_address
+from shared.settings import OTP, Environment, Mode, StoreSettings, web_address
+from shared.signing import public_halves
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """What acting on events takes: the worker holds no key that signs or digests."""
+    """What gateway and event worker share. ``signing_keys`` sign events and notices."""
 
     mode: Mode
     database_url: str
     stores: StoreSettings
+    signing_keys: KeyList
     notify_public_key: Key
     public_origin: str
+    reset_times: Times
+    journal: Journal | None
 
     @classmethod
     def from_env(cls, env: Environment | None = None) -> "WorkerSettings":
@@ -36,7 +45,8 @@ class AuthSettings(WorkerSettings):
     digest_keys: KeyList
     jwt_signing_keys: KeyList
     trusted_proxy_count: int
-    reset_cool_off_seconds: int
+    enrollment_word_required: bool
+    enrollment_word_life_seconds: int
     sms_countries: frozenset[str]
     twilio_auth_tokens: tuple[Secret[str], ...]
     portal: bool
@@ -51,10 +61,11 @@ class AuthSettings(WorkerSettings):
             "digest_keys": env.keys("AUTH_DIGEST_KEYS"),
             "jwt_signing_keys": env.keys("JWT_SIGNING_KEYS"),
             "trusted_proxy_count": env.integer("TRUSTED_PROXY_COUNT", 0),
-            "reset_cool_off_seconds": env.integer("RESET_COOL_OFF_SECONDS", 24 * 3600, minimum=1),
+            "enrollment_word_required": _on(env, "ENROLLMENT_WORD_REQUIRED"),
+            "enrollment_word_life_seconds": env.integer("ENROLLMENT_WORD_LIFE_SECONDS", 24 * 3600, minimum=1),
             "sms_countries": frozenset(env.text("SMS_COUNTRIES", DEFAULT_SMS_COUNTRIES).replace(" ", "").split(",")),
             "twilio_auth_tokens": env.optional_secrets("TWILIO_AUTH_TOKEN"),
-            "portal": env.choice("PORTAL", ("on", "off"), default="on") == "on",
+            "portal": _on(env, "PORTAL"),
         }
         env.done()
         return cls(**members)
@@ -63,6 +74,11 @@ class AuthSettings(WorkerSettings):
     def secure_cookies(self) -> bool:
         """Whether browsers reach us over HTTPS, which decides on ``__Host-`` cookies."""
         return self.public_origin.startswith("https://")
+
+    @property
+    def hosts(self) -> Hosts:
+        """The hosts that the gateway answers to."""
+        return Hosts(self.public_origin, development=self.mode is Mode.DEVELOPMENT)
 
     @property
     def session_cookie(self) -> str:
@@ -74,8 +90,21 @@ class AuthSettings(WorkerSettings):
         """The name of the remembered device's cookie."""
         return self._cookie("latchkey_device")
 
+    @property
+    def challenge_cookie(self) -> str:
+        """The name of the cookie that binds a login under way to its browser."""
+        return self._cookie("latchkey_challenge")
+
     def _cookie(self, name: str) -> str:
         return f"__Host-{name}" if self.secure_cookies else name
+
+
+def public_keys_from_env(signing_keys: KeyList, env: Environment | None = None) -> dict[str, KeyList]:
+    """The public keys of the services whose events auth's worker acts on, auth among them. Raises SettingsError."""
+    env = env or Environment()
+    public_keys = {messages.OTP: env.keys("OTP_VERIFY_KEYS"), messages.NOTIFY: env.keys("NOTIFY_VERIFY_KEYS")}
+    env.done()
+    return {messages.AUTH: public_halves(signing_keys), **public_keys}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +113,16 @@ class AuditSettings:
 
     database_url: str
     audit_keys: KeyList
+    reset_times: Times
+    journal: Journal | None
 
     @classmethod
     def from_env(cls, env: Environment | None = None) -> "AuditSettings":
         """Read and check. Raises SettingsError that names every fault."""
         env = env or Environment()
-        settings = cls(env.text("AUTH_DATABASE_URL"), env.keys("AUTH_AUDIT_KEYS"))
+        journal = journaling.from_environment(env, "auth")
+        database_url, audit_keys = env.database_url("AUTH_DATABASE_URL"), env.keys("AUTH_AUDIT_KEYS")
+        settings = cls(database_url, audit_keys, _reset_times(env), journal)
         env.done()
         return settings
 
@@ -98,18 +131,39 @@ class AuditSettings:
 DEFAULT_SMS_COUNTRIES = "AT,AU,BE,CA,CH,DE,DK,ES,FI,FR,GB,IE,IT,LU,NL,NO,NZ,PT,SE,US"
 
 
+@dataclass(frozen=True, slots=True)
+class AccountSettings:
+    """The settings of the commands that change accounts."""
+
+    database_url: str
+    journal: Journal | None
+
+    @classmethod
+    def from_env(cls, env: Environment | None = None) -> "AccountSettings":
+        """Read and check. Raises SettingsError that names every fault."""
+        env = env or Environment()
+        settings = cls(env.database_url("AUTH_DATABASE_URL"), journaling.from_environment(env, "auth"))
+        env.done()
+        return settings
+
+
 def database_url_from_env(env: Environment | None = None) -> str:
     """All that migrations and the account commands need. Raises SettingsError."""
     env = env or Environment()
-    url = env.text("AUTH_DATABASE_URL")
+    url = env.database_url("AUTH_DATABASE_URL")
     env.done()
     return url
 
 
+def _on(env: Environment, name: str) -> bool:
+    """A switch that is on unless it is set to off."""
+    return env.choice(name, ("on", "off"), default="on") == "on"
+
+
 def _otp_url(env: Environment) -> str:
     url = env.text("OTP_URL").rstrip("/")
-    if url and web_address(url) is None:
-        env.fault("OTP_URL must be an http or https URL")
+    if url:
+        env.web_url("OTP_URL", url, part=OTP)
     return url
 
 
@@ -123,11 +177,36 @@ def _worker_members(env: Environment) -> dict[str, Any]:
         env.fault("PUBLIC_ORIGIN must be https in production")
     return {
         "mode": mode,
-        "database_url": env.text("AUTH_DATABASE_URL"),
+        "database_url": env.database_url("AUTH_DATABASE_URL"),
         "stores": StoreSettings.read(env),
+        "signing_keys": env.keys("AUTH_SIGNING_KEYS"),
         "notify_public_key": _newest(env.keys("NOTIFY_PUBLIC_KEY")),
         "public_origin": origin,
+        "reset_times": _reset_times(env),
+        "journal": journaling.from_environment(env, "auth"),
     }
+
+
+_DAY, _HOUR, _MINUTE = 24 * 3600, 3600, 60
+# Every period of a reset: the variable, its default in seconds, and the least that it may be.
+RESET_TIMES = {
+    "settled": ("RESET_SETTLED_SECONDS", 7 * _DAY, 0),
+    "code_login": ("RESET_CODE_LOGIN_SECONDS", _DAY, 0),
+    "between_resets": ("RESET_BETWEEN_SECONDS", 30 * _DAY, 0),
+    "check_life": ("IDENTITY_CHECK_SECONDS", 30 * _MINUTE, 1),
+    "after_cancel": ("RESET_AFTER_CANCEL_SECONDS", 10 * _MINUTE, 0),
+    "approval": ("RESET_APPROVAL_SECONDS", 72 * _HOUR, 1),
+    "cool_off": ("RESET_COOL_OFF_SECONDS", _DAY, 1),
+    "long_cool_off": ("RESET_LONG_COOL_OFF_SECONDS", 72 * _HOUR, 1),
+}
+
+
+def _reset_times(env: Environment) -> Times:
+    return Times(**{name: _seconds(env, *setting) for name, setting in RESET_TIMES.items()})
+
+
+def _seconds(env: Environment, name: str, default: int, minimum: int) -> timedelta:
+    return timedelta(seconds=env.integer(name, default, minimum=minimum))
 
 
 def _newest(keys: KeyList) -> Key | None:

@@ -3,12 +3,14 @@
 import contextlib
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
+
 from services.auth import phone_numbers
 from services.auth.deps import Client, Deps, by_ip, charged_by_ip
 from services.auth.domain.account import Account
 from services.auth.limits import SMS_IP
 from services.auth.otp_client import Purpose
-from services.auth.store import timeline
+from services.auth.store import accounts, timeline
 from services.auth.store.timeline import Entry
 from shared import budgets
 from shared.clock import parse_rfc3339
@@ -32,7 +34,10 @@ class SentCode:
 
 @dataclass(frozen=True, slots=True)
 class SmsOrder:
-    """Whose code, for what, and to which number. ``device_id``: a known device of the account asks."""
+    """Whose code, for what, and to which number. ``device_id``: a known device of the account asks.
+
+    ``account`` is the account as it was when ``phone`` was read from it.
+    """
 
     account: Account
     purpose: Purpose
@@ -44,24 +49,25 @@ class SmsOrder:
 def send_code(deps: Deps, client: Client, order: SmsOrder) -> SentCode:
     """Have otp mint a code, and notify send it.
 
-    What can't be published or recorded is withdrawn: the code that nobody will get must not be one that works.
-    Raises Refusal too_many_requests, sms_unavailable (which the timeline tells); Unavailable.
+    What can't be published or recorded is withdrawn: the code that nobody will get must not be one that works. The same
+    holds when the phone was changed while otp minted the code. Raises Refusal too_many_requests, sms_unavailable (which
+    the timeline tells); Unavailable.
     """
     charge = by_ip(deps, SMS_IP, client)
     charged = charged_by_ip(budgets.take(deps.redis, charge), charge, device_known=order.device_id is not None)
     with budgets.given_back_on_outage(deps.redis, *charged):
-        return _minted_and_published(deps, client, order)
+        try:
+            return _minted_and_published(deps, client, order)
+        except Refusal as refusal:
+            if refusal.code == "sms_unavailable":
+                _record_refused(deps, client, order, refusal)
+            raise
 
 
 def _minted_and_published(deps: Deps, client: Client, order: SmsOrder) -> SentCode:
     account, phone = order.account, order.phone
-    try:
-        phone_numbers.require_textable(phone, deps.settings.sms_countries)
-        challenge = deps.otp.create_sms_challenge(account.id, order.purpose, order.binding, phone.e164, order.device_id)
-    except Refusal as refusal:
-        if refusal.code == "sms_unavailable":
-            _record_refused(deps, client, order, refusal)
-        raise
+    phone_numbers.require_textable(phone, deps.settings.sms_countries)
+    challenge = deps.otp.create_sms_challenge(account.id, order.purpose, order.binding, phone.e164, order.device_id)
     message_id = challenge["message_id"]
     now = deps.clock()
     sent = SentCode(
@@ -69,6 +75,7 @@ def _minted_and_published(deps: Deps, client: Client, order: SmsOrder) -> SentCo
     )
     try:
         with writing(deps.database) as connection:
+            _require_unchanged(connection, order)
             timeline.write(
                 connection,
                 account.id,
@@ -91,6 +98,24 @@ def _minted_and_published(deps: Deps, client: Client, order: SmsOrder) -> SentCo
             deps.otp.withdraw_sms_challenge(account.id, message_id, order.purpose, order.binding)
         raise
     return sent
+
+
+def _require_unchanged(connection: Connection, order: SmsOrder) -> None:
+    """Raise Refusal sms_unavailable when the phone that the code is for was changed since it was read.
+
+    A change of the phone holds the account from before otp ends its codes until the commit. So it has either ended this
+    code, or is committed by the time this transaction holds the account.
+    """
+    accounts.hold(connection, order.account.id)
+    account = accounts.by_id(connection, order.account.id)
+    if account is None or not _is_still_the_phone(account, order):
+        raise Refusal("sms_unavailable", detail="The phone was changed meanwhile.", extra={"cause": "changed"})
+
+
+def _is_still_the_phone(account: Account, order: SmsOrder) -> bool:
+    if order.purpose == "phone_verification":
+        return account.pending_phone_binding == order.binding
+    return (account.phone, account.phone_verified_at) == (order.phone, order.account.phone_verified_at)
 
 
 def _record_refused(deps: Deps, client: Client, order: SmsOrder, refusal: Refusal) -> None:

@@ -1,13 +1,19 @@
-"""Step-up: proving oneself again before something that matters (ASVS 7.5.1)."""
+"""Step-up: a fresh proof before a call that changes something important (ASVS 7.5.1).
 
-from dataclasses import replace
+There are two windows. A texted code opens the small one, which is enough to change the password. Every other second
+factor opens the full one.
+"""
+
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from services.auth import limits, session_store
+from services.auth import limits, reset_steps, session_store, sms_request
+from services.auth.consequences import Acting
 from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account
-from services.auth.domain.session import Factor, Session
+from services.auth.domain.session import Factor, Session, StepUp
+from services.auth.sms_request import SentCode, SmsOrder
 from services.auth.store import accounts, timeline
 from services.auth.store.timeline import Entry
 from shared import budgets
@@ -16,29 +22,54 @@ from shared.database import reading, writing
 from shared.problems import Refusal
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """An open step-up window."""
+
+    step_up: StepUp
+    ends_at: datetime
+
+
+def send_code(deps: Deps, client: Client, account: Account, session: Session) -> SentCode:
+    """Text a code that, with the password, opens the small window of this session.
+
+    The text counts against the limits of known browsers.
+
+    Raises Refusal sms_unavailable, two_factor_off, too_many_requests; Unavailable.
+    """
+    if account.phone is None:
+        raise Refusal("sms_unavailable")
+    return sms_request.send_code(
+        deps, client, SmsOrder(account, "step_up", session.id, account.phone, session.device_id)
+    )
+
+
 def reauthenticate(
-    deps: Deps, client: Client, account: Account, session: Session, token: str, *, password: str, code: str | None
+    deps: Deps, client: Client, account: Account, acting: Acting, *, password: str, code: str | None
 ) -> Session:
-    """Open the step-up window: password, and with 2FA on a code too. The session as it stands now.
+    """Open a step-up window: password, and with 2FA on a code too. The session as it stands now.
 
     The tries come from a budget of their own, so that a stolen session is no password oracle beside the login's.
     Raises Refusal invalid_credentials, invalid_passcode, too_many_requests; Unavailable.
     """
-    now = deps.clock()
+    now, session = deps.clock(), acting.session
     charge = Charge(limits.REAUTHENTICATE, account.id)
     budgets.take(deps.redis, charge).require()
     with budgets.given_back_on_outage(deps.redis, charge):
         factors = _proven(deps, account, session, password, code)
-        # The row first, the window before the commit: what can't be recorded opens nothing, and a second try with the
-        # same code finds otp of the same mind for a minute. A commit that fails after all leaves the window open, for
-        # a proof that was given; the caller hears 503 and the next try records it.
+        # The row first, the window before the commit: what can't be recorded opens nothing, and otp accepts the same
+        # code again for a minute. A commit that fails leaves the window open, because the proof was given. The gateway
+        # then answers 503, and the next try records it.
         with writing(deps.database) as connection:
+            accounts.hold(connection, account.id)  # as the request of a reset does, so one of the two sees the other
             proof: dict[str, Any] = {"session_id": session.id, "factors": list(factors)}
             timeline.write(connection, account.id, Entry.STEPPED_UP, now, ip=client.ip, **proof)
-            if not session_store.step_up(deps.redis, session, token, now, factors):
+            reset_steps.owner_proved(connection, deps, account, factors[-1], now)
+            proven = session_store.step_up(deps.redis, session, acting.token, now, factors)
+            if proven is None:
                 raise Refusal("not_authenticated")
     budgets.refund(deps.redis, charge)
-    return replace(session, stepped_up_at=now, factors=tuple(dict.fromkeys((*session.factors, *factors))))
+    return proven
 
 
 def _proven(deps: Deps, account: Account, session: Session, password: str, code: str | None) -> tuple[Factor, ...]:
@@ -55,8 +86,15 @@ def _proven(deps: Deps, account: Account, session: Session, password: str, code:
     return Factor.PASSWORD, Factor(deps.otp.verify(account.id, code, "step_up", session.id).factor)
 
 
-def window_ends_at(session: Session, now: datetime) -> datetime | None:
-    """Until when marked calls pass, or None when the window is shut."""
-    if session.stepped_up_at is None or now - session.stepped_up_at > limits.STEP_UP_LIFE:
-        return None
-    return session.stepped_up_at + limits.STEP_UP_LIFE
+def window(session: Session, now: datetime) -> Window | None:
+    """The window that is open; the full one where both are."""
+    for step_up, at in ((StepUp.FULL, session.stepped_up_at), (StepUp.SMALL, session.small_step_up_at)):
+        if at is not None and now - at <= limits.STEP_UP_LIFE:
+            return Window(step_up, at + limits.STEP_UP_LIFE)
+    return None
+
+
+def suffices(session: Session, needed: StepUp, now: datetime) -> bool:
+    """Whether the open window is enough for a call that needs this one."""
+    opened = window(session, now)
+    return opened is not None and (needed is StepUp.SMALL or opened.step_up is StepUp.FULL)

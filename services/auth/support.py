@@ -1,26 +1,26 @@
-"""What support sees of an account and may do to it, besides resets; every call stands in the account's timeline."""
+"""What support sees of accounts, besides resets and unlocks; every call leaves an entry in operators' trail."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-import structlog
 from sqlalchemy import Connection
 
-from services.auth import history, login, operators, session_store
-from services.auth.deps import Client, Deps
+from services.auth import history, login, operators, session_store, unlocks
+from services.auth.deps import Client, Deps, subject
 from services.auth.domain.account import Account
 from services.auth.domain.reset import Reset, Status
+from services.auth.domain.unlock import Unlock
 from services.auth.history import Item
-from services.auth.limits import SUPPORT_SEARCH
+from services.auth.limits import SUPPORT_FOUND, SUPPORT_SEARCH
 from services.auth.otp_client import Throttle, TwoFactorState
-from services.auth.store import accounts, devices, resets, timeline
+from services.auth.store import accounts, devices, found_rows, resets, timeline
 from services.auth.store.timeline import Entry, OperatorRow
 from shared import budgets
 from shared.budgets import Charge
 from shared.database import reading, writing
 from shared.problems import Refusal
-
-log = structlog.get_logger("auth.support")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,8 @@ class AccountDetail:
     trusted_devices: int
     sessions: int
     open_reset: Reset | None
+    open_unlock: Unlock | None
+    open_unlock_by: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +51,38 @@ class ResetDetail:
     timeline: list[Item]
 
 
-def search(deps: Deps, operator: Account, text: str, *, after: str, limit: int) -> list[Account]:
-    """Accounts by address, name or id; budgeted, because a search must not export the list of customers.
+def search(deps: Deps, client: Client, operator: Account, text: str, *, after: str, limit: int) -> list[Account]:
+    """Up to ``limit`` accounts by address, name or id, and one more where there are more.
 
-    Raises Refusal too_many_requests.
+    The operator pays by the row, because a search must not export the list of customers. The entry is written before
+    anything is shown. It has the query's keyed digest: an auditor can look for a search for one person, and the trail
+    is no list of names. Raises Refusal too_many_requests.
     """
     budgets.take(deps.redis, Charge(SUPPORT_SEARCH, operator.id)).require()
     with reading(deps.database) as connection:
-        found = accounts.search(connection, text, after=after, limit=limit)
-    log.info("support searched accounts", operator=operator.id, found=len(found))
+        found = accounts.search(connection, text, after=after, limit=limit + 1)
+    shown = min(len(found), limit)
+    facts = {"by": _kind_of(text), "query": subject(deps, "support_search", text.casefold()), "found": shown}
+    try:
+        # One that finds nothing has told something, too.
+        found_rows.pay(deps.redis, Charge(SUPPORT_FOUND, operator.id), max(1, shown))
+    except Refusal as refusal:
+        _record_search(deps, client, operator, **facts, code=refusal.code)
+        raise
+    _record_search(deps, client, operator, **facts)
     return found
+
+
+def _kind_of(text: str) -> str:
+    """The kind of a query, for the trail: id, address or text."""
+    if text.startswith("acc_"):
+        return "id"
+    return "address" if "@" in text else "text"
+
+
+def _record_search(deps: Deps, client: Client, operator: Account, **facts: Any) -> None:  # noqa: ANN401 - JSON
+    with writing(deps.database) as connection:
+        operators.note(connection, client, operator, None, Entry.SUPPORT_SEARCHED, deps.clock(), **facts)
 
 
 def detail(deps: Deps, client: Client, operator: Account, account_id: str) -> AccountDetail:
@@ -68,6 +92,7 @@ def detail(deps: Deps, client: Client, operator: Account, account_id: str) -> Ac
     two_factor = deps.otp.state(account.id)
     throttles = deps.otp.throttles(account.id)
     (wait_seconds,) = budgets.waits(deps.redis, login.address_charge(deps, account.email))
+    open_unlock = unlocks.open_of(deps, account)
     sessions = len(session_store.sessions_of(deps.redis, account.id))
     with reading(deps.database) as connection:
         return AccountDetail(
@@ -79,6 +104,10 @@ def detail(deps: Deps, client: Client, operator: Account, account_id: str) -> Ac
             trusted_devices=devices.count_trusted(connection, account.id, deps.clock()),
             sessions=sessions,
             open_reset=resets.open_of(connection, account.id),
+            open_unlock=open_unlock,
+            open_unlock_by=resets.emails(connection, [open_unlock.requested_by]).get(open_unlock.requested_by)
+            if open_unlock
+            else None,
         )
 
 
@@ -91,54 +120,87 @@ def account_timeline(
     return history.page(deps, account.id, limit=limit, cursor=cursor)
 
 
-def unlock(deps: Deps, client: Client, operator: Account, account_id: str) -> None:
-    """Lift the hard stop and renew the budgets of codes; support may do it again when its record can't be written.
-
-    Raises Refusal not_found, own_account; Unavailable.
-    """
-    account = operators.subject(deps, account_id)
-    if account.id == operator.id:
-        raise Refusal("own_account", detail="Operators cannot unlock their own account.")
-    deps.otp.unlock(account.id)
-    with writing(deps.database) as connection:
-        operators.note(connection, client, operator, account, Entry.SECOND_FACTOR_UNLOCKED, deps.clock())
-
-
 def audit(
-    deps: Deps, entry: str | None, operator: str | None, account: str | None, *, before: int | None, limit: int
+    deps: Deps,
+    client: Client,
+    reader: Account,
+    entry: str | None,
+    operator: str | None,
+    account: str | None,
+    *,
+    before: int | None,
+    limit: int,
 ) -> list[OperatorRow]:
-    """What operators did to all accounts, newest first; ``operator`` and ``account`` are ids or addresses."""
+    """What operators did, newest first: up to ``limit``, and one more where there are more.
+
+    ``operator`` and ``account`` are ids or addresses. The reader pays by the account. Raises Refusal too_many_requests.
+    """
     with reading(deps.database) as connection:
-        return timeline.by_operators(
+        by, of = _found(connection, operator), _found(connection, account)
+    wanted = {
+        "type": entry,
+        "of_operator": _named(deps, by, operator),
+        "of_account": None if of is not None else _named(deps, of, account),
+    }
+    operators.record_list(deps, client, reader, "audit", of, **wanted)
+    with reading(deps.database) as connection:
+        rows = timeline.by_operators(
             connection,
             entry=entry,
-            operator_id=_id_of(connection, operator),
-            account_id=_id_of(connection, account),
+            operator_id=operator if by is None else by.id,
+            account_id=account if of is None else of.id,
             before=before,
-            limit=limit,
+            limit=limit + 1,
         )
+    shown = [row.account_id for row in rows[:limit] if row.account_id is not None]
+    _pay_for_accounts(deps, client, reader, "audit", of, shown)
+    return rows
 
 
-def _id_of(connection: Connection, who: str | None) -> str | None:
-    """The id behind an address. What is no address, or nobody's, stays as it is and is looked for as an id."""
-    found = accounts.by_email(connection, who) if who is not None and "@" in who else None
-    return who if found is None else found.id
+def _found(connection: Connection, who: str | None) -> Account | None:
+    """The account of this id or address."""
+    return (accounts.by_id(connection, who) or accounts.by_email(connection, who)) if who is not None else None
 
 
-def list_resets(deps: Deps, status: Status | None, *, before: str | None, limit: int) -> list[Reset]:
-    """Resets of all accounts, newest first."""
+def _named(deps: Deps, found: Account | None, who: str | None) -> str | None:
+    """Whom a list was narrowed to, for the trail: an id, or the keyed digest of what is nobody's."""
+    if found is not None:
+        return found.id
+    return None if who is None else subject(deps, "support_search", who.casefold())
+
+
+def _pay_for_accounts(
+    deps: Deps, client: Client, operator: Account, what: str, of: Account | None, account_ids: Collection[str]
+) -> None:
+    """Pay for the accounts on a page before it is shown: page after page of a list would name all customers."""
+    with operators.refusals_recorded(deps, client, operator, of, "view", None, Entry.SUPPORT_VIEWED, what=what):
+        found_rows.pay_for_accounts(deps.redis, Charge(SUPPORT_FOUND, operator.id), account_ids)
+
+
+def list_resets(
+    deps: Deps, client: Client, operator: Account, status: Status | None, *, before: str | None, limit: int
+) -> list[Reset]:
+    """Resets of all accounts, newest first: up to ``limit``, and one more where there are more.
+
+    The operator pays by the account. Raises Refusal too_many_requests.
+    """
+    operators.record_list(deps, client, operator, "resets", status=status)
     with reading(deps.database) as connection:
-        return resets.listing(connection, status, before=before, limit=limit)
+        found = resets.listing(connection, status, before=before, limit=limit + 1)
+    _pay_for_accounts(deps, client, operator, "resets", None, [reset.account_id for reset in found[:limit]])
+    return found
 
 
-def reset_detail(deps: Deps, reset_id: str) -> ResetDetail:
-    """One reset. A console that waits for its end asks often, and it shows nothing but support's own work: no record.
+def reset_detail(deps: Deps, client: Client, operator: Account, reset_id: str) -> ResetDetail:
+    """One reset. A console that waits for its end asks often, and leaves one entry in ten minutes.
 
     Raises Refusal not_found.
     """
     with reading(deps.database) as connection:
         reset = resets.by_id(connection, reset_id)
-        if reset is None:
-            raise Refusal("not_found")
+    if reset is None:
+        raise Refusal("not_found")
+    operators.record_list(deps, client, operator, "reset", operators.subject(deps, reset.account_id))
+    with reading(deps.database) as connection:
         rows = timeline.of_reset(connection, reset.account_id, reset.id)
     return ResetDetail(reset, [history.item_of(row) for row in rows])

@@ -4,9 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from services.auth import history, views
-from services.auth.domain import reset_policy
 from services.auth.domain.account import Account
-from services.auth.domain.reset_policy import Path
 from services.auth.store.timeline import OperatorRow
 from services.auth.support import AccountDetail
 
@@ -34,6 +32,7 @@ def account_document(detail: AccountDetail) -> dict[str, Any]:
             "enabled": two_factor.enabled,
             "locked": two_factor.locked,
             "locked_everywhere": two_factor.locked_everywhere,
+            "reset_needed": two_factor.reset_needed,
             "throttles": detail.throttles,
             "consecutive_failures": two_factor.consecutive_failures,
             "authenticators": two_factor.authenticators,
@@ -45,6 +44,9 @@ def account_document(detail: AccountDetail) -> dict[str, Any]:
         "trusted_devices": detail.trusted_devices,
         "sessions": detail.sessions,
         "open_reset": detail.open_reset,
+        "open_unlock": None
+        if detail.open_unlock is None
+        else {**asdict(detail.open_unlock), "requested_by_email": detail.open_unlock_by},
     }
 
 
@@ -55,21 +57,4 @@ def audit_document(found: OperatorRow) -> dict[str, Any]:
         "account_id": found.account_id,
         "account_email": found.account_email,
         "operator_email": found.operator_email,
-    }
-
-
-def reset_policy_document(cool_off_seconds: int) -> dict[str, Any]:
-    """The policy table."""
-    return {
-        "checks": [{"id": name, **asdict(check)} for name, check in reset_policy.CHECKS.items()],
-        "rules": [
-            {
-                "name": rule.name,
-                "identity_checks": reset_policy.in_order(rule.all_of),
-                "path": rule.path,
-                "second_operator": rule.second_operator,
-                "cool_off_seconds": cool_off_seconds if rule.path is Path.COOL_OFF else 0,
-            }
-            for rule in reset_policy.RULES
-        ],
     }

@@ -1,11 +1,21 @@
-"""Browsers that skip the code: list and revoke."""
+"""Browsers that the account knows: remembered at a login, listed, ended. A device's sessions end with it."""
 
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from services.auth import consequences, limits, notices
+from services.auth.consequences import Acting, Concerned
 from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account
+from services.auth.domain.consequences import Change
+from services.auth.domain.notice_texts import Kind
+from services.auth.domain.session import Session
 from services.auth.store import devices, timeline
 from services.auth.store.devices import Device
 from services.auth.store.timeline import Entry
-from shared.database import reading, writing
+from shared.database import reading
+from shared.ids import new_token
 from shared.problems import Refusal
 
 
@@ -15,18 +25,67 @@ def listed(deps: Deps, account: Account, *, after: str, limit: int) -> list[Devi
         return devices.trusted(connection, account.id, deps.clock(), after=after, limit=limit)
 
 
-def revoke(deps: Deps, client: Client, account: Account, device_id: str) -> None:
-    """Revoke one. Raises Refusal not_found, also for another account's device."""
-    now = deps.clock()
-    with writing(deps.database) as connection:
-        if not devices.revoke(connection, account.id, device_id, now):
+def remember(
+    deps: Deps,
+    connection: Connection,
+    account: Account,
+    session: Session,
+    client: Client,
+    now: datetime,
+    *,
+    known: bool,
+    trusted: bool,
+) -> str:
+    """Make this session's browser a known device, or renew the token of one that is known; the token.
+
+    A trusted one skips the code for 30 days, fixed, and the owner is told. Raises Refusal challenge_expired when the
+    device has been ended meanwhile.
+    """
+    token = new_token()
+    until = now + limits.TRUSTED_DEVICE_LIFE if trusted else None
+    label = client.user_agent or "unknown browser"
+    device = Device(str(session.device_id), account.id, label, now, now, until, session.factors[-1])
+    if not known:
+        devices.add(connection, device, token)
+    elif not devices.renew(connection, device, token):
+        raise Refusal("challenge_expired")
+    if trusted:
+        timeline.write(
+            connection, account.id, Entry.DEVICE_TRUSTED, now, ip=client.ip, device_id=device.id, browser=label
+        )
+        notices.tell(connection, deps, account, Kind.TRUSTED_DEVICE_ADDED, now, browser=label, ip=client.ip)
+    return token
+
+
+def revoke(deps: Deps, client: Client, acting: Acting, device_id: str) -> bool:
+    """End a device, and the sessions it has opened; whether the session that orders it is one of those.
+
+    Raises Refusal not_found, also for another account's device; not_authenticated; Unavailable when all has ended and
+    otp does not answer: what otp has under way for the sessions may still be committed.
+    """
+    account_id, concerned = acting.session.account_id, Concerned(device_ids=(device_id,))
+    with consequences.changing(
+        deps, Change.DEVICE_ENDED, account_id, acting=acting, otp=deps.otp, concerned=concerned
+    ) as changing:
+        if not devices.revoke(changing.connection, account_id, device_id, changing.now):
             raise Refusal("not_found")
-        timeline.write(connection, account.id, Entry.DEVICES_REVOKED, now, ip=client.ip, device_id=device_id)
+        timeline.write(
+            changing.connection, account_id, Entry.DEVICES_REVOKED, changing.now, ip=client.ip, device_id=device_id
+        )
+    return changing.acting_ended
 
 
-def revoke_all(deps: Deps, client: Client, account: Account) -> None:
-    """Revoke all of them."""
-    now = deps.clock()
-    with writing(deps.database) as connection:
-        revoked = devices.revoke_all(connection, account.id, now, now)
-        timeline.write(connection, account.id, Entry.DEVICES_REVOKED, now, ip=client.ip, devices=revoked)
+def revoke_all(deps: Deps, client: Client, acting: Acting) -> bool:
+    """End all of them, and the sessions they have opened; whether the session that orders it is one of those.
+
+    Raises Refusal not_authenticated; Unavailable as ``revoke`` does.
+    """
+    account_id, concerned = acting.session.account_id, Concerned(every_device=True)
+    with consequences.changing(
+        deps, Change.DEVICE_ENDED, account_id, acting=acting, otp=deps.otp, concerned=concerned
+    ) as changing:
+        revoked = devices.revoke_all(changing.connection, account_id, changing.now, changing.now)
+        timeline.write(
+            changing.connection, account_id, Entry.DEVICES_REVOKED, changing.now, ip=client.ip, devices=revoked
+        )
+    return changing.acting_ended

@@ -1,66 +1,87 @@
 """Turning 2FA on and off: otp does it, auth ends what was signed in before."""
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import structlog
 
-from services.auth import session_store
-from services.auth.deps import Deps
+from services.auth import consequences, enrollment_words
+from services.auth.consequences import Acting
+from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account
-from services.auth.domain.session import Factor, Session
-from services.auth.store import devices
-from shared.database import writing
+from services.auth.domain.consequences import Change
+from services.auth.domain.session import Factor
 from shared.event_queue import STORE_ERRORS
+from shared.problems import Refusal, Unavailable
 
 log = structlog.get_logger("auth.two_factor")
 
 
-def begin(deps: Deps, account: Account) -> dict[str, Any]:
-    """A new pending authenticator. Raises Refusal two_factor_already_on."""
-    return deps.otp.begin_enrollment(account.id, account.email)
+def begin(deps: Deps, client: Client, account: Account, acting: Acting, word: str | None) -> dict[str, Any]:
+    """A new pending authenticator, which ends with the session; with its one-time word where the account must enrol.
 
-
-def confirm(deps: Deps, account: Account, session: Session, token: str, enrollment_id: str, code: str) -> list[str]:
-    """2FA is on from here; the recovery codes, shown once. Every other session ends (CVE-2023-31140).
-
-    Raises Refusal invalid_passcode, enrollment_expired, too_many_requests.
+    Raises Refusal two_factor_already_on, enrollment_word_required, invalid_enrollment_word, too_many_requests.
     """
-    codes = deps.otp.confirm_enrollment(account.id, enrollment_id, code, session.id)
-    with _or_else_the_event(account):
-        _end_everything_else(deps, account, session, cause=enrollment_id)
-        session_store.step_up(deps.redis, session, token, deps.clock(), (Factor.TOTP,))
-    return codes
+    enrollment_words.require(deps, client, account, acting.session, word)
+    return deps.otp.begin_enrollment(account.id, account.email, acting.session.call_id)
 
 
-def disable(deps: Deps, account: Account, session: Session) -> None:
-    """2FA is off from here. Raises Refusal two_factor_off."""
-    deps.otp.disable(account.id, session.id)
-    with _or_else_the_event(account):
-        _end_everything_else(deps, account, session)
+def confirm(deps: Deps, account: Account, acting: Acting, enrollment_id: str, code: str) -> tuple[list[str], Acting]:
+    """2FA is on from here: the recovery codes, shown once, and the session under its new token.
+
+    Every other session ends (CVE-2023-31140). Raises Refusal invalid_passcode, enrollment_expired, too_many_requests,
+    not_authenticated.
+    """
+    codes = deps.otp.confirm_enrollment(account.id, enrollment_id, code, acting.session.call_id)
+    return codes, _end_what_was_before(
+        deps, Change.FACTOR_ADDED, account, acting, shows=(Factor.TOTP,), cause=enrollment_id
+    )
 
 
-def regenerate_recovery_codes(deps: Deps, account: Account) -> list[str]:
-    """A new sheet of recovery codes. Raises Refusal two_factor_off."""
-    return deps.otp.regenerate_recovery_codes(account.id)
+def disable(deps: Deps, account: Account, acting: Acting) -> Acting:
+    """2FA is off from here: the session as it lives on. Raises Refusal two_factor_off, not_authenticated."""
+    deps.otp.disable(account.id, acting.session.call_id)
+    return _end_what_was_before(deps, Change.FACTOR_REMOVED, account, acting)
 
 
-@contextlib.contextmanager
-def _or_else_the_event(account: Account) -> Iterator[None]:
-    """What otp has done is done, and its answer (backup codes, shown this once) must reach the owner.
+def finish_disable(deps: Deps, account: Account, acting: Acting) -> Acting | None:
+    """Do the gateway's part of a disable that otp did for this session a moment ago; None when otp did none.
 
-    otp's event ends sessions, logins and devices too, so a store that is down, or a gateway that dies here, leaves
-    nothing open for longer than the event takes.
+    otp's event may have closed the session's step-up window before the gateway heard otp's answer, so this needs none.
     """
     try:
-        yield
-    except STORE_ERRORS:
+        deps.otp.disable(account.id, acting.session.call_id, only_repeat=True)
+    except Refusal:
+        return None
+    return _end_what_was_before(deps, Change.FACTOR_REMOVED, account, acting)
+
+
+def regenerate_recovery_codes(deps: Deps, account: Account, acting: Acting, key: str | None) -> list[str]:
+    """Make a new sheet of recovery codes; with a key, a repeat within a minute gets the same sheet.
+
+    Raises Refusal two_factor_off, not_authenticated.
+    """
+    return deps.otp.regenerate_recovery_codes(account.id, acting.session.call_id, key)
+
+
+def _end_what_was_before(
+    deps: Deps,
+    change: Change,
+    account: Account,
+    acting: Acting,
+    *,
+    shows: tuple[Factor, ...] = (),
+    cause: str | None = None,
+) -> Acting:
+    """Apply the row of the change.
+
+    otp has made the change, and its answer (backup codes, shown once) must reach the owner, so a failure here is not
+    raised. otp's event applies the row too: when a part is down, or the gateway dies here, things stay open only until
+    the event arrives.
+    """
+    changing = None
+    try:
+        with consequences.changing(deps, change, account.id, acting=acting, otp=deps.otp, cause=cause) as changing:
+            changing.shows = shows
+    except (*STORE_ERRORS, Unavailable):
         log.warning("sessions are left to the event", account_id=account.id)
-
-
-def _end_everything_else(deps: Deps, account: Account, session: Session, cause: str | None = None) -> None:
-    session_store.end_all(deps.redis, account.id, spare=session.id, cause=cause)
-    now = deps.clock()
-    with writing(deps.database) as connection:
-        devices.revoke_all(connection, account.id, now, now)
+    return (changing and changing.acting) or acting

@@ -1,21 +1,27 @@
 """Composition root of the gateway: the only lines that build its real dependencies."""
 
+import gc
 import sys
 
+from services.auth import journaled
 from services.auth.app import create_app
 from services.auth.deps import Deps
+from services.auth.models import RESTORES
 from services.auth.otp_client import OtpClient
 from services.auth.settings import AuthSettings
+from shared import restores
 from shared.clock import system_clock
 from shared.clock_check import ServerClock
 from shared.clock_metrics import ClockCollector
 from shared.database import create_database
 from shared.hashing import HashingPool, decoy_hash
 from shared.log import configure_logging
+from shared.messages import AUTH
 from shared.queue_metrics import QueueCollector
-from shared.queueing import Publisher, make_celery
+from shared.queueing import SigningPublisher, make_celery
 from shared.redis_client import connect
 from shared.settings import SettingsError
+from shared.signing import Signer
 
 # Of the server's request threads (see deploy/), so many may wait for argon2; the others are for codes.
 LOGINS_AT_A_TIME = 4
@@ -30,16 +36,25 @@ hashing = HashingPool(max_waiting=LOGINS_AT_A_TIME)
 decoy_hash(hashing)  # now, or the first unknown address would take twice as long as a wrong password
 celery = make_celery("auth", settings.stores.broker_url, reply_seconds=BROKER_REPLY_SECONDS)
 redis = connect(settings.stores.state_url)
+signer = Signer(AUTH, settings.signing_keys)
 clock = ServerClock(redis)  # when a login or a session ends must not depend on which gateway is asked
+database = create_database(settings.database_url)
+restores.exit_while_unfinished(database, RESTORES, AUTH)
+journaled.keep(database, settings.journal, clock)
 app = create_app(
     Deps(
         settings=settings,
-        database=create_database(settings.database_url),
+        database=database,
         redis=redis,
-        otp=OtpClient(settings.otp_url, settings.otp_api_key),
-        publisher=Publisher(celery),
+        otp=OtpClient(settings.otp_url, settings.otp_api_key, clock),
+        publisher=SigningPublisher(celery, signer),
         hashing=hashing,
         clock=clock,
+        signer=signer,
     ),
     collectors=[QueueCollector(celery, redis, clock), ClockCollector(redis, system_clock)],
 )
+
+# What stands now stays, so no collection need walk it again: a verification pays for every walk.
+gc.collect()
+gc.freeze()

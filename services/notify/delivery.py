@@ -23,6 +23,7 @@ from shared.lua import together
 from shared.messages import SendSmsCode
 from shared.phone import PhoneNumber
 from shared.sealing import CannotOpen
+from shared.signing import SignatureRefused
 
 # Asked again this long after a lease ends, so that the answer is not "held" once more.
 _AFTER_LEASE_SECONDS = 0.1
@@ -55,11 +56,13 @@ def log_not_sent(message_id: str, claimed: Overdue | Settled) -> None:
 
 def _open_and_send(deps: Deps, command: SendSmsCode, claimed: Claimed, known: Known) -> Outcome:
     try:
-        envelope = open_envelope(deps.private_keys, claimed.sealed)
+        claimed.text.require_sender(deps.verifier, command.message_id)
+        envelope = open_envelope(deps.private_keys, claimed.text.sealed)
         to = PhoneNumber(envelope.recipient)
-    except (CannotOpen, ValueError) as error:
+    except (SignatureRefused, CannotOpen, ValueError) as error:
         # The error's text is ours and shows no content; a ValueError's might.
-        detail = str(error) if isinstance(error, CannotOpen) else "the recipient is not an E.164 number"
+        ours = isinstance(error, SignatureRefused | CannotOpen)
+        detail = str(error) if ours else "the recipient is not an E.164 number"
         log.error("sms code unreadable", message_id=command.message_id, detail=detail)  # noqa: TRY400
         return _give_up(deps, command, None, GivenUp(None, DeliveryReason.OUR_FAULT))
     message = SmsMessage(

@@ -9,6 +9,7 @@ from services.notify.providers import EmailProvider
 from services.notify.providers.router import SmsRouter
 from shared.clock import Clock
 from shared.keys import KeyList
+from shared.signing import Verifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,5 +20,6 @@ class Deps:
     sms: SmsRouter
     email: EmailProvider
     private_keys: KeyList
+    verifier: Verifier
     clock: Clock
     sleep: Callable[[float], None]

@@ -14,9 +14,11 @@ from redis.exceptions import RedisError
 
 from shared.delivery import changes, drop_changes
 from shared.ids import new_id
-from shared.messages import ROUTES, SmsDeliveryChanged
+from shared.messages import ROUTES, SmsDeliveryChanged, UnreadableMessage, decode
 from shared.problems import Unavailable
 from shared.queueing import Publisher
+from shared.signed_messages import sign
+from shared.signing import Signer
 
 # 16 KB, a quarter of what a dead letter keeps.
 BATCH = 50
@@ -32,9 +34,10 @@ log = structlog.get_logger("notify.events")
 class Carrier:
     """Carries in a thread of its own. Every process has one, and one of them works at a time."""
 
-    def __init__(self, redis: Redis, publisher: Publisher) -> None:
+    def __init__(self, redis: Redis, publisher: Publisher, signer: Signer) -> None:
         self._redis = redis
         self._publisher = publisher
+        self._signer = signer
         self._id = new_id("car")
         self._waits = False
 
@@ -46,9 +49,8 @@ class Carrier:
         """Publish one batch; how many events it had. Raises Unavailable("broker") and RedisError."""
         texts = changes(self._redis, self._id, LEASE, BATCH)
         if texts:
-            documents = [_document(text) for text in texts]
             for queue in ROUTES[SmsDeliveryChanged]:
-                self._publisher.publish_to(queue, documents)
+                self._publisher.publish_to(queue, [self._signed(text, queue) for text in texts])
             drop_changes(self._redis, texts)
         return len(texts)
 
@@ -69,15 +71,22 @@ class Carrier:
         self._waits = False
         return 0.0 if full else PAUSE_SECONDS
 
+    def _signed(self, text: str, queue: str) -> object:
+        """Sign an event that a script in Redis has written, because Redis has no key.
+
+        A text that is no event is sent as it is: the consumer makes it a dead letter, and it blocks nothing here.
+        """
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError):
+            return text
+        try:
+            message = decode(document)
+        except UnreadableMessage:
+            return document
+        return sign(message, self._signer, queue) if isinstance(message, SmsDeliveryChanged) else document
+
     def _run(self) -> None:
         pause = threading.Event()
         while True:
             pause.wait(self.step())
-
-
-def _document(text: str) -> object:
-    """The event; what is none goes along as it is, to become a dead letter there and not to stand in the way here."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text

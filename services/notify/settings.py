@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
-from urllib.parse import SplitResult
 
 from shared.keys import KeyList
+from shared.messages import AUTH, OTP
 from shared.secret import Secret
-from shared.settings import Environment, Mode, StoreSettings, web_address
+from shared.settings import SMTP, Environment, Mode, StoreSettings
+from shared.store_urls import is_loopback
 
 
 class SmtpSecurity(StrEnum):
@@ -63,12 +64,15 @@ class SmtpSettings:
 class NotifySettings:
     """Everything that the courier is told from outside; ``twilio``, ``http`` and ``smtp`` are there when chosen.
 
+    ``private_keys`` open texts; ``signing_keys`` sign events; ``public_keys`` are of the services whose texts are sent.
     ``sms_providers`` in the order of preference; ``sms_rates`` are messages a second, for those that have a limit.
     """
 
     mode: Mode
     stores: StoreSettings
     private_keys: KeyList
+    signing_keys: KeyList
+    public_keys: Mapping[str, KeyList]
     sms_providers: tuple[str, ...]
     sms_rates: Mapping[str, float]
     email_provider: str
@@ -90,11 +94,13 @@ class NotifySettings:
             mode=mode,
             stores=StoreSettings.read(env),
             private_keys=env.keys("NOTIFY_PRIVATE_KEYS"),
+            signing_keys=env.keys("NOTIFY_SIGNING_KEYS"),
+            public_keys={AUTH: env.keys("AUTH_VERIFY_KEYS"), OTP: env.keys("OTP_VERIFY_KEYS")},
             sms_providers=sms_providers,
             sms_rates=_sms_rates(env),
             email_provider=email_provider,
             twilio=_twilio(env) if "twilio" in sms_providers else None,
-            http=_http(env, mode) if "http" in sms_providers else None,
+            http=_http(env) if "http" in sms_providers else None,
             smtp=_smtp(env, mode) if email_provider == "smtp" else None,
         )
         env.done()
@@ -136,19 +142,17 @@ def _twilio(env: Environment) -> TwilioSettings:
     )
     if bool(settings.messaging_service_sid) == bool(settings.from_number):
         env.fault("exactly one of TWILIO_MESSAGING_SERVICE_SID and TWILIO_FROM is needed")
-    _check_url(env, "TWILIO_API_BASE_URL", settings.api_base_url)
+    env.web_url("TWILIO_API_BASE_URL", settings.api_base_url)
     if settings.status_callback_url is not None:
-        _check_url(env, "TWILIO_STATUS_CALLBACK_URL", settings.status_callback_url)
+        env.web_url("TWILIO_STATUS_CALLBACK_URL", settings.status_callback_url)
     return settings
 
 
-def _http(env: Environment, mode: Mode) -> HttpSmsSettings:
+def _http(env: Environment) -> HttpSmsSettings:
     settings = HttpSmsSettings(url=env.text("SMS_HTTP_URL"), keys=env.keys("SMS_HTTP_KEYS"))
-    parts = _check_url(env, "SMS_HTTP_URL", settings.url)
+    parts = env.web_url("SMS_HTTP_URL", settings.url)
     if parts is not None and (parts.username or parts.password):
         env.fault("SMS_HTTP_URL must hold no password: the signature says who we are")
-    if parts is not None and parts.scheme == "http" and mode is Mode.PRODUCTION:
-        env.fault("SMS_HTTP_URL must be https: codes travel there")
     return settings
 
 
@@ -166,13 +170,10 @@ def _smtp(env: Environment, mode: Mode) -> SmtpSettings:
         env.fault("SMTP_USERNAME and SMTP_PASSWORD are needed together")
     if settings.sender and not _SENDER.match(settings.sender):
         env.fault("SMTP_FROM must be an address, or Name <address>")
-    if settings.password is not None and security is SmtpSecurity.NONE and mode is Mode.PRODUCTION:
-        env.fault("SMTP_SECURITY none would send SMTP_PASSWORD in the clear")
+    if security is SmtpSecurity.NONE and mode is Mode.PRODUCTION:
+        if settings.password is not None:
+            env.fault("SMTP_SECURITY none would send SMTP_PASSWORD in the clear")
+        # Mails hold check words, and links that confirm or cancel.
+        if not is_loopback(settings.host) and SMTP not in env.private_network():
+            env.fault(f"SMTP_SECURITY must be tls or starttls off loopback, or PRIVATE_NETWORK must name {SMTP}")
     return settings
-
-
-def _check_url(env: Environment, name: str, url: str) -> SplitResult | None:
-    parts = web_address(url)
-    if parts is None or parts.fragment:
-        env.fault(f"{name} must be an http or https URL")
-    return parts

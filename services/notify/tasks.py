@@ -35,6 +35,7 @@ from shared.messages import (
     UnreadableMessage,
     decode,
 )
+from shared.signed_messages import Gate
 
 log = structlog.get_logger("notify.tasks")
 
@@ -67,10 +68,12 @@ def register_tasks(celery: Celery, deps: Deps) -> None:
 
 
 def _task(deps: Deps, letters: DeadLetters, queue: str, consumer: Consumer) -> Callable[[Task, object], None]:
+    gate = Gate(queue, deps.verifier, deps.clock)
+
     def run(task: Task, document: object) -> None:
         outcome: Outcome | None
         try:
-            act = partial(handle, deps, consumer)
+            act = partial(handle, deps, gate, consumer)
             outcome = act_or_keep(letters, queue, task, document, act, (RedisError,))
         except RedisError as error:
             # A task that fails is acknowledged, and its message lost.
@@ -82,9 +85,9 @@ def _task(deps: Deps, letters: DeadLetters, queue: str, consumer: Consumer) -> C
     return run
 
 
-def handle(deps: Deps, consumer: Consumer, document: object) -> Outcome:
-    """Decode and serve one message. Raises UnreadableMessage for what does not belong here, and RedisError."""
-    message = decode(document)
+def handle(deps: Deps, gate: Gate, consumer: Consumer, document: object) -> Outcome:
+    """Check and serve one message. Raises UnreadableMessage for what does not belong here, and RedisError."""
+    message = gate.open(document)
     if type(message) is not consumer.message:
         raise UnreadableMessage(f"{message.TYPE} does not belong here")
     return consumer.use_case(deps, message)

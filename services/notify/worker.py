@@ -21,10 +21,12 @@ from services.notify.tasks import register_tasks, settle
 from shared.clock import Clock
 from shared.clock_check import ServerClock
 from shared.log import configure_logging
+from shared.messages import NOTIFY
 from shared.queueing import Publisher, make_celery
 from shared.reception import equip
 from shared.redis_client import connect
 from shared.settings import SettingsError
+from shared.signing import Signer, Verifier
 
 # A provider's library is loaded only where it is used: Twilio's costs 12 MB in every process.
 # ruff: noqa: PLC0415
@@ -74,6 +76,7 @@ deps = Deps(
     ),
     email=_email_provider(settings, redis, clock),
     private_keys=settings.private_keys,
+    verifier=Verifier(settings.public_keys),
     clock=clock,
     sleep=time.sleep,
 )
@@ -85,5 +88,5 @@ equip(celery, redis, clock, settle=partial(settle, deps))
 def _work_besides(sender: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's
     """In a worker of this app only: another that serves our tasks too (deploy/local/background.py) has no need to."""
     if sender.app is celery:
-        Carrier(redis, Publisher(celery)).start()
+        Carrier(redis, Publisher(celery), Signer(NOTIFY, settings.signing_keys)).start()
         overdue.start(deps)

@@ -6,23 +6,29 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import timedelta
 
 import click
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from services.otp import authenticators
+from services.otp import authenticators, journaled
 from services.otp.domain.totp import RECOMMENDED_SECRET_BITS
 from services.otp.key_uri import decode_secret
+from services.otp.models import outbox as outbox_tables
+from services.otp.restore_commands import after_restore_command, journal_group
 from services.otp.rewrapping import Place, census, left_behind, rewrap
 from services.otp.secrets_box import SecretBox
-from shared import migrations
+from shared import migrations, outbox
 from shared.clock import system_clock
-from shared.database import opened
+from shared.database import opened, writing
+from shared.journaling import from_environment
+from shared.messages import OTP
 from shared.problems import Refusal
 from shared.secret import Secret
 from shared.settings import Environment, SettingsError
+from shared.signing import Signer
 
 SETTINGS_FAULT = 2
 _ACCOUNT_ID = re.compile(r"[A-Za-z0-9_-]{1,80}\Z")  # what a path of the HTTP API can name
@@ -37,9 +43,26 @@ def main() -> None:
 def migrate() -> None:
     """Bring the database to the newest revision."""
     env = Environment()
-    url = env.secret("OTP_DATABASE_URL")
+    url = Secret(env.database_url("OTP_DATABASE_URL"))
     env.done()
     migrations.upgrade("otp", url.reveal())
+
+
+@main.command("sign-outbox")
+@click.option("--again", "minutes", default=60, show_default=True, help="Of what was published, these last minutes.")
+def sign_outbox(*, minutes: int) -> None:
+    """Sign what an earlier release left unsigned in the outbox, or a dropped key has signed; the relay publishes it."""
+    env = Environment()
+    url, keys = Secret(env.database_url("OTP_DATABASE_URL")), env.keys("OTP_SIGNING_KEYS")
+    env.done()
+    with opened(url.reveal()) as database, writing(database) as connection:
+        since = system_clock() - timedelta(minutes=minutes)
+        count = outbox.sign_anew(connection, outbox_tables, Signer(OTP, keys), since)
+    click.echo(f"{count} messages were signed and are published")
+
+
+main.add_command(after_restore_command)
+main.add_command(journal_group)
 
 
 @main.group("authenticators")
@@ -53,7 +76,11 @@ def authenticators_group() -> None:
 def import_authenticator(account_id: str, label: str) -> None:
     """Make an active authenticator of the base32 secret on stdin."""
     env = Environment()
-    url, keys = env.secret("OTP_DATABASE_URL"), env.keys("OTP_SECRET_KEYS")
+    url, keys, journal = (
+        Secret(env.database_url("OTP_DATABASE_URL")),
+        env.keys("OTP_SECRET_KEYS"),
+        from_environment(env, "otp"),
+    )
     env.done()
     if not _ACCOUNT_ID.match(account_id):
         raise click.ClickException("an account id has 1 to 80 letters, digits, '_' and '-'")
@@ -62,6 +89,7 @@ def import_authenticator(account_id: str, label: str) -> None:
         if len(decode_secret(base32).reveal()) * 8 < RECOMMENDED_SECRET_BITS:
             click.echo(f"note: the secret is shorter than {RECOMMENDED_SECRET_BITS} bits (RFC 4226 §4)", err=True)
         with opened(url.reveal()) as database:
+            journaled.keep(database, journal, system_clock)
             authenticator_id = authenticators.import_active(
                 database, SecretBox(keys), system_clock, account_id=account_id, label=label, base32=base32
             )
@@ -113,7 +141,7 @@ def rewrap_secrets() -> None:
 @contextmanager
 def _secrets() -> Iterator[tuple[Engine, SecretBox]]:
     env = Environment()
-    url, keys = env.secret("OTP_DATABASE_URL"), env.keys("OTP_SECRET_KEYS")
+    url, keys = Secret(env.database_url("OTP_DATABASE_URL")), env.keys("OTP_SECRET_KEYS")
     env.done()
     try:
         with opened(url.reveal()) as database:

@@ -11,6 +11,8 @@ from services.otp.routes import BLUEPRINTS
 from services.otp.settings import OtpSettings
 from services.otp.sms_metrics import SmsCollector
 from shared import readiness
+from shared.clock import unix_milliseconds
+from shared.deadline import GIVES_UP_AT_HEADER, TIME_LEFT_HEADER, caller_waits, require_time
 from shared.keys import KeyList, encode_key
 from shared.problems import Refusal
 from shared.web import create_base_app
@@ -31,6 +33,7 @@ def create_app(settings: OtpSettings, deps: Deps, collectors: Sequence[Collector
         refused_always=("not_authenticated",),
     )
     _require_key(app, settings.api_keys)
+    _require_time(app, deps)
     for blueprint in BLUEPRINTS:
         api.register_blueprint(blueprint(deps))
     return app
@@ -48,3 +51,15 @@ def _require_key(app: Flask, keys: KeyList) -> None:
         # No early end: the time must not tell which key of the list came close.
         if not any([hmac.compare_digest(presented, key) for key in accepted]):  # noqa: C419
             raise Refusal("not_authenticated")
+
+
+def _require_time(app: Flask, deps: Deps) -> None:
+    """Refuse a request whose caller has given up, and note the caller's time for all waits of this request."""
+
+    @app.before_request
+    def check() -> None:
+        caller_waits(request.headers.get(TIME_LEFT_HEADER, type=int))
+        gives_up_at = request.headers.get(GIVES_UP_AT_HEADER, type=int)
+        if gives_up_at is not None:
+            caller_waits(gives_up_at - unix_milliseconds(deps.clock()))
+        require_time()

@@ -26,6 +26,7 @@ from shared.database import writing
 from shared.ids import new_id
 from shared.lua import execute_scripted
 from shared.messages import EVERYWHERE, NEW_BROWSERS, SecondFactorLocked
+from shared.signing import Signer
 
 log = structlog.get_logger("otp.attempts")
 
@@ -82,7 +83,7 @@ def give_back(redis: Redis, settles: list[Settle]) -> None:
         log.warning("tries not given back", count=len(settles), cause=type(error).__name__)
 
 
-def write(database: Engine, redis: Redis, clock: Clock, batch: list[Attempt]) -> None:
+def write(database: Engine, redis: Redis, clock: Clock, signer: Signer, batch: list[Attempt]) -> None:
     """Keep the rows and the durable counts, report new locks, hold Redis level.
 
     Raises SQL errors, and nothing is kept then.
@@ -94,7 +95,7 @@ def write(database: Engine, redis: Redis, clock: Clock, batch: list[Attempt]) ->
     in_redis = _count_in_redis(redis, [account for account, count in sorted(counts.items()) if count.stopped])
     with writing(database) as connection:
         attempts_store.insert_attempts(connection, [attempt.row for attempt in batch if attempt.has_row])
-        in_sql = _count(connection, clock, counts, in_redis)
+        in_sql = _count(connection, clock, signer, counts, in_redis)
     _keep_up(redis, {account: failures for account, failures in in_sql.items() if counts[account].failures})
 
 
@@ -119,7 +120,9 @@ class _Count:
                 self.stopped = True
 
 
-def _count(connection: Connection, clock: Clock, counts: dict[str, _Count], in_redis: dict[str, int]) -> dict[str, int]:
+def _count(
+    connection: Connection, clock: Clock, signer: Signer, counts: dict[str, _Count], in_redis: dict[str, int]
+) -> dict[str, int]:
     """Keep the durable count of consecutive failures, report each lock once; how the accounts stand now."""
     accounts = sorted(counts)  # one order for all writers: no deadlock
     attempts_store.forgive(connection, [account for account in accounts if counts[account].forgiven])
@@ -129,11 +132,14 @@ def _count(connection: Connection, clock: Clock, counts: dict[str, _Count], in_r
     standing = attempts_store.read_all_failures(connection, accounts)
     for account_id, (failures, untold) in standing.items():
         if not counts[account_id].ends_in_success:
-            _report(connection, clock, account_id, failures, [lock for lock in LOCKS if lock in untold])
+            locks = [lock for lock in LOCKS if lock in untold]
+            _report(connection, clock, signer, account_id, failures, locks)
     return {account_id: failures for account_id, (failures, _) in standing.items()}
 
 
-def _report(connection: Connection, clock: Clock, account_id: str, failures: int, locks: list[Lock]) -> None:
+def _report(
+    connection: Connection, clock: Clock, signer: Signer, account_id: str, failures: int, locks: list[Lock]
+) -> None:
     for lock in locks:
         now = clock()
         if not attempts_store.lock_once(connection, lock, account_id, now):
@@ -145,7 +151,7 @@ def _report(connection: Connection, clock: Clock, account_id: str, failures: int
             consecutive_failures=failures,
             scope=EVERYWHERE if lock.everywhere else NEW_BROWSERS,
         )
-        outbox.record(connection, outbox_tables, event)
+        outbox.record(connection, outbox_tables, event, signer)
         log.warning("second factor locked", account_id=account_id, consecutive_failures=failures, scope=event.scope)
 
 

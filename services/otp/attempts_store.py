@@ -113,16 +113,38 @@ def forgive(connection: Connection, accounts: Sequence[str]) -> None:
     if accounts:
         connection.execute(
             update(verification_states)
-            .where(_s.account_id.in_(accounts), _s.consecutive_failures > 0)
-            .values(_NO_FAILURES)
+            .where(_s.account_id.in_(accounts), or_(_s.consecutive_failures > 0, _s.failures_lifted > 0))
+            .values({**_NO_FAILURES, "failures_lifted": 0})
         )
 
 
 def clear(connection: Connection, account_id: str, now: datetime) -> None:
-    """Support or a reset lifts the lock; failures on their way here that came before no longer count."""
-    cleared: Mapping[str, Any] = {**_NO_FAILURES, "cleared_at": now}
+    """End the row of failures for a reset; earlier failures that are still on their way here do not count."""
+    cleared: Mapping[str, Any] = {**_NO_FAILURES, "failures_lifted": 0, "cleared_at": now}
     statement = insert_for(connection, verification_states).values(account_id=account_id, **cleared)
     connection.execute(statement.on_conflict_do_update(index_elements=[_s.account_id], set_=cleared))
+
+
+def lift(connection: Connection, account_id: str, now: datetime) -> bool:
+    """Support lifts the lock, as ``clear`` does; False when its unlocks would lift a hundred failures in a row.
+
+    Each unlock adds the failures that it lifts to those that were lifted since the last success.
+    """
+    lifted: Mapping[str, Any] = {**_NO_FAILURES, "cleared_at": now}
+    statement = insert_for(connection, verification_states).values(account_id=account_id, **lifted)
+    together = _s.failures_lifted + _s.consecutive_failures
+    upsert = statement.on_conflict_do_update(
+        index_elements=[_s.account_id], set_={**lifted, "failures_lifted": together}, where=together < HARD_STOP
+    )
+    # Told by its own row: an INSERT's count of rows is not known on PostgreSQL.
+    return connection.execute(upsert.returning(_s.account_id)).first() is not None
+
+
+def read_failures_and_lifted(connection: Connection, account_id: str) -> tuple[int, int]:
+    """The failures in a row as SQL knows them, and those that unlocks have lifted since the last success."""
+    query = select(_s.consecutive_failures, _s.failures_lifted).where(_s.account_id == account_id)
+    row = connection.execute(query).one_or_none()
+    return (0, 0) if row is None else (row.consecutive_failures, row.failures_lifted)
 
 
 def read_failures(connection: Connection, account_id: str) -> int:

@@ -3,9 +3,10 @@
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 
-from services.otp import key_uri, store
+from services.otp import journaled, key_uri, store
 from services.otp.secrets_box import SecretBox
 from services.otp.store import NewAuthenticator
+from shared import journaling
 from shared.clock import Clock
 from shared.database import writing
 from shared.ids import new_id
@@ -26,6 +27,7 @@ def import_active(
     try:
         with writing(database) as connection:
             store.put_active(connection, new)
+            journaling.note(connection, account_id, journaled.IMPORTED, new.created_at, "operator:cli")
     except IntegrityError:
         raise Refusal("two_factor_already_on") from None
     return authenticator_id

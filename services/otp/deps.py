@@ -12,6 +12,8 @@ from services.otp.worker_deps import WorkerDeps
 from shared.clock import Clock
 from shared.hashing import HashingPool
 from shared.keys import Key, KeyList
+from shared.messages import OTP
+from shared.signing import Signer
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +38,15 @@ def make_deps(
     settings: OtpSettings, database: Engine, redis: Redis, hashing: HashingPool, *, clock: Clock, totp_clock: Clock
 ) -> Deps:
     """The keys and names of the settings over these stores, with a recorder of their own."""
+    signer = Signer(OTP, settings.signing_keys)
     return Deps(
         database=database,
         redis=redis,
         clock=clock,
+        signer=signer,
         totp_clock=totp_clock,
         hashing=hashing,
-        recorder=AttemptRecorder(database, redis, clock),
+        recorder=AttemptRecorder(database, redis, clock, signer),
         secret_box=SecretBox(settings.secret_keys),
         digest_keys=settings.digest_keys,
         notify_public_key=settings.notify_public_key,

@@ -1,18 +1,31 @@
 """Turn 2FA on: begin shows a new secret, confirm proves that the app has it. Nothing counts before the proof."""
 
+import contextlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from redis.client import Pipeline
+from redis.exceptions import RedisError
 from sqlalchemy.exc import IntegrityError
 
-from services.otp import key_uri, qr, recovery_codes, store
+from services.otp import (
+    answer_store,
+    key_uri,
+    qr,
+    recovery_code_store,
+    recovery_codes,
+    sessions_store,
+    sms_store,
+    store,
+)
+from services.otp.answer_store import Answer, Call
 from services.otp.attempt_batch import Attempt
 from services.otp.deps import Deps
 from services.otp.domain import clock_coach
 from services.otp.domain.attempt import Brake, Outcome, Reason, Rejected, Throttled, Verified
 from services.otp.domain.passcode import Passcode
-from services.otp.domain.purpose import Factor
+from services.otp.domain.purpose import Factor, Purpose
+from services.otp.domain.session_id import session_of
 from services.otp.domain.time_step import TimeStep, step_at
 from services.otp.domain.totp import SharedSecret, match_step
 from services.otp.limits import CONFIRM_ENROLLMENT
@@ -23,6 +36,7 @@ from shared import budgets, outbox
 from shared.budgets import Charge
 from shared.clock import unix_seconds
 from shared.database import reading, writing
+from shared.deadline import require_time
 from shared.ids import new_id
 from shared.messages import AuthenticatorEnrolled
 from shared.problems import Refusal
@@ -43,55 +57,80 @@ class Enrollment:
     expires_at: datetime
 
 
-def begin(deps: Deps, account_id: str, label: str) -> Enrollment:
-    """A new secret that waits to be confirmed, in the place of the one that waited before.
+def begin(deps: Deps, account_id: str, label: str, session_id: str | None = None) -> Enrollment:
+    """A new secret that waits to be confirmed by this session, in the place of the one that waited before.
 
     It is made anew each time: a secret that someone saw earlier must not become active later (gitlab#27686). Raises
-    two_factor_already_on; an active authenticator is never touched.
+    two_factor_already_on, session_ended; an active authenticator is never touched.
     """
     now = deps.clock()
     enrollment_id, base32, label = new_id("enr"), key_uri.new_secret(), key_uri.clean_label(label)
     sealed = deps.secret_box.seal(key_uri.decode_secret(base32), account_id, enrollment_id)
     expires_at = now + PENDING_LIVES_FOR
     with writing(deps.database) as connection:
+        sessions_store.hold(connection, account_id, session_id)
         if store.is_on(connection, account_id):
             raise Refusal("two_factor_already_on")
-        store.put_pending(connection, NewAuthenticator(enrollment_id, account_id, label, sealed, now), expires_at)
+        new = NewAuthenticator(enrollment_id, account_id, label, sealed, now, session_id)
+        store.put_pending(connection, new, expires_at)
+        require_time()
     uri = key_uri.key_uri(base32, issuer=deps.issuer, label=label)
     return Enrollment(enrollment_id, base32, Secret(uri), Secret(qr.svg(uri)), expires_at)
 
 
 @dataclass(frozen=True, slots=True)
 class Confirm:
-    """The first code of the new authenticator. ``session_id`` is the session that may live on."""
+    """The first code of the new authenticator. ``session_id`` is the session that began it, and that may live on."""
 
     account_id: str
     enrollment_id: str
     passcode: Passcode
     session_id: str | None = None
 
+    @property
+    def call(self) -> Call | None:
+        """Identify the call: a repeat has the same session, enrollment and code."""
+        if self.session_id is None:
+            return None
+        return Call(self.account_id, self.session_id, f"confirm:{self.enrollment_id}", self.passcode.digits)
+
 
 def confirm(deps: Deps, command: Confirm) -> list[str]:
-    """Turn 2FA on and return the recovery codes, shown this once.
+    """Turn 2FA on and return the recovery codes.
+
+    The same call of the same session within a minute has the same codes; it costs no try and leaves no record.
 
     Raises invalid_passcode (with the clock skew at once: only the owner has seen this secret), enrollment_expired,
-    two_factor_already_on, too_many_requests. A try that ends in 503 is given back.
+    two_factor_already_on, session_ended, too_many_requests. A try that ends in 503 is given back.
     """
     charge = Charge(CONFIRM_ENROLLMENT, command.account_id)
     taken = budgets.take(deps.redis, charge)
     throttled = None if taken.allowed else Throttled(Brake.BUDGET, taken.retry_after_seconds)
     # A wrong code is an outcome here: what fails either found nothing out or met a right code.
     with budgets.given_back_on_outage(deps.redis, charge):
-        outcome, step = (throttled, None) if throttled else _compare(deps, command)
-        codes = [] if step is None else _activate(deps, command, step)
+        try:
+            outcome, step = (throttled, None) if throttled else _compare(deps, command)
+            codes = [] if step is None else _activate(deps, command, step)
+        except Refusal as refusal:
+            if refusal.code != "enrollment_expired" or (told := _told_before(deps, command)) is None:
+                raise
+            deps.recorder.settle(lambda pipeline: budgets.queue_refund(pipeline, charge))
+            return told
     _record(deps, command, outcome, charge)
     answer(outcome, taken)
     return codes
 
 
+def _told_before(deps: Deps, command: Confirm) -> list[str] | None:
+    with reading(deps.database) as connection:
+        return recovery_codes.answered(deps, connection, command.call)
+
+
 def _compare(deps: Deps, command: Confirm) -> tuple[Outcome, TimeStep | None]:
     with reading(deps.database) as connection:
-        sealed = store.read_pending(connection, command.account_id, command.enrollment_id, deps.clock())
+        sealed = store.read_pending(
+            connection, command.account_id, command.enrollment_id, command.session_id, deps.clock()
+        )
     if sealed is None:
         raise Refusal("enrollment_expired")
     secret = deps.secret_box.open(sealed, command.account_id, command.enrollment_id)
@@ -110,23 +149,31 @@ def _coach(secret: SharedSecret, passcode: Passcode, at: TimeStep) -> Rejected:
 def _activate(deps: Deps, command: Confirm, step: TimeStep) -> list[str]:
     """One transaction: active, its first step used up, a new sheet, the event."""
     sheet = recovery_codes.new_hashed_sheet(deps)
+    codes = [code.format() for code, _ in sheet]
     now = deps.clock()
     event = AuthenticatorEnrolled(
         id=new_id("evt"),
         occurred_at=now,
         account_id=command.account_id,
         authenticator_id=command.enrollment_id,
-        session_id=command.session_id,
+        session_id=session_of(command.session_id) if command.session_id else None,
     )
     try:
         with writing(deps.database) as connection:
+            sessions_store.hold(connection, command.account_id, command.session_id)
             if not store.activate(connection, command.enrollment_id, step, now):
                 raise Refusal("enrollment_expired")
-            store.replace_recovery_codes(connection, command.account_id, sheet, now)
-            outbox.record(connection, outbox_tables, event)
+            sheet_id = recovery_code_store.replace_recovery_codes(connection, command.account_id, sheet, now)
+            outbox.record(connection, outbox_tables, event, deps.signer)
+            # 2FA is turned on while Redis is down, too: a repeat then finds no answer, and the gateway ends the texts.
+            with contextlib.suppress(RedisError):
+                sms_store.forget_account(deps.redis, command.account_id, frozenset(Purpose))
+                if command.call is not None:
+                    answer_store.keep(deps.redis, deps.secret_box, command.call, Answer(sheet_id, tuple(codes)), now)
+            require_time()
     except IntegrityError:
         raise Refusal("two_factor_already_on") from None
-    return [code.format() for code, _ in sheet]
+    return codes
 
 
 def _record(deps: Deps, command: Confirm, outcome: Outcome, charge: Charge) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from redis.exceptions import RedisError
 from sqlalchemy import Connection
 
-from services.otp import clock_store, sms_store, store
+from services.otp import clock_store, recovery_code_store, sms_store, store
 from services.otp.deps import Deps
 from services.otp.domain import clock_coach
 from services.otp.domain.attempt import Brake, Claim, Outcome, Reason, Rejected, Throttled, Verified, Verify
@@ -21,6 +21,7 @@ from services.otp.store import StoredAuthenticator, VerificationState
 from shared import outbox
 from shared.clock import unix_seconds
 from shared.database import claiming, reading, writing
+from shared.deadline import require_time
 from shared.hashing import decoy_hash
 from shared.ids import new_id
 from shared.messages import RecoveryCodeSpent
@@ -55,6 +56,12 @@ def by_passcode(
         state = store.read_state(connection, command.account_id)
         if (brake := _brake(command, state)) is not None:
             return brake
+        if (
+            state.authenticator is not None
+            and state.authenticator.suspended
+            and PURPOSES[command.purpose].second_factor
+        ):
+            return WRONG  # stolen: the thief who has the app has the phone that texts go to
         authenticator = state.authenticator if Factor.TOTP in factors else None
         secret = _open(deps, command, authenticator)
         step = step_at(unix_seconds(deps.totp_clock()))
@@ -89,15 +96,18 @@ def by_recovery_code(deps: Deps, command: Verify, code: RecoveryCode) -> Outcome
         return Rejected(Reason.SPENT)
     now = deps.clock()
     with writing(deps.database) as connection:
-        claim = store.claim_recovery_code(connection, stored.id, command.occasion, now)
+        require_time()
+        if state.authenticator is not None:
+            store.note_recovery_code(connection, state.authenticator.id, stored.id, now)
+        claim = recovery_code_store.claim_recovery_code(connection, stored.id, command.occasion, now)
         if claim is Claim.LOST:
             return Rejected(Reason.SPENT)
-        remaining, _ = store.count_recovery_codes(connection, command.account_id)
+        remaining, _ = recovery_code_store.count_recovery_codes(connection, command.account_id)
         if claim is Claim.WON:
             event = RecoveryCodeSpent(
                 id=new_id("evt"), occurred_at=now, account_id=command.account_id, remaining=remaining
             )
-            outbox.record(connection, outbox_tables, event)
+            outbox.record(connection, outbox_tables, event, deps.signer)
     return Verified(Factor.RECOVERY_CODE, remaining, repeated=claim is Claim.REPEATED)
 
 
@@ -111,6 +121,12 @@ def _brake(command: Verify, state: VerificationState) -> Throttled | None:
     if state.authenticator is None:
         raise Refusal("two_factor_off")
     return None
+
+
+def _is_suspended(command: Verify, state: VerificationState) -> bool:
+    """Whether the app was stolen. Its thief has the phone that texts go to as well, so no six digits count."""
+    stored = state.authenticator
+    return PURPOSES[command.purpose].second_factor and stored is not None and stored.suspended
 
 
 def _open(deps: Deps, command: Verify, authenticator: StoredAuthenticator | None) -> SharedSecret | None:
@@ -134,6 +150,7 @@ def _totp(trial: Trial, connection: Connection) -> Verified | Rejected:
             return Rejected(Reason.REPLAYED)
     renewed = trial.deps.secret_box.renewed(stored.sealed, trial.secret, trial.command.account_id, stored.id)
     with claiming(connection):
+        require_time()
         claim = store.claim_step(connection, stored.id, step, occasion, trial.deps.clock(), renewed)
     return _claimed(claim, Factor.TOTP)
 
@@ -144,6 +161,7 @@ def _sms(trial: Trial) -> Verified | Rejected:
     passcode = sms_store.match(slot, [*trial.live, *trial.accepted], trial.passcode, trial.deps.digest_keys)
     if passcode is None:
         return WRONG
+    require_time()
     return _claimed(sms_store.claim(trial.deps.redis, slot, passcode), Factor.SMS)
 
 

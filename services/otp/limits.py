@@ -58,7 +58,11 @@ SMS_PAUSE_LASTS = timedelta(days=1)
 # All sends of a day, and which share of it each purpose may fill: whoever pumps proves phones, for that takes no phone
 # that was proven before. What that leaves belongs to logins.
 SMS_DAILY_CAP = 5_000
-SMS_DAILY_PERCENT: Mapping[Purpose, int] = {Purpose.LOGIN: 100, Purpose.PHONE_VERIFICATION: 80}
+SMS_DAILY_PERCENT: Mapping[Purpose, int] = {
+    Purpose.LOGIN: 100,
+    Purpose.STEP_UP: 100,
+    Purpose.PHONE_VERIFICATION: 80,
+}
 
 # NIST SP 800-63B-4 §3.2.2: no more than 100 consecutive failures on one account. All of them are one count, and it ends
 # where the least that must be refused is refused: each row below it keeps something back that whoever spends it can't
@@ -87,6 +91,9 @@ _CONSECUTIVE_FAILURES: Mapping[int, Rate] = {
 # claims it in one UPDATE), a session its own step-up window, which a repeat moves by this minute at most.
 ACCEPTED_AGAIN_FOR = timedelta(seconds=60)
 
+# How long the session that made a change may repeat its call and get the same answer (answer_store.py).
+REPEATABLE_FOR = ACCEPTED_AGAIN_FOR
+
 VERIFY: Mapping[Purpose, Rate] = {
     Purpose.LOGIN: VERIFY_LOGIN,
     Purpose.STEP_UP: VERIFY_STEP_UP,
@@ -98,6 +105,7 @@ VERIFY_KNOWN_DEVICE: Mapping[Purpose, Rate] = {Purpose.LOGIN: VERIFY_LOGIN_KNOWN
 SENDS_OF: Mapping[tuple[Purpose, bool], tuple[Rate, Rate]] = {
     (Purpose.LOGIN, False): (SMS_ACCOUNT, SMS_PHONE),
     (Purpose.LOGIN, True): (SMS_ACCOUNT_KNOWN_DEVICE, SMS_PHONE_KNOWN_DEVICE),
+    (Purpose.STEP_UP, False): (SMS_ACCOUNT_KNOWN_DEVICE, SMS_PHONE_KNOWN_DEVICE),  # an open session asks
     (Purpose.PHONE_VERIFICATION, False): (SMS_ACCOUNT_PROOF, SMS_PHONE_PROOF),
 }
 

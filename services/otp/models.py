@@ -5,6 +5,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     Index,
     Integer,
     LargeBinary,
@@ -12,11 +13,14 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    or_,
+    text,
 )
 
 from shared.database import UtcDateTime
 from shared.dialects import partial_index
 from shared.outbox import outbox_tables
+from shared.restores import restore_tables
 
 metadata = MetaData()
 
@@ -41,8 +45,22 @@ authenticators = Table(
     Column("confirmed_at", UtcDateTime, nullable=True),
     Column("last_used_at", UtcDateTime, nullable=True),
     Column("revoked_at", UtcDateTime, nullable=True),
+    # The reset that was asked for because it was stolen, or the restore that has voided that reset.
+    Column("suspended_for", String(64), nullable=True),
+    # When a backup code was last accepted in its place; the sheet with the spent code may be replaced.
+    Column("recovery_code_used_at", UtcDateTime, nullable=True),
+    # The session that began it (domain.session_id). No other session may confirm it, and it ends with that session.
+    Column("session_id", String(80), nullable=True),
     CheckConstraint("status <> 'REVOKED' OR ciphertext IS NULL", name="ck_authenticators_revoked_has_no_secret"),
 )
+
+
+def begun_by(session_id: str) -> ColumnElement[bool]:
+    """Whether this session began the authenticator, whichever token it had then. Takes the session's id alone."""
+    begun = authenticators.c.session_id
+    return or_(begun == session_id, begun.startswith(f"{session_id}.", autoescape=True))
+
+
 Index("ix_authenticators_account", authenticators.c.account_id)
 _sealed = authenticators.c.key_id.is_not(None)
 # How many secrets a key holds, and which: for key rotation.
@@ -85,6 +103,8 @@ verification_states = Table(
     # When codes were first refused to strangers, and when to everybody; told to the owner at that moment.
     Column("locked_at", UtcDateTime, nullable=True),
     Column("locked_everywhere_at", UtcDateTime, nullable=True),
+    # What support's unlocks took off the row since the last success; together they lift no hundred.
+    Column("failures_lifted", Integer, nullable=False, server_default=text("0")),
     # When support or a reset last set the count to zero; what happened before no longer counts.
     Column("cleared_at", UtcDateTime, nullable=True),
 )
@@ -106,4 +126,14 @@ attempts = Table(
 )
 Index("ix_attempts_account", attempts.c.account_id, attempts.c.position)
 
+# Sessions of auth that have ended: what they ordered and is still on its way is refused. Kept for a day.
+ended_sessions = Table(
+    "ended_sessions",
+    metadata,
+    Column("session_id", String(80), primary_key=True),
+    Column("ended_at", UtcDateTime, nullable=False),
+)
+Index("ix_ended_sessions_ended_at", ended_sessions.c.ended_at)
+
 outbox = outbox_tables(metadata)
+RESTORES = restore_tables(metadata)

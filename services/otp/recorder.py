@@ -19,6 +19,7 @@ from services.otp import attempt_batch
 from services.otp.attempt_batch import Attempt, Settle
 from services.otp.domain.attempt import Throttled
 from shared.clock import Clock
+from shared.signing import Signer
 
 BATCH_SECONDS = 0.05
 IDLE_LOOK_SECONDS = 0.5
@@ -34,8 +35,8 @@ log = structlog.get_logger("otp.attempts")
 class AttemptRecorder:
     """One thread a process, started by the first attempt, that writes what waits in batches."""
 
-    def __init__(self, database: Engine, redis: Redis, clock: Clock) -> None:
-        self._database, self._redis, self._clock = database, redis, clock
+    def __init__(self, database: Engine, redis: Redis, clock: Clock, signer: Signer) -> None:
+        self._database, self._redis, self._clock, self._signer = database, redis, clock, signer
         self._inbox: deque[Attempt] = deque()
         self._settles: deque[Settle] = deque(maxlen=CAPACITY)
         self._unwritten: list[Attempt] = []
@@ -71,7 +72,7 @@ class AttemptRecorder:
             if not self._unwritten:
                 return
             try:
-                attempt_batch.write(self._database, self._redis, self._clock, self._unwritten)
+                attempt_batch.write(self._database, self._redis, self._clock, self._signer, self._unwritten)
             except (DataError, IntegrityError) as error:
                 # The same rows would fail for ever and hold up all that come after them.
                 log.error("attempts lost", count=len(self._unwritten), cause=type(error).__name__)  # noqa: TRY400

@@ -9,7 +9,7 @@ from services.otp.domain.attempt import Code, parse_code
 from services.otp.domain.passcode import Passcode
 from services.otp.domain.purpose import PURPOSES_BY_SMS, Factor, Purpose
 from services.otp.domain.recovery_code import LONGEST_SPELLING
-from shared.bodies import Pattern, Text
+from shared.bodies import Flag, Pattern, Text
 from shared.clock import rfc3339
 from shared.openapi import ProblemSchema
 from shared.phone import PhoneNumber
@@ -93,6 +93,8 @@ class TwoFactorSchema(Schema):
     locked = fields.Boolean(metadata={"description": "In new browsers at least, six digits are not taken."})
     locked_everywhere = fields.Boolean(metadata={"description": "No code is taken anywhere."})
     consecutive_failures = fields.Integer()
+    reset_needed = fields.Boolean(metadata={"description": "An unlock would be refused: only a reset helps."})
+    suspended = fields.Boolean(metadata={"description": "It was stolen, and a reset is under way."})
 
 
 class ThrottleSchema(Schema):
@@ -108,16 +110,31 @@ class ThrottlesSchema(Schema):
     items = fields.List(fields.Nested(ThrottleSchema))
 
 
-class DisableSchema(Schema):
-    """Who turns it off."""
+class OrderedSchema(Schema):
+    """The session that orders it."""
 
     session_id = _session_id()
+
+
+class DisableSchema(OrderedSchema):
+    """The session that orders it, and whether it must have ordered it before."""
+
+    only_repeat = Flag(load_default=False, metadata={"description": "Only if this session did it a moment ago."})
+
+
+class EndingsSchema(Schema):
+    """What ends."""
+
+    session_ids = fields.List(Text(validate=ID), load_default=list, validate=validate.Length(max=100))
+    codes = Flag(load_default=False, metadata={"description": "All texted codes of the account."})
+    enrollments = Flag(load_default=False, metadata={"description": "All that wait to be confirmed."})
 
 
 class BeginEnrollmentSchema(Schema):
     """What the app shows under the issuer, such as the email address."""
 
     label = Text(required=True, validate=validate.Length(1, 128))
+    session_id = _session_id()
 
 
 class EnrollmentSchema(Schema):
@@ -135,6 +152,13 @@ class ConfirmEnrollmentSchema(Schema):
 
     code = PasscodeField(required=True)
     session_id = _session_id()
+
+
+class RegenerateSchema(Schema):
+    """Who asks for a new sheet. A call with the same key is a repeat, and has the same sheet for a minute."""
+
+    session_id = _session_id()
+    idempotency_key = Text(load_default=None, allow_none=True, validate=Pattern(r"[A-Za-z0-9_-]{1,80}"))
 
 
 class RecoveryCodesSchema(Schema):

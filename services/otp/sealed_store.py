@@ -50,6 +50,12 @@ def list_live(connection: Connection, key_id: str, now: datetime, *, limit: int)
     return _rows(connection, _sealed.where(_a.key_id == key_id, live).limit(limit))
 
 
+def active_under(connection: Connection, key_id: str) -> list[str]:
+    """The accounts whose active secret is under this key."""
+    query = select(_a.account_id).distinct().where(_a.key_id == key_id, _a.status == ACTIVE).order_by(_a.account_id)
+    return list(connection.execute(query).scalars())
+
+
 def list_under(connection: Connection, key_id: str, *, after: str, limit: int) -> list[SealedRow]:
     """Secrets that this key holds, in the order of their ids, after this one."""
     return _rows(connection, _sealed.where(_a.key_id == key_id, _a.id > after).order_by(_a.id).limit(limit))

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from services.otp.limits import SMS_DAILY_CAP
+from shared import journaling
+from shared.journal import Journal
 from shared.keys import Key, KeyList
 from shared.secret import Secret
 from shared.settings import Environment, Mode, StoreSettings, web_address
@@ -15,6 +17,7 @@ class OtpSettings:
     mode: Mode
     database_url: Secret[str]
     stores: StoreSettings
+    signing_keys: KeyList
     api_keys: KeyList
     secret_keys: KeyList
     digest_keys: KeyList
@@ -22,21 +25,25 @@ class OtpSettings:
     issuer: str
     sms_host: str
     sms_daily_cap: int
+    journal: Journal | None
 
     @classmethod
     def from_env(cls, env: Environment | None = None) -> "OtpSettings":
         """Raises SettingsError that names every fault."""
         env = env or Environment()
-        mode, database_url, stores = env.mode(), env.secret("OTP_DATABASE_URL"), StoreSettings.read(env)
+        mode, database_url, stores = env.mode(), Secret(env.database_url("OTP_DATABASE_URL")), StoreSettings.read(env)
+        signing_keys = env.keys("OTP_SIGNING_KEYS")
         api_keys, secret_keys = env.keys("OTP_API_KEYS"), env.keys("OTP_SECRET_KEYS")
         digest_keys, notify_keys = env.keys("OTP_DIGEST_KEYS"), env.keys("NOTIFY_PUBLIC_KEY")
         issuer, sms_host = _issuer(env), _host(env)
         sms_daily_cap = env.integer("SMS_DAILY_CAP", SMS_DAILY_CAP, minimum=1)
+        journal = journaling.from_environment(env, "otp")
         env.done()
         return cls(
             mode,
             database_url,
             stores,
+            signing_keys,
             api_keys,
             secret_keys,
             digest_keys,
@@ -44,22 +51,62 @@ class OtpSettings:
             issuer=issuer,
             sms_host=sms_host,
             sms_daily_cap=sms_daily_cap,
+            journal=journal,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """The settings of the event worker: it reads no secret and sends no text, so it gets no key."""
+    """The settings of the event worker: it reads no secret and sends no text, so it has no key for either.
+
+    ``signing_keys`` sign its events; ``auth_public_keys`` are of the service whose events it acts on.
+    """
 
     mode: Mode
     database_url: Secret[str]
     stores: StoreSettings
+    signing_keys: KeyList
+    auth_public_keys: KeyList
+    journal: Journal | None
 
     @classmethod
     def from_env(cls, env: Environment | None = None) -> "WorkerSettings":
         """Raises SettingsError that names every fault."""
         env = env or Environment()
-        settings = cls(env.mode(), env.secret("OTP_DATABASE_URL"), StoreSettings.read(env))
+        settings = cls(
+            env.mode(),
+            Secret(env.database_url("OTP_DATABASE_URL")),
+            StoreSettings.read(env),
+            signing_keys=env.keys("OTP_SIGNING_KEYS"),
+            auth_public_keys=env.keys("AUTH_VERIFY_KEYS"),
+            journal=journaling.from_environment(env, "otp"),
+        )
+        env.done()
+        return settings
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreSettings:
+    """The settings of the command ``after-restore``. Of ``secret_keys`` it needs the ids only."""
+
+    database_url: Secret[str]
+    stores: StoreSettings
+    signing_keys: KeyList
+    secret_keys: KeyList
+    journal: Journal | None
+
+    @classmethod
+    def from_env(cls, env: Environment | None = None) -> "RestoreSettings":
+        """Raises SettingsError that names every fault."""
+        env = env or Environment()
+        env.mode()
+        settings = cls(
+            Secret(env.database_url("OTP_DATABASE_URL")),
+            StoreSettings.read(env),
+            signing_keys=env.keys("OTP_SIGNING_KEYS"),
+            secret_keys=env.keys("OTP_SECRET_KEYS"),
+            journal=journaling.from_environment(env, "otp"),
+        )
         env.done()
         return settings
 

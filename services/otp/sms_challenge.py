@@ -1,4 +1,4 @@
-"""Send a code by SMS: a claim check. otp mints and seals, auth publishes the id, notify opens and sends."""
+"""Send a code by SMS: a claim check. otp mints, seals and signs, auth publishes the id, notify opens and sends."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,10 +10,12 @@ from services.otp.domain.purpose import PURPOSES, Purpose
 from services.otp.limits import SMS_RESEND, stop_at
 from services.otp.sms_store import LivePasscode, Slot
 from shared.database import reading
+from shared.deadline import require_time
 from shared.envelope import Envelope
 from shared.ids import new_id
 from shared.phone import PhoneNumber
-from shared.problems import Refusal
+from shared.problems import Refusal, Unavailable
+from shared.sealed_text import SealedText
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,8 @@ class SmsChallenge:
 def request(deps: Deps, command: RequestSms) -> SmsChallenge:
     """Mint a passcode, keep its digest, leave the sealed text for notify.
 
-    Raises two_factor_off and second_factor_locked (for login), too_many_requests, sms_unavailable.
+    A send whose caller has given up is uncounted. Raises two_factor_off and second_factor_locked (for login),
+    too_many_requests, sms_unavailable.
     """
     _require_open(deps, command)
     slot = Slot(command.account_id, command.purpose, command.binding)
@@ -73,15 +76,21 @@ def request(deps: Deps, command: RequestSms) -> SmsChallenge:
         body=sms_text.render(deps.issuer, deps.sms_host, passcode, reference),
         expires_at=expires_at,
     )
-    sealed = envelope.seal(deps.notify_public_key)
-    sms_store.put(deps.redis, slot, new, sealed, earlier=permit.live, now=now)
+    deadline = expires_at - sms_text.LAST_USEFUL_SEND
+    text = SealedText.sign(deps.signer, message_id, envelope.seal(deps.notify_public_key), deadline)
+    try:
+        require_time()
+    except Unavailable:
+        sms_guard.give_back(deps, slot, new)
+        raise
+    sms_store.put(deps.redis, slot, new, text, earlier=permit.live, now=now)
     return SmsChallenge(
         message_id=message_id,
         reference=reference,
         phone_hint=command.phone.masked(),
         expires_at=expires_at,
         resend_after=now + timedelta(seconds=SMS_RESEND.windows[0].seconds),
-        deadline=expires_at - sms_text.LAST_USEFUL_SEND,
+        deadline=deadline,
     )
 
 

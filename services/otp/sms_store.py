@@ -6,7 +6,7 @@ account lets a reset find them without SCAN.
 
 import hmac
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,13 +17,14 @@ from services.otp import lane_store
 from services.otp.domain.attempt import Claim
 from services.otp.domain.lane import Lane
 from services.otp.domain.passcode import Passcode
-from services.otp.domain.purpose import Purpose, occasion
+from services.otp.domain.purpose import SECOND_FACTOR_PURPOSES, Purpose, occasion, requested_by
 from services.otp.domain.sms_text import LIVES_FOR
 from services.otp.limits import ACCEPTED_AGAIN_FOR
 from shared import delivery
 from shared.clock import parse_rfc3339, rfc3339
 from shared.keys import Key, KeyList
 from shared.lua import LuaScript
+from shared.sealed_text import SealedText
 
 LIVE_AT_ONCE = 2  # the current one and the one before it: texts overtake each other
 
@@ -119,7 +120,7 @@ def match(slot: Slot, live: Iterable[LivePasscode], passcode: Passcode, keys: Ke
 
 
 def put(
-    redis: Redis, slot: Slot, new: LivePasscode, sealed: str, *, earlier: Sequence[LivePasscode], now: datetime
+    redis: Redis, slot: Slot, new: LivePasscode, text: SealedText, *, earlier: Sequence[LivePasscode], now: datetime
 ) -> None:
     """Add a passcode and its sealed text, all or nothing.
 
@@ -135,7 +136,7 @@ def put(
         pipeline.expire(slot.key, LIVES_FOR)
         pipeline.sadd(index, slot.name)
         pipeline.expire(index, LIVES_FOR + ACCEPTED_AGAIN_FOR)
-        delivery.queue_put(pipeline, new.message_id, sealed, now=now, ttl=LIVES_FOR, account_id=slot.account_id)
+        delivery.queue_put(pipeline, new.message_id, text, now=now, ttl=LIVES_FOR, account_id=slot.account_id)
         pipeline.execute()
 
 
@@ -167,8 +168,27 @@ def withdraw(redis: Redis, slot: Slot, message_id: str) -> LivePasscode | None:
 
 
 def forget_account(redis: Redis, account_id: str, purposes: frozenset[Purpose]) -> None:
-    """Let all live passcodes of these purposes die, and no accepted one be repeated."""
-    names = [str(name) for name in redis.smembers(_index(account_id)) if str(name).partition(":")[0] in purposes]
+    """Let all live passcodes of these purposes die, and no accepted second factor be repeated."""
+    _forget_slots(redis, account_id, [name for name in _names(redis, account_id) if name.partition(":")[0] in purposes])
+
+
+def forget_sessions(redis: Redis, account_id: str, session_ids: Collection[str]) -> None:
+    """Let all live passcodes die that these sessions have requested, and no accepted second factor be repeated."""
+    if session_ids:
+        names = [name for name in _names(redis, account_id) if requested_by(name) in session_ids]
+        _forget_slots(redis, account_id, names)
+
+
+def _names(redis: Redis, account_id: str) -> list[str]:
+    return [str(name) for name in redis.smembers(_index(account_id))]
+
+
+def _forget_slots(redis: Redis, account_id: str, names: Sequence[str]) -> None:
+    """Let the live passcodes of these slots die, and no accepted second factor be repeated.
+
+    An accepted proof of a phone stays, because auth ends the codes before it commits what the proof serves, and repeats
+    that call if it fails. Once the number is the account's, auth asks for this proof no more.
+    """
     if not names:
         return
     with redis.pipeline(transaction=False) as pipeline:
@@ -176,7 +196,10 @@ def forget_account(redis: Redis, account_id: str, purposes: frozenset[Purpose]) 
             pipeline.hkeys(_key(account_id, name))
         message_ids = [message_id for reply in pipeline.execute() for message_id in reply]
     with redis.pipeline(transaction=True) as pipeline:
-        pipeline.delete(*(key(account_id, name) for name in names for key in (_key, _accepted_key)))
+        pipeline.delete(*(_key(account_id, name) for name in names))
+        for name in names:
+            if name.partition(":")[0] in SECOND_FACTOR_PURPOSES:
+                pipeline.delete(_accepted_key(account_id, name))
         for message_id in message_ids:
             delivery.queue_withdraw(pipeline, message_id)
         pipeline.srem(_index(account_id), *names)

@@ -1,31 +1,42 @@
-"""Authenticators and recovery codes in SQL. Each claim is one statement whose row count is the answer."""
+"""Authenticators in SQL, and all that one attempt reads. The claim is one statement whose row count is the answer."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, String, and_, bindparam, delete, func, insert, select, text, update
+from sqlalchemy import Connection, String, and_, bindparam, delete, insert, or_, select, text, update
 
 from services.otp.domain.attempt import Claim
-from services.otp.domain.recovery_code import RecoveryCode
 from services.otp.domain.sealed import Sealed
+from services.otp.domain.session_id import session_of
 from services.otp.domain.time_step import NEVER, TimeStep
 from services.otp.limits import ACCEPTED_AGAIN_FOR
-from services.otp.models import ACTIVE, PENDING, REVOKED, TOTP, authenticators, recovery_codes, verification_states
+from services.otp.models import (
+    ACTIVE,
+    PENDING,
+    REVOKED,
+    TOTP,
+    authenticators,
+    begun_by,
+    recovery_codes,
+    verification_states,
+)
 from shared.database import PlainRead
 from shared.dialects import insert_for
-from shared.ids import new_id
 
 
 @dataclass(frozen=True, slots=True)
 class StoredAuthenticator:
-    """What a comparison needs of the active authenticator. ``last_accepted_for``: the occasion of the last step."""
+    """What a comparison needs of the active authenticator. ``last_accepted_for``: the occasion of the last step.
+
+    ``suspended``: it was stolen, and a reset of it is under way.
+    """
 
     id: str
     sealed: Sealed
     last_accepted_step: TimeStep
     last_accepted_for: str | None
+    suspended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +61,15 @@ class VerificationState:
 _TWO_FACTOR_OFF = VerificationState(0, None, None)
 
 _a, _r, _s = authenticators.c, recovery_codes.c, verification_states.c
-_state_columns = (_s.consecutive_failures, _a.id, _a.key_id, _a.ciphertext, _a.last_accepted_step, _a.last_accepted_for)
+_state_columns = (
+    _s.consecutive_failures,
+    _a.id,
+    _a.key_id,
+    _a.ciphertext,
+    _a.last_accepted_step,
+    _a.last_accepted_for,
+    _a.suspended_for,
+)
 _state_tables = authenticators.outerjoin(verification_states, _s.account_id == _a.account_id)
 _active = and_(_a.account_id == bindparam("account", type_=String(80)), _a.kind == TOTP, _a.status == ACTIVE)
 # One SELECT an attempt.
@@ -73,7 +92,12 @@ _READ_STATE_AND_CODE = PlainRead(
 )
 _CLAIM_STEP = (
     update(authenticators)
-    .where(_a.id == bindparam("authenticator"), _a.status == ACTIVE, _a.last_accepted_step < bindparam("step"))
+    .where(
+        _a.id == bindparam("authenticator"),
+        _a.status == ACTIVE,
+        _a.suspended_for.is_(None),
+        _a.last_accepted_step < bindparam("step"),
+    )
     .values(
         last_accepted_step=bindparam("step"), last_accepted_for=bindparam("occasion"), last_used_at=bindparam("now")
     )
@@ -102,13 +126,15 @@ def read_state_and_code(connection: Connection, account_id: str, selector: str) 
 
 
 def _authenticator(
-    id_: str, key_id: str, ciphertext: bytes, last_accepted_step: int, last_accepted_for: str | None
+    id_: str,
+    key_id: str,
+    ciphertext: bytes,
+    last_accepted_step: int,
+    last_accepted_for: str | None,
+    suspended_for: str | None,
 ) -> StoredAuthenticator:
-    return StoredAuthenticator(id_, Sealed(key_id, ciphertext), TimeStep(last_accepted_step), last_accepted_for)
-
-
-# What a code was used up for stands in the row since the claim itself, so a kill has no place between the two: either
-# the claim never was, or the repeated request finds it. Who lost asks once more, for the winner may have been itself.
+    step = TimeStep(last_accepted_step)
+    return StoredAuthenticator(id_, Sealed(key_id, ciphertext), step, last_accepted_for, suspended_for is not None)
 
 
 def claim_step(
@@ -121,8 +147,9 @@ def claim_step(
 ) -> Claim:
     """Use up a time step and all before it (RFC 6238 §5.2); LOST when it or a later one was used, or 2FA is off.
 
-    ``renewed`` is the secret under a newer key, stored by the same statement. It asks not for the old ciphertext: an
-    id has one secret as long as it lives, and a code must not be refused because its secret was moved meanwhile.
+    The claim also stores what the code was used up for, so a repeated request finds it even if this process dies.
+    ``renewed`` is the secret under a newer key, stored by the same statement. The statement does not compare the old
+    ciphertext: an id has one secret as long as it lives, and a code must not be refused because its secret was moved.
     """
     claim = {"authenticator": authenticator_id, "step": step, "occasion": occasion, "now": now}
     statement = _CLAIM_STEP
@@ -141,14 +168,14 @@ def claim_step(
     return Claim.LOST if connection.execute(same).first() is None else Claim.REPEATED
 
 
-def claim_recovery_code(connection: Connection, code_id: str, occasion: str, now: datetime) -> Claim:
-    """Spend a code; LOST when it was spent or its sheet was replaced."""
-    code = _r.id == code_id
-    spend = update(recovery_codes).where(code, _r.spent_at.is_(None)).values(spent_at=now, spent_for=occasion)
-    if connection.execute(spend).rowcount == 1:
-        return Claim.WON
-    same = select(_r.id).where(code, _r.spent_for == occasion, _r.spent_at > now - ACCEPTED_AGAIN_FOR)
-    return Claim.LOST if connection.execute(same).first() is None else Claim.REPEATED
+def note_recovery_code(connection: Connection, authenticator_id: str, code_id: str, now: datetime) -> None:
+    """Note at the authenticator that this recovery code, if it is unspent, is used in its place.
+
+    Call it before the claim of the code, because every change of an account's 2FA locks the authenticator first.
+    """
+    unspent = select(_r.id).where(_r.id == code_id, _r.spent_at.is_(None)).exists()
+    statement = update(authenticators).where(_a.id == authenticator_id, _a.status == ACTIVE, unspent)
+    connection.execute(statement.values(recovery_code_used_at=now))
 
 
 # --- authenticators ---------------------------------------------------------------------------------------------------
@@ -169,6 +196,7 @@ class NewAuthenticator:
     label: str
     sealed: Sealed
     created_at: datetime
+    session_id: str | None = None
 
     def row(self, status: str) -> dict[str, Any]:
         """Its columns."""
@@ -182,6 +210,7 @@ class NewAuthenticator:
             "ciphertext": self.sealed.ciphertext,
             "last_accepted_step": NEVER,
             "created_at": self.created_at,
+            "session_id": self.session_id,
         }
 
 
@@ -204,10 +233,18 @@ def put_active(connection: Connection, new: NewAuthenticator) -> None:
     connection.execute(insert(authenticators).values({**new.row(ACTIVE), "confirmed_at": new.created_at}))
 
 
-def read_pending(connection: Connection, account_id: str, enrollment_id: str, now: datetime) -> Sealed | None:
-    """The sealed secret of an enrollment that can still be confirmed."""
+def read_pending(
+    connection: Connection, account_id: str, enrollment_id: str, session_id: str | None, now: datetime
+) -> Sealed | None:
+    """The sealed secret of an enrollment that this session can still confirm."""
+    anyone = _a.session_id.is_(None)
+    by = anyone if session_id is None else or_(anyone, begun_by(session_of(session_id)))
     query = select(_a.key_id, _a.ciphertext).where(
-        _a.id == enrollment_id, _a.account_id == account_id, _a.status == PENDING, _a.expires_at > now
+        _a.id == enrollment_id,
+        _a.account_id == account_id,
+        _a.status == PENDING,
+        _a.expires_at > now,
+        by,
     )
     row = connection.execute(query).first()
     return None if row is None else Sealed(row.key_id, row.ciphertext)
@@ -239,46 +276,19 @@ def revoke_all(connection: Connection, account_id: str, now: datetime) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ActiveAuthenticator:
-    """An authenticator as its owner sees it."""
+    """An authenticator as its owner sees it. ``suspended``: it was stolen, and a reset of it is under way."""
 
     id: str
     kind: str
     label: str
     confirmed_at: datetime
     last_used_at: datetime | None
+    suspended: bool
 
 
 def list_active(connection: Connection, account_id: str) -> list[ActiveAuthenticator]:
     """What the owner may see of the active authenticators."""
-    query = select(_a.id, _a.kind, _a.label, _a.confirmed_at, _a.last_used_at)
+    is_suspended = _a.suspended_for.is_not(None)
+    query = select(_a.id, _a.kind, _a.label, _a.confirmed_at, _a.last_used_at, is_suspended)
     rows = connection.execute(query.where(_a.account_id == account_id, _a.status == ACTIVE))
     return [ActiveAuthenticator(*row) for row in rows]
-
-
-# --- recovery codes ---------------------------------------------------------------------------------------------------
-
-
-def replace_recovery_codes(
-    connection: Connection, account_id: str, sheet: Sequence[tuple[RecoveryCode, str]], now: datetime
-) -> None:
-    """A new sheet of codes and their hashes; the old codes are gone."""
-    delete_recovery_codes(connection, account_id)
-    rows = [
-        {"id": new_id("rec"), "account_id": account_id, "selector": code.selector, "hash": hash_, "created_at": now}
-        for code, hash_ in sheet
-    ]
-    connection.execute(insert(recovery_codes), rows)
-
-
-def delete_recovery_codes(connection: Connection, account_id: str) -> None:
-    """No code is left."""
-    connection.execute(delete(recovery_codes).where(_r.account_id == account_id))
-
-
-def count_recovery_codes(connection: Connection, account_id: str) -> tuple[int, datetime | None]:
-    """How many are left, and when the sheet was made."""
-    query = select(func.count().filter(_r.spent_at.is_(None)), func.min(_r.created_at, type_=_r.created_at.type)).where(
-        _r.account_id == account_id
-    )
-    remaining, created_at = connection.execute(query).one()
-    return remaining, created_at

@@ -3,15 +3,26 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.otp import attempts_store, sms_store, store, throttle_store
+from services.otp import (
+    answer_store,
+    attempts_store,
+    recovery_code_store,
+    sessions_store,
+    sms_store,
+    store,
+    throttle_store,
+)
+from services.otp.answer_store import Answer, Call
 from services.otp.deps import Deps
-from services.otp.domain.purpose import SECOND_FACTOR_PURPOSES
+from services.otp.domain.purpose import Purpose
+from services.otp.domain.session_id import session_of
 from services.otp.limits import HARD_STOP, STOP_FOR_STRANGERS_DIGITS, UNLOCKED
 from services.otp.models import outbox as outbox_tables
 from services.otp.store import ActiveAuthenticator
 from shared import budgets, outbox
 from shared.budgets import Charge
 from shared.database import reading, writing
+from shared.deadline import require_time
 from shared.ids import new_id
 from shared.messages import TwoFactorDisabled
 from shared.problems import Refusal
@@ -30,6 +41,7 @@ class TwoFactorState:
     """All that auth shows of it.
 
     ``locked``: in new browsers at least, six digits are not taken; ``locked_everywhere``: no code is, anywhere.
+    ``reset_needed``: an unlock would be refused. ``suspended``: what is on was stolen, and a reset of it is under way.
     """
 
     enabled: bool
@@ -38,14 +50,16 @@ class TwoFactorState:
     locked: bool
     locked_everywhere: bool
     consecutive_failures: int
+    reset_needed: bool
+    suspended: bool
 
 
 def state(deps: Deps, account_id: str) -> TwoFactorState:
     """How things stand; an account that nothing is known of has 2FA off."""
     with reading(deps.database) as connection:
         active = store.list_active(connection, account_id)
-        remaining, created_at = store.count_recovery_codes(connection, account_id)
-        failures = attempts_store.read_failures(connection, account_id)
+        remaining, created_at = recovery_code_store.count_recovery_codes(connection, account_id)
+        failures, lifted = attempts_store.read_failures_and_lifted(connection, account_id)
     return TwoFactorState(
         enabled=bool(active),
         authenticators=active,
@@ -53,30 +67,50 @@ def state(deps: Deps, account_id: str) -> TwoFactorState:
         locked=failures >= STOP_FOR_STRANGERS_DIGITS,
         locked_everywhere=failures >= HARD_STOP,
         consecutive_failures=failures,
+        reset_needed=failures + lifted >= HARD_STOP,
+        suspended=bool(active) and all(one.suspended for one in active),
     )
 
 
-def disable(deps: Deps, account_id: str, session_id: str | None) -> None:
-    """Revoke the authenticator, wipe its secret and the recovery codes. Raises two_factor_off."""
+def disable(deps: Deps, account_id: str, session_id: str | None, *, only_repeat: bool = False) -> None:
+    """Revoke the authenticator, wipe its secret and the recovery codes.
+
+    A repeat by the same session within a minute changes nothing. With ``only_repeat`` any other call is refused. Raises
+    two_factor_off, two_factor_already_on, session_ended.
+    """
     now = deps.clock()
+    call = None if session_id is None else Call(account_id, session_id, "disable")
     with writing(deps.database) as connection:
-        if store.revoke_all(connection, account_id, now) == 0:
+        sessions_store.hold(connection, account_id, session_id)
+        is_on = store.is_on(connection, account_id, hold=True)
+        if only_repeat and is_on:
+            raise Refusal("two_factor_already_on")
+        if not is_on:
+            if call is not None and answer_store.find(deps.redis, deps.secret_box, call, now) is not None:
+                return
             raise Refusal("two_factor_off")
-        store.delete_recovery_codes(connection, account_id)
-        event = TwoFactorDisabled(id=new_id("evt"), occurred_at=now, account_id=account_id, session_id=session_id)
-        outbox.record(connection, outbox_tables, event)
+        store.revoke_all(connection, account_id, now)
+        recovery_code_store.delete_recovery_codes(connection, account_id)
+        by = None if session_id is None else session_of(session_id)
+        event = TwoFactorDisabled(id=new_id("evt"), occurred_at=now, account_id=account_id, session_id=by)
+        outbox.record(connection, outbox_tables, event, deps.signer)
         # Before the commit: Redis down means that nothing was turned off, and the caller may simply try again.
-        sms_store.forget_account(deps.redis, account_id, SECOND_FACTOR_PURPOSES)
+        sms_store.forget_account(deps.redis, account_id, frozenset(Purpose))
+        if call is not None:
+            answer_store.keep(deps.redis, deps.secret_box, call, Answer(), now)
+        require_time()
 
 
 def unlock(deps: Deps, account_id: str) -> None:
     """Support lifts the lock: no failures in SQL or Redis, and fresh windows. Idempotent.
 
-    What is on its way to SQL came before. SQL goes first, for where Redis has no count it asks SQL; when Redis is down
-    support hears 503, and does it again.
+    Failures that are still on their way to SQL are from before the unlock. SQL goes first, because Redis reads its
+    count from SQL where it has none. When Redis is down, support gets 503 and repeats the call. Raises Refusal
+    reset_needed at a hundred failures in a row.
     """
     deps.recorder.flush()
     with writing(deps.database) as connection:
-        attempts_store.clear(connection, account_id, deps.clock())
+        if not attempts_store.lift(connection, account_id, deps.clock()):
+            raise Refusal("reset_needed")
     budgets.clear(deps.redis, *(Charge(rate, account_id) for rate in UNLOCKED))
     throttle_store.forget(deps.redis, account_id)

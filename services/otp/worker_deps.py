@@ -6,12 +6,17 @@ from redis import Redis
 from sqlalchemy import Engine
 
 from shared.clock import Clock
+from shared.signing import Signer
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerDeps:
-    """The stores and the time: all that the event worker needs. ``clock``: the one that all processes agree on."""
+    """The stores, the time and what signs otp's events: all that the event worker needs.
+
+    ``clock``: the one that all processes agree on.
+    """
 
     database: Engine
     redis: Redis
     clock: Clock
+    signer: Signer

@@ -1,22 +1,27 @@
 """Composition root of the HTTP service: ``services.otp.wsgi:app``."""
 
+import gc
 import sys
 
 import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from services.otp import journaled
 from services.otp.app import create_app
 from services.otp.deps import make_deps
 from services.otp.key_metrics import SecretsCollector
+from services.otp.models import RESTORES
 from services.otp.rewrapping import KeyMissing, require_keys
 from services.otp.settings import OtpSettings
+from shared import restores
 from shared.clock import system_clock
 from shared.clock_check import ServerClock
 from shared.clock_metrics import ClockCollector
 from shared.database import create_database
 from shared.hashing import HashingPool, decoy_hash
 from shared.log import configure_logging
+from shared.messages import OTP
 from shared.redis_client import connect
 from shared.settings import SettingsError
 
@@ -32,6 +37,7 @@ configure_logging("otp", settings.mode)
 hashing = HashingPool(max_waiting=HASHING_PLACES)
 decoy_hash(hashing)  # now, or the first backup code that stands on no sheet would take twice as long as a wrong one
 database, redis = create_database(settings.database_url.reveal()), connect(settings.stores.state_url)
+restores.exit_while_unfinished(database, RESTORES, OTP)
 deps = make_deps(settings, database, redis, hashing, clock=ServerClock(redis), totp_clock=system_clock)
 try:
     require_keys(database, deps.secret_box, system_clock)
@@ -40,8 +46,13 @@ except KeyMissing as missing:
 except (DBAPIError, PoolTimeoutError) as error:
     # A database that is down is /readyz's to tell and mends by itself; without its key no code is let through anyway.
     structlog.get_logger("otp.keys").warning("keys not checked", cause=type(error).__name__)
+journaled.keep(database, settings.journal, deps.clock)
 app = create_app(
     settings,
     deps,
     collectors=[SecretsCollector(database, deps.secret_box), ClockCollector(redis, system_clock)],
 )
+
+# What stands now stays, so no collection need walk it again: a verification pays for every walk.
+gc.collect()
+gc.freeze()

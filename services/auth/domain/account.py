@@ -32,6 +32,22 @@ class Account:
     enrollment_prompted: bool
     created_at: datetime
 
+    @property
+    def must_enroll(self) -> bool:
+        """Whether its sessions may only enrol while 2FA is off: true for operators, and for owners after a reset.
+
+        ``enrollment_prompted`` is set by a reset, by a restore that lost 2FA and by a promotion to operator.
+        """
+        return self.enrollment_prompted or self.role is Role.SUPPORT
+
+    def is_promoted_by(self, role: Role) -> bool:
+        """Whether this role makes the account an operator's."""
+        return role is Role.SUPPORT and self.role is not Role.SUPPORT
+
+    def needs_enrollment_word(self, *, after_reset: bool) -> bool:
+        """Whether enrolling takes a one-time word: for operators always, for owners where ``after_reset`` says so."""
+        return self.role is Role.SUPPORT or (after_reset and self.enrollment_prompted)
+
 
 def email_key(email: str) -> str:
     """The spelling under which an address is unique: NFKC, case folded (RFC 5321 leaves the local part's case open)."""

@@ -102,6 +102,33 @@ class Erasure:
     signature: str
 
 
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A signed statement: the database was set back to a backup, in which the chain ended at ``sequence``.
+
+    The rows that were sealed after the backup are lost: those behind ``backup_ended_at`` and before ``resumes_at``. The
+    chain goes on with number ``resumes_at``, beyond all that the lost part can have reached, so an anchor of the lost
+    part is told from one of the chain that came after.
+    """
+
+    sequence: int
+    mac: str
+    backup_ended_at: int
+    resumes_at: int
+    backup_taken_at: datetime
+    at: datetime
+    key_id: str
+    signature: str
+
+    def explains(self, anchor_sequence: int) -> bool:
+        """Whether an anchor with that number belongs to the lost part."""
+        return self.backup_ended_at < anchor_sequence < self.resumes_at - 1
+
+
+# More rows than a worker seals in a second, and more than a gap of no length can have held.
+LOST_ROWS_A_SECOND, LOST_ROWS_MORE = 10_000, 1_000_000
+
+
 def people_in(account_id: str | None, actor: str) -> frozenset[str]:
     """Whose personal data a row may hold: the account's, and that of who acted on it (an operator, a team's owner)."""
     return frozenset({account_id or "", actor.partition(":")[2]})
@@ -154,15 +181,35 @@ def erasure(key: Key, account_id: str, through: int, at: datetime) -> Erasure:
     return Erasure(account_id, through, at, key.id, _sign_erasure(key, account_id, through, at))
 
 
-def is_genuine(keys: KeyList, statement: Anchor | Erasure) -> bool:
+def restored(
+    key: Key, sequence: int, mac: str, *, backup_ended_at: int, backup_taken_at: datetime, at: datetime
+) -> Restored:
+    """Make a signed statement about a restore. The next row is chained to its signature."""
+    gap_seconds = max(0, int((at - backup_taken_at).total_seconds()))
+    resumes_at = sequence + LOST_ROWS_MORE + LOST_ROWS_A_SECOND * gap_seconds
+    signature = _sign_restored(key, sequence, mac, backup_ended_at, resumes_at, backup_taken_at, at)
+    return Restored(sequence, mac, backup_ended_at, resumes_at, backup_taken_at, at, key.id, signature)
+
+
+def is_genuine(keys: KeyList, statement: Anchor | Erasure | Restored) -> bool:
     """Whether one of our keys signed it."""
     key = keys.find(statement.key_id)
     if key is None:
         return False
     if isinstance(statement, Anchor):
         signature = _sign_anchor(key, statement.name, statement.sequence, statement.mac, statement.at)
-    else:
+    elif isinstance(statement, Erasure):
         signature = _sign_erasure(key, statement.account_id, statement.through, statement.at)
+    else:
+        signature = _sign_restored(
+            key,
+            statement.sequence,
+            statement.mac,
+            statement.backup_ended_at,
+            statement.resumes_at,
+            statement.backup_taken_at,
+            statement.at,
+        )
     return hmac.compare_digest(signature, statement.signature)
 
 
@@ -172,6 +219,21 @@ def _sign_anchor(key: Key, name: AnchorName, sequence: int, mac: str, at: dateti
 
 def _sign_erasure(key: Key, account_id: str, through: int, at: datetime) -> str:
     return _mac(key, "timeline erasure", account_id=account_id, through=through, at=rfc3339(at))
+
+
+def _sign_restored(
+    key: Key, sequence: int, mac: str, backup_ended_at: int, resumes_at: int, backup_taken_at: datetime, at: datetime
+) -> str:
+    return _mac(
+        key,
+        "timeline restored",
+        sequence=sequence,
+        mac=mac,
+        backup_ended_at=backup_ended_at,
+        resumes_at=resumes_at,
+        backup_taken_at=rfc3339(backup_taken_at),
+        at=rfc3339(at),
+    )
 
 
 def _mac(key: Key, kind: str, **members: Any) -> str:  # noqa: ANN401 - JSON

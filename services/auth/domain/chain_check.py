@@ -5,7 +5,17 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from services.auth.domain.chain import GENESIS, Anchor, Erasure, Sealed, commit, is_genuine, people_in, row_mac
+from services.auth.domain.chain import (
+    GENESIS,
+    Anchor,
+    Erasure,
+    Restored,
+    Sealed,
+    commit,
+    is_genuine,
+    people_in,
+    row_mac,
+)
 from shared.keys import KeyList
 
 
@@ -19,6 +29,7 @@ class FaultKind(StrEnum):
     BLANKED = "lost its personal data without a recorded erasure"
     UNKNOWN_KEY = "was sealed under a key that AUTH_AUDIT_KEYS does not hold"
     FORGED_CHECKPOINT = "is where the checkpoint says that pruning ended, and the checkpoint is not ours"
+    FORGED_RESTORE = "is where the chain went on after a restore, and the record of the restore is not ours"
     FORGED_ERASURE = "is where an erasure says that it ended, and its record is not ours"
     HEAD = "is not where the head says that the chain ends"
     ANCHOR = "has another seal than the anchor that was kept elsewhere"
@@ -50,13 +61,21 @@ class Checker:
         checkpoint: Anchor | None,
         erasures: Collection[Erasure] = (),
         anchors: Mapping[int, str] | None = None,
+        restores: Collection[Restored] = (),
     ) -> None:
         self._keys = keys
         self._checkpoint = checkpoint
         self._sequence, self._mac = (checkpoint.sequence, checkpoint.mac) if checkpoint else (0, GENESIS)
         self._erasures = {one.account_id: one.through for one in erasures if is_genuine(keys, one)}
         self._forged = [one for one in erasures if not is_genuine(keys, one)]
-        self._anchors = anchors or {}
+        self._restores = {one.sequence: one for one in restores if is_genuine(keys, one)}
+        self._forged_restores = [one for one in restores if not is_genuine(keys, one)]
+        self._anchors = {
+            number: mac
+            for number, mac in (anchors or {}).items()
+            if not any(one.explains(number) for one in self._restores.values())
+        }
+        self.explained = len(anchors or {}) - len(self._anchors)
         self.rows = self.erased = 0
 
     def begin(self) -> Iterator[Fault]:
@@ -65,11 +84,14 @@ class Checker:
             yield Fault(FaultKind.FORGED_CHECKPOINT, self._checkpoint.sequence)
         for one in self._forged:
             yield Fault(FaultKind.FORGED_ERASURE, one.through, one.account_id)
+        for restore in self._forged_restores:
+            yield Fault(FaultKind.FORGED_RESTORE, restore.resumes_at)
         yield from self._against_anchor(None)
 
     def take(self, row: Sealed) -> Iterator[Fault]:
         """What is wrong with the next row, or with the place before it."""
         self.rows += 1
+        yield from self._pass_restores(row.seal.sequence)
         sequence, expected = row.seal.sequence, self._sequence + 1
         if sequence < expected:
             yield Fault(FaultKind.INSERTED, sequence, row.record.id)
@@ -85,6 +107,7 @@ class Checker:
 
     def end(self, head: Anchor | None) -> Iterator[Fault]:
         """What is wrong behind the last row: rows that the head or an anchor knows of, and a head that is not ours."""
+        yield from self._pass_restores(head.sequence + 1 if head else 0)
         newest = max([self._sequence, head.sequence if head else 0, *self._anchors])
         if newest > self._sequence:
             yield Fault(FaultKind.MISSING, self._sequence + 1, through=newest)
@@ -95,6 +118,14 @@ class Checker:
             fits = fits and (head.sequence > self._sequence or head.mac == self._mac)
         if not fits:
             yield Fault(FaultKind.HEAD, self._sequence)
+
+    def _pass_restores(self, sequence: int) -> Iterator[Fault]:
+        """Go on behind restores that happened here, up to the row of that number."""
+        while (restore := self._restores.get(self._sequence)) is not None:
+            if restore.mac != self._mac or restore.resumes_at > sequence:
+                return
+            self._sequence, self._mac = restore.resumes_at - 1, restore.signature
+            yield from self._against_anchor(None)
 
     def _seal_of(self, row: Sealed) -> Iterator[Fault]:
         seal, key = row.seal, self._keys.find(row.seal.key_id)

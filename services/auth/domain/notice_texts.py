@@ -17,10 +17,17 @@ class Kind(StrEnum):
     TWO_FACTOR_ON = "two_factor_on"
     TWO_FACTOR_OFF = "two_factor_off"
     RESET_REQUESTED = "reset_requested"
+    RESET_APPROVED_ONCE = "reset_approved_once"
     RESET_SCHEDULED = "reset_scheduled"
     RESET_STARTED = "reset_started"
     RESET_APPLIED = "reset_applied"
     RESET_CANCELLED = "reset_cancelled"
+    RESET_ENDED = "reset_ended"
+    NEW_ENROLLMENT_WORD = "new_enrollment_word"
+    IDENTITY_PHONE = "identity_phone"
+    IDENTITY_EMAIL = "identity_email"
+    IDENTITY_OWNER = "identity_owner"
+    OWNER_ASKED = "owner_asked"
     RECOVERY_CODE_USED = "recovery_code_used"
     RECOVERY_CODES_REGENERATED = "recovery_codes_regenerated"
     PHONE_CHANGED = "phone_changed"
@@ -29,7 +36,10 @@ class Kind(StrEnum):
     SECOND_FACTOR_FAILED = "second_factor_failed"
     SECOND_FACTOR_LOCKED = "second_factor_locked"
     SECOND_FACTOR_LOCKED_EVERYWHERE = "second_factor_locked_everywhere"
+    UNLOCKED = "unlocked"
+    ROLE_CHANGED = "role_changed"
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 - an occasion
+    RESTORED = "restored"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +51,15 @@ class Notice:
     sms: str
 
 
+class OwnWords(str):
+    """A value of a notice that the product wrote itself, so it may have several lines."""
+
+    __slots__ = ()
+
+
 _ACT = "If this wasn't you, change your password at {origin} at once and contact support."
+_NEVER = "Support never asks for a code of your app or phone, for your password or for a backup code."
+_CANCEL = "cancel it: {cancel_url}"
 _TELL_SUPPORT = "If you did not ask for this, contact support at once."
 
 
@@ -68,40 +86,99 @@ _TEXTS: Mapping[Kind, _Text] = {
         f"{_ACT} Then turn two-factor authentication on again.",
         "{site}: two-factor authentication was turned OFF at {when}. Not you? Change your password, contact support.",
     ),
+    Kind.IDENTITY_PHONE: _Text(
+        "Somebody asks support to remove two-factor authentication",
+        "Somebody called support and asks to remove two-factor authentication from your account. To check that it is "
+        f"you, we texted two words to your phone. {_NEVER}",
+        f"If you did not call us, {_CANCEL}",
+        "{site}: Only if you called us: somebody asks to remove your 2FA. Your words: {words}. We never ask for codes "
+        "or passwords. Not you? {cancel_by_text}",
+    ),
+    Kind.IDENTITY_EMAIL: _Text(
+        "Somebody asks support to remove two-factor authentication",
+        "Somebody called support and asks to remove two-factor authentication from your account. Only if that was you, "
+        "read these two words to the operator:\n\n  {words}\n\nOr confirm here: {confirm_url}\n\n" + _NEVER,
+        f"If you did not call us, {_CANCEL}",
+        "{site}: somebody asks support to remove your 2FA. We mailed words to your address. We never ask for codes or "
+        "passwords. Not you? {cancel_by_text}",
+    ),
+    Kind.IDENTITY_OWNER: _Text(
+        "Somebody asks support to remove two-factor authentication",
+        "Somebody called support and asks to remove two-factor authentication from your account. We asked the other "
+        f"owners of your team whether that is you. {_NEVER}",
+        f"If you did not call us, {_CANCEL}",
+        "{site}: somebody asks support to remove your 2FA. We asked your team's owners. We never ask for codes or "
+        "passwords. Not you? {cancel_by_text}",
+    ),
+    Kind.OWNER_ASKED: _Text(
+        "Does a member of your team need help from support?",
+        "Support was asked to remove two-factor authentication from the account {member} of your team. Contact this "
+        "person in a way that you already know. Approve only if this person asked for it:\n\n  {approval_url}\n\n"
+        + _NEVER,
+        "If this person did not ask for it, refuse it there or contact support.",
+        "{site}: support was asked to remove the 2FA of {member}. Ask this person, then approve or refuse: "
+        "{approval_url} We never ask for codes or passwords. Questions? Contact support.",
+    ),
     Kind.RESET_REQUESTED: _Text(
         "Support was asked to remove two-factor authentication",
         "Somebody who passed our identity checks asked support to remove two-factor authentication from your account. "
-        "{schedule}",
-        "If you did not ask for this, cancel it: {cancel_url}\nThen change your password at {origin}.",
-        "{site}: support was asked to remove your two-factor authentication. {schedule} Not you? Cancel: {cancel_url}",
+        f"{{schedule}}{{meanwhile}} {_NEVER}",
+        f"If you did not ask for this, {_CANCEL}\nThen change your password at {{origin}}.",
+        "{site}: support was asked to remove your 2FA. {schedule} We never ask for codes or passwords. "
+        "Not you? {cancel_by_text}",
+    ),
+    Kind.RESET_APPROVED_ONCE: _Text(
+        "A second operator approved the removal of two-factor authentication",
+        "A second operator has approved the removal of two-factor authentication from your account. {schedule}"
+        f"{{meanwhile}} {_NEVER}",
+        f"If you did not ask for this, {_CANCEL}\nThen change your password at {{origin}}.",
+        "{site}: a second operator approved the removal of your 2FA. {schedule} We never ask for codes or "
+        "passwords. Not you? {cancel_by_text}",
     ),
     Kind.RESET_SCHEDULED: _Text(
         "Two-factor authentication will be removed",
-        "A second operator has approved the removal of two-factor authentication from your account. {schedule}",
-        "If you did not ask for this, cancel it with the link in our earlier message, or sign in at {origin} and "
-        "cancel it there.",
-        "{site}: removal of your two-factor authentication was approved. {schedule} "
-        "Not you? Use the link sent earlier.",
+        f"The removal of two-factor authentication from your account was approved. {{schedule}}{{meanwhile}} {_NEVER}",
+        f"If you did not ask for this, {_CANCEL}\nThen change your password at {{origin}}.",
+        "{site}: the removal of your 2FA was approved. {schedule} We never ask for codes or passwords. "
+        "Not you? {cancel_by_text}",
     ),
     Kind.RESET_STARTED: _Text(
         "Two-factor authentication is being removed",
-        "Support checked the caller's identity and is removing two-factor authentication from your account now.",
+        "Support checked the caller's identity and is removing two-factor authentication from your account now. "
+        f"{_NEVER}",
         f"{_TELL_SUPPORT} Change your password at {{origin}} as well.",
-        "{site}: support is removing your two-factor authentication now ({when}). Not you? Contact support at once.",
+        "{site}: support is removing your two-factor authentication now ({when}). We never ask for codes or passwords. "
+        "Not you? Contact support at once.",
     ),
     Kind.RESET_APPLIED: _Text(
         "Two-factor authentication was removed",
         "Support removed two-factor authentication from your account. You were signed out everywhere, no browser is "
-        "remembered any more, and your backup codes are dead. Sign in and turn it on again right away.",
+        f"remembered, and your backup codes do not work. Sign in and turn it on again right away. {_NEVER}",
         f"{_TELL_SUPPORT} Change your password at {{origin}} as well.",
         "{site}: your two-factor authentication was removed at {when}. Sign in and turn it on again. "
-        "Not you? Contact support at once.",
+        "We never ask for codes or passwords. Not you? Contact support at once.",
+    ),
+    Kind.NEW_ENROLLMENT_WORD: _Text(
+        "Support gave you new words to turn two-factor authentication on",
+        "Support checked the caller's identity and gave out new one-time words for your account. Two-factor "
+        f"authentication is off until you sign in and turn it on with those words. {_NEVER}",
+        f"{_TELL_SUPPORT} Change your password at {{origin}} as well.",
+        "{site}: support gave out new words to turn your two-factor authentication on ({when}). "
+        "We never ask for codes or passwords. Not you? Contact support at once.",
     ),
     Kind.RESET_CANCELLED: _Text(
         "The removal of two-factor authentication was cancelled",
         "The request to remove two-factor authentication from your account was cancelled. It stays on.",
         "If you need the removal, contact support. If you never asked for it, change your password at {origin}.",
         "{site}: the removal of your two-factor authentication was cancelled at {when}. It stays on. "
+        "Questions? Contact support.",
+    ),
+    Kind.RESET_ENDED: _Text(
+        "The removal of two-factor authentication has ended",
+        "The request to remove two-factor authentication from your account has ended, and nothing was removed. "
+        "{because}",
+        "If you need the removal, contact support. If you never asked for it, change your password at {origin}.",
+        "{site}: the request to remove your 2FA has ended at {when}; nothing was removed. {because} "
         "Questions? Contact support.",
     ),
     Kind.RECOVERY_CODE_USED: _Text(
@@ -157,9 +234,25 @@ _TEXTS: Mapping[Kind, _Text] = {
         "Codes are locked for your account",
         "There were so many wrong codes in a row that no code is accepted for your account any more, not even in a "
         "browser of yours.",
-        "Contact support to lift the lock. If it wasn't you, change your password at {origin} then, and end your other "
-        "sessions: somebody may have both your password and a browser of yours.",
+        "Contact support. If it wasn't you, change your password at {origin} then, and end your other sessions: "
+        "somebody may have both your password and a browser of yours.",
         "{site}: codes are locked since {when} after too many wrong ones. Contact support.",
+    ),
+    Kind.UNLOCKED: _Text(
+        "Support lifted the lock on your account",
+        "Support lifted the wait after too many wrong codes or passwords for your account. Codes and passwords are "
+        "accepted again.",
+        "If you did not ask for this, change your password at {origin} at once and contact support: somebody may be "
+        "guessing your codes. Support never asks for your password, a code or a backup code.",
+        "{site}: support lifted the lock on your account at {when}. We never ask for codes or passwords. "
+        "Not you? Change your password, contact support.",
+    ),
+    Kind.ROLE_CHANGED: _Text(
+        "Your role was changed",
+        "An administrator gave your account the role {role}. You were signed out everywhere, and no browser is "
+        "remembered any more.",
+        "If you did not expect this, contact support.",
+        "{site}: your account was given the role {role} at {when}. You were signed out. Questions? Contact support.",
     ),
     Kind.PASSWORD_CHANGED: _Text(
         "Your password was changed",
@@ -167,6 +260,15 @@ _TEXTS: Mapping[Kind, _Text] = {
         "more.\n\n  Browser: {browser}\n  Address: {ip}",
         "If this wasn't you, contact support at once.",
         "{site}: your password was changed at {when}. Not you? Contact support at once.",
+    ),
+    Kind.RESTORED: _Text(
+        "We restored your account from a backup",
+        "After a failure we restored {site} from a backup of {taken_at}. You were signed out everywhere. What "
+        "else has changed:\n\n{what}",
+        "Sign in at {origin}, and check your phone number and your second factor. If something is wrong, contact "
+        "support.",
+        "{site}: we restored your account from a backup of {taken_at}. Sign in and check it. "
+        "Questions? Contact support.",
     ),
 }
 
@@ -178,7 +280,7 @@ def render(kind: Kind, *, origin: str, at: datetime, **values: object) -> Notice
     """The texts of an occasion. Raises KeyError when one of its values is missing: a programming error."""
     text = _TEXTS[kind]
     known = {
-        **{name: _one_line(value) for name, value in values.items()},
+        **{name: value if isinstance(value, OwnWords) else _one_line(value) for name, value in values.items()},
         "origin": origin,
         "site": origin.partition("://")[2],
         "when": written(at),

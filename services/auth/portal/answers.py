@@ -11,10 +11,12 @@ FIELD_OF: Mapping[str, str] = {
     "invalid_credentials": "password",
     "invalid_passcode": "code",
     "second_factor_locked": "code",
+    "enrollment_word_required": "word",
+    "invalid_enrollment_word": "word",
     "password_too_weak": "new_password",
     "invalid_phone": "number",
     "country_not_allowed": "country",
-    "identity_checks_insufficient": "identity_checks",
+    "wrong_words": "code",
 }
 
 

@@ -14,6 +14,7 @@ from shared.problems import Refusal
 blueprint = Blueprint("portal", __name__, template_folder="templates")
 blueprint.register_blueprint(forms.blueprint)
 blueprint.register_blueprint(pages.blueprint)
+blueprint.before_request(pages.move_to_name)
 blueprint.after_request(add_headers)
 blueprint.register_error_handler(Refusal, refusals.refused)
 blueprint.register_error_handler(HTTPException, refusals.http_error)

@@ -6,19 +6,20 @@ from flask import Blueprint, Response, request
 from marshmallow import Schema, ValidationError
 
 from services.auth import login, login_sms, sessions
+from services.auth.consequences import Acting
+from services.auth.login import Answer as CodeAnswer
 from services.auth.login import SignedIn
 from services.auth.portal.answers import Answer, answer
 from services.auth.portal.shell import page, texts, to, with_retry_after
 from services.auth.portal.way_back import page_asked_for, with_asked
-from services.auth.routes.guard import (
+from services.auth.routes.cookies import (
+    clear_challenge_cookie,
     clear_session_cookie,
-    client,
-    deps,
-    device_token,
-    live_session,
+    set_challenge_cookie,
     set_device_cookie,
     set_session_cookie,
 )
+from services.auth.routes.guard import challenge_binding, client, cookie_session_token, deps, device_token, live_session
 from services.auth.schemas.session import LoginArgs, VerifyArgs
 from shared.problems import Refusal
 
@@ -46,13 +47,16 @@ def log_in() -> Response:
             password=args["password"],
             transport="cookie",
             device_token=device_token(),
+            replaces=cookie_session_token(),
         )
     except Refusal as refusal:
         said = answer(texts(), refusal)
         return with_retry_after(_login_page(status=refusal.problem.status, answer=said), refusal)
     if isinstance(outcome, SignedIn):
         return _welcome(outcome)
-    return to(with_asked(f"/login/{outcome.challenge.id}", _asked()))
+    response = to(with_asked(f"/login/{outcome.challenge.id}", _asked()))
+    set_challenge_cookie(response, outcome.binding)
+    return response
 
 
 @blueprint.get("/login/<id:challenge_id>")
@@ -66,13 +70,14 @@ def verify(challenge_id: str) -> Response:
     """As POST /v1/login/{challenge_id}/verify, for a browser's form."""
     try:
         args = _load(VerifyArgs, {"code": request.form.get("code", "").strip()})
-        outcome = login.verify(
-            deps(),
-            client(),
+        given = CodeAnswer(
             challenge_id=challenge_id,
+            binding=challenge_binding(),
             code=args["code"],
             remember_device="remember_device" in request.form,
+            replaces=cookie_session_token(),
         )
+        outcome = login.verify(deps(), client(), given)
     except Refusal as refusal:
         return _code_page(challenge_id, refusal)
     return _welcome(outcome)
@@ -82,7 +87,7 @@ def verify(challenge_id: str) -> Response:
 def send_sms(challenge_id: str) -> Response:
     """As POST /v1/login/{challenge_id}/sms, for a browser's form."""
     try:
-        login_sms.send(deps(), client(), challenge_id)
+        login_sms.send(deps(), client(), challenge_id, challenge_binding())
     except Refusal as refusal:
         return _code_page(challenge_id, refusal)
     return to(with_asked(f"/login/{challenge_id}", _asked()))
@@ -93,10 +98,10 @@ def log_out() -> Response:
     """As POST /v1/logout, for a browser's form; who has no session is signed out already."""
     response = to("/login")
     try:
-        session, _token = live_session()
+        session, token = live_session()
     except Refusal:
         return response
-    sessions.end(deps(), client(), session.account_id, session.id)
+    sessions.log_out(deps(), client(), Acting(session, token))
     clear_session_cookie(response)
     return response
 
@@ -116,6 +121,7 @@ def _asked() -> str | None:
 def _welcome(outcome: SignedIn) -> Response:
     response = to(with_asked("/", _asked()))
     set_session_cookie(response, outcome.token)
+    clear_challenge_cookie(response)
     if outcome.device_token is not None:
         set_device_cookie(response, outcome.device_token)
     return response
@@ -138,7 +144,7 @@ def _login_page(*, status: int = 200, answer: Answer | None = None, ended: bool 
 def _code_page(challenge_id: str, refusal: Refusal | None = None) -> Response:
     """The second step, with what the first try or the last SMS came to; an expired one begins anew."""
     try:
-        state = login_sms.state(deps(), challenge_id)
+        state = login_sms.state(deps(), challenge_id, challenge_binding())
     except Refusal as gone:
         if gone.code != "challenge_expired":
             raise
@@ -153,7 +159,7 @@ def _code_page(challenge_id: str, refusal: Refusal | None = None) -> Response:
         email="",
         ended=False,
         challenge=state.challenge,
-        phone_hint=state.account.phone.masked() if state.account.phone else None,
+        phone_hint=state.account.phone.masked() if state.account.phone and state.challenge.offers_sms else None,
         sent=state.sent,
         delivery=state.delivery,
     )

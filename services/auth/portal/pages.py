@@ -2,16 +2,27 @@
 
 from flask import Blueprint, Response, abort, make_response, request
 
+from services.auth import views
 from services.auth.domain.account import Role
+from services.auth.domain.session import AssuranceLevel, Session, assurance
 from services.auth.portal.assets import ASSETS, VERSION
 from services.auth.portal.shell import page, to
 from services.auth.portal.way_back import page_asked_for
-from services.auth.routes.guard import current, deps, signed_in, support_operator
+from services.auth.routes.guard import SAFE_METHODS, current, deps, signed_in, support_operator
 from shared.settings import Mode
 
 blueprint = Blueprint("pages", __name__)
 
+ASSET_ENDPOINT = "portal.pages.asset"
 SUPPORT_TEXTS = ("support", "activity", "reset", "delivery", "role")
+
+
+def move_to_name() -> Response | None:
+    """Have a browser of development ask for this page at localhost, where passkeys work."""
+    if request.method not in SAFE_METHODS or request.endpoint == ASSET_ENDPOINT:
+        return None
+    origin = deps().settings.hosts.move_to(request.headers.get("Host"))
+    return None if origin is None else to(origin + request.full_path.rstrip("?"))
 
 
 @blueprint.get("/")
@@ -19,13 +30,15 @@ SUPPORT_TEXTS = ("support", "activity", "reset", "delivery", "role")
 def home() -> Response:
     """The page that was asked for before the login, or where each role begins."""
     account = current().account
-    if account.enrollment_prompted:  # until then a password alone protects the account
+    if views.must_enroll(account, current().session):  # until then a password alone protects the account
         return to("/two-factor")
-    return to(page_asked_for(request.args.get("next")) or _begins_at(account.role))
+    return to(page_asked_for(request.args.get("next")) or _begins_at(account.role, current().session))
 
 
-def _begins_at(role: Role) -> str:
-    return "/support" if role is Role.SUPPORT else "/two-factor"
+def _begins_at(role: Role, session: Session) -> str:
+    """The console for an operator to whom it opens."""
+    by_second_factor = assurance(session.signed_in_with) is AssuranceLevel.AAL2
+    return "/support" if role is Role.SUPPORT and by_second_factor else "/two-factor"
 
 
 @blueprint.get("/two-factor")
@@ -67,6 +80,19 @@ def support_account_page(account_id: str) -> Response:
 def cancel_reset_page() -> Response:
     """Where the link in a notice leads; the token stands behind the #, which no server sees."""
     return page("cancel-reset", groups=("reset",))
+
+
+@blueprint.get("/reset/confirm")
+def confirm_check_page() -> Response:
+    """Where the link in the mail of an identity check leads; its token stands behind the #, too."""
+    return page("confirm-check", groups=("reset",))
+
+
+@blueprint.get("/team/approvals")
+@signed_in
+def approvals_page() -> Response:
+    """Whether a member of the team asked support for help; owners answer."""
+    return page("approvals", groups=("approvals",))
 
 
 @blueprint.get("/dev/inbox")

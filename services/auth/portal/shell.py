@@ -5,6 +5,7 @@ from typing import Any
 
 from flask import Response, g, make_response, redirect, render_template, request
 
+from services.auth import owner_approvals
 from services.auth.portal.answers import FIELD_OF
 from services.auth.portal.assets import VERSION
 from services.auth.portal.texts import LANGUAGES, Texts, choose
@@ -25,7 +26,7 @@ HEADERS: Mapping[str, str] = {
     "Vary": "Cookie, Accept-Language",
 }
 # Which groups of texts every page's script speaks, beside those of its own.
-COMMON_TEXTS = ("form", "problem", "invalid", "unit", "time", "clock")
+COMMON_TEXTS = ("form", "problem", "invalid", "unit", "time", "clock", "step_up")
 
 
 def add_headers(response: Response) -> Response:
@@ -71,6 +72,8 @@ def page(
         asked=asked,
         account=principal.account if principal else None,
         role=principal.account.role if principal else None,
+        # Not on a page of an error, which must not need a store.
+        approval_waits=principal is not None and status < 400 and owner_approvals.is_asked(deps(), principal.account),
         for_scripts={"texts": texts().under((*COMMON_TEXTS, *groups)), "fields": FIELD_OF},
         development=deps().settings.mode is Mode.DEVELOPMENT,
         **values,

@@ -7,22 +7,33 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from flask import Response, current_app, g, request
 
-from services.auth import session_store
+from services.auth import enrollment_words, session_store, step_up
+from services.auth.consequences import Acting
 from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account, Role
-from services.auth.domain.session import AssuranceLevel, Session
-from services.auth.limits import STEP_UP_LIFE, TRUSTED_DEVICE_LIFE
+from services.auth.domain.session import AssuranceLevel, PassOn, Session, StepUp, assurance
+from services.auth.models import RESTORES
+from services.auth.operators import Operator
+from services.auth.otp_client import TwoFactorState
 from services.auth.store import accounts
+from shared import restores
 from shared.database import reading
 from shared.problems import Refusal
 from shared.rest import RestBlueprint
+from shared.web import problem_response
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 DEVICE_HEADER = "X-Device-Token"
+BINDING_HEADER = "X-Challenge-Binding"
 USER_AGENT_KEPT = 200
+HEALTH_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+_RESTORES_FINISHED = "latchkey_restores_finished"
+_ENROL_ANEW = "Turn 2FA off, turn it on with the one-time word that an administrator gives you, then sign in again."
+# The writes that an account which must enrol first may make. Logging out needs no guard.
+BEFORE_ENROLLMENT = frozenset({"two-factor.begin", "two-factor.confirm", "session.reauthenticate"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +43,16 @@ class Principal:
     account: Account
     session: Session
     token: str
+
+    @property
+    def acting(self) -> Acting:
+        """The session and its token, for use cases that end things."""
+        return Acting(self.session, self.token, g.get("passes_token_on"))
+
+    @property
+    def operator(self) -> Operator:
+        """The account and its session, for writes of support."""
+        return Operator(self.account, self.acting)
 
 
 def deps() -> Deps:
@@ -52,8 +73,39 @@ def _client_ip() -> str:
     return forwarded[-hops][:45]
 
 
+def check() -> Response | None:
+    """Check host, origin and restores. Runs before every request; one function, because Flask wraps each of them."""
+    foreign = check_host()
+    if foreign is None:
+        check_origin()
+        check_restore()
+    return foreign
+
+
+def check_restore() -> None:
+    """Answer 503 while a restore is unfinished. Asks the database until it has said that none is.
+
+    A gateway that starts meanwhile ends at once (``exit_while_unfinished``), unless the database does not answer it.
+    """
+    if current_app.extensions.get(_RESTORES_FINISHED) or request.path in HEALTH_PATHS:
+        return
+    restores.require_finished(deps().database, RESTORES)
+    current_app.extensions[_RESTORES_FINISHED] = True
+
+
+def check_host() -> Response | None:
+    """Answer 421 to a foreign host, for every method and path.
+
+    It reads ``Host`` itself, because any client can set ``X-Forwarded-Host``. It returns the answer and does not raise
+    it, because a page's error handler would render a page.
+    """
+    if deps().settings.hosts.take(request.path, request.headers.get("Host")):
+        return None
+    return problem_response(Refusal("misdirected_request"))
+
+
 def check_origin() -> None:
-    """Refuse a write that a page of another site makes (ASVS 3.5.1). Runs before every request.
+    """Refuse a write that a page of another site makes (ASVS 3.5.1).
 
     Every current browser sends Origin with unsafe methods, or says Sec-Fetch-Site; what sends neither is no browser
     and carries no one else's cookies.
@@ -68,24 +120,14 @@ def check_origin() -> None:
         raise Refusal("origin_refused")
 
 
-def set_session_cookie(response: Response, token: str) -> None:
-    """The session lives in Redis; the cookie goes with the browser's session."""
-    _set_cookie(response, deps().settings.session_cookie, token, None)
+def challenge_binding() -> str | None:
+    """The secret of the login under way that this client holds: header or cookie."""
+    return request.headers.get(BINDING_HEADER) or request.cookies.get(deps().settings.challenge_cookie)
 
 
-def set_device_cookie(response: Response, token: str) -> None:
-    """Kept 30 days; whether it still skips the code is the server's to say."""
-    _set_cookie(response, deps().settings.device_cookie, token, int(TRUSTED_DEVICE_LIFE.total_seconds()))
-
-
-def clear_session_cookie(response: Response) -> None:
-    """Tell the browser to forget the session."""
-    _set_cookie(response, deps().settings.session_cookie, "", 0)
-
-
-def _set_cookie(response: Response, name: str, value: str, max_age: int | None) -> None:
-    secure = deps().settings.secure_cookies
-    response.set_cookie(name, value, max_age=max_age, secure=secure, httponly=True, samesite="Lax", path="/")
+def cookie_session_token() -> str | None:
+    """The token in the session cookie, whether its session is live or not."""
+    return request.cookies.get(deps().settings.session_cookie)
 
 
 def _bearer_token() -> str | None:
@@ -98,9 +140,24 @@ def device_token(in_body: str | None = None) -> str | None:
     return in_body or request.headers.get(DEVICE_HEADER) or request.cookies.get(deps().settings.device_cookie)
 
 
+def pass_token_on(pass_on: PassOn) -> None:
+    """Note how a repeat of this call finds the new token that the call may give its session."""
+    g.passes_token_on = pass_on
+
+
+def act_with(token: str) -> None:
+    """Let the rest of this request act with this token, in place of the one that came with it."""
+    g.presented_token = token
+
+
+def presented_token() -> str | None:
+    """The session token that this request acts with, live or not."""
+    return g.get("presented_token") or _bearer_token() or request.cookies.get(deps().settings.session_cookie)
+
+
 def live_session() -> tuple[Session, str]:
     """The session of this request and its token, without a look at the account. Raises 401 not_authenticated."""
-    token = _bearer_token() or request.cookies.get(deps().settings.session_cookie)
+    token = presented_token()
     session = session_store.find(deps().redis, token) if token else None
     if session is None or token is None or session.expires_at <= deps().clock():
         raise Refusal("not_authenticated")
@@ -124,33 +181,62 @@ def signed_in(view: Callable[P, R]) -> Callable[P, R]:
 
 
 def stepped_up(view: Callable[P, R]) -> Callable[P, R]:
-    """Needs a session that proved itself fully within the last ten minutes: else 403 step_up_required (ASVS 7.5.1)."""
+    """Needs the full step-up window: else 403 step_up_required (ASVS 7.5.1)."""
+    return _needing(StepUp.FULL, view)
 
+
+def stepped_up_small(view: Callable[P, R]) -> Callable[P, R]:
+    """Needs a step-up window, be it the one that a texted code opens: else 403 step_up_required."""
+    return _needing(StepUp.SMALL, view)
+
+
+def _needing(needed: StepUp, view: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        session = _authenticate().session
-        if session.stepped_up_at is None or deps().clock() - session.stepped_up_at > STEP_UP_LIFE:
-            raise Refusal("step_up_required")
+        _require_step_up(_authenticate().session, needed)
         return view(*args, **kwargs)
 
-    needs = "Needs a session and an open step-up window."
+    needs = f"Needs a session and an open step-up window ({needed})."
     return _documented(guarded, view, needs, "not_authenticated", "step_up_required")
 
 
 def support_operator(view: Callable[P, R]) -> Callable[P, R]:
-    """Needs role support and a session with a second factor: else 403."""
+    """Needs role support, a sign-in with a second factor, and 2FA on at this moment; a write needs a full step-up too.
+
+    The factors of the sign-in count, so the login that enrolled an authenticator does not open the console. A second
+    factor from before the promotion does not open it either, because the password alone may have enrolled it. Else 403;
+    503 when otp does not answer.
+    """
 
     @functools.wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         principal = _authenticate()
         if principal.account.role is not Role.SUPPORT:
             raise Refusal("forbidden")
-        if principal.session.assurance is not AssuranceLevel.AAL2:
+        by_second_factor = assurance(principal.session.signed_in_with) is AssuranceLevel.AAL2
+        if not by_second_factor or not _two_factor(principal.account).is_live:
             raise Refusal("second_factor_required")
+        if _is_console_closed(principal.account):
+            raise Refusal("enrollment_required", detail=_ENROL_ANEW, extra={"cause": "operator"})
+        if request.method not in SAFE_METHODS:
+            _require_step_up(principal.session, StepUp.FULL)
         return view(*args, **kwargs)
 
-    needs = "Needs role support and a session with a second factor."
-    return _documented(guarded, view, needs, "not_authenticated", "forbidden", "second_factor_required")
+    needs = "Needs role support, a sign-in with a second factor that is on; a write needs an open step-up window, too."
+    codes = ("not_authenticated", "forbidden", "second_factor_required", "enrollment_required")
+    return RestBlueprint.refuses_writes("step_up_required")(_documented(guarded, view, needs, *codes))
+
+
+def _is_console_closed(account: Account) -> bool:
+    if not account.enrollment_prompted:  # so the usual call opens no connection
+        return False
+    with reading(deps().database) as connection:
+        return enrollment_words.closes_console(connection, account)
+
+
+def _require_step_up(session: Session, needed: StepUp) -> None:
+    if not step_up.suffices(session, needed, deps().clock()):
+        raise Refusal("step_up_required", extra={"step_up": needed})
 
 
 def _authenticate() -> Principal:
@@ -160,11 +246,27 @@ def _authenticate() -> Principal:
     if account is None:
         raise Refusal("not_authenticated")
     principal = g.principal = Principal(account, session, token)
+    _refuse_until_enrolled(account)
     return principal
+
+
+def _refuse_until_enrolled(account: Account) -> None:
+    """Refuse every write of an account that must turn 2FA on first, except those that lead to it."""
+    if request.method in SAFE_METHODS or request.endpoint in BEFORE_ENROLLMENT or not account.must_enroll:
+        return
+    if not _two_factor(account).enabled:
+        raise Refusal("enrollment_required")
+
+
+def _two_factor(account: Account) -> TwoFactorState:
+    """Ask otp, once a request. Raises Unavailable."""
+    if "two_factor" not in g:
+        g.two_factor = deps().otp.state(account.id)
+    return cast("TwoFactorState", g.two_factor)
 
 
 def _documented(guarded: Callable[P, R], view: Callable[P, R], needs: str, *codes: str) -> Callable[P, R]:
     """Tell the OpenAPI document what the guard asks for, and what it refuses with."""
     document: dict[str, Any] = {"security": [{"bearer": []}, {"cookie": []}], "description": needs}
     guarded._apidoc = {**getattr(view, "_apidoc", {}), "manual_doc": document}  # type: ignore[attr-defined]  # noqa: SLF001
-    return RestBlueprint.refuses(*codes)(guarded)
+    return RestBlueprint.refuses_writes("enrollment_required")(RestBlueprint.refuses(*codes)(guarded))

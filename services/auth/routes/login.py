@@ -5,16 +5,17 @@ from typing import Any
 from flask import Response, jsonify, make_response
 
 from services.auth import login, login_sms, sessions, views
-from services.auth.login import SecondFactorRequired, SignedIn
-from services.auth.routes.guard import (
+from services.auth.challenge_store import LoginChallenge
+from services.auth.consequences import Acting
+from services.auth.login import Answer, SecondFactorRequired, SignedIn
+from services.auth.routes.cookies import (
+    clear_challenge_cookie,
     clear_session_cookie,
-    client,
-    deps,
-    device_token,
-    live_session,
+    set_challenge_cookie,
     set_device_cookie,
     set_session_cookie,
 )
+from services.auth.routes.guard import challenge_binding, client, cookie_session_token, deps, device_token, live_session
 from services.auth.schemas.session import (
     ChallengeStateSchema,
     LoginAnswer,
@@ -23,7 +24,6 @@ from services.auth.schemas.session import (
     VerifyAnswer,
     VerifyArgs,
 )
-from services.auth.session_store import LoginChallenge
 from shared.bodies import NothingSchema
 from shared.delivery_reasons import describe
 from shared.phone import PhoneNumber
@@ -46,9 +46,10 @@ def log_in(args: dict[str, Any]) -> Response | dict[str, Any]:
         password=args["password"],
         transport=args["transport"],
         device_token=device_token(args["device_token"]),
+        replaces=_replaced(args["transport"]),
     )
     if isinstance(outcome, SecondFactorRequired):
-        return {"status": "second_factor_required", "challenge": _challenge(outcome.challenge, outcome.phone)}
+        return _second_factor_required(outcome)
     return _signed_in(outcome, LOGIN_ANSWER, {})
 
 
@@ -57,7 +58,7 @@ def log_in(args: dict[str, Any]) -> Response | dict[str, Any]:
 @blueprint.refuses("challenge_expired")
 def challenge_state(challenge_id: str) -> dict[str, Any]:
     """A login that waits for its code, and the delivery of its last SMS."""
-    state = login_sms.state(deps(), challenge_id)
+    state = login_sms.state(deps(), challenge_id, challenge_binding())
     shown = None
     if state.sent is not None and state.delivery is not None:
         shown = {
@@ -79,7 +80,7 @@ def challenge_state(challenge_id: str) -> dict[str, Any]:
 )
 def send_sms(_args: dict[str, Any], challenge_id: str) -> Any:  # noqa: ANN401 - dumped by the schema
     """Send an SMS code for this login, or send another one."""
-    return login_sms.send(deps(), client(), challenge_id)
+    return login_sms.send(deps(), client(), challenge_id, challenge_binding())
 
 
 @blueprint.route("/login/<id:challenge_id>/verify", methods=["POST"])
@@ -90,9 +91,14 @@ def send_sms(_args: dict[str, Any], challenge_id: str) -> Any:  # noqa: ANN401 -
 )
 def verify(args: dict[str, Any], challenge_id: str) -> Response:
     """Answer with the code from the app, from an SMS, or with a backup code."""
-    outcome = login.verify(
-        deps(), client(), challenge_id=challenge_id, code=args["code"], remember_device=args["remember_device"]
+    answer = Answer(
+        challenge_id=challenge_id,
+        binding=challenge_binding(),
+        code=args["code"],
+        remember_device=args["remember_device"],
+        replaces=cookie_session_token(),
     )
+    outcome = login.verify(deps(), client(), answer)
     return _signed_in(outcome, VERIFY_ANSWER, {"factor": outcome.session.factors[-1]})
 
 
@@ -102,10 +108,27 @@ def verify(args: dict[str, Any], challenge_id: str) -> Response:
 @blueprint.refuses("not_authenticated")
 def log_out(_args: dict[str, Any]) -> Response:
     """End this session."""
-    session, _token = live_session()
-    sessions.end(deps(), client(), session.account_id, session.id)
+    session, token = live_session()
+    sessions.log_out(deps(), client(), Acting(session, token))
     response = make_response("", 204)
     clear_session_cookie(response)
+    return response
+
+
+def _replaced(transport: str) -> str | None:
+    """The token of the session that this browser still has. A bearer client may have several sessions."""
+    return cookie_session_token() if transport == "cookie" else None
+
+
+def _second_factor_required(outcome: SecondFactorRequired) -> Response | dict[str, Any]:
+    """The challenge. The secret that binds it to this client goes into a cookie or into the body, never into both."""
+    challenge = _challenge(outcome.challenge, outcome.phone)
+    document: dict[str, Any] = {"status": "second_factor_required", "challenge": challenge}
+    if outcome.challenge.transport == "bearer":
+        challenge["binding"] = outcome.binding
+        return document
+    response: Response = jsonify(LOGIN_ANSWER.dump(document))
+    set_challenge_cookie(response, outcome.binding)
     return response
 
 
@@ -114,7 +137,7 @@ def _challenge(challenge: LoginChallenge, phone: PhoneNumber | None) -> dict[str
         "id": challenge.id,
         "expires_at": challenge.expires_at,
         "methods": list(challenge.methods),
-        "sms": {"available": phone is not None, "phone_hint": views.hint(phone)},
+        "sms": {"available": phone is not None and challenge.offers_sms, "phone_hint": views.hint(phone)},
     }
 
 
@@ -133,6 +156,7 @@ def _signed_in(outcome: SignedIn, schema: LoginAnswer | VerifyAnswer, more: dict
     response: Response = jsonify(schema.dump(document))
     if not bearer:
         set_session_cookie(response, outcome.token)
+        clear_challenge_cookie(response)
         if outcome.device_token is not None:
             set_device_cookie(response, outcome.device_token)
     return response

@@ -5,7 +5,9 @@ from typing import Any
 from flask import Response, make_response
 
 from services.auth import phone
+from services.auth.routes.cookies import forget_session
 from services.auth.routes.guard import client, current, deps, signed_in, stepped_up
+from services.auth.routes.repeats import repeatable
 from services.auth.schemas.phone import CountriesSchema, PhoneArgs, PhoneCodeArgs, PhoneVerifiedSchema
 from services.auth.schemas.session import SmsSentSchema
 from services.auth.sms_request import SentCode
@@ -30,7 +32,7 @@ def countries() -> dict[str, Any]:
 @blueprint.refuses("sms_unavailable", "invalid_phone", "country_not_allowed", "too_many_requests")
 def set_phone(args: dict[str, Any]) -> SentCode:
     """Set the number and send the code that proves it; the number before it stays in use until then."""
-    return phone.set_phone(deps(), client(), current().account, args["country"], args["number"])
+    return phone.set_phone(deps(), client(), current().account, current().acting, args["country"], args["number"])
 
 
 # An owner may set a member's number. The member's full proof comes before a code can go there, so that no stolen
@@ -41,18 +43,21 @@ def set_phone(args: dict[str, Any]) -> SentCode:
 @blueprint.response(202, SmsSentSchema)
 @blueprint.refuses("phone_not_pending", "sms_unavailable", "too_many_requests")
 def resend(_args: dict[str, Any]) -> SentCode:
-    """Send a code to the number that waits to be proven."""
-    return phone.resend(deps(), client(), current().account)
+    """Send a code to the number that waits to be proven; it counts in this session alone."""
+    return phone.resend(deps(), client(), current().account, current().acting)
 
 
 @blueprint.route("/verify", methods=["POST"])
+@repeatable
 @signed_in
 @blueprint.arguments(PhoneCodeArgs)
 @blueprint.response(200, PhoneVerifiedSchema)
 @blueprint.refuses("invalid_passcode", "phone_not_pending", "too_many_requests")
 def verify(args: dict[str, Any]) -> dict[str, Any]:
-    """Prove the number with the code that came by SMS."""
-    account = phone.verify(deps(), client(), current().account, args["code"])
+    """Prove the number with the code that this session requested and that came by SMS."""
+    account, session_ended = phone.verify(deps(), client(), current().account, current().acting, args["code"])
+    if session_ended:
+        forget_session()
     return {"phone_hint": account.phone, "verified_at": account.phone_verified_at}
 
 
@@ -62,5 +67,6 @@ def verify(args: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(204)
 def remove(_args: dict[str, Any]) -> Response:
     """Forget the phone; no codes go there any more."""
-    phone.remove(deps(), client(), current().account)
+    if phone.remove(deps(), client(), current().account, current().acting):
+        forget_session()
     return make_response("", 204)

@@ -4,9 +4,9 @@ from typing import Any
 
 from flask import Response, make_response
 
-from services.auth import reset_cancellation
+from services.auth import identity_checks, reset_cancellation
 from services.auth.routes.guard import client, current, deps, signed_in
-from services.auth.schemas.resets import CancelResetArgs
+from services.auth.schemas.resets import CancelResetArgs, ConfirmCheckArgs
 from shared.bodies import NothingSchema
 from shared.rest import RestBlueprint
 
@@ -18,10 +18,20 @@ blueprint = RestBlueprint(
 @blueprint.route("/cancel", methods=["POST"])
 @blueprint.arguments(CancelResetArgs)
 @blueprint.response(204)
-@blueprint.refuses("not_found", "reset_not_open", "too_many_requests")
+@blueprint.refuses("not_found", "reset_not_open", "texted_link", "too_many_requests")
 def cancel_by_token(args: dict[str, Any]) -> Response:
     """Cancel a reset with the token from the notice; needs no session."""
     reset_cancellation.cancel_by_token(deps(), client(), args["token"])
+    return make_response("", 204)
+
+
+@blueprint.route("/confirm", methods=["POST"])
+@blueprint.arguments(ConfirmCheckArgs)
+@blueprint.response(204)
+@blueprint.refuses("not_found", "check_not_open", "too_many_requests")
+def confirm_check(args: dict[str, Any]) -> Response:
+    """Confirm the call to support with the token from the mail; needs no session."""
+    identity_checks.confirm_by_link(deps(), client(), args["token"])
     return make_response("", 204)
 
 
@@ -29,8 +39,8 @@ def cancel_by_token(args: dict[str, Any]) -> Response:
 @signed_in
 @blueprint.arguments(NothingSchema)
 @blueprint.response(204)
-@blueprint.refuses("not_found", "reset_not_open")
+@blueprint.refuses("not_found", "reset_not_open", "forbidden")
 def cancel_own(_args: dict[str, Any], reset_id: str) -> Response:
-    """Cancel the reset of one's own account."""
-    reset_cancellation.cancel_own(deps(), client(), current().account, reset_id)
+    """Cancel the reset of one's own account. One of a stolen factor takes the link in the mail or a backup code."""
+    reset_cancellation.cancel_own(deps(), client(), current().account, current().acting, reset_id)
     return make_response("", 204)

@@ -6,8 +6,16 @@ from typing import Any
 from flask import Response, jsonify, make_response
 
 from services.auth import sessions, step_up, tokens, views
+from services.auth.routes.cookies import forget_session
 from services.auth.routes.guard import client, current, deps, live_session, signed_in
-from services.auth.schemas.session import ReauthenticateArgs, SessionListSchema, SessionSchema, TokenSchema
+from services.auth.schemas.session import (
+    ReauthenticateArgs,
+    SessionListSchema,
+    SessionSchema,
+    SmsSentSchema,
+    TokenSchema,
+)
+from services.auth.sms_request import SentCode
 from shared.bodies import NothingSchema
 from shared.problems import Refusal
 from shared.rest import RestBlueprint
@@ -43,8 +51,10 @@ def list_sessions() -> dict[str, Any]:
 @blueprint.response(204)
 def end_session(_args: dict[str, Any], session_id: str) -> Response:
     """End one of the account's sessions."""
-    if not sessions.end(deps(), client(), current().account.id, session_id):
+    if not sessions.end(deps(), client(), current().acting, session_id):
         raise Refusal("not_found")
+    if session_id == current().session.id:
+        forget_session()
     return make_response("", 204)
 
 
@@ -56,18 +66,28 @@ def end_session(_args: dict[str, Any], session_id: str) -> Response:
     "invalid_credentials", "invalid_passcode", "two_factor_off", "too_many_requests", "second_factor_locked"
 )
 def reauthenticate(args: dict[str, Any]) -> dict[str, Any]:
-    """Prove yourself again; opens the step-up window for ten minutes."""
+    """Prove yourself again; opens a step-up window for ten minutes: the small one with a texted code, else the full."""
     principal = current()
     renewed = step_up.reauthenticate(
         deps(),
         client(),
         principal.account,
-        principal.session,
-        principal.token,
+        principal.acting,
         password=args["password"],
         code=args["code"],
     )
     return views.session_document(deps(), principal.account, renewed)
+
+
+@blueprint.route("/v1/reauthenticate/sms", methods=["POST"])
+@signed_in
+@blueprint.arguments(NothingSchema)
+@blueprint.response(202, SmsSentSchema)
+@blueprint.refuses("sms_unavailable", "two_factor_off", "too_many_requests", "second_factor_locked")
+def send_sms(_args: dict[str, Any]) -> SentCode:
+    """Text a code for POST /v1/reauthenticate; it opens the small window."""
+    principal = current()
+    return step_up.send_code(deps(), client(), principal.account, principal.session)
 
 
 @blueprint.route("/v1/session/verify", methods=["GET"])

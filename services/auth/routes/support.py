@@ -1,24 +1,21 @@
 """HTTP of the support console: role support and a second factor, every call audited."""
 
-from dataclasses import asdict
 from typing import Any
 
-from flask import Response, make_response
+from flask import Response, jsonify, make_response
 
-from services.auth import pages, reset_cancellation, resets, support, support_views
-from services.auth.domain.reset import Reset
-from services.auth.resets import ResetRequest
+from services.auth import pages, support, support_views, unlocks
 from services.auth.routes.guard import client, current, deps, support_operator
 from services.auth.schemas.common import PageArgs
-from services.auth.schemas.resets import (
-    ResetDetailSchema,
-    ResetListArgs,
-    ResetListSchema,
-    ResetPolicySchema,
-    ResetRequestArgs,
-    ResetSchema,
+from services.auth.schemas.support import (
+    AuditArgs,
+    AuditSchema,
+    FoundAccountsSchema,
+    SearchArgs,
+    SupportAccountSchema,
+    UnlockArgs,
+    UnlockSchema,
 )
-from services.auth.schemas.support import AuditArgs, AuditSchema, FoundAccountsSchema, SearchArgs, SupportAccountSchema
 from services.auth.schemas.timeline import TimelineSchema
 from shared.bodies import NothingSchema
 from shared.rest import RestBlueprint
@@ -34,7 +31,7 @@ blueprint = RestBlueprint("support", __name__, url_prefix="/v1/support", descrip
 def search(args: dict[str, Any]) -> dict[str, Any]:
     """Find accounts by address, name or id."""
     after = pages.decode_cursor(args["cursor"]) or ""
-    rows = support.search(deps(), current().account, args["query"], after=after, limit=args["limit"] + 1)
+    rows = support.search(deps(), client(), current().account, args["query"], after=after, limit=args["limit"])
     return pages.page(rows, args["limit"], lambda account: account.id, lambda account: account)
 
 
@@ -62,88 +59,37 @@ def account_timeline(args: dict[str, Any], account_id: str) -> dict[str, Any]:
 
 @blueprint.route("/accounts/<id:account_id>/unlock", methods=["POST"])
 @support_operator
+@blueprint.arguments(UnlockArgs)
+@blueprint.response(204)
+@blueprint.alt_response(202, schema=UnlockSchema)
+@blueprint.refuses("not_found", "own_account", "reset_needed")
+def unlock(args: dict[str, Any], account_id: str) -> Response:
+    """End the waits after wrong codes and passwords: 204. The fourth of a day waits for a second operator: 202."""
+    waiting = unlocks.request(deps(), client(), current().operator, account_id, **args)
+    if waiting is None:
+        return make_response("", 204)
+    return make_response(jsonify(UnlockSchema().dump(waiting)), 202)
+
+
+@blueprint.route("/accounts/<id:account_id>/unlocks/<id:unlock_id>/approve", methods=["POST"])
+@support_operator
 @blueprint.arguments(NothingSchema)
 @blueprint.response(204)
-@blueprint.refuses("not_found", "own_account")
-def unlock(_args: dict[str, Any], account_id: str) -> Response:
-    """Lift the lock after too many wrong codes in a row, and end the waits between codes."""
-    support.unlock(deps(), client(), current().account, account_id)
+@blueprint.refuses("not_found", "own_account", "same_operator", "operator_gone", "unlock_not_open", "reset_needed")
+def approve_unlock(_args: dict[str, Any], account_id: str, unlock_id: str) -> Response:
+    """Approve an unlock that another operator asked for; it is done at once."""
+    unlocks.approve(deps(), client(), current().operator, account_id, unlock_id)
     return make_response("", 204)
-
-
-@blueprint.route("/reset-policy", methods=["GET"])
-@support_operator
-@blueprint.response(200, ResetPolicySchema)
-def reset_policy() -> dict[str, Any]:
-    """Which identity checks allow which reset."""
-    return support_views.reset_policy_document(deps().settings.reset_cool_off_seconds)
-
-
-@blueprint.route("/accounts/<id:account_id>/two-factor-resets", methods=["POST"])
-@support_operator
-@blueprint.arguments(ResetRequestArgs)
-@blueprint.response(202, ResetSchema)
-@blueprint.refuses(
-    "not_found",
-    "own_account",
-    "identity_checks_insufficient",
-    "two_factor_off",
-    "reset_already_open",
-)
-def request_reset(args: dict[str, Any], account_id: str) -> Reset:
-    """Ask for a reset on the path that the identity checks allow."""
-    return resets.request(deps(), client(), current().account, account_id, ResetRequest(**args))
-
-
-@blueprint.route("/accounts/<id:account_id>/two-factor-resets/<id:reset_id>/approve", methods=["POST"])
-@support_operator
-@blueprint.arguments(NothingSchema)
-@blueprint.response(202, ResetSchema)
-@blueprint.refuses("not_found", "own_account", "same_operator", "reset_not_open")
-def approve_reset(_args: dict[str, Any], account_id: str, reset_id: str) -> Reset:
-    """Approve a reset that another operator asked for."""
-    return resets.approve(deps(), client(), current().account, account_id, reset_id)
-
-
-@blueprint.route("/accounts/<id:account_id>/two-factor-resets/<id:reset_id>/cancel", methods=["POST"])
-@support_operator
-@blueprint.arguments(NothingSchema)
-@blueprint.response(200, ResetSchema)
-@blueprint.refuses("not_found", "reset_not_open")
-def cancel_reset(_args: dict[str, Any], account_id: str, reset_id: str) -> Reset:
-    """Call a reset off."""
-    return reset_cancellation.cancel(deps(), client(), current().account, account_id, reset_id)
 
 
 @blueprint.route("/audit", methods=["GET"])
 @support_operator
 @blueprint.arguments(AuditArgs, location="query")
 @blueprint.response(200, AuditSchema)
+@blueprint.refuses("too_many_requests")
 def audit(args: dict[str, Any]) -> dict[str, Any]:
-    """What operators did to all accounts, newest first."""
-    before = pages.decode_position(args["cursor"])
-    rows = support.audit(
-        deps(), args["type"], args["operator"], args["account"], before=before, limit=args["limit"] + 1
-    )
-    return pages.page(rows, args["limit"], lambda found: str(found.row.position), support_views.audit_document)
-
-
-@blueprint.route("/two-factor-resets", methods=["GET"])
-@support_operator
-@blueprint.arguments(ResetListArgs, location="query")
-@blueprint.response(200, ResetListSchema)
-def list_resets(args: dict[str, Any]) -> dict[str, Any]:
-    """Resets of all accounts, newest first."""
-    before = pages.decode_cursor(args["cursor"])
-    rows = support.list_resets(deps(), args["status"], before=before, limit=args["limit"] + 1)
-    return pages.page(rows, args["limit"], lambda reset: reset.id, lambda reset: reset)
-
-
-@blueprint.route("/two-factor-resets/<id:reset_id>", methods=["GET"])
-@support_operator
-@blueprint.response(200, ResetDetailSchema)
-@blueprint.refuses("not_found")
-def reset(reset_id: str) -> dict[str, Any]:
-    """One reset, and what happened to it."""
-    found = support.reset_detail(deps(), reset_id)
-    return {**asdict(found.reset), "timeline": found.timeline}
+    """What operators did, newest first."""
+    before, limit = pages.decode_position(args["cursor"]), args["limit"]
+    wanted = args["type"], args["operator"], args["account"]
+    rows = support.audit(deps(), client(), current().account, *wanted, before=before, limit=limit)
+    return pages.page(rows, limit, lambda found: str(found.row.position), support_views.audit_document)

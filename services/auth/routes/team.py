@@ -34,7 +34,10 @@ def members(args: dict[str, Any]) -> dict[str, Any]:
 @blueprint.refuses("forbidden", "not_found", "invalid_phone", "country_not_allowed")
 def set_member_phone(args: dict[str, Any], account_id: str) -> dict[str, Any]:
     """Set a member's number, as the team's owner; the member proves it with POST /v1/phone/sms and /verify."""
-    number = phone.set_member_phone(deps(), client(), current().account, account_id, args["country"], args["number"])
+    owner = current()
+    number = phone.set_member_phone(
+        deps(), client(), owner.account, owner.acting, account_id, args["country"], args["number"]
+    )
     return {"phone_hint": number, "verified": False}
 
 

@@ -1,16 +1,22 @@
 """HTTP of 2FA, trusted devices and the password."""
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec
 
 from flask import Response, make_response
 
 from services.auth import pages, password_change, resets, trusted_devices, two_factor, views
 from services.auth.password_strength import Strength
-from services.auth.routes.guard import client, current, deps, signed_in, stepped_up
+from services.auth.routes.cookies import forget_session, hand_over
+from services.auth.routes.guard import client, current, deps, signed_in, stepped_up, stepped_up_small
+from services.auth.routes.repeats import idempotency_key, repeatable
 from services.auth.schemas.common import PageArgs
 from services.auth.schemas.two_factor import (
     ConfirmArgs,
+    ConfirmedSchema,
     DeviceListSchema,
+    EnrollmentArgs,
     EnrollmentSchema,
     PasswordAnswer,
     PasswordArgs,
@@ -19,8 +25,10 @@ from services.auth.schemas.two_factor import (
     TwoFactorSchema,
 )
 from shared.bodies import NothingSchema
-from shared.database import reading
+from shared.problems import Refusal
 from shared.rest import RestBlueprint
+
+P = ParamSpec("P")
 
 blueprint = RestBlueprint("two-factor", __name__, url_prefix="/v1", description="Two-factor authentication")
 
@@ -32,8 +40,7 @@ def state() -> dict[str, Any]:
     """How this account is protected."""
     account = current().account
     known = deps().otp.state(account.id)
-    with reading(deps().database) as connection:
-        pending_reset = resets.open_reset(connection, account.id)
+    pending_reset = resets.open_reset(deps(), account)
     return {
         "enabled": known.enabled,
         "locked": known.locked,
@@ -50,29 +57,52 @@ def state() -> dict[str, Any]:
 
 @blueprint.route("/two-factor/enrollment", methods=["POST"])
 @stepped_up
-@blueprint.arguments(NothingSchema)
+@blueprint.arguments(EnrollmentArgs)
 @blueprint.response(201, EnrollmentSchema)
-@blueprint.refuses("two_factor_already_on")
-def begin(_args: dict[str, Any]) -> dict[str, Any]:
+@blueprint.refuses("two_factor_already_on", "enrollment_word_required", "invalid_enrollment_word", "too_many_requests")
+def begin(args: dict[str, Any]) -> dict[str, Any]:
     """Begin: a QR code and a key for the app. 2FA stays off until it is confirmed."""
-    return two_factor.begin(deps(), current().account)
+    principal = current()
+    return two_factor.begin(deps(), client(), principal.account, principal.acting, args["word"])
 
 
 @blueprint.route("/two-factor/enrollment/<id:enrollment_id>/confirm", methods=["POST"])
+@repeatable
 @signed_in
 @blueprint.arguments(ConfirmArgs)
-@blueprint.response(200, RecoveryCodesSchema)
+@blueprint.response(200, ConfirmedSchema)
 @blueprint.refuses("invalid_passcode", "two_factor_already_on", "enrollment_expired", "too_many_requests")
 def confirm(args: dict[str, Any], enrollment_id: str) -> dict[str, Any]:
     """Confirm with the code that the app shows. 2FA is on from here; other sessions end."""
     principal = current()
-    codes = two_factor.confirm(
-        deps(), principal.account, principal.session, principal.token, enrollment_id, args["code"]
-    )
-    return {"recovery_codes": codes}
+    codes, acting = two_factor.confirm(deps(), principal.account, principal.acting, enrollment_id, args["code"])
+    return {"recovery_codes": codes, **hand_over(acting)}
+
+
+def _or_finished(view: Callable[P, Response]) -> Callable[P, Response]:
+    """Finish a disable that otp did, though its answer was lost.
+
+    Its event may have closed the step-up window, and an account that must enroll may write nothing else until it has.
+    """
+
+    @functools.wraps(view)
+    def finished(*args: P.args, **kwargs: P.kwargs) -> Response:
+        try:
+            return view(*args, **kwargs)
+        except Refusal as refusal:
+            principal = current() if refusal.code in {"step_up_required", "enrollment_required"} else None
+            acting = two_factor.finish_disable(deps(), principal.account, principal.acting) if principal else None
+            if acting is None:
+                raise
+            hand_over(acting)
+            return make_response("", 204)
+
+    return finished
 
 
 @blueprint.route("/two-factor", methods=["DELETE"])
+@repeatable
+@_or_finished
 @stepped_up
 @blueprint.arguments(NothingSchema)
 @blueprint.response(204)
@@ -80,18 +110,20 @@ def confirm(args: dict[str, Any], enrollment_id: str) -> dict[str, Any]:
 def disable(_args: dict[str, Any]) -> Response:
     """Turn 2FA off."""
     principal = current()
-    two_factor.disable(deps(), principal.account, principal.session)
+    hand_over(two_factor.disable(deps(), principal.account, principal.acting))
     return make_response("", 204)
 
 
 @blueprint.route("/two-factor/recovery-codes", methods=["POST"])
+@repeatable
 @stepped_up
 @blueprint.arguments(NothingSchema)
 @blueprint.response(200, RecoveryCodesSchema)
 @blueprint.refuses("two_factor_off")
 def regenerate(_args: dict[str, Any]) -> dict[str, Any]:
-    """A new sheet of backup codes; the old ones die."""
-    return {"recovery_codes": two_factor.regenerate_recovery_codes(deps(), current().account)}
+    """A new sheet of backup codes; the old ones are void. With an Idempotency-Key a repeat within a minute gets it."""
+    principal, key = current(), idempotency_key()
+    return {"recovery_codes": two_factor.regenerate_recovery_codes(deps(), principal.account, principal.acting, key)}
 
 
 @blueprint.route("/trusted-devices", methods=["GET"])
@@ -110,8 +142,9 @@ def devices(args: dict[str, Any]) -> dict[str, Any]:
 @blueprint.arguments(NothingSchema)
 @blueprint.response(204)
 def revoke_devices(_args: dict[str, Any]) -> Response:
-    """Forget all of them."""
-    trusted_devices.revoke_all(deps(), client(), current().account)
+    """End all remembered devices, and the sessions that they have opened."""
+    if trusted_devices.revoke_all(deps(), client(), current().acting):
+        forget_session()
     return make_response("", 204)
 
 
@@ -120,8 +153,9 @@ def revoke_devices(_args: dict[str, Any]) -> Response:
 @blueprint.arguments(NothingSchema)
 @blueprint.response(204)
 def revoke_device(_args: dict[str, Any], device_id: str) -> Response:
-    """Forget one of them."""
-    trusted_devices.revoke(deps(), client(), current().account, device_id)
+    """End a remembered device, and the sessions that it has opened."""
+    if trusted_devices.revoke(deps(), client(), current().acting, device_id):
+        forget_session()
     return make_response("", 204)
 
 
@@ -136,12 +170,14 @@ def password_strength(args: dict[str, Any]) -> Strength:
 
 
 @blueprint.route("/password", methods=["POST"])
-@stepped_up
+@stepped_up_small
 @blueprint.arguments(PasswordArgs)
 @blueprint.response(200, PasswordAnswer)
 @blueprint.refuses("password_too_weak")
 def change_password(args: dict[str, Any]) -> dict[str, Any]:
     """Change the password; ends other sessions and trusted devices."""
     principal = current()
-    strength = password_change.change(deps(), client(), principal.account, principal.session, args["new_password"])
-    return {"strength": strength}
+    strength, acting = password_change.change(
+        deps(), client(), principal.account, principal.acting, args["new_password"]
+    )
+    return {"strength": strength, **hand_over(acting)}

@@ -23,7 +23,7 @@ class VerifyArgs(Schema):
 
 
 class ReauthenticateArgs(Schema):
-    """The password; with 2FA on also a code from the app or a backup code."""
+    """The password; with 2FA on also a code: of the app, by SMS, or a backup code."""
 
     password = password_field(required=True)
     code = code_field(load_default=None, allow_none=True)
@@ -41,7 +41,7 @@ class AccountSchema(Schema):
 
 
 class SessionSchema(Schema):
-    """A session; ``step_up_until`` is set while marked calls pass, ``prompts`` asks for what is due."""
+    """A session. ``step_up_until`` is set while a step-up window is open; ``prompts`` asks for what is due."""
 
     id = fields.String()
     account = fields.Nested(AccountSchema)
@@ -51,6 +51,7 @@ class SessionSchema(Schema):
     authenticated_at = Time()
     expires_at = Time()
     step_up_until = Time(allow_none=True)
+    step_up = fields.String(allow_none=True, metadata={"enum": ["small", "full"]})
     prompts = fields.List(fields.String(), metadata={"description": "enroll_two_factor after a reset."})
 
 
@@ -65,6 +66,9 @@ class ChallengeSchema(Schema):
     """A login that waits for its second factor."""
 
     id = fields.String()
+    binding = fields.String(
+        metadata={"description": "Only with transport bearer: send it back as X-Challenge-Binding."}
+    )
     expires_at = Time()
     methods = fields.List(fields.String())
     sms = fields.Nested(SmsMethodSchema)
@@ -104,6 +108,11 @@ class DeliverySchema(Schema):
 
 class ChallengeStateSchema(ChallengeSchema):
     """A challenge, and the delivery of its last SMS."""
+
+    class Meta:
+        """The binding is told once, to the client that begins the login."""
+
+        exclude = ("binding",)
 
     status = fields.String()
     delivery = fields.Nested(DeliverySchema, allow_none=True)

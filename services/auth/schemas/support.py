@@ -13,9 +13,9 @@ _ID_OR_ADDRESS = "An id, or an email address as it is today."
 
 
 class SearchArgs(PageArgs):
-    """Part of an address or a name, or an id."""
+    """An id, or at least three characters of an address or a name."""
 
-    query = Text(required=True, validate=validate.Length(min=2, max=100))
+    query = Text(required=True, validate=validate.Length(min=3, max=100))
 
 
 class FoundAccountSchema(Schema):
@@ -44,10 +44,10 @@ class AuditArgs(PageArgs):
 
 
 class AuditItemSchema(TimelineItemSchema):
-    """What an operator did, and to which account. Addresses as they are today; the command line has none."""
+    """What an operator did, and to which account, if to one. Addresses as today; the command line has none."""
 
-    account_id = fields.String()
-    account_email = fields.String()
+    account_id = fields.String(allow_none=True)
+    account_email = fields.String(allow_none=True)
     operator_email = fields.String(allow_none=True)
 
 
@@ -56,6 +56,30 @@ class AuditSchema(Schema):
 
     items = fields.List(fields.Nested(AuditItemSchema))
     next_cursor = fields.String(allow_none=True)
+
+
+class UnlockArgs(Schema):
+    """The ticket, and why."""
+
+    ticket = Text(required=True, validate=validate.Length(min=1, max=100), metadata={"example": "SUP-1042"})
+    reason = Text(required=True, validate=validate.Length(min=1, max=1000), metadata={"example": "New phone"})
+
+
+class UnlockSchema(Schema):
+    """An unlock that waits for a second operator, 24 hours at most."""
+
+    id = fields.String()
+    account_id = fields.String()
+    ticket = fields.String()
+    reason = fields.String()
+    requested_by = fields.String()
+    requested_at = Time()
+
+
+class OpenUnlockSchema(UnlockSchema):
+    """The same, with the address of the operator who asked."""
+
+    requested_by_email = fields.String(allow_none=True)
 
 
 class ThrottleSchema(Schema):
@@ -70,6 +94,7 @@ class SupportTwoFactorSchema(ProtectionSchema):
 
     throttles = fields.List(fields.Nested(ThrottleSchema))
     consecutive_failures = fields.Integer()
+    reset_needed = fields.Boolean(metadata={"description": "An unlock would be refused: only a reset helps."})
 
 
 class SupportAccountSchema(FoundAccountSchema):
@@ -86,3 +111,4 @@ class SupportAccountSchema(FoundAccountSchema):
     trusted_devices = fields.Integer()
     sessions = fields.Integer()
     open_reset = fields.Nested(ResetSchema, allow_none=True)
+    open_unlock = fields.Nested(OpenUnlockSchema, allow_none=True)

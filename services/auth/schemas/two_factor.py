@@ -1,9 +1,10 @@
 """2FA, recovery codes, trusted devices and the password."""
 
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, validate
 
 from services.auth.schemas.common import Time, passcode_field, password_field
 from services.auth.schemas.resets import PendingResetSchema
+from shared.bodies import Text
 
 
 class EnrollmentSchema(Schema):
@@ -16,6 +17,17 @@ class EnrollmentSchema(Schema):
     expires_at = fields.String()
 
 
+class EnrollmentArgs(Schema):
+    """The one-time word, for an account that must enrol first."""
+
+    word = Text(
+        load_default=None,
+        validate=validate.Length(min=1, max=100),
+        load_only=True,
+        metadata={"description": "Three words, from support after a reset or from the command line for operators."},
+    )
+
+
 class ConfirmArgs(Schema):
     """The code that the app shows."""
 
@@ -26,6 +38,17 @@ class RecoveryCodesSchema(Schema):
     """Shown once; each lets its owner in once."""
 
     recovery_codes = fields.List(fields.String())
+
+
+def _new_token() -> fields.String:
+    description = "The session's new token; only with transport bearer, and in X-Session-Token, too."
+    return fields.String(metadata={"description": description})
+
+
+class ConfirmedSchema(RecoveryCodesSchema):
+    """2FA is on: the backup codes, and a new token of this session."""
+
+    token = _new_token()
 
 
 class RecoveryCodesState(Schema):
@@ -49,7 +72,7 @@ class ProtectionSchema(Schema):
     locked = fields.Boolean(
         metadata={"description": "In new browsers, until a right code in a known one, or until support lifts it."}
     )
-    locked_everywhere = fields.Boolean(metadata={"description": "Until support lifts it."})
+    locked_everywhere = fields.Boolean(metadata={"description": "A hundred wrong codes in a row; a reset ends it."})
     authenticators = fields.List(fields.Dict())
     recovery_codes = fields.Nested(RecoveryCodesState)
 
@@ -94,6 +117,7 @@ class StrengthSchema(Schema):
 
 
 class PasswordAnswer(Schema):
-    """The password is changed."""
+    """The password is changed, and this session has a new token."""
 
     strength = fields.Nested(StrengthSchema)
+    token = _new_token()

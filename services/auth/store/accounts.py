@@ -1,13 +1,17 @@
 """SQL of teams and accounts."""
 
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from services.auth.domain.account import Account, Role, email_key
 from services.auth.models import accounts, teams
+from shared import journaling
+from shared.database import PlainRead
 from shared.ids import new_id
 from shared.phone import PhoneNumber
 
@@ -52,19 +56,36 @@ def add(
         )
     except IntegrityError as error:
         raise EmailTaken(email) from error
+    journaling.note(connection, account_id, "account.created", now)
     return _account(connection.execute(select(accounts).where(accounts.c.id == account_id)).one())
 
 
 # Built once: every login asks them, and building one takes longer than running it.
-_BY_ID = select(accounts).where(accounts.c.id == bindparam("account"))
+_BY_ID = PlainRead(select(accounts).where(accounts.c.id == bindparam("account")))
+_COLUMNS = tuple(accounts.c.keys())
 _BY_EMAIL = select(accounts).where(accounts.c.email_key == bindparam("key"))
 _PASSWORD_HASH = select(accounts.c.password_hash).where(accounts.c.id == bindparam("account"))
 
 
 def by_id(connection: Connection, account_id: str) -> Account | None:
     """The account of this id."""
-    row = connection.execute(_BY_ID, {"account": account_id}).one_or_none()
-    return None if row is None else _account(row)
+    row = _BY_ID.one_or_none(connection, account=account_id)
+    return None if row is None else _account(SimpleNamespace(**dict(zip(_COLUMNS, row, strict=True))))
+
+
+_HOLD = PlainRead(select(accounts.c.id).where(accounts.c.id == bindparam("account")).with_for_update(key_share=True))
+
+
+def hold(connection: Connection, *account_ids: str) -> None:
+    """Lock these accounts: other changes, and the ends of their sessions, wait until the transaction ends.
+
+    PostgreSQL locks the rows, always in the same order; new rows that refer to them need not wait (``key_share``). On
+    SQLite only one transaction writes at a time anyway.
+    """
+    if connection.dialect.name == "sqlite":
+        return
+    for account_id in sorted(set(account_ids)):
+        _HOLD.one_or_none(connection, account=account_id)
 
 
 def by_email(connection: Connection, email: str) -> Account | None:
@@ -91,13 +112,30 @@ def set_password_hash(connection: Connection, account_id: str, encoded: str, now
     )
 
 
+def renew_password_hash(connection: Connection, account_id: str, verified: str, renewed: str) -> bool:
+    """Store another hash of the same password; False when ``verified`` no longer stands (the password was changed)."""
+    statement = update(accounts).where(accounts.c.id == account_id, accounts.c.password_hash == verified)
+    return connection.execute(statement.values(password_hash=renewed)).rowcount == 1
+
+
+def void_passwords(connection: Connection, account_ids: Sequence[str], nobodys_hash: str) -> None:
+    """Give these accounts a hash that no password fits, and that takes as long to verify; they need a new password."""
+    connection.execute(update(accounts).where(accounts.c.id.in_(account_ids)).values(password_hash=nobodys_hash))
+
+
 def set_role(connection: Connection, account_id: str, role: Role) -> None:
     """Give the account another role."""
     connection.execute(update(accounts).where(accounts.c.id == account_id).values(role=role))
 
 
+def of_role(connection: Connection, account_ids: Collection[str], role: Role) -> frozenset[str]:
+    """Those of these accounts that have the role."""
+    query = select(accounts.c.id).where(accounts.c.id.in_(account_ids), accounts.c.role == role)
+    return frozenset(connection.execute(query).scalars())
+
+
 def set_enrollment_prompt(connection: Connection, account_id: str, *, prompted: bool) -> None:
-    """Whether the next sign-in asks to turn 2FA on again (after a reset)."""
+    """Whether the next sign-in asks to turn 2FA on anew: after a reset, or for an account that became an operator's."""
     connection.execute(update(accounts).where(accounts.c.id == account_id).values(enrollment_prompted=prompted))
 
 
@@ -136,6 +174,14 @@ def of_team(connection: Connection, team_id: str, *, after: str, limit: int) -> 
     return [_account(row) for row in connection.execute(query.limit(limit))]
 
 
+def other_owners(connection: Connection, account: Account) -> list[Account]:
+    """The owners of this account's team, without the account itself."""
+    query = select(accounts).where(
+        accounts.c.team_id == account.team_id, accounts.c.role == Role.OWNER, accounts.c.id != account.id
+    )
+    return [_account(row) for row in connection.execute(query.order_by(accounts.c.id))]
+
+
 def search(connection: Connection, text: str, *, after: str, limit: int) -> list[Account]:
     """Accounts whose address or name contains the text, or whose id it is."""
     pattern = f"%{text.casefold().replace('!', '!!').replace('%', '!%').replace('_', '!_')}%"
@@ -160,7 +206,7 @@ def with_team_names(connection: Connection) -> list[tuple[Account, str]]:
     return [(_account(row), row.team_name) for row in connection.execute(query)]
 
 
-def _account(row: Row[Any]) -> Account:
+def _account(row: Any) -> Account:  # noqa: ANN401 - a row of SQLAlchemy's, or one by the same names
     return Account(
         id=row.id,
         team_id=row.team_id,

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, null, or_, select, update
 
-from services.auth.domain.chain import Anchor, AnchorName, Erasure, Record, Seal, Sealed
-from services.auth.models import UNSEALED, timeline, timeline_anchors, timeline_erasures
+from services.auth.domain.chain import Anchor, AnchorName, Erasure, Record, Restored, Seal, Sealed
+from services.auth.models import UNSEALED, timeline, timeline_anchors, timeline_erasures, timeline_restores
 from shared.dialects import insert_for
 
 _CONTENT = (
@@ -103,6 +104,28 @@ def delete_through(connection: Connection, checkpoint: Anchor) -> int:
 def erasures(connection: Connection) -> list[Erasure]:
     """Every erasure that is recorded."""
     return [Erasure(*row) for row in connection.execute(select(timeline_erasures))]
+
+
+def restores(connection: Connection) -> list[Restored]:
+    """Every restore that is recorded, oldest first."""
+    query = select(timeline_restores).order_by(timeline_restores.c.resumes_at)
+    return [Restored(*row) for row in connection.execute(query)]
+
+
+def record_restore(connection: Connection, restored: Restored) -> None:
+    """Record a restore. The caller moves the head in the same transaction."""
+    connection.execute(insert(timeline_restores).values(asdict(restored)))
+
+
+def newest_sealed_by(connection: Connection, moment: datetime) -> int:
+    """The number of the last row that was sealed by then; 0 where there is none."""
+    query = select(func.max(timeline.c.sequence)).where(timeline.c.sealed_at <= moment)
+    return connection.execute(query).scalar() or 0
+
+
+def count_sealed(connection: Connection) -> int:
+    """The number of rows that have a seal."""
+    return connection.execute(select(func.count()).select_from(timeline).where(~UNSEALED)).scalar_one()
 
 
 def record_erasure(connection: Connection, erasure: Erasure) -> None:

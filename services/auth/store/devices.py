@@ -4,15 +4,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
 
+from services.auth.domain.session import Factor
 from services.auth.models import devices
-from shared.ids import new_id, token_digest
+from shared.ids import token_digest
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A browser that has completed a second factor. Until ``trusted_until`` it skips the code; else just known."""
+    """A browser that has completed a login. Until ``trusted_until`` it skips the code; else it is just known.
+
+    ``won_by`` is the second factor of that login; None for one that an earlier release has stored.
+    """
 
     id: str
     account_id: str
@@ -20,29 +24,38 @@ class Device:
     created_at: datetime
     last_used_at: datetime
     trusted_until: datetime | None
+    won_by: Factor | None = None
 
     def is_trusted(self, now: datetime) -> bool:
         """Whether it may skip the code at ``now``."""
         return self.trusted_until is not None and now < self.trusted_until
 
 
-def add(
-    connection: Connection, *, account_id: str, token: str, label: str, trusted_until: datetime | None, now: datetime
-) -> str:
-    """Remember a device by the digest of its token; its id."""
-    device_id = new_id("dev")
-    connection.execute(
-        insert(devices).values(
-            id=device_id,
-            account_id=account_id,
-            token_digest=token_digest(token),
-            label=label,
-            created_at=now,
-            last_used_at=now,
-            trusted_until=trusted_until,
-        )
+def add(connection: Connection, device: Device, token: str) -> None:
+    """Remember a device by the digest of its token."""
+    connection.execute(insert(devices).values(id=device.id, account_id=device.account_id, **_values(device, token)))
+
+
+def renew(connection: Connection, device: Device, token: str) -> bool:
+    """Give a device a new token under its id, so that it still names the sessions it has opened; the old one is void.
+
+    False when the account has no such device.
+    """
+    statement = update(devices).where(
+        devices.c.id == device.id, devices.c.account_id == device.account_id, devices.c.revoked_at.is_(None)
     )
-    return device_id
+    return connection.execute(statement.values(**_values(device, token))).rowcount == 1
+
+
+def _values(device: Device, token: str) -> dict[str, Any]:
+    return {
+        "token_digest": token_digest(token),
+        "label": device.label,
+        "created_at": device.created_at,
+        "last_used_at": device.last_used_at,
+        "trusted_until": device.trusted_until,
+        "won_by": device.won_by,
+    }
 
 
 def by_token(connection: Connection, account_id: str, token: str) -> Device | None:
@@ -57,16 +70,10 @@ def by_token(connection: Connection, account_id: str, token: str) -> Device | No
     return None if row is None else _device(row)
 
 
-def trust(connection: Connection, device_id: str, trusted_until: datetime, now: datetime) -> None:
-    """Let a known device skip the code until then."""
-    connection.execute(
-        update(devices).where(devices.c.id == device_id).values(trusted_until=trusted_until, last_used_at=now)
-    )
-
-
-def touch(connection: Connection, device_id: str, now: datetime) -> None:
-    """Note that it was used."""
-    connection.execute(update(devices).where(devices.c.id == device_id).values(last_used_at=now))
+def touch(connection: Connection, device_id: str, now: datetime) -> bool:
+    """Note that it was used; False when it was revoked meanwhile."""
+    statement = update(devices).where(devices.c.id == device_id, devices.c.revoked_at.is_(None))
+    return connection.execute(statement.values(last_used_at=now)).rowcount == 1
 
 
 def trusted(connection: Connection, account_id: str, now: datetime, *, after: str, limit: int) -> list[Device]:
@@ -109,5 +116,17 @@ def revoke_all(connection: Connection, account_id: str, created_before: datetime
     return connection.execute(statement.values(revoked_at=now)).rowcount
 
 
+def revoke_won_by(connection: Connection, account_id: str, factor: Factor, now: datetime) -> int:
+    """Revoke every device that this factor has won; how many. It includes trusted devices whose factor is not known."""
+    unknown = and_(devices.c.won_by.is_(None), devices.c.trusted_until.is_not(None))
+    statement = update(devices).where(
+        devices.c.account_id == account_id,
+        devices.c.revoked_at.is_(None),
+        or_(devices.c.won_by == factor, unknown),
+    )
+    return connection.execute(statement.values(revoked_at=now)).rowcount
+
+
 def _device(row: Row[Any]) -> Device:
-    return Device(row.id, row.account_id, row.label, row.created_at, row.last_used_at, row.trusted_until)
+    won_by = Factor(row.won_by) if row.won_by else None
+    return Device(row.id, row.account_id, row.label, row.created_at, row.last_used_at, row.trusted_until, won_by)

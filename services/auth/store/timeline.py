@@ -1,5 +1,6 @@
 """SQL of the audit timeline: rows are added and read, never changed."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -8,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, select
 
 from services.auth.models import BY_OPERATORS, accounts, timeline
+from shared import journaling
 from shared.ids import new_id
 
 
@@ -21,9 +23,14 @@ class Entry(StrEnum):
     PASSWORD_CHANGED = "password.changed"  # noqa: S105
     TWO_FACTOR_ENABLED = "two_factor.enabled"
     TWO_FACTOR_DISABLED = "two_factor.disabled"
+    ENROLLMENT_WORD_ISSUED = "enrollment_word.issued"
+    ENROLLMENT_WORD_SPENT = "enrollment_word.spent"
+    ENROLLMENT_WORD_REFUSED = "enrollment_word.refused"
     SECOND_FACTOR_FAILED = "second_factor.failed"
     SECOND_FACTOR_LOCKED = "second_factor.locked"
     SECOND_FACTOR_UNLOCKED = "second_factor.unlocked"
+    UNLOCK_REQUESTED = "second_factor.unlock_requested"
+    UNLOCK_REFUSED = "second_factor.unlock_refused"
     RECOVERY_CODE_SPENT = "recovery_code.spent"
     RECOVERY_CODES_REGENERATED = "recovery_codes.regenerated"
     DEVICE_TRUSTED = "trusted_device.added"
@@ -36,19 +43,29 @@ class Entry(StrEnum):
     RESET_APPROVED = "two_factor.reset_approved"
     RESET_CANCELLED = "two_factor.reset_cancelled"
     RESET_APPLIED = "two_factor.reset_applied"
+    RESET_ENDED = "two_factor.reset_ended"
+    IDENTITY_CHECK_BEGUN = "identity_check.begun"
+    IDENTITY_CHECK_PASSED = "identity_check.passed"
+    IDENTITY_CHECK_FAILED = "identity_check.failed"
+    IDENTITY_CHECK_REFUSED = "identity_check.refused"
+    IDENTITY_CHECKS_CANCELLED = "identity_check.cancelled"
     SMS_REQUESTED = "sms.requested"
     SMS_REFUSED = "sms.refused"
     SMS_DELIVERY = "sms.delivery_changed"
     SUPPORT_VIEWED = "support.viewed"
+    SUPPORT_SEARCHED = "support.searched"
     ROLE_CHANGED = "role.changed"
     PERSONAL_DATA_ERASED = "personal_data.erased"
+    RESTORED = "timeline.restored"
+    TWO_FACTOR_LOST = "two_factor.lost_in_restore"
+    TWO_FACTOR_REVOKED = "two_factor.revoked_in_restore"
 
 
 OWNER, SYSTEM = "owner", "system"
 
 # The details that say something about a person, besides the IP. They stand apart, so that they can be erased from a
 # row of the audit chain; everything else in a row stays for as long as the row does.
-PERSONAL_DETAILS = frozenset({"browser", "phone_hint"})
+PERSONAL_DETAILS = frozenset({"browser", "phone_hint", "evidence"})
 
 
 def operator(account_id: str) -> str:
@@ -94,6 +111,7 @@ def write(
     row = {"id": new_id("evt"), "account_id": account_id, "at": at, "type": entry, "actor": actor, "ip": ip}
     personal = {name: details.pop(name) for name in PERSONAL_DETAILS & details.keys()}
     connection.execute(_WRITE, {**row, "details": details, "personal": personal or None})
+    journaling.note(connection, account_id, entry, at, actor)
 
 
 def newest(connection: Connection, account_id: str, *, before: int | None, limit: int) -> list[TimelineRow]:
@@ -108,10 +126,13 @@ def newest(connection: Connection, account_id: str, *, before: int | None, limit
 
 @dataclass(frozen=True, slots=True)
 class OperatorRow:
-    """Something that an operator did to an account; the addresses as they are today, None for the command line's."""
+    """Something that an operator did; the addresses as they are today.
 
-    account_id: str
-    account_email: str
+    A search and a list concern no account. The command line has no address.
+    """
+
+    account_id: str | None
+    account_email: str | None
     operator_email: str | None
     row: TimelineRow
 
@@ -125,11 +146,11 @@ def by_operators(
     before: int | None,
     limit: int,
 ) -> list[OperatorRow]:
-    """What operators did to all accounts, newest first, from below position ``before``."""
+    """What operators did, newest first, from below position ``before``."""
     acting = accounts.alias()
     query = (
         select(timeline, accounts.c.email.label("account_email"), acting.c.email.label("operator_email"))
-        .join(accounts, accounts.c.id == timeline.c.account_id)
+        .outerjoin(accounts, accounts.c.id == timeline.c.account_id)
         .outerjoin(acting, acting.c.id == func.substr(timeline.c.actor, len(operator("")) + 1))
         .where(BY_OPERATORS)
         .order_by(timeline.c.position.desc())
@@ -147,6 +168,32 @@ def by_operators(
         OperatorRow(row.account_id, row.account_email, row.operator_email, _row(row))
         for row in connection.execute(query)
     ]
+
+
+def stands(connection: Connection, account_id: str, entry: str, at: datetime) -> bool:
+    """Whether the account's timeline has an entry with these values."""
+    query = select(timeline.c.position).where(
+        timeline.c.account_id == account_id, timeline.c.type == entry, timeline.c.at == at
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def newest_of(
+    connection: Connection, account_ids: Collection[str], entries: Collection[Entry]
+) -> dict[str, tuple[Entry, datetime]]:
+    """The newest of these entries, by when it happened, of each account that has one."""
+    query = (
+        select(timeline.c.account_id, timeline.c.type, timeline.c.at)
+        .where(timeline.c.account_id.in_(account_ids), timeline.c.type.in_(entries))
+        .order_by(timeline.c.at, timeline.c.position)
+    )
+    return {row.account_id: (Entry(row.type), row.at) for row in connection.execute(query)}
+
+
+def newest_at(connection: Connection) -> datetime | None:
+    """The newest time among the last 20 rows; None where there is no row."""
+    query = select(timeline.c.at).order_by(timeline.c.position.desc()).limit(20)
+    return max(connection.execute(query).scalars(), default=None)
 
 
 def of_reset(connection: Connection, account_id: str, reset_id: str) -> list[TimelineRow]:
@@ -168,6 +215,49 @@ def happened_since(connection: Connection, account_id: str, entry: Entry, moment
         timeline.c.account_id == account_id, timeline.c.type == entry, timeline.c.at > moment
     )
     return connection.execute(query.limit(1)).first() is not None
+
+
+def latest(
+    connection: Connection, account_id: str, entries: Collection[Entry], since: datetime
+) -> dict[Entry, datetime]:
+    """When each of these entries was last written after ``since``."""
+    query = (
+        select(timeline.c.type, func.max(timeline.c.at, type_=timeline.c.at.type).label("at"))
+        .where(timeline.c.account_id == account_id, timeline.c.type.in_(entries), timeline.c.at > since)
+        .group_by(timeline.c.type)
+    )
+    return {Entry(row.type): row.at for row in connection.execute(query)}
+
+
+def last_with(connection: Connection, account_id: str, entry: Entry, detail: str) -> datetime | None:
+    """When this entry was last written with the boolean ``detail`` true."""
+    query = select(func.max(timeline.c.at, type_=timeline.c.at.type)).where(
+        timeline.c.account_id == account_id,
+        timeline.c.type == entry,
+        timeline.c.details[detail].as_boolean().is_(True),
+    )
+    return connection.execute(query).scalar()
+
+
+def last_by_others(connection: Connection, account_id: str, entry: Entry, since: datetime) -> datetime | None:
+    """When this entry was last written after ``since`` for somebody other than the owner."""
+    query = select(func.max(timeline.c.at, type_=timeline.c.at.type)).where(
+        timeline.c.account_id == account_id,
+        timeline.c.type == entry,
+        timeline.c.actor != OWNER,
+        timeline.c.at > since,
+    )
+    return connection.execute(query).scalar()
+
+
+def details_since(
+    connection: Connection, account_id: str, entries: Collection[Entry], since: datetime
+) -> list[tuple[datetime, dict[str, Any]]]:
+    """The times after ``since`` at which one of these entries was written, with its details, newest first."""
+    query = select(timeline.c.at, timeline.c.details).where(
+        timeline.c.account_id == account_id, timeline.c.type.in_(entries), timeline.c.at > since
+    )
+    return [(row.at, row.details) for row in connection.execute(query.order_by(timeline.c.position.desc()))]
 
 
 def _row(row: Row[Any]) -> TimelineRow:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from services.otp.domain.session_id import session_of
+
 
 class Purpose(StrEnum):
     """Why a code is asked for."""
@@ -35,9 +37,8 @@ class PurposeRule:
 
 PURPOSES: Mapping[Purpose, PurposeRule] = {
     Purpose.LOGIN: PurposeRule(frozenset({Factor.TOTP, Factor.SMS, Factor.RECOVERY_CODE}), second_factor=True),
-    # A step-up opens changes of factors and phones: an SMS (NIST §3.2.9: PSTN is restricted) renews none. A login by
-    # SMS counts as one for its first ten minutes, as every login does.
-    Purpose.STEP_UP: PurposeRule(frozenset({Factor.TOTP, Factor.RECOVERY_CODE}), second_factor=True),
+    # auth opens the small window only for a texted code (NIST §3.2.9: PSTN is restricted).
+    Purpose.STEP_UP: PurposeRule(frozenset({Factor.TOTP, Factor.SMS, Factor.RECOVERY_CODE}), second_factor=True),
     Purpose.PHONE_VERIFICATION: PurposeRule(frozenset({Factor.SMS}), second_factor=False),
 }
 
@@ -45,6 +46,15 @@ PURPOSES: Mapping[Purpose, PurposeRule] = {
 def occasion(purpose: Purpose, binding: str) -> str:
     """What a code is used up for: one request (``binding``) of one purpose. Ids, nothing secret."""
     return f"{purpose}:{binding}"
+
+
+def requested_by(occasion: str) -> str:
+    """The session that has requested the codes of this occasion. The codes end with it.
+
+    The binding of a step-up is the session's id. That of a phone's proof is the session's id, a dot, and more. A login
+    has no session, and its binding never equals the id of one.
+    """
+    return session_of(occasion.partition(":")[2])
 
 
 SECOND_FACTOR_PURPOSES = frozenset(purpose for purpose, rule in PURPOSES.items() if rule.second_factor)

@@ -22,16 +22,18 @@ def blueprint(deps: Deps) -> RestBlueprint:
     @routes.post("/accounts/<id:account_id>/enrollments")
     @routes.arguments(BeginEnrollmentSchema())
     @routes.response(201, EnrollmentSchema())
-    @routes.refuses("two_factor_already_on")
+    @routes.refuses("two_factor_already_on", "session_ended")
     def begin(body: dict[str, Any], account_id: str) -> Enrollment:
         """A new secret that waits to be confirmed; 409 two_factor_already_on."""
-        return enrollment.begin(deps, account_id, body["label"])
+        return enrollment.begin(deps, account_id, body["label"], body["session_id"])
 
     @routes.post("/accounts/<id:account_id>/enrollments/<id:enrollment_id>/confirm")
     @routes.arguments(ConfirmEnrollmentSchema())
     @routes.response(200, RecoveryCodesSchema())
     @routes.alt_response(401, schema=InvalidPasscodeSchema(), content_type="application/problem+json")
-    @routes.refuses("invalid_passcode", "two_factor_already_on", "enrollment_expired", "too_many_requests")
+    @routes.refuses(
+        "invalid_passcode", "two_factor_already_on", "enrollment_expired", "session_ended", "too_many_requests"
+    )
     def confirm(body: dict[str, Any], account_id: str, enrollment_id: str) -> dict[str, list[str]]:
         """Turn 2FA on; 401 invalid_passcode, 410 enrollment_expired, 409 two_factor_already_on, 429."""
         command = Confirm(account_id, enrollment_id, body["code"], body["session_id"])

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from services.otp import throttles, two_factor
+from services.otp import endings, throttles, two_factor
 from services.otp.deps import Deps
-from services.otp.schemas import DisableSchema, ThrottlesSchema, TwoFactorSchema
+from services.otp.endings import End
+from services.otp.schemas import DisableSchema, EndingsSchema, ThrottlesSchema, TwoFactorSchema
 from services.otp.throttles import Throttle
 from services.otp.two_factor import TwoFactorState
 from shared.bodies import NothingSchema
@@ -30,16 +31,24 @@ def blueprint(deps: Deps) -> RestBlueprint:
     @routes.delete("/accounts/<id:account_id>/two-factor")
     @routes.arguments(DisableSchema())
     @routes.response(204)
-    @routes.refuses("two_factor_off")
+    @routes.refuses("two_factor_off", "two_factor_already_on", "session_ended")
     def disable(body: dict[str, Any], account_id: str) -> None:
         """Turn 2FA off; 409 two_factor_off when it is."""
-        two_factor.disable(deps, account_id, body["session_id"])
+        two_factor.disable(deps, account_id, body["session_id"], only_repeat=body["only_repeat"])
+
+    @routes.post("/accounts/<id:account_id>/endings")
+    @routes.arguments(EndingsSchema())
+    @routes.response(204)
+    def end(body: dict[str, Any], account_id: str) -> None:
+        """End what these sessions have begun; with ``codes`` and ``enrollments`` all of the account's."""
+        endings.end(deps, End(account_id, **body))
 
     @routes.post("/accounts/<id:account_id>/unlock")
     @routes.arguments(NothingSchema())
     @routes.response(204)
+    @routes.refuses("reset_needed")
     def unlock(_body: dict[str, Any], account_id: str) -> None:
-        """Lift the hard stop and begin all windows anew."""
+        """Lift the lock and begin all windows anew; 409 reset_needed at a hundred failures in a row."""
         two_factor.unlock(deps, account_id)
 
     return routes

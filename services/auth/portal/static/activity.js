@@ -2,7 +2,7 @@
 
 import { duration, el, knows, stamp, t, toTheSecond } from "./page.js";
 
-const BAD = new Set(["password.refused", "second_factor.failed", "second_factor.locked", "second_factor.rejected", "second_factor.throttled", "sms.refused"]);
+const BAD = new Set(["password.refused", "enrollment_word.refused", "second_factor.failed", "second_factor.locked", "second_factor.rejected", "second_factor.throttled", "sms.refused"]);
 const GOOD = new Set(["second_factor.verified", "two_factor.enabled", "phone.changed", "second_factor.unlocked"]);
 const WARN = new Set(["two_factor.disabled", "two_factor.reset_requested", "two_factor.reset_approved", "two_factor.reset_applied", "recovery_code.spent"]);
 const SMS_BAD = new Set(["undelivered", "failed", "expired"]);
@@ -35,7 +35,10 @@ export function facts(item) {
   if (Array.isArray(d.factors)) said.push(d.factors.map((factor) => has("factor", factor)).join(" + "));
   if (d.phone_hint) said.push(d.phone_hint);
   if (d.reference) said.push(t("activity.reference", { reference: d.reference }));
+  if (d.check) said.push(has("check", d.check));
   if (d.what) said.push(has("viewed", d.what));
+  if (d.by) said.push(has("searched", d.by));
+  if (typeof d.found === "number") said.push(t("activity.found", { n: d.found }));
   if (d.ticket) said.push(d.ticket);
   if (item.actor.startsWith("operator:")) said.push(t("activity.actor_operator"));
   if (item.actor.startsWith("team-owner:")) said.push(t("activity.actor_team_owner"));

@@ -1,4 +1,5 @@
-// The one door to the API: problems become texts beside their field, and nothing is sent twice.
+// All calls of the API go through here: problems become texts beside their field. A call is sent once. Only a change whose
+// answer was lost is repeated, and the API gives the repeat the first answer.
 // Writes carry the session's cookie and the browser's own Origin header, which is what the API checks.
 
 import { $, $$, duration, el, fieldOf, knows, show, t } from "./page.js";
@@ -14,12 +15,12 @@ export class Problem extends Error {
   }
 }
 
-export async function call(method, path, body) {
+export async function call(method, path, body, more = {}) {
   let response;
   try {
     response = await fetch(path, {
       method,
-      headers: { Accept: "application/json", ...(body === undefined ? {} : { "Content-Type": "application/json" }) },
+      headers: { Accept: "application/json", ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...more },
       body: body === undefined ? undefined : JSON.stringify(body),
       credentials: "same-origin",
       signal: AbortSignal.timeout(GIVE_UP_AFTER),
@@ -39,18 +40,50 @@ export const post = (path, body) => call("POST", path, body);
 export const put = (path, body) => call("PUT", path, body);
 export const remove = (path) => call("DELETE", path);
 
+// randomUUID exists on https and localhost only.
+const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+const isLost = (problem) => problem instanceof Problem && ["network", "service_unavailable"].includes(problem.code);
+let unheard = null;
+
+/**
+ * A change that the API tells again to the same call for a minute: sent once more by itself when no answer came. What is
+ * then asked for again by hand has the same key.
+ */
+export async function change(method, path, body) {
+  const same = JSON.stringify([method, path, body]);
+  const key = unheard?.same === same ? unheard.key : newKey();
+  unheard = { same, key };
+  const send = () => call(method, path, body, { "Idempotency-Key": key });
+  try {
+    const answer = await send().catch(async (problem) => {
+      if (!isLost(problem)) throw problem;
+      await new Promise((done) => setTimeout(done, Math.min(problem.retryAfter ?? 0.5, 5) * 1000));
+      return send();
+    });
+    unheard = null;
+    return answer;
+  } catch (problem) {
+    if (!isLost(problem)) unheard = null;
+    throw problem;
+  }
+}
+
 /** A path with what is wanted as its query; what is empty is left out. */
 export function asking(path, wanted) {
   const query = String(new URLSearchParams(Object.entries(wanted).filter(([, value]) => value)));
   return query ? `${path}?${query}` : path;
 }
 
-/** All pages of a list, up to a number of items. */
-export async function all(path, { most = 1000, wanted = {} } = {}) {
+/** All pages of a list, up to a number of items. Where a later page is refused, `stopped` hears why, if it is given. */
+export async function all(path, { most = 1000, wanted = {}, stopped = null } = {}) {
   const items = [];
   let cursor = "";
   do {
-    const page = await get(asking(path, { ...wanted, limit: 200, cursor }));
+    const page = await get(asking(path, { ...wanted, limit: 200, cursor })).catch((problem) => {
+      if (!stopped || !items.length) throw problem;
+      stopped(problem);
+      return { items: [], next_cursor: "" };
+    });
     items.push(...page.items);
     cursor = page.next_cursor;
   } while (cursor && items.length < most);
@@ -118,6 +151,7 @@ export function leave(path) {
 function whileSlow(put) {
   const slow = el("p", { class: "slow", role: "status" });
   const timer = setTimeout(() => {
+    if (document.getElementById("step-up")?.open) return;  // it is the person who takes long
     slow.textContent = t("form.slow");
     put(slow);
   }, SLOW_AFTER);
@@ -221,18 +255,26 @@ export async function steppedUp(action) {
     return await action();
   } catch (problem) {
     if (problem.code !== "step_up_required") throw problem;
+    await askForProof(problem.document.step_up === "small");
   }
-  await askForProof();
   return action();
 }
 
-function askForProof() {
+/** Offer a texted code only where the small window is enough; else the dialog says why not. */
+function askForProof(smallIsEnough) {
   const dialog = document.getElementById("step-up");
   const form = $("form", dialog);
   clearErrors(form);
   form.reset();
   const codeField = form.elements.code.closest(".field");
-  get("/v1/two-factor").then((state) => show(codeField, state.enabled), () => {});
+  const sms = $("#step-up-sms"), smsNote = $("#step-up-sms-note");
+  show(sms, false);
+  show(smsNote, false);
+  get("/v1/two-factor").then((state) => {
+    show(codeField, state.enabled);
+    show(sms, state.sms.available && smallIsEnough);
+    show(smsNote, state.sms.available && !smallIsEnough).textContent = t("step_up.no_sms");
+  }, () => {});
   dialog.showModal();
   return new Promise((resolve, reject) => {
     const done = new AbortController();
@@ -253,6 +295,17 @@ function askForProof() {
         }
       });
     }, { signal: done.signal });
+    sms.addEventListener("click", () => once(sms, async () => {
+      clearErrors(form);
+      try {
+        const sent = await post("/v1/reauthenticate/sms");
+        show(smsNote).textContent = t("step_up.sms_sent", { phone: sent.phone_hint, reference: sent.reference });
+        form.elements.code.focus();
+      } catch (problem) {
+        if (!(problem instanceof Problem)) throw problem;
+        showProblem(form, problem);
+      }
+    }), { signal: done.signal });
     dialog.addEventListener("cancel", (event) => { event.preventDefault(); cancel(); }, { signal: done.signal });
     $("[data-cancel]", dialog).addEventListener("click", cancel, { signal: done.signal });
   });

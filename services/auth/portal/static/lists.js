@@ -9,9 +9,12 @@ export function showDevices() {
     const devices = await all("/v1/trusted-devices");
     if (!devices.length) return el("p", { class: "empty" }, t("lists.no_devices"));
     const forget = (path) => async () => {
-      await remove(path);
-      say(t("lists.forgotten"));
-      await again();
+      try {
+        await remove(path);
+        say(t("lists.forgotten"));
+      } finally {
+        await again();  // after a 503 it may have ended all the same
+      }
     };
     const rows = devices.map((device) => el("li", {},
       el("div", { class: "what" }, el("p", {}, browserName(device.label)), el("small", {}, t("lists.until", { date: dateTime(device.expires_at) }))),
@@ -31,9 +34,12 @@ export function showSessions() {
       session.current
         ? el("span", { class: "pill good" }, t("lists.this_one"))
         : onClick(el("button", { type: "button", "aria-label": `${t("lists.end")}: ${browserName(session.browser)}` }, t("lists.end")), async () => {
-          await remove(`/v1/sessions/${session.id}`);
-          say(t("lists.session_ended"));
-          await again();
+          try {
+            await remove(`/v1/sessions/${session.id}`);
+            say(t("lists.session_ended"));
+          } finally {
+            await again();
+          }
         }))));
   });
   return again();

@@ -1,11 +1,11 @@
 // The support console's first page: find an account, see which resets are under way.
 
 import { facts, tone, words } from "./activity.js";
-import { all, asking, get, load, onClick, onSubmit } from "./api.js";
+import { all, asking, get, load, onClick, onSubmit, sentence } from "./api.js";
 import { $, csv, download, el, moment, say, stamp, t } from "./page.js";
 
 const found = $("#found"), resets = $("#resets [data-list]"), status = $("#status");
-const TONE = { awaiting_approval: "warn", cooling_off: "warn", approved: "warn", applied: "good", cancelled: "" };
+const TONE = { awaiting_approval: "warn", cooling_off: "warn", approved: "warn", applied: "good", cancelled: "", ended: "" };
 
 onSubmit($("#search-form"), async ({ query }) => {
   found.replaceChildren();
@@ -44,7 +44,7 @@ const auditWanted = () => Object.fromEntries([...new FormData(auditForm)].map(([
 const trailRow = (item) => el("li", {},
   stamp(item.at),
   el("div", {},
-    el("p", { class: `tone-${tone(item)}` }, words(item), " · ", el("a", { href: `/support/accounts/${item.account_id}` }, item.account_email)),
+    el("p", { class: `tone-${tone(item)}` }, words(item), ...(item.account_id ? [" · ", el("a", { href: `/support/accounts/${item.account_id}` }, item.account_email)] : [])),
     el("p", { class: "small" }, [item.operator_email ?? item.actor.replace("operator:", ""), ...facts(item)].join(" · "))));
 
 function showTrail() {
@@ -71,9 +71,10 @@ function showTrail() {
 auditForm.addEventListener("change", showTrail);
 auditForm.addEventListener("submit", (event) => event.preventDefault());  // Enter in a field has changed it
 onClick($("#audit-csv"), async () => {
-  const items = await all(AUDIT, { most: 10000, wanted: auditWanted() });
-  const rows = items.map((item) => [item.at, item.actor, item.operator_email ?? "", item.type, item.account_id, item.account_email, JSON.stringify(item.details)]);
+  let why = null;
+  const items = await all(AUDIT, { most: 10000, wanted: auditWanted(), stopped: (problem) => { why = sentence(problem); } });
+  const rows = items.map((item) => [item.at, item.actor, item.operator_email ?? "", item.type, item.account_id ?? "", item.account_email ?? "", JSON.stringify(item.details)]);
   download("audit.csv", "text/csv", csv([["at", "actor", "operator_email", "type", "account_id", "account_email", "details"], ...rows]));
-  say(t("support.exported", { n: rows.length }));
+  say(why ? t("support.exported_in_part", { n: rows.length, why }) : t("support.exported", { n: rows.length }));
 });
 showTrail();

@@ -1,6 +1,6 @@
 // Team: who belongs to the account, and the cell phone that each proves.
 
-import { all, call, get, load, onClick, onSubmit, post, put, remove, sentence, steppedUp } from "./api.js";
+import { all, change, get, load, onClick, onSubmit, post, put, remove, sentence, steppedUp } from "./api.js";
 import { $, duration, el, language, say, show, t } from "./page.js";
 
 const me = $("#me").dataset, dialog = $("#edit"), form = $("#edit-form"), country = form.elements.country;
@@ -152,7 +152,7 @@ proveForm.elements.code.addEventListener("input", ({ target }) => {
 
 onSubmit(proveForm, async ({ code }) => {
   lastSent = code;
-  await call("POST", "/v1/phone/verify", { code });
+  await change("POST", "/v1/phone/verify", { code });
   clearInterval(waiting);
   show(prove, false);
   say(t("team.proven"));

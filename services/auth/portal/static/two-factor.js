@@ -1,11 +1,12 @@
 // 2-Factor Auth: turn it on, save the backup codes, look after it, turn it off.
 
-import { clockSays, get, load, onClick, once, onSubmit, post, Problem, remove, sentence, steppedUp } from "./api.js";
+import { change, clockSays, get, load, onClick, once, onSubmit, post, Problem, remove, sentence, steppedUp } from "./api.js";
 import { line } from "./activity.js";
 import { showDevices, showSessions } from "./lists.js";
-import { $, copy, dateTime, download, duration, el, language, say, show, t } from "./page.js";
+import { $, $$, copy, dateTime, download, duration, el, language, say, show, t } from "./page.js";
 
 const toggle = $("#toggle"), setup = $("#setup"), sheet = $("#new-codes"), later = $("#later");
+const wordPlace = $("#word-place"), wordForm = $("#word-form");
 const confirmForm = $("#confirm-form"), code = confirmForm.elements.code;
 const CLOCK_TOLERANCE = 20;
 
@@ -26,6 +27,7 @@ function showState() {
   toggle.checked = state.enabled || enrollment !== null;
   pill.textContent = t(state.enabled ? "two_factor.is_on" : enrollment ? "two_factor.is_pending" : "two_factor.is_off");
   pill.className = `pill ${state.enabled ? "good" : enrollment ? "warn" : ""}`;
+  for (const note of $$("[data-until-on]")) show(note, !state.enabled);
   show(later, state.enabled && !codes.length);
   if (state.pending_reset) showReset(state.pending_reset);
   if (!state.enabled) return [];
@@ -44,14 +46,18 @@ function showReset(reset) {
   const ends = reset.cool_off_ends_at ? ` ${t("reset.ends", { date: dateTime(reset.cool_off_ends_at) })}` : "";
   $("p", note).textContent = t("reset.pending", { date: dateTime(reset.requested_at) }) + ends;
   const button = $("button", note);
-  show(button, reset.status !== "approved");
+  show(button, reset.status !== "approved" && reset.reason_kind !== "stolen");
   button.onclick = async () => {
     try {
-      await remove(`/v1/two-factor/resets/${reset.id}`);
+      await steppedUp(() => remove(`/v1/two-factor/resets/${reset.id}`));
       show(note, false);
       say(t("reset.cancelled_done"));
       refresh();
     } catch (problem) {
+      if (problem.code === "reset_not_open") { // the code that proved the owner has ended it
+        show(note, false);
+        return refresh();
+      }
       show($(".form-error", note)).textContent = sentence(problem);
     }
   };
@@ -75,18 +81,27 @@ toggle.addEventListener("change", () => once($("#state"), async () => {
     } else endSetup();
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
+    if (problem.code === "enrollment_word_required") return askForWord();
     toggle.checked = state.enabled;
     if (problem.code !== "cancelled") show(place).textContent = sentence(problem);
   }
 }));
 
-async function begin() {
+function askForWord() {
+  show(wordPlace);
+  wordForm.elements.word.focus();
+}
+
+onSubmit(wordForm, ({ word }) => begin({ word: word.trim() }));
+
+async function begin(body) {
   toggle.disabled = true;
   try {
-    enrollment = await steppedUp(() => post("/v1/two-factor/enrollment"));
+    enrollment = await steppedUp(() => post("/v1/two-factor/enrollment", body));
   } finally {
     toggle.disabled = false;
   }
+  show(wordPlace, false);
   $("#qr").src = `data:image/svg+xml,${encodeURIComponent(enrollment.qr_svg)}`;
   $("#key").textContent = enrollment.secret.match(/.{1,4}/g).join(" ");
   $("#open-app").href = enrollment.otpauth_uri;
@@ -101,6 +116,7 @@ async function begin() {
 function endSetup() {
   enrollment = null;
   clearInterval(clockTimer);
+  show(wordPlace, false);
   show(setup, false);
   showState();
 }
@@ -143,11 +159,11 @@ code.addEventListener("input", () => {
 onSubmit(
   confirmForm,
   async () => {
-    const answer = await post(`/v1/two-factor/enrollment/${enrollment.enrollment_id}/confirm`, { code: code.value });
+    const answer = await change("POST", `/v1/two-factor/enrollment/${enrollment.enrollment_id}/confirm`, { code: code.value });
     // What is known already; the API's own word follows, on a slow line much later.
     state = { ...state, enabled: true, authenticators: [], recovery_codes: { remaining: answer.recovery_codes.length } };
     endSetup();
-    say(t("two_factor.turned_on"));
+    say(t($("#me").dataset.role === "support" ? "two_factor.console_next" : "two_factor.turned_on"));
     showCodes(answer.recovery_codes);
     refresh();
     showAround();
@@ -161,7 +177,7 @@ onSubmit(
 );
 
 onClick($("#off-yes"), async () => {
-  await steppedUp(() => remove("/v1/two-factor"));
+  await steppedUp(() => change("DELETE", "/v1/two-factor"));
   $("#off").close();
   state = { ...state, enabled: false };
   showState();
@@ -208,7 +224,7 @@ $("#codes-saved").addEventListener("click", () => {
 });
 
 onClick($("#codes-again"), async () => {
-  const answer = await steppedUp(() => post("/v1/two-factor/recovery-codes"));
+  const answer = await steppedUp(() => change("POST", "/v1/two-factor/recovery-codes"));
   showCodes(answer.recovery_codes);
   showAround();
 });

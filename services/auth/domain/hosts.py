@@ -1,0 +1,61 @@
+"""Which ``Host`` the gateway answers to. A page that reaches it under another name, by DNS rebinding, reads no account.
+
+Such a page can read EXEMPT_PATHS, which are open to everybody.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import SplitResult, urlsplit
+
+# A server on this machine, on any port, in development. None of these is looked up in the public DNS.
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+# WebAuthn takes no IP address for a relying party, so pages move to this name.
+ADDRESS_OF_PAGES, NAME_OF_PAGES = "127.0.0.1", "localhost"
+# Health checks and scrapers ask by address. Other services and proxies ask for keys and sessions by an inner name.
+# Metrics have no port of their own, so Prometheus asks for them here, by an inner name. They are counts, without an
+# account, an address or a phone; the proxy in front keeps them inside.
+EXEMPT_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/.well-known/jwks.json", "/v1/session/verify"})
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """The hosts of one gateway: that of its public origin, and in development those of this machine."""
+
+    public_origin: str
+    development: bool
+
+    def take(self, path: str, host: str | None) -> bool:
+        """Whether the gateway answers a request for this path with this ``Host``."""
+        return path in EXEMPT_PATHS or _is_known(self.public_origin, host, development=self.development)
+
+    def move_to(self, host: str | None) -> str | None:
+        """The origin that a page moves to; None where it stays. Only pages of development on 127.0.0.1 move."""
+        parts = _parts(host)
+        if not self.development or parts is None or parts.hostname != ADDRESS_OF_PAGES:
+            return None
+        return f"http://{NAME_OF_PAGES}" + (f":{parts.port}" if parts.port else "")
+
+
+@lru_cache(maxsize=64)  # every request asks, mostly with the same host
+def _is_known(public_origin: str, host: str | None, *, development: bool) -> bool:
+    parts, origin = _parts(host), urlsplit(public_origin)
+    if parts is None:
+        return False
+    if development and parts.hostname in LOOPBACK:
+        return True
+    default = _DEFAULT_PORTS[origin.scheme]
+    return (parts.hostname, parts.port or default) == (origin.hostname, origin.port or default)
+
+
+def _parts(host: str | None) -> SplitResult | None:
+    """Split into host and port; None for a text that is not a ``Host``, such as one with userinfo, path or query."""
+    if not host or set(host) & set("/?#@\\ \t"):
+        return None
+    try:
+        parts = urlsplit(f"//{host}")
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts if parts.hostname else None

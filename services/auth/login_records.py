@@ -1,0 +1,57 @@
+"""The timeline entries and notices of a login."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from services.auth import limits, notices
+from services.auth.challenge_store import LoginChallenge
+from services.auth.deps import Client, Deps, subject
+from services.auth.domain.account import Account, email_key
+from services.auth.domain.notice_texts import Kind
+from services.auth.domain.session import Session
+from services.auth.store import accounts, timeline
+from services.auth.store.timeline import Entry
+from shared.database import writing
+from shared.problems import Refusal
+
+
+def refused_password(deps: Deps, client: Client, account: Account | None, email: str, now: datetime) -> None:
+    """Record a wrong password, for an unknown address too (ASVS 16.3.1), so that both take the same time (ASVS 6.3.8).
+
+    A person may have typed a password in place of the address, so only a keyed digest is kept. It shows how many
+    addresses were tried.
+    """
+    address = subject(deps, "email", email_key(email))
+    account_id, details = (None, {"address": address}) if account is None else (account.id, {})
+    with writing(deps.database) as connection:
+        timeline.write(connection, account_id, Entry.PASSWORD_REFUSED, now, ip=client.ip, **details)
+
+
+def sign_in(connection: Connection, session: Session, client: Client) -> None:
+    """Record the sign-in: its session and factors."""
+    timeline.write(
+        connection,
+        session.account_id,
+        Entry.SIGNED_IN,
+        session.authenticated_at,
+        ip=client.ip,
+        session_id=session.id,
+        factors=list(session.factors),
+        browser=client.user_agent,
+    )
+
+
+def tell_of_failures(deps: Deps, challenge: LoginChallenge, refusal: Refusal, client: Client, now: datetime) -> None:
+    """Tell the owner when a right password is followed by wrong codes, however slow the guesses are."""
+    if getattr(refusal, "recent_failures", None) not in limits.FAILURES_WORTH_A_NOTICE:
+        return
+    with writing(deps.database) as connection:
+        account = accounts.by_id(connection, challenge.account_id)
+        if account is not None:
+            timeline.write(
+                connection, account.id, Entry.SECOND_FACTOR_FAILED, now, ip=client.ip, browser=client.user_agent
+            )
+            notices.tell(
+                connection, deps, account, Kind.SECOND_FACTOR_FAILED, now, ip=client.ip, browser=client.user_agent
+            )

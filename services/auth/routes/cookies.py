@@ -1,0 +1,68 @@
+"""The tokens in an answer: cookies for browsers, a header for bearer clients. guard.py reads those of a request."""
+
+from flask import Response, g, request
+
+from services.auth.consequences import Acting
+from services.auth.limits import CHALLENGE_LIFE, TRUSTED_DEVICE_LIFE
+from services.auth.routes.guard import current, deps
+
+SESSION_HEADER = "X-Session-Token"
+
+
+def hand_over(acting: Acting) -> dict[str, str]:
+    """Give the caller the new token of its session, if it got one: by cookie, or by header.
+
+    Returns the members that the JSON answer to a bearer client has besides.
+    """
+    if acting.token == current().token:
+        return {}
+    g.handed_over = acting
+    return {"token": acting.token} if acting.session.transport == "bearer" else {}
+
+
+def forget_session() -> None:
+    """Note that the call has ended its own session, so the answer removes the cookie."""
+    g.forgets_session = True
+
+
+def deliver(response: Response) -> Response:
+    """Set the cookies and headers that hand_over and forget_session have noted. Runs after every request."""
+    acting: Acting | None = g.pop("handed_over", None)
+    if acting is not None and acting.session.transport == "bearer":
+        response.headers[SESSION_HEADER] = acting.token
+    elif acting is not None:
+        set_session_cookie(response, acting.token)
+    if g.pop("forgets_session", False):
+        clear_session_cookie(response)
+    return response
+
+
+def set_session_cookie(response: Response, token: str) -> None:
+    """Set the session's cookie, which the browser drops when it closes. Redis decides how long the session lives."""
+    _set_cookie(response, deps().settings.session_cookie, token, None)
+
+
+def clear_session_cookie(response: Response) -> None:
+    """Tell the browser to forget the session."""
+    _set_cookie(response, deps().settings.session_cookie, "", 0)
+
+
+def set_device_cookie(response: Response, token: str) -> None:
+    """Set the device's cookie for 30 days. The server decides whether it still skips the code."""
+    _set_cookie(response, deps().settings.device_cookie, token, int(TRUSTED_DEVICE_LIFE.total_seconds()))
+
+
+def set_challenge_cookie(response: Response, binding: str) -> None:
+    """Bind the login to this browser: no other browser may complete it."""
+    _set_cookie(response, deps().settings.challenge_cookie, binding, int(CHALLENGE_LIFE.total_seconds()))
+
+
+def clear_challenge_cookie(response: Response) -> None:
+    """Remove the cookie of a completed login."""
+    if deps().settings.challenge_cookie in request.cookies:
+        _set_cookie(response, deps().settings.challenge_cookie, "", 0)
+
+
+def _set_cookie(response: Response, name: str, value: str, max_age: int | None) -> None:
+    secure = deps().settings.secure_cookies
+    response.set_cookie(name, value, max_age=max_age, secure=secure, httponly=True, samesite="Lax", path="/")
