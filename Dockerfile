@@ -20,11 +20,12 @@ COPY shared /app/shared
 # Compiled here, because nothing can be written where it runs. Unchecked: the sources change with the image only.
 RUN python -m compileall -q --invalidation-mode unchecked-hash /app
 
-# Nothing is installed where it runs, so what could install something goes.
+# Nothing is installed where it runs, so what could install something goes. A volume on /journal takes its owner from here.
 FROM ${PYTHON_IMAGE} AS runtime
 RUN python -m pip uninstall --yes --no-input --root-user-action ignore pip setuptools wheel \
     && groupadd --system --gid 10001 latchkey \
-    && useradd --system --uid 10001 --gid latchkey --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin latchkey
+    && useradd --system --uid 10001 --gid latchkey --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin latchkey \
+    && install -d -o latchkey -g latchkey -m 0700 /journal
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
@@ -48,7 +49,7 @@ ENV GRANIAN_INTERFACE=wsgi \
     GRANIAN_RESPAWN_INTERVAL=10 \
     GRANIAN_LOG_LEVEL=warning
 EXPOSE 8080
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["python", "-m", "shared.health", "web"]
+HEALTHCHECK --interval=10s --timeout=20s --start-period=30s CMD ["python", "-m", "shared.health", "web"]
 
 FROM web AS auth
 ENV GRANIAN_BLOCKING_THREADS=8
@@ -61,7 +62,7 @@ ENV GRANIAN_BLOCKING_THREADS=4 \
 CMD ["granian", "services.otp.wsgi:app"]
 
 FROM runtime AS notify
-HEALTHCHECK --interval=15s --timeout=10s --start-period=30s CMD ["python", "-m", "shared.health", "worker"]
+HEALTHCHECK --interval=15s --timeout=30s --start-period=30s CMD ["python", "-m", "shared.health", "worker"]
 CMD ["celery", "-q", "-A", "services.notify.worker:celery", "worker", "-Q", "sms.codes,sms.receipts", "-P", "threads", "-c", "8", \
      "--without-gossip", "--without-mingle", "--without-heartbeat"]
 

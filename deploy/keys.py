@@ -18,7 +18,7 @@ from deploy.compose.containers import DEVELOPMENT, PRODUCTION, ComposeError, Con
 from deploy.key_lists import KEY_LISTS, SECRETS_AT_REST, KeyListRow
 from deploy.local.environment import environment_of
 from deploy.local.files import exclusive
-from deploy.local.keys import MADE, new_list, new_material, public_half, read_keys, write_keys
+from deploy.local.keys import DERIVED, MADE, new_list, new_material, read_keys, write_keys
 from deploy.local.settings import LocalSettings, SettingsError
 from shared.keys import KeyList, RotationError
 
@@ -124,7 +124,7 @@ def rotate(place: KeyPlace, name: str, step: str) -> str:
     """Do the step (`add`, `use` or `drop`) and say what comes next. Raises KeysError, RotationError."""
     row = _ROWS.get(name)
     if row is None:
-        hint = " (it follows NOTIFY_PRIVATE_KEYS)" if name == "NOTIFY_PUBLIC_KEY" else ""
+        hint = f" (it follows {DERIVED[name][0]})" if name in DERIVED else ""
         raise KeysError(f"{name} is none of the lists{hint}: {', '.join(_ROWS)}")
     with exclusive(place.folder), _readable(name):
         text = place.read().get(name)
@@ -143,8 +143,7 @@ def rotate(place: KeyPlace, name: str, step: str) -> str:
 
 
 def _lists(name: str, text: str) -> dict[str, str]:
-    public = {"NOTIFY_PUBLIC_KEY": public_half(text)} if name == "NOTIFY_PRIVATE_KEYS" else {}
-    return {name: text, **public}
+    return {name: text} | {public: derive(text) for public, (source, derive) in DERIVED.items() if source == name}
 
 
 def _first_key(place: KeyPlace, name: str) -> str:

@@ -48,6 +48,11 @@ PATIENCE = urllib3.Retry(
 )
 
 
+def pages_of(base_url: str) -> str:
+    """The URL of this gateway's pages: in development at localhost, because passkeys need a name."""
+    return base_url.replace("//127.0.0.1", "//localhost")
+
+
 class Portal:
     """One client of the gateway; ``token`` is its bearer session, ``ip`` what a trusted proxy would say it is.
 
@@ -60,6 +65,7 @@ class Portal:
         self.base_url = base_url
         self.token: str | None = None
         self.device_token: str | None = None
+        self.bindings: dict[str, str] = {}  # of the logins that this client began
         self._ip = ip
         self._retries = PATIENCE if patient else None
         self._pool = pool or urllib3.PoolManager(maxsize=32, retries=False, timeout=urllib3.Timeout(10.0))
@@ -73,15 +79,21 @@ class Portal:
             sent["X-Device-Token"] = self.device_token
         if self._ip:
             sent["X-Forwarded-For"] = self._ip
+        if path.startswith("/v1/login/") and (binding := self.bindings.get(path.split("/")[3])):
+            sent.setdefault("X-Challenge-Binding", binding)
         data = None
         if body is not None:
             data = json.dumps(body).encode()
             sent["Content-Type"] = "application/json"
-        return answer_of(
+        answer = answer_of(
             self._pool.request(
                 method, self.base_url + path, body=data, headers=sent, redirect=False, retries=self._retries
             )
         )
+        # A change of password or second factor gives this session a new token.
+        if self.token and (renewed := answer.headers.get("X-Session-Token")):
+            self.token = renewed
+        return answer
 
     def get(self, path: str) -> Answer:
         """GET."""
@@ -101,6 +113,9 @@ class Portal:
         return self._keep(self.post(f"/v1/login/{challenge_id}/verify", {"code": code, "remember_device": remember}))
 
     def _keep(self, answer: Answer) -> Answer:
+        if answer.status == 200 and answer.body["status"] == "second_factor_required":
+            challenge = answer.body["challenge"]
+            self.bindings[challenge["id"]] = challenge["binding"]
         if answer.status == 200 and answer.body["status"] == "authenticated":
             self.token = answer.body["token"]
             self.device_token = answer.body.get("device_token", self.device_token)

@@ -15,13 +15,17 @@ class AccountsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account made for this: its 2FA is off, and nobody's work hangs on it. ``id`` is what the API calls it."""
+    """An account made for this: its 2FA is off, and nobody's work hangs on it.
+
+    ``id`` is what the API calls it; an operator has the one-time word that its enrolment takes.
+    """
 
     email: str
     password: str = field(repr=False)
     role: str = "member"
     team: str = ""
     id: str = ""
+    enrollment_word: str | None = field(default=None, repr=False)
 
 
 class AccountSource:
@@ -56,9 +60,8 @@ def read_accounts(path: Path) -> list[Account]:
     except OSError as error:
         raise AccountsError(f"{path} can't be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
-        message = (
-            f'{path} is not {{"accounts": [{{"email", "password", "role", "team", "id"}}]}}: {type(error).__name__}'
-        )
+        members = '"email", "password", "role", "team", "id", "enrollment_word"'
+        message = f'{path} is not {{"accounts": [{{{members}}}]}}: {type(error).__name__}'
         raise AccountsError(message) from error
 
 

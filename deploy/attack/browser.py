@@ -10,6 +10,8 @@ import urllib3
 from deploy.portal import PATIENCE, Answer, Portal, answer_of
 
 _SECONDS = 20.0
+BINDING_HEADER = "X-Challenge-Binding"
+CHALLENGE_COOKIES = ("latchkey_challenge", "__Host-latchkey_challenge")
 # Twenty logins at once are more than a gateway hashes side by side; the others hear 503 and come again.
 _PATIENCE = PATIENCE.new(total=8, status=8, backoff_factor=0.2, backoff_max=3.0, backoff_jitter=0.2)
 
@@ -63,6 +65,10 @@ class Browser(Portal):
             self._meter.count(method, path)
         response = self._pool.request(method, self.base_url + path, body=body, headers=sent, redirect=False)
         return self._keep_cookies(answer_of(response))
+
+    def keep_login_in_cookies(self, challenge: str) -> None:
+        """Hold the binding of this login as a browser does, for its pages."""
+        self.cookies.update(dict.fromkeys(CHALLENGE_COOKIES, self.bindings[challenge]))
 
     def form(self, path: str, fields: Mapping[str, str]) -> Answer:
         """Post a form, as a browser without scripts does; cookies and the page's own origin go along."""

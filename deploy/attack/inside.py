@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import psutil
 from redis import Redis
-from sqlalchemy import text
+from sqlalchemy import MetaData, Table, select, text, update
 
 from deploy.local.environment import environment_of
 from deploy.local.keys import read_keys
@@ -17,7 +17,7 @@ from deploy.portal import wait_for
 from shared.clock import parse_rfc3339, rfc3339, system_clock
 from shared.database import opened, reading, writing
 from shared.ids import new_id, token_digest
-from shared.messages import SendSmsCode
+from shared.messages import KEPT_FOR, SMS_CODES, SendSmsCode, encode
 from shared.queueing import Publisher, make_celery
 from shared.secret import Secret
 
@@ -84,6 +84,22 @@ def publish_again(stack: Stack, message_id: str, deadline: datetime, copies: int
         publisher = Publisher(celery)
         for _ in range(copies):
             order = SendSmsCode(id=new_id("msg"), occurred_at=system_clock(), message_id=message_id, deadline=deadline)
-            publisher.publish(order)
+            publisher.publish_to(SMS_CODES, encode(order), kept_for=KEPT_FOR[SendSmsCode])
     finally:
         celery.close()
+
+
+def let_wait(stack: Stack, reset_id: str, by: timedelta) -> None:
+    """Move a reset's request into the past, as waiting would."""
+    url = environment_of("auth", stack.settings, read_keys(stack.settings.keys_file))["AUTH_DATABASE_URL"]
+    with opened(url) as database, writing(database) as connection:
+        resets = Table("two_factor_resets", MetaData(), autoload_with=connection)
+        times = [column for column in resets.columns if column.name in {"requested_at", "approval_ends_at"}]
+        row = connection.execute(select(*times).where(resets.c.id == reset_id)).one()
+        moved = {column.name: at - by for column, at in zip(times, row, strict=True) if at is not None}
+        connection.execute(update(resets).where(resets.c.id == reset_id).values(**moved))
+
+
+def redis_url_of(stack: Stack, service: str) -> str:
+    """Where a service of the stack finds Redis, with its own credentials."""
+    return environment_of(service, stack.settings, read_keys(stack.settings.keys_file))["REDIS_URL"]

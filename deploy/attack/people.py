@@ -18,7 +18,7 @@ _RACE_SECONDS = 60.0
 # A confirmation hashes ten backup codes: on a busy machine two at a time take longer than the gateway waits.
 _ENROLLING = threading.Lock()
 _CONFIRM_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 0.0)
-_DONE_UNHEARD = frozenset({409, 410})
+_STEP_UPS = 2
 
 
 class UnexpectedAnswerError(Exception):
@@ -75,23 +75,39 @@ def sign_in(target: Target, account: Account, browser: Browser | None = None) ->
 
 
 def enrol(target: Target, account: Account | None = None) -> Owner:
-    """Turn 2FA on. The code used for that is the one of the step before: those of now and next stay unused."""
-    given, account = account is not None, account or target.account()
+    """Turn 2FA on, and step up. This uses the codes of the last and of the present time step; the next stays unused."""
+    account = account or target.account()
     browser = sign_in(target, account)
-    begun = expect(browser.post("/v1/two-factor/enrollment"), 201)
+    word = {"word": account.enrollment_word} if account.enrollment_word else None
+    begun = expect(browser.post("/v1/two-factor/enrollment", word), 201)
     app = AuthenticatorApp(begun["secret"])
     path = f"/v1/two-factor/enrollment/{begun['enrollment_id']}/confirm"
     impatient = target.browser(browser.ip, patient=False)
     impatient.token = browser.token
+    code = app.before()
     with _ENROLLING:
         for pause in _CONFIRM_PAUSES:
-            answer = impatient.post(path, {"code": app.before()})
-            if answer.status not in {401, 503}:  # 401: the step ended meanwhile
+            # The same code: when the answer of a confirmation was lost, the same call gets it again.
+            answer = impatient.post(path, {"code": code})
+            if answer.status not in {401, 503}:
                 break
             time.sleep(pause)
-    if answer.status in _DONE_UNHEARD and not given:  # an answer of 503 came too early: 2FA is on, its codes are lost
-        return enrol(target)
-    return Owner(target, account, app, list(expect(answer, 200)["recovery_codes"]), browser)
+            if answer.status == 401:  # the step ended meanwhile
+                code = app.before()
+    browser.token = impatient.token
+    owner = Owner(target, account, app, list(expect(answer, 200)["recovery_codes"]), browser)
+    step_up(owner)
+    return owner
+
+
+def step_up(owner: Owner, browser: Browser | None = None) -> None:
+    """Open the full step-up window: turning 2FA on has closed the one that it needed. May wait for the next code."""
+    for _ in range(_STEP_UPS):
+        proof = {"password": owner.account.password, "code": owner.app.fresh()}
+        answer = (browser or owner.browser).post("/v1/reauthenticate", proof)
+        if answer.code != "invalid_passcode":  # on a busy machine a code may be used up, and its answer lost
+            break
+    expect(answer, 200)
 
 
 def prove_phone(owner: Owner, browser: Browser | None = None) -> str:
@@ -111,8 +127,10 @@ def sms_code(owner: Owner, browser: Browser, challenge: str) -> str:
 
 
 def operator(target: Target) -> Owner:
-    """A support operator with 2FA on, signed in with it."""
-    return enrol(target, target.account("support"))
+    """A support operator with 2FA on, in a second login, because the login that enrolled opens no console."""
+    enrolled = enrol(target, target.account("support"))
+    enrolled.browser = enrolled.signed_in()
+    return enrolled
 
 
 def race(calls: Sequence[Callable[[], T]]) -> list[T]:

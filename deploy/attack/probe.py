@@ -53,6 +53,12 @@ class Target:
         address = (ip or new_address()) if self.client_addresses else None
         return Browser(self.base_url, ip=address, patient=patient, meter=self.meter)
 
+    def copy_of(self, browser: Browser, *, patient: bool = True) -> Browser:
+        """A client with the session and the logins of this one, with its own connection and its own address."""
+        copy = self.browser(patient=patient)
+        copy.token, copy.bindings = browser.token, dict(browser.bindings)
+        return copy
+
     def account(self, role: str = "member", team: str | None = None) -> Account:
         """A fresh account, 2FA off, which no other probe gets. Raises CannotTryError when none is left."""
         found = self.accounts.take(role, team)

@@ -27,7 +27,7 @@ from deploy.local.stack import Stack, StackError, find_running, running_stack
 # anywhere) the gateway checks callbacks, though this stack sends its texts to the development inbox.
 SETTINGS: Mapping[str, str] = {"TRUSTED_PROXY_COUNT": "1", "TWILIO_AUTH_TOKEN": secrets.token_hex(16)}
 _CLOCKS_AGREE_SECONDS = 5
-_MEMBERS_A_PROBE, _MOST_TEAMS, _MOST_SUPPORT = 8, 12, 8
+_MEMBERS_A_PROBE, _MOST_TEAMS, _MOST_SUPPORT = 8, 12, 48
 
 
 class StageError(Exception):
@@ -65,7 +65,7 @@ def target_of(stack: Stack, probes: int, *, client_addresses: bool, patient: boo
         environment_of("auth", stack.settings, read_keys(stack.settings.keys_file)),
         members=_MEMBERS_A_PROBE * probes,
         teams=min(_MOST_TEAMS, 2 * probes),
-        support=min(_MOST_SUPPORT, 2 * probes),
+        support=min(_MOST_SUPPORT, 3 * probes),
     )
     return Target(
         stack.base_url,

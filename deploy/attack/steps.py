@@ -3,11 +3,12 @@
 import secrets
 from dataclasses import dataclass, replace
 
+from deploy import ceremony
+from deploy.attack import people
 from deploy.attack.browser import Browser
 from deploy.attack.people import Owner, UnexpectedAnswerError, expect
 from deploy.portal import Answer, wait_for
 
-IMMEDIATE = ("video_id", "callback_proven_phone")
 _EVENT_SECONDS = 40.0
 
 
@@ -58,10 +59,12 @@ def change_password(owner: Owner, browser: Browser) -> Owner:
     return replace(owner, account=replace(owner.account, password=password))
 
 
-def reset_by_support(operator: Owner, account_id: str) -> None:
-    """Support removes the account's 2FA at once; returns when that has happened."""
-    asked = {"ticket": "ATTACK-1", "reason": "A probe", "identity_checks": list(IMMEDIATE)}
-    reset = expect(operator.browser.post(f"/v1/support/accounts/{account_id}/two-factor-resets", asked), 202)
+def reset_by_support(operator: Owner, account_id: str) -> str:
+    """Support removes the account's 2FA at once; returns the enrollment word when that has happened."""
+    messages = operator.target.need_inbox().messages
+    reset = ceremony.reset_at_once(
+        operator.browser, account_id, messages, second=lambda: people.operator(operator.target).browser
+    )
 
     def applied() -> bool:
         """The reset has been applied."""
@@ -69,6 +72,7 @@ def reset_by_support(operator: Owner, account_id: str) -> None:
         return bool(expect(answer, 200)["status"] == "applied")
 
     wait_for(applied, seconds=_EVENT_SECONDS, every=0.2)
+    return str(reset["enrollment_word"])
 
 
 def wait_for_entry(browser: Browser, entry: str) -> None:

@@ -35,6 +35,8 @@ FLOOD_CLIENTS, FLOOD_ACCOUNTS = 16, 40  # who flood logins; who verify meanwhile
 SMS_REQUESTS, SMS_PAUSE_SECONDS = 121, 0.15  # the first one opens connections and is not counted
 SMS = "SMS request until the provider has it"
 
+Challenges = dict[str, tuple[str, str]]  # address -> id and binding of the login that waits for a code
+
 console = Console()
 
 
@@ -57,7 +59,7 @@ def _run(stack: Stack, floor_url: str, stub: TwilioStub) -> tuple[Table, Table]:
     cores = os.cpu_count() or 1
     idle = usage(stack)
     pool = fill(stack, sum(CONCURRENCY.values()) + 2 * FLOOD_ACCOUNTS + SMS_REQUESTS)
-    challenges: dict[str, str] = {}
+    challenges: Challenges = {}
     table = Table(title=f"{cores} cores; compare within this run only")
     for column in ("what", "conc.", "calls", "per s", "p50 ms", "p99 ms", "against"):
         table.add_column(column, justify="left" if column in {"what", "against"} else "right")
@@ -102,13 +104,13 @@ def _sms_over_rabbitmq(table: Table, folder: Path, stub: TwilioStub) -> None:
         rabbitmq.rabbitmq_server() as (_, url),
         running_stack(folder, free_port(3), {**settings_for(stub), "BROKER_URL": url}) as stack,
     ):
-        challenges: dict[str, str] = {}
+        challenges: Challenges = {}
         pool = fill(stack, SMS_REQUESTS)
         drive(stack.base_url, [_login_call(account, challenges) for account in pool], LOGIN_CONCURRENCY)
         _row(table, f"{SMS}, rabbitmq", 1, _sms(stack, pool, challenges, stub), "")
 
 
-def _logins(stack: Stack, pool: list[Pooled], challenges: dict[str, str], cores: int) -> tuple[Measured, float]:
+def _logins(stack: Stack, pool: list[Pooled], challenges: Challenges, cores: int) -> tuple[Measured, float]:
     """Log every account in, in turns with bare argon2 on all cores."""
     hashing, measured = HashingPool(max_waiting=cores * 2), Measured()
     encoded = hashing.hash(PASSWORD)
@@ -125,21 +127,21 @@ def _logins(stack: Stack, pool: list[Pooled], challenges: dict[str, str], cores:
     return measured, bare_count / bare_seconds
 
 
-def _login_call(account: Pooled, challenges: dict[str, str]) -> Call:
+def _login_call(account: Pooled, challenges: Challenges) -> Call:
     def keep(body: Any) -> None:  # noqa: ANN401 - JSON
-        challenges[account.email] = body["challenge"]["id"]
+        challenges[account.email] = body["challenge"]["id"], body["challenge"]["binding"]
 
     body: dict[str, object] = {"email": account.email, "password": PASSWORD, "transport": "bearer"}
-    return Call("/v1/login", body, 200, account.ip, keep)
+    return Call("/v1/login", body, 200, account.ip, keep=keep)
 
 
-def _first_tries(stack: Stack, accounts: list[Pooled], challenges: dict[str, str]) -> None:
+def _first_tries(stack: Stack, accounts: list[Pooled], challenges: Challenges) -> None:
     """A wrong code each: an account's first try ever asks SQL for its row of failures, and Redis keeps that."""
     drive(stack.base_url, [call for call in _verify_calls(accounts, challenges) if call.expected == 401], 4)
 
 
 def _verification(
-    stack: Stack, floor_url: str, accounts: list[Pooled], challenges: dict[str, str], concurrency: int
+    stack: Stack, floor_url: str, accounts: list[Pooled], challenges: Challenges, concurrency: int
 ) -> tuple[Measured, Measured, dict[str, float]]:
     """Wrong and right codes, in turns with the floor; the CPU seconds that verification took, by program."""
     floor, verification = Measured(), Measured()
@@ -155,7 +157,7 @@ def _verification(
     return floor, verification, cpu
 
 
-def _in_a_flood(stack: Stack, accounts: list[Pooled], challenges: dict[str, str], clients: int) -> tuple[Measured, str]:
+def _in_a_flood(stack: Stack, accounts: list[Pooled], challenges: Challenges, clients: int) -> tuple[Measured, str]:
     """One client's verifications while others log in as fast as they are answered; what the flood was answered."""
     calls = _verify_calls(accounts, challenges)
     if not clients:
@@ -166,20 +168,21 @@ def _in_a_flood(stack: Stack, accounts: list[Pooled], challenges: dict[str, str]
     return measured, f"{clients} clients flood: {answered}"
 
 
-def _verify_calls(accounts: list[Pooled], challenges: dict[str, str]) -> list[Call]:
+def _verify_calls(accounts: list[Pooled], challenges: Challenges) -> list[Call]:
     """Each account's wrong codes before its right one, and the accounts mixed."""
     rounds: list[list[Call]] = []
     for account in accounts:
-        path = f"/v1/login/{challenges[account.email]}/verify"
+        challenge, binding = challenges[account.email]
+        path = f"/v1/login/{challenge}/verify"
         now = pyotp.TOTP(account.secret).now()
         wrong = f"{(int(now) + 500_000) % 1_000_000:06d}"
-        refused = [Call(path, {"code": wrong}, 401, account.ip)] * WRONG_PER_ACCOUNT
-        rounds.append([*refused, Call(path, {"code": now}, 200, account.ip)])
+        refused = [Call(path, {"code": wrong}, 401, account.ip, binding)] * WRONG_PER_ACCOUNT
+        rounds.append([*refused, Call(path, {"code": now}, 200, account.ip, binding)])
     random.shuffle(rounds)
     return [calls[position] for position in range(WRONG_PER_ACCOUNT + 1) for calls in rounds]
 
 
-def _sms(stack: Stack, accounts: list[Pooled], challenges: dict[str, str], stub: TwilioStub) -> Measured:
+def _sms(stack: Stack, accounts: list[Pooled], challenges: Challenges, stub: TwilioStub) -> Measured:
     """One request at a time; from its first byte until the provider's stub has the message.
 
     The first one opens the connections to broker and provider, and does not count.
@@ -188,7 +191,8 @@ def _sms(stack: Stack, accounts: list[Pooled], challenges: dict[str, str], stub:
     for account in track(accounts, description="SMS", console=console):
         had = len(stub.messages)
         started = time.monotonic()
-        answer = drive(stack.base_url, [Call(f"/v1/login/{challenges[account.email]}/sms", {}, 202, account.ip)], 1)
+        challenge, binding = challenges[account.email]
+        answer = drive(stack.base_url, [Call(f"/v1/login/{challenge}/sms", {}, 202, account.ip, binding)], 1)
         for status, count in answer.unexpected.items():
             measured.unexpected[status] = measured.unexpected.get(status, 0) + count
         while not answer.unexpected and len(stub.messages) == had and time.monotonic() - started < 10:

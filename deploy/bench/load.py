@@ -13,12 +13,16 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One POST, the status that it must have, and the client address that the proxy in front of us reports."""
+    """One POST, the status that it must have, and the client address that the proxy in front of us reports.
+
+    ``binding`` proves that this client began the login that it answers.
+    """
 
     path: str
     body: dict[str, object]
     expected: int
     ip: str
+    binding: str = ""
     keep: Callable[[Any], None] | None = None
 
 
@@ -76,7 +80,7 @@ def _client(host: str, waiting: "queue.SimpleQueue[Call]", measured: Measured) -
         except queue.Empty:
             connection.close()
             return
-        headers = {"Content-Type": "application/json", "X-Forwarded-For": call.ip}
+        headers = {"Content-Type": "application/json", "X-Forwarded-For": call.ip, "X-Challenge-Binding": call.binding}
         started = time.perf_counter()
         connection.request("POST", call.path, json.dumps(call.body), headers)
         response = connection.getresponse()

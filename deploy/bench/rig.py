@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 from redis import Redis
 
-from deploy.local.keys import new_list, public_half
+from deploy.local.keys import new_list, public_half, public_list
 from deploy.local.ports import free_port
 from deploy.local.redis_server import redis_server
 from deploy.local.settings import ROOT
@@ -27,9 +27,11 @@ from shared import delivery
 from shared.clock import system_clock
 from shared.envelope import Envelope
 from shared.keys import KeyList
-from shared.messages import SMS_CODES, SendSmsCode
+from shared.messages import KEPT_FOR, OTP, SMS_CODES, SendSmsCode, encode
 from shared.queueing import Publisher, make_celery
+from shared.sealed_text import SealedText
 from shared.secret import Secret
+from shared.signing import Signer
 from tests.support import rabbitmq
 from tests.support.twilio_stub import ACCOUNT_SID, AUTH_TOKEN
 
@@ -54,6 +56,7 @@ class Rig:
     redis: Redis
     publisher: Publisher
     public_key: str
+    signer: Signer
     provider_port: int
     environment: dict[str, str]
 
@@ -65,10 +68,15 @@ class Rig:
         for number in itertools.islice(_numbers, count):
             now, message_id = system_clock(), f"sms_{number}"
             sealed = Envelope("acc_bench", f"+49{number}", None, "Your code is 123456", now + _LIVES).seal(public)
-            delivery.queue_put(pipeline, message_id, sealed, now=now, ttl=_LIVES, account_id="acc_bench")
+            text = SealedText.sign(self.signer, message_id, sealed, now + _LIVES)
+            delivery.queue_put(pipeline, message_id, text, now=now, ttl=_LIVES, account_id="acc_bench")
             orders.append(SendSmsCode(id=message_id, occurred_at=now, message_id=message_id, deadline=now + _LIVES))
         pipeline.execute()
         return orders
+
+    def ring(self, order: SendSmsCode) -> None:
+        """Publish the order to send a code, as auth does."""
+        self.publisher.publish_to(SMS_CODES, encode(order), kept_for=KEPT_FOR[SendSmsCode])
 
     def ask(self, method: str, path: str) -> Any:  # noqa: ANN401 - JSON
         """What the provider tells of the messages that it has got."""
@@ -92,7 +100,9 @@ def rig_on(broker: str) -> Iterator[Rig]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="latchkey-bench-")))
         state_url = stack.enter_context(redis_server(folder / "redis", free_port()))
         broker_url = stack.enter_context(rabbitmq.rabbitmq_server())[1] if broker == "rabbitmq" else state_url
-        private = new_list("bench")  # no development keys, for the workers run as in production
+        # No development keys, because the workers run as in production.
+        private, signing_keys, others_keys = (new_list("bench") for _ in range(3))
+        signer = Signer(OTP, KeyList.parse(signing_keys))
         port = free_port()
         provider = subprocess.Popen([sys.executable, "-m", "deploy.bench.provider", str(port)], cwd=ROOT)
         stack.callback(provider.wait)
@@ -105,6 +115,9 @@ def rig_on(broker: str) -> Iterator[Rig]:
             "STATE_REDIS_URL": state_url,
             "BROKER_URL": broker_url,
             "NOTIFY_PRIVATE_KEYS": private,
+            "NOTIFY_SIGNING_KEYS": others_keys,
+            "AUTH_VERIFY_KEYS": public_list(others_keys),
+            "OTP_VERIFY_KEYS": public_list(signing_keys),
             "SMS_PROVIDERS": "twilio",
             "TWILIO_API_BASE_URL": f"http://127.0.0.1:{port}",
             "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
@@ -115,7 +128,8 @@ def rig_on(broker: str) -> Iterator[Rig]:
             "SMTP_FROM": "bench@example.com",
         }
         publisher = Publisher(make_celery("bench", Secret(broker_url)))
-        yield Rig(Redis.from_url(state_url, decode_responses=True), publisher, public_half(private), port, environment)
+        redis = Redis.from_url(state_url, decode_responses=True)
+        yield Rig(redis, publisher, public_half(private), signer, port, environment)
 
 
 def _listens(port: int) -> bool:

@@ -164,7 +164,7 @@ def _queue(rig: Rig, count: int) -> list[SendSmsCode]:
     rig.ask("DELETE", "/")
     orders = rig.put(count)
     for order in orders:
-        rig.publisher.publish(order)
+        rig.ring(order)
     return orders
 
 
@@ -206,7 +206,7 @@ def _paced(rig: Rig, of: Contestant) -> Measured:
         for number, order in enumerate(orders):
             time.sleep(max(0.0, start + number / PACED_PER_SECOND - time.monotonic()))
             asked[order.message_id] = time.monotonic()
-            rig.publisher.publish(order)
+            rig.ring(order)
         _at(rig, workers, len(orders))
         arrived = rig.arrived(orders)
     measured.latencies_ms += [(arrived[one] - asked[one]) * 1000 for one in arrived]

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from deploy import ceremony
 from deploy.demo.stage import Stage, code_in
 from deploy.local.demo_data import DemoAccount, DemoData
 from deploy.portal import STEP_SECONDS, AuthenticatorApp, Portal, wait_for
@@ -23,6 +24,7 @@ class Story:
     base_url: str
     member: DemoAccount
     operators: tuple[DemoAccount, DemoAccount]
+    word: str | None = None  # what the operator of the last reset read to the caller
 
     @classmethod
     def on(cls, demo: DemoData) -> "Story":
@@ -34,16 +36,16 @@ class Story:
     def play(self) -> None:
         """All chapters. Raises DeviationError at the first thing that goes otherwise."""
         first, second = self.operator_signs_in(0), self.operator_signs_in(1)
-        self.clean_slate(first)
+        self.clean_slate(first, second)
         portal = Portal(self.base_url, patient=True)
         app, codes = self.turn_it_on(portal)
         self.sign_in_with_the_app(app)
         self.clock_is_wrong(app)
         self.backup_code(codes)
-        self.too_many_wrong_codes(first, app)
+        self.too_many_wrong_codes(first, second, app)
         self.sms(app)
         self.remember_this_device(app)
-        new_app = self.lost_phone(first, app)
+        new_app = self.lost_phone(first, second, app)
         self.second_operator_and_cancel(first, second)
         self.turn_it_off(new_app)
 
@@ -61,13 +63,23 @@ class Story:
         self.stage.expect(answer, 200)
         return portal
 
-    def clean_slate(self, operator: Portal) -> None:
+    def lift_the_lock(self, operator: Portal, second: Portal, reason: str) -> None:
+        """Lift the account's lock, with ticket and reason; from the fourth time in a day a second operator approves."""
+        account = f"/v1/support/accounts/{self.member.id}"
+        answer = operator.post(f"{account}/unlock", {"ticket": "DEMO-LOCK", "reason": reason})
+        if answer.status == 202:
+            self.stage.aside("three unlocks a day are one operator's; this one takes a second operator")
+            answer = second.post(f"{account}/unlocks/{answer.body['id']}/approve")
+        self.stage.expect(answer, 204)
+
+    def clean_slate(self, operator: Portal, second: Portal) -> None:
         """What an earlier run or a person left behind is put right, the way support would."""
-        self.stage.expect(operator.post(f"/v1/support/accounts/{self.member.id}/unlock"), 204)
         found = self.stage.expect(operator.get(f"/v1/support/accounts/{self.member.id}"), 200)
+        if found["two_factor"]["throttles"] or found["two_factor"]["locked"] or found["password_throttled_until"]:
+            self.lift_the_lock(operator, second, "left by an earlier run")
         if found["two_factor"]["enabled"]:
             self.stage.aside("2FA was left on by an earlier run; support resets it first")
-            self.reset(operator, ["video_id", "callback_proven_phone"], "left on by an earlier run")
+            self.reset(operator, second)
 
     # --- the chapters -----------------------------------------------------------------------------------------------
 
@@ -82,7 +94,7 @@ class Story:
             stage.aside("an earlier run left a phone number; it is removed first")
             stage.expect(portal.call("DELETE", "/v1/phone"), 204)
         stage.say(f"{self.member.email} signs in with email and password; 2FA is off, so that is all")
-        begun = stage.expect(portal.post("/v1/two-factor/enrollment"), 201)
+        begun = stage.expect(portal.post("/v1/two-factor/enrollment", {"word": self.word} if self.word else None), 201)
         if "<svg" not in begun["qr_svg"] or not begun["otpauth_uri"].startswith("otpauth://totp/"):
             stage.fail("the QR code or the key URI is missing")
         app = AuthenticatorApp(begun["secret"])
@@ -145,7 +157,7 @@ class Story:
         stage.expect(portal.verify(self.challenge(portal)["id"], codes[0].lower()), 401, "invalid_passcode")
         stage.say("The same Backup Code again, in lower case: refused")
 
-    def too_many_wrong_codes(self, operator: Portal, app: AuthenticatorApp) -> None:
+    def too_many_wrong_codes(self, operator: Portal, second: Portal, app: AuthenticatorApp) -> None:
         """Five wrong codes in five minutes: even the right one has to wait, unless support lifts it."""
         stage = self.stage
         stage.chapter("Too many wrong codes")
@@ -159,8 +171,10 @@ class Story:
         stage.say(f"That were five wrong codes: come back in {refused.headers['Retry-After']} s, says the API")
         stage.inbox("email", "wrong code")
         stage.say("The owner has had a notice: somebody knows the password and tries codes")
-        stage.expect(operator.post(f"/v1/support/accounts/{self.member.id}/unlock"), 204)
-        stage.say("Support, who knows it was the owner, lifts the wait")
+        self.lift_the_lock(operator, second, "the owner mistyped")
+        stage.say("Support, who knows it was the owner, lifts the wait, with a ticket and a reason")
+        stage.inbox("email", "Support lifted the wait")
+        stage.say("The owner is told")
 
     def sms(self, app: AuthenticatorApp) -> None:
         """Send SMS Code is there once a phone is proven."""
@@ -209,14 +223,23 @@ class Story:
             stage.fail("a revoked device still skips the code")
         stage.say("The device is revoked from the list: the code is asked for again")
 
-    def lost_phone(self, operator: Portal, app: AuthenticatorApp) -> AuthenticatorApp:
+    def lost_phone(self, operator: Portal, second: Portal, app: AuthenticatorApp) -> AuthenticatorApp:
         """Support verifies identity and removes 2FA; the owner signs in and enrols again at once."""
         stage = self.stage
         stage.chapter("Lost phone: support resets 2FA")
         policy = stage.expect(operator.get("/v1/support/reset-policy"), 200)
         stage.say(f"The operator reads the policy: {len(policy['rules'])} rules over {len(policy['checks'])} checks")
-        done = self.reset(operator, ["video_id", "callback_proven_phone"], "lost phone")
-        stage.say(f"Identity verified on video and by call-back: reset {done['status']} by event")
+        checks = stage.expect(operator.get(f"/v1/support/accounts/{self.member.id}/identity-checks"), 200)["items"]
+        for row in checks:
+            words_go_to = f", words go to {row['sent_to']}" if row["sent_to"] else ""
+            why = "possible" if row["possible"] else f"not possible ({row['why_not']})"
+            stage.say(f"{row['check']}: {row['kind']}, {why}{words_go_to}")
+        path = f"/v1/support/accounts/{self.member.id}/two-factor-resets"
+        nothing = operator.post(path, {"ticket": "T-1000", "reason": "no check was passed"})
+        stage.expect(nothing, 422, "identity_checks_insufficient")
+        stage.say("Without a passed check the request is refused")
+        done = self.reset(operator, second)
+        stage.say(f"Words from the phone and photo ID on video: reset {done['status']} by event")
         stage.inbox("sms", "was removed")
         stage.inbox("email", "was removed")
         stage.say("The owner is told on every channel")
@@ -225,7 +248,9 @@ class Story:
         if body["status"] != "authenticated" or body["session"]["prompts"] != ["enroll_two_factor"]:
             stage.fail(f"after the reset the password signs in and prompts to enrol; got {body}")
         stage.say("The owner signs in with the password and is asked to enrol again")
-        begun = stage.expect(portal.post("/v1/two-factor/enrollment"), 201)
+        stage.expect(portal.post("/v1/two-factor/enrollment"), 422, "enrollment_word_required")
+        begun = stage.expect(portal.post("/v1/two-factor/enrollment", {"word": self.word}), 201)
+        stage.say("The word that the operator read out lets the caller, and nobody else with the password, enroll")
         if begun["secret"] == app.secret:
             stage.fail("the new key is the old one")
         new_app = AuthenticatorApp(begun["secret"])
@@ -239,12 +264,9 @@ class Story:
         stage = self.stage
         stage.chapter("Weaker proof: a second operator, a cool-off, and the owner cancels")
         path = f"/v1/support/accounts/{self.member.id}/two-factor-resets"
-        body = {
-            "ticket": "T-2002",
-            "reason": "says the phone is lost",
-            "identity_checks": ["email_reply", "billing_details"],
-        }
-        reset = stage.expect(first.post(path, body), 202)
+        reset = ceremony.request(
+            first, self.member.id, ("email_code", "billing_details"), self.messages, ticket="T-2002"
+        )
         stage.expect(first.post(f"{path}/{reset['id']}/approve"), 409, "same_operator")
         stage.say("Weak proof needs a second operator; the first one's own approval is refused")
         approved = stage.expect(second.post(f"{path}/{reset['id']}/approve"), 202)
@@ -269,6 +291,7 @@ class Story:
         stage.expect(portal.verify(self.challenge(portal)["id"], app.fresh(self.tell_wait)), 200)
         stage.expect(portal.call("DELETE", "/v1/two-factor"), 204)
         stage.inbox("email", "turned off")
+        stage.expect(portal.post("/v1/reauthenticate", {"password": self.member.password}), 200)
         stage.expect(portal.call("DELETE", "/v1/phone"), 204)
         body = stage.expect(portal.log_in(self.member.email, self.member.password), 200)
         if body["status"] != "authenticated":
@@ -300,11 +323,14 @@ class Story:
         shown = self.stage.expect(portal.get(f"/v1/login/{challenge_id}"), 200)["delivery"]
         return shown if shown and shown["status"] in statuses else None
 
-    def reset(self, operator: Portal, checks: list[str], reason: str) -> dict[str, Any]:
-        """An immediate reset, followed until it is applied."""
-        path = f"/v1/support/accounts/{self.member.id}/two-factor-resets"
-        body = {"ticket": "T-1001", "reason": reason, "identity_checks": checks}
-        reset = self.stage.expect(operator.post(path, body), 202)
+    def messages(self) -> list[dict[str, Any]]:
+        """The messages that the development stack "sent", newest first."""
+        return list(self.stage.expect(Portal(self.base_url, patient=True).get("/dev/inbox.json"), 200))
+
+    def reset(self, operator: Portal, second: Portal) -> dict[str, Any]:
+        """Reset without a wait, follow the reset until it is applied, and keep its word."""
+        reset = ceremony.reset_at_once(operator, self.member.id, self.messages, second=lambda: second)
+        self.word = reset["enrollment_word"]
 
         def applied() -> dict[str, Any] | None:
             now = self.stage.expect(operator.get(f"/v1/support/two-factor-resets/{reset['id']}"), 200)

@@ -1,6 +1,6 @@
 """`python -m deploy.local.announce`: wait until every part answers, then print what to open.
 
-The supervisor runs it once at each start. It needs no key.
+The supervisor runs it once at each start. It asks the broker as the operator.
 """
 
 import http.client
@@ -21,6 +21,8 @@ from deploy.local.demo_data import DemoData, read_demo
 from deploy.local.files import write_private
 from deploy.local.programs import Program, Ready, programs_of
 from deploy.local.settings import LocalSettings
+from deploy.portal import pages_of
+from shared.brokers import control_exchange
 
 READY_SECONDS = 60.0
 _HTTP_SECONDS = 5.0
@@ -66,8 +68,7 @@ def _not_ready(settings: LocalSettings, waiting: Sequence[Program], states: dict
         if program.ready is Ready.HTTP and program.ready_url is not None:
             ready = answers_200(program.ready_url(settings))
         elif program.ready is Ready.WORKER:
-            workers = [program.name for program in waiting if program.ready is Ready.WORKER]
-            nodes = _answering(settings.broker_url, workers) if nodes is None else nodes
+            nodes = _answering_workers(settings, waiting) if nodes is None else nodes
             ready = program.name in nodes
         else:
             ready = states.get(program.name) == RUNNING
@@ -89,11 +90,23 @@ def answers_200(url: str) -> bool:
         connection.close()
 
 
-def _answering(broker_url: str, workers: Sequence[str]) -> set[str]:
+def _answering_workers(settings: LocalSettings, programs: Sequence[Program]) -> set[str]:
+    """The workers among these programs that answer a ping; each has a ping exchange of its own user."""
+    workers: dict[str, list[str]] = {}
+    for program in programs:
+        if program.ready is Ready.WORKER:
+            exchange = control_exchange(settings.broker_url_as(program.service))
+            workers.setdefault(exchange, []).append(program.name)
+    asked = (_answering(settings.broker_url, exchange, names) for exchange, names in workers.items())
+    return set().union(*asked)
+
+
+def _answering(broker_url: str, exchange: str, workers: Sequence[str]) -> set[str]:
     """Which of these workers of this machine answer a ping; at once when all do, else after a second."""
     suffix = f"@{socket.gethostname()}"
     nodes = [worker + suffix for worker in workers]
     app = Celery(broker=broker_url, set_as_current=False)
+    app.conf.control_exchange = exchange
     try:
         replies = app.control.broadcast("ping", destination=nodes, reply=True, timeout=1.0, limit=len(nodes)) or []
     except (OSError, OperationalError):
@@ -121,10 +134,10 @@ def ready_text(demo: DemoData, var_dir: Path) -> str:
         "",
         "Latchkey is running. Ctrl-C stops it; the next `make run` finds its data again.",
         "",
-        f"  Portal       {demo.base_url}/",
+        f"  Portal       {pages_of(demo.base_url)}/",
         f"  API          {demo.base_url}/v1",
         f"  Reference    {demo.base_url}/docs",
-        f"  SMS, email   {demo.base_url}/dev/inbox",
+        f"  SMS, email   {pages_of(demo.base_url)}/dev/inbox",
         "",
         "  Accounts (also in " + _short(var_dir / "demo.json") + ", for scripts)",
     ]

@@ -1,7 +1,9 @@
 """The development keys in `var/keys.env`: made once, kept over runs, readable by their owner only."""
 
+import hashlib
+import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from nacl.public import PrivateKey
@@ -9,6 +11,7 @@ from nacl.public import PrivateKey
 from deploy.local.files import PRIVATE_FILE, correct_mode, exclusive, write_private
 from shared.keys import DEVELOPMENT_STEM, Key, KeyList
 from shared.secret import Secret
+from shared.signing import public_halves
 
 KEY_BYTES = 32  # AES-256, HMAC-SHA-256, an Ed25519 seed, X25519 and a bearer key alike
 
@@ -21,13 +24,24 @@ MADE = (
     "AUTH_AUDIT_KEYS",
     "JWT_SIGNING_KEYS",
     "NOTIFY_PRIVATE_KEYS",
+    "AUTH_SIGNING_KEYS",
+    "OTP_SIGNING_KEYS",
+    "NOTIFY_SIGNING_KEYS",
+    "AUTH_JOURNAL_KEYS",
+    "OTP_JOURNAL_KEYS",
 )
-KEYS = (*MADE, "NOTIFY_PUBLIC_KEY")
+# The passwords of Redis under `make run` are derived from this; only the server's file and each URL hold them.
+LOCAL_REDIS = "LOCAL_REDIS_KEY"
 
 
 def new_material() -> bytes:
     """A key."""
     return secrets.token_bytes(KEY_BYTES)
+
+
+def redis_password(secret: str, user: str) -> str:
+    """The password of one user of the stack's own Redis."""
+    return hmac.new(secret.encode(), user.encode(), hashlib.sha256).hexdigest()[:40]
 
 
 def new_list(stem: str) -> str:
@@ -41,10 +55,26 @@ def public_half(private_keys: str) -> str:
     return KeyList((Key(newest.id, Secret(bytes(PrivateKey(newest.material.reveal()).public_key))),)).dump()
 
 
+def public_list(signing_keys: str) -> str:
+    """The public halves of all keys of a signing list, so that a reader knows a new key before it is used."""
+    return public_halves(KeyList.parse(signing_keys)).dump()
+
+
+# What others hold of a list, and how it is derived from it.
+DERIVED: Mapping[str, tuple[str, Callable[[str], str]]] = {
+    "NOTIFY_PUBLIC_KEY": ("NOTIFY_PRIVATE_KEYS", public_half),
+    "AUTH_VERIFY_KEYS": ("AUTH_SIGNING_KEYS", public_list),
+    "OTP_VERIFY_KEYS": ("OTP_SIGNING_KEYS", public_list),
+    "NOTIFY_VERIFY_KEYS": ("NOTIFY_SIGNING_KEYS", public_list),
+}
+KEYS = (*MADE, *DERIVED, LOCAL_REDIS)
+
+
 def load_or_make_keys(path: Path) -> tuple[dict[str, str], list[str]]:
     """The keys in `path`, with the missing ones made and added, and notices for the person at the console.
 
-    A wrong mode is corrected. A public key that doesn't fit its private key is replaced: what it seals nobody opens.
+    A wrong mode is corrected. A public list that doesn't fit its private list is replaced, because notify could not
+    open what is sealed to it, and consumers would refuse what is signed.
     """
     with exclusive(path.parent):
         return _load_or_make(path)
@@ -60,10 +90,12 @@ def _load_or_make(path: Path) -> tuple[dict[str, str], list[str]]:
     before = dict(keys)
     for name in MADE:
         keys.setdefault(name, new_list(DEVELOPMENT_STEM))
-    fitting = public_half(keys["NOTIFY_PRIVATE_KEYS"])
-    if keys.setdefault("NOTIFY_PUBLIC_KEY", fitting) != fitting:
-        keys["NOTIFY_PUBLIC_KEY"] = fitting
-        notices.append(f"NOTIFY_PUBLIC_KEY in {path} did not fit NOTIFY_PRIVATE_KEYS; it was derived anew.")
+    for name, (source, derive) in DERIVED.items():
+        fitting = derive(keys[source])
+        if keys.setdefault(name, fitting) != fitting:
+            keys[name] = fitting
+            notices.append(f"{name} in {path} did not fit {source}; it was derived anew.")
+    keys.setdefault(LOCAL_REDIS, new_list(DEVELOPMENT_STEM))
     if keys != before:
         write_keys(path, keys)
         if before:

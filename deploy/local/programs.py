@@ -49,7 +49,11 @@ def _worker(name: str, app: str, queues: str, threads: int) -> Callable[[LocalSe
     ]
 
 
-REDIS = Program("redis", "redis", lambda settings: redis_argv(settings.var_dir / "redis", settings.redis_port))
+def _redis(settings: LocalSettings) -> list[str]:
+    return redis_argv(settings.var_dir / "redis", settings.redis_port, settings.redis_users_file)
+
+
+REDIS = Program("redis", "redis", _redis)
 
 # Codes have a worker of their own: a flood of notices must not delay a code.
 SERVICES = (
@@ -82,7 +86,7 @@ SERVICES = (
 )
 
 # Runs once at each start and prints what to open; it talks to Redis and the supervisor only.
-ANNOUNCE = Program("announce", "launcher", lambda _: [sys.executable, "-m", "deploy.local.announce"])
+ANNOUNCE = Program("announce", "announce", lambda _: [sys.executable, "-m", "deploy.local.announce"])
 
 
 def programs_of(settings: LocalSettings) -> Sequence[Program]:

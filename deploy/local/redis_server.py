@@ -12,7 +12,10 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
 
+from deploy.access.redis_acl import password_hash, render
+from deploy.access.users import BACKGROUND, HEALTH, OPERATOR, SERVICES
 from deploy.local.files import make_private_dir
+from deploy.local.keys import redis_password
 
 _READY_SECONDS = 10.0
 _STOP_SECONDS = 10.0
@@ -59,12 +62,23 @@ def require_answer(url: str) -> None:
         raise RedisUnavailableError(message) from error
 
 
-def redis_argv(directory: Path, port: int) -> list[str]:
-    """The command of a server that listens on loopback only, keeps what it was told, and never evicts a key."""
+def redis_argv(directory: Path, port: int, users: Path | None = None) -> list[str]:
+    """The command of a server that listens on loopback only, keeps what it was told, and never evicts a key.
+
+    ``users`` is its ACL file. Without it every user of this machine may do everything.
+    """
     return [
         *(redis_executable(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(directory)),
         *("--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction", "--loglevel", "warning"),
+        *(() if users is None else ("--aclfile", str(users))),
     ]
+
+
+def local_users(secret: str) -> str:
+    """The ACL file of `make run`: each process is a user with a password, so others on this machine get no access."""
+    users = (*SERVICES, BACKGROUND)
+    names = (OPERATOR, *(user.name for user in users))
+    return render(users, {name: [password_hash(redis_password(secret, name))] for name in names})
 
 
 @contextlib.contextmanager
@@ -96,10 +110,19 @@ def answers_ping(port: int, within: float, server: "subprocess.Popen[bytes] | No
     deadline = time.monotonic() + within
     while True:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
-            connection.sendall(b"PING\r\n")
+            # Ping as the user for health checks; a server without users refuses the name, and answers the ping.
+            connection.sendall(f"AUTH {HEALTH} -\r\nPING\r\n".encode())
             # "-LOADING" is an answer too, but the data isn't there yet.
-            if connection.recv(16).startswith(b"+PONG"):
+            if _two_lines(connection).rpartition(b"\r\n")[2].startswith(b"+PONG"):
                 return True
         if time.monotonic() > deadline or (server is not None and server.poll() is not None):
             return False
         time.sleep(0.01)
+
+
+def _two_lines(connection: socket.socket) -> bytes:
+    """The two answers, without the end of the second."""
+    answers = b""
+    while answers.count(b"\r\n") < 2 and (part := connection.recv(256)):
+        answers += part
+    return answers.removesuffix(b"\r\n")

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from deploy.local.environment import environment_of
-from deploy.local.files import make_private_dir
-from deploy.local.keys import load_or_make_keys
+from deploy.local.files import make_private_dir, write_private
+from deploy.local.keys import LOCAL_REDIS, load_or_make_keys
 from deploy.local.ports import is_free, listener_on
 from deploy.local.programs import ANNOUNCE, programs_of
-from deploy.local.redis_server import RedisUnavailableError, redis_executable, require_answer
+from deploy.local.redis_server import RedisUnavailableError, local_users, redis_executable, require_answer
 from deploy.local.seed import SeedError, seed
 from deploy.local.settings import LocalSettings, SettingsError
 from deploy.local.supervisor_conf import write_conf
@@ -81,6 +81,8 @@ def prepare(settings: LocalSettings) -> None:
     keys, notices = load_or_make_keys(settings.keys_file)
     for notice in notices:
         print(f"latchkey: {notice}")
+    if settings.redis_is_embedded:
+        write_private(settings.redis_users_file, local_users(keys[LOCAL_REDIS]))
     print("latchkey: preparing databases and accounts ...", flush=True)
     for service in ("auth", "otp"):
         _migrate(settings, service, environment_of(service, settings, keys))

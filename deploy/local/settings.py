@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deploy.access.users import OPERATOR
 from deploy.local.files import READY
+from deploy.local.keys import LOCAL_REDIS, read_keys, redis_password
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,9 +30,8 @@ class LocalSettings:
     port: int
     otp_port: int
     redis_port: int
-    redis_url: str
-    broker_url: str
-    redis_is_embedded: bool
+    given_redis_url: str | None
+    given_broker_url: str | None
     environ: Mapping[str, str] = field(repr=False)
     root: Path = ROOT
 
@@ -49,7 +50,6 @@ class LocalSettings:
         if len(set(ports)) != len(ports):
             message = f"PORT={port}, OTP_PORT={otp_port} and REDIS_PORT={redis_port} must be three different ports."
             raise SettingsError(message)
-        redis_url = given_redis or f"redis://127.0.0.1:{redis_port}/0"
         # Relative to the checkout, not to where the caller stands: the children must find the same folder.
         var_dir = (ROOT / (environ.get("VAR_DIR", "").strip() or "var")).resolve()
         if any(text in str(var_dir) for text in (" ;", " #", "\n")):
@@ -63,11 +63,45 @@ class LocalSettings:
             port=port,
             otp_port=otp_port,
             redis_port=redis_port,
-            redis_url=redis_url,
-            broker_url=environ.get("BROKER_URL", "").strip() or redis_url,
-            redis_is_embedded=not given_redis,
+            given_redis_url=given_redis or None,
+            given_broker_url=environ.get("BROKER_URL", "").strip() or None,
             environ=environ,
         )
+
+    @property
+    def redis_is_embedded(self) -> bool:
+        """Whether the stack runs a Redis of its own."""
+        return self.given_redis_url is None
+
+    @property
+    def redis_url(self) -> str:
+        """The state Redis, as the operator, who may do everything."""
+        return self.redis_url_as(OPERATOR)
+
+    def redis_url_as(self, user: str) -> str:
+        """The state Redis as one of its users. A server of your own has one URL for all processes.
+
+        The password comes from the keys file. Before the first start there is no such file, and no password.
+        """
+        if self.given_redis_url is not None:
+            return self.given_redis_url
+        secret = read_keys(self.keys_file).get(LOCAL_REDIS) if self.keys_file.exists() else None
+        login = f"{user}:{redis_password(secret, user)}@" if secret else ""
+        return f"redis://{login}127.0.0.1:{self.redis_port}/0"
+
+    @property
+    def broker_url(self) -> str:
+        """The broker, as the operator."""
+        return self.broker_url_as(OPERATOR)
+
+    def broker_url_as(self, user: str) -> str:
+        """The broker as one of its users."""
+        return self.given_broker_url or self.redis_url_as(user)
+
+    @property
+    def redis_users_file(self) -> Path:
+        """The users of the stack's own Redis, written anew at each start."""
+        return self.var_dir / "redis" / "users.acl"
 
     @property
     def connect_host(self) -> str:

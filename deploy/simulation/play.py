@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from deploy.simulation.traffic import Ask, Plan
+from deploy.simulation.traffic import PURPOSES, Ask, Plan
 from deploy.simulation.verifier import TurnedClock, enrol
 from services.otp import lane_store, sms_challenge, verification
 from services.otp.deps import Deps
 from services.otp.domain.attempt import Verify
 from services.otp.domain.lane import Lane
 from services.otp.domain.passcode import Passcode
-from services.otp.domain.purpose import PURPOSES_BY_SMS, Purpose
+from services.otp.domain.purpose import Purpose
 from services.otp.limits import sms_day_charge
 from services.otp.sms_challenge import RequestSms, SmsChallenge
 from shared import delivery
@@ -53,7 +53,7 @@ class Simulation:
     def __init__(self, deps: Deps, clock: TurnedClock, notify_keys: KeyList, plan: Plan) -> None:
         self._deps, self._clock, self._keys, self.plan = deps, clock, notify_keys, plan
         prefixes = {*plan.shares, *plan.pumped_prefixes}
-        self.fates = {Lane(*pair): Fate() for pair in itertools.product(PURPOSES_BY_SMS, sorted(prefixes))}
+        self.fates = {Lane(*pair): Fate() for pair in itertools.product(PURPOSES, sorted(prefixes))}
         self._begun = clock.now
         self._pauses: dict[Lane, str] = {}
         self._entries: list[tuple[float, int, Ask, str, str]] = []
@@ -105,7 +105,7 @@ class Simulation:
     def _deliver(self, sent: SmsChallenge) -> str:
         claimed = delivery.claim(self._deps.redis, sent.message_id, self._clock.now, sent.deadline)
         assert isinstance(claimed, Claimed)  # noqa: S101 - nobody else sends here
-        return open_envelope(self._keys, claimed.sealed).body[-6:]
+        return open_envelope(self._keys, claimed.text.sealed).body[-6:]
 
     def _enter_until(self, moment: float) -> None:
         while self._entries and self._entries[0][0] <= moment:

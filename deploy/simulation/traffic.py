@@ -16,6 +16,8 @@ HONEST_SHARES: Mapping[str, float] = {
 }  # fmt: skip
 # A busy prefix, one of middling traffic and one that hardly anybody has: where pumps hide best, and worst.
 PUMPED = ("491512", "447400", "447500")
+# What the simulation asks for. A text for a step-up is judged by the same rule, in lanes of its own.
+PURPOSES = (Purpose.LOGIN, Purpose.PHONE_VERIFICATION)
 _SUBSCRIBER_DIGITS = 6
 _NEW_USERS = 0.2  # who prove a phone; the others sign in
 

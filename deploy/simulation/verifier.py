@@ -6,6 +6,7 @@ from pathlib import Path
 
 from redis import Redis
 
+from deploy.local.environment import SERVICE_KEYS
 from deploy.local.keys import load_or_make_keys
 from services.otp import store
 from services.otp.deps import Deps, make_deps
@@ -38,7 +39,7 @@ def open_verifier(folder: Path, redis: Redis, clock: TurnedClock) -> tuple[Deps,
     keys, _ = load_or_make_keys(folder / "keys.env")
     url = f"sqlite:///{folder}/otp.sqlite3"
     upgrade("otp", url)
-    own = {name: keys[name] for name in ("OTP_API_KEYS", "OTP_SECRET_KEYS", "OTP_DIGEST_KEYS", "NOTIFY_PUBLIC_KEY")}
+    own = {name: keys[name] for name in SERVICE_KEYS["otp"]}
     places = {"OTP_DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1", "PUBLIC_ORIGIN": "https://portal.example"}
     settings = OtpSettings.from_env(Environment({"LATCHKEY_ENV": "development", **places, **own}))
     database = create_database(url)

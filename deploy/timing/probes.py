@@ -11,12 +11,11 @@ from deploy.bench.pool import PASSWORD, Pooled, fill
 from deploy.local.keys import read_keys
 from deploy.local.stack import Stack
 from deploy.portal import Answer, Portal
-from services.auth import session_store
+from services.auth import challenge_store, session_store
+from services.auth.challenge_store import LoginChallenge
 from services.auth.limits import CHALLENGE_LIFE
-from services.auth.session_store import LoginChallenge
 from services.auth.store import accounts
-from services.otp import sms_store
-from services.otp import store as otp_store
+from services.otp import recovery_code_store, sms_store
 from services.otp.domain.passcode import Passcode
 from services.otp.domain.purpose import Purpose
 from services.otp.domain.recovery_code import new_sheet
@@ -24,13 +23,15 @@ from services.otp.sms_store import LivePasscode, Slot
 from shared.clock import system_clock
 from shared.database import create_database, reading, writing
 from shared.hashing import HashingPool
-from shared.ids import new_id, new_token
+from shared.ids import new_id, new_token, token_digest
 from shared.keys import KeyList
 from shared.redis_client import connect
+from shared.sealed_text import SealedText
 from shared.secret import Secret
 
 # A budget by account and one by device refuse what comes after so many; one more would be timed as something else.
 PASSWORDS_AN_ACCOUNT, CODES_AN_ACCOUNT = 9, 4
+_BINDING = new_token()  # of every challenge
 RIGHT, WRONG = "314159", "271828"  # a code that has expired, and one that never was
 
 Try = Callable[[], Answer]
@@ -89,7 +90,7 @@ def _expired_code(stack: Stack, redis: Redis, first: list[Pooled], second: list[
         gone = LivePasscode(
             message_id, key.id, digest, now - timedelta(seconds=1), key.mac("phone", "+49"), "491510", probe=False
         )
-        sms_store.put(redis, slot, gone, "", earlier=(), now=now)
+        sms_store.put(redis, slot, gone, SealedText("", now, ""), earlier=(), now=now)
 
     wrong, expired = (_challenges(stack, redis, kind, now) for kind in (first, second))
     for challenge in (*wrong, *expired):
@@ -105,7 +106,9 @@ def _missing_sheet(stack: Stack, redis: Redis, first: list[Pooled], second: list
     without, having = (_challenges(stack, redis, kind, now) for kind in (first, second))
     with writing(create_database(f"sqlite:///{stack.var_dir}/otp.sqlite3")) as connection:
         for challenge in having:
-            otp_store.replace_recovery_codes(connection, challenge.account_id, [(one, encoded) for one in sheet], now)
+            recovery_code_store.replace_recovery_codes(
+                connection, challenge.account_id, [(one, encoded) for one in sheet], now
+            )
     tries = _codes(stack, having, other), _codes(stack, without, other)
     return Probe("backup code", ("wrong secret", "no code of that number"), 401, tries)
 
@@ -128,14 +131,17 @@ def _challenges(stack: Stack, redis: Redis, pool: list[Pooled], now: datetime) -
                 device_id=None,
                 ip=one.ip,
                 user_agent="timing",
+                binding_digest=token_digest(_BINDING),
             )
-            session_store.put_challenge(redis, challenge, now)
+            challenge_store.put(redis, challenge, now)
             made.append(challenge)
     return made
 
 
 def _codes(stack: Stack, challenges: list[LoginChallenge], code: str) -> list[Try]:
     def attempt(challenge: LoginChallenge) -> Try:
-        return lambda: Portal(stack.base_url, ip=challenge.ip, pool=_POOL).verify(challenge.id, code)
+        portal = Portal(stack.base_url, ip=challenge.ip, pool=_POOL)
+        portal.bindings[challenge.id] = _BINDING
+        return lambda: portal.verify(challenge.id, code)
 
     return [attempt(challenge) for _ in range(CODES_AN_ACCOUNT) for challenge in challenges]

@@ -5,23 +5,35 @@ from types import ModuleType
 from deploy.attack.probe import Probe
 from deploy.attack.probes import (
     accounts,
+    broker,
     budgets,
+    ceremony,
+    challenges,
     codes,
     devices,
     factors,
     hostile,
+    operators,
     pages,
     pumping,
+    repeats,
+    resets,
+    restored,
     roads,
     sessions,
     sms,
     stores,
+    stores_divided,
     timing,
+    under_way,
+    what_ends_what,
 )
 
 MODULES: tuple[ModuleType, ...] = (
     *(budgets, codes, factors, roads),
     *(accounts, devices, hostile, pages, pumping, sessions, sms, stores, timing),
+    *(what_ends_what, under_way, challenges, resets, ceremony, operators),
+    *(broker, stores_divided, repeats, restored),
 )
 
 PROBES: tuple[Probe, ...] = tuple(

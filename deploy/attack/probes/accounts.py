@@ -1,14 +1,15 @@
 """One account's factors in another's hands (row 25), and a secret that somebody saw before it counted (row 28)."""
 
+from deploy import ceremony
 from deploy.attack.browser import Browser
 from deploy.attack.people import enrol, expect, new_number, operator, race, sign_in
 from deploy.attack.probe import CannotTryError, Probe, Target
-from deploy.attack.steps import account_id, device_token, two_factor_is_on
+from deploy.attack.steps import account_id, device_token, two_factor_is_on, wait_for_entry
 from deploy.attack.watch import Watch, watched
 from deploy.portal import Answer, AuthenticatorApp
 
 SECRET_CHARACTERS = 32  # 160 bits in base32 (RFC 4226 §4)
-AWAITS_APPROVAL = ("video_id",)
+AWAITS_APPROVAL = ("email_code", "video_id")
 
 
 @watched
@@ -17,9 +18,9 @@ def across_accounts(target: Target, watch: Watch) -> str:
     victim = enrol(target)
     victims_id, victims_device = account_id(victim.browser), device_token(victim)
     boss_account = target.account("owner")
-    # With a second factor, so that the role alone stands between them and support's calls.
-    boss = enrol(target, boss_account).browser
-    mate = enrol(target, target.account("member", boss_account.team)).browser
+    # In a login after the one that enrolled, so that the role alone stands between them and support's calls.
+    boss = enrol(target, boss_account).signed_in()
+    mate = enrol(target, target.account("member", boss_account.team)).signed_in()
     phone = {"country": "DE", "number": new_number()}
     for who, browser, whose, code in (
         ("another team's owner", boss, victims_id, "not_found"),
@@ -71,12 +72,14 @@ def _foreign_enrollment(watch: Watch, target: Target) -> None:
 
 def _support_calls(watch: Watch, browser: Browser, victims_id: str) -> None:
     account = f"/v1/support/accounts/{victims_id}"
-    reset = {"ticket": "ATTACK-1", "reason": "A probe", "identity_checks": ["video_id", "callback_proven_phone"]}
+    reset = {"ticket": "ATTACK-1", "reason": "A probe"}
     calls: list[tuple[str, str, object]] = [
         ("GET", "/v1/support/accounts?query=example", None),
         ("GET", account, None),
         ("GET", f"{account}/timeline", None),
-        ("POST", f"{account}/unlock", None),
+        ("POST", f"{account}/unlock", {"ticket": "ATTACK-1", "reason": "A probe"}),
+        ("GET", f"{account}/identity-checks", None),
+        ("POST", f"{account}/identity-checks", {"check": "email_code"}),
         ("POST", f"{account}/two-factor-resets", reset),
         ("GET", "/v1/support/two-factor-resets", None),
         ("GET", "/v1/support/audit", None),
@@ -92,11 +95,14 @@ def _by_operators(watch: Watch, target: Target, customer: Browser, victims_id: s
     watch.refused("an operator without a second factor", answer, "second_factor_required")
     support = operator(target)
     own_id = account_id(support.browser)
-    asked = {"ticket": "ATTACK-2", "reason": "A probe", "identity_checks": list(AWAITS_APPROVAL)}
+    asked = {"ticket": "ATTACK-2", "reason": "A probe"}
     own = support.browser.post(f"/v1/support/accounts/{own_id}/two-factor-resets", asked)
     watch.refused("an operator resets the own account", own, "own_account")
     resets = f"/v1/support/accounts/{victims_id}/two-factor-resets"
-    reset = expect(support.browser.post(resets, asked), 202)
+    unchecked = support.browser.post(resets, asked)
+    watch.refused("an operator resets without identity checks", unchecked, "identity_checks_insufficient")
+    messages = target.need_inbox().messages
+    reset = ceremony.request(support.browser, victims_id, AWAITS_APPROVAL, messages, ticket="ATTACK-2")
     alone = support.browser.post(f"{resets}/{reset['id']}/approve")
     watch.refused("one operator asks for a reset and approves it", alone, "same_operator")
     away = customer.call("DELETE", f"/v1/two-factor/resets/{reset['id']}")
@@ -118,8 +124,10 @@ def seen_secret(target: Target, watch: Watch) -> str:
     watch.refused("the key that was seen is confirmed", earlier, "enrollment_expired")
     mixed = owner.post(_confirm(own), {"code": old.fresh()})
     watch.refused("a code of the key that was seen confirms another", mixed, "invalid_passcode")
-    confirmed = owner.post(_confirm(own), {"code": app.before()})
+    confirmed = owner.post(_confirm(own), {"code": app.fresh()})
     watch.served("confirm the own key", confirmed)
+    codes, password = expect(confirmed, 200)["recovery_codes"], {"password": account.password}
+    expect(owner.post("/v1/reauthenticate", {**password, "code": codes[0]}), 200)
     again = owner.post("/v1/two-factor/enrollment")
     watch.refused("an enrollment while 2FA is on", again, "two_factor_already_on")
     for path in ("/v1/two-factor", "/v1/session", "/v1/activity"):
@@ -127,6 +135,8 @@ def seen_secret(target: Target, watch: Watch) -> str:
         watch.holds(f"{path} shows the key", own["secret"] not in shown)
 
     watch.served("turn 2FA off", owner.call("DELETE", "/v1/two-factor"), 204)
+    wait_for_entry(owner, "two_factor.disabled")
+    expect(owner.post("/v1/reauthenticate", password), 200)
     anew = expect(owner.post("/v1/two-factor/enrollment"), 201)
     watch.holds("a new enrollment brings an old key back", anew["secret"] not in {own["secret"], seen["secret"]})
 

@@ -3,8 +3,8 @@
 import secrets
 from collections.abc import Callable, Iterable
 
-from deploy.attack.browser import Browser
-from deploy.attack.people import enrol, expect, new_number, prove_phone, race, sign_in, sms_code
+from deploy.attack.browser import CHALLENGE_COOKIES, Browser
+from deploy.attack.people import UnexpectedAnswerError, enrol, expect, new_number, prove_phone, race, sign_in, sms_code
 from deploy.attack.probe import Finding, Probe, Target, new_address
 from deploy.portal import Answer
 
@@ -19,10 +19,11 @@ def parallel_wrong_guesses(target: Target) -> Finding:
     tries, worst, accounts = 0, 0, 2 if target.client_addresses else 1  # one address has sixty codes
     for _ in range(accounts):
         owner = enrol(target)
-        challenges = [owner.challenge()[1] for _ in range(4)]
-        calls = [
-            _verify(target.browser(), challenges[number % 4], code) for number, code in enumerate(owner.wrong_codes(40))
-        ]
+        logins = [owner.challenge() for _ in range(4)]
+        calls = []
+        for number, code in enumerate(owner.wrong_codes(40)):
+            begun_by, challenge = logins[number % 4]
+            calls.append(_verify(target.copy_of(begun_by), challenge, code))
         tries += len(calls)
         worst = max(worst, _compared(race(calls)))
     return Finding(
@@ -40,7 +41,7 @@ def unlimited_tries(target: Target) -> Finding:
         guess = start(target)
         answers = [guess() for _ in range(allowed + BEYOND)]
         tries += len(answers)
-        if _compared(answers) > allowed:
+        if _beyond(_compared(answers), allowed):
             holes.append(f"{place}: {_compared(answers)} compared, {allowed} are allowed")
     tried = f"wrong tries beyond the budget: {', '.join(place for place in _PLACES if place not in left_out)}"
     return Finding(tries, tried, "; ".join(holes) or None)
@@ -127,17 +128,18 @@ def counter_survives_errors(target: Target) -> Finding:
 
 
 def cookie_counter(target: Target) -> Finding:
-    """A login in a browser that goes back to earlier cookies, or to none, before each guess."""
+    """A login in a browser that goes back to earlier cookies, or to the login's only, before each guess."""
     owner = enrol(target)
     browser = target.browser()
     body = {"email": owner.account.email, "password": owner.account.password, "transport": "cookie"}
     challenge = expect(browser.post("/v1/login", body), 200)["challenge"]["id"]
     first = dict(browser.cookies)
+    binding = {name: value for name, value in first.items() if name in CHALLENGE_COOKIES}
     answers = []
     for number, code in enumerate(owner.wrong_codes(CODES + BEYOND)):
-        browser.cookies = {} if number % 2 else dict(first)
+        browser.cookies = dict(binding if number % 2 else first)
         answers.append(browser.verify(challenge, code))
-    tried = "wrong codes, each with the cookies from before the first one, or with none"
+    tried = "wrong codes, each with the cookies from before the first one, or with the login's alone"
     return Finding(len(answers), tried, _beyond(_compared(answers), CODES))
 
 
@@ -207,8 +209,8 @@ def address_rotation(target: Target) -> Finding:
     """Each try on one account from another address: of the code, and of the password."""
     target.need_addresses()
     owner = enrol(target)
-    challenge = owner.challenge()[1]
-    codes = [target.browser().verify(challenge, code) for code in owner.wrong_codes(CODES + BEYOND)]
+    begun_by, challenge = owner.challenge()
+    codes = [target.copy_of(begun_by).verify(challenge, code) for code in owner.wrong_codes(CODES + BEYOND)]
     email = target.account().email
     passwords = [target.browser().log_in(email, secrets.token_hex(10)) for _ in range(PASSWORDS + BEYOND)]
     hole = _beyond(_compared(codes), CODES) or _beyond(_compared(passwords), PASSWORDS)
@@ -216,7 +218,7 @@ def address_rotation(target: Target) -> Finding:
 
 
 def right_after_wrong(target: Target) -> Finding:
-    """The right SMS code after the budget was spent on wrong ones: same browser, another one, the page's form."""
+    """The right SMS code after the budget was spent on wrong ones: same client, a copy elsewhere, the page's form."""
     owner = enrol(target)
     prove_phone(owner)
     browser, challenge = owner.challenge()
@@ -224,11 +226,14 @@ def right_after_wrong(target: Target) -> Finding:
     for wrong in owner.wrong_codes(CODES + 1)[: CODES + 1]:
         if wrong != code:
             browser.verify(challenge, wrong)
-    form = target.browser()
+    other, form = target.copy_of(browser), target.copy_of(browser)
+    form.keep_login_in_cookies(challenge)
     page = form.form(f"/login/{challenge}", {"code": code})
-    answers = [browser.verify(challenge, code), target.browser().verify(challenge, code), page]
+    answers = [browser.verify(challenge, code), other.verify(challenge, code), page]
     opened = any(answer.status == 200 for answer in answers[:2]) or form.get("/v1/session").status == 200
-    tried = "5 wrong codes against a live text, then its code: same client, another one, the page's form"
+    if not opened and any(answer.status != 429 for answer in answers):
+        raise UnexpectedAnswerError(f"not refused for the budget: {[answer.status for answer in answers]}")
+    tried = "5 wrong codes against a live text, then its code: same client, its copy elsewhere, the page's form"
     return Finding(CODES + 1 + len(answers), tried, "the code still opened the login" if opened else None)
 
 
@@ -242,6 +247,8 @@ def _compared(answers: Iterable[Answer]) -> int:
 
 
 def _beyond(seen: int, allowed: int) -> str | None:
+    if seen == 0:
+        raise UnexpectedAnswerError("no try was looked at, so no budget was met")
     return f"{seen} tries were looked at, {allowed} are allowed" if seen > allowed else None
 
 

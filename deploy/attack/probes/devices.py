@@ -2,12 +2,20 @@
 
 import hashlib
 import secrets
+from dataclasses import replace
 
 from deploy.attack.browser import Browser
 from deploy.attack.inside import have_failed
-from deploy.attack.people import Owner, enrol, expect, operator
+from deploy.attack.people import Owner, enrol, expect, operator, step_up
 from deploy.attack.probe import CannotTryError, Probe, Target
-from deploy.attack.steps import account_id, change_password, device_token, log_in_with, reset_by_support, wait_for_entry
+from deploy.attack.steps import (
+    account_id,
+    change_password,
+    device_token,
+    log_in_with,
+    reset_by_support,
+    wait_for_entry,
+)
 from deploy.attack.watch import Watch, watched
 from deploy.portal import Answer
 
@@ -82,6 +90,7 @@ def trust_lives_on(target: Target, watch: Watch) -> str:
     _is_asked(watch, "the password was changed", owner, token)
 
     token = _trusted(watch, owner)
+    step_up(owner)
     watch.served("turn 2FA off", owner.browser.call("DELETE", "/v1/two-factor"), 204)
     wait_for_entry(owner.browser, "two_factor.disabled")
     owner = enrol(target, owner.account)
@@ -93,8 +102,8 @@ def trust_lives_on(target: Target, watch: Watch) -> str:
     except CannotTryError:
         return tried
     token = _trusted(watch, owner)
-    reset_by_support(support, own_id)
-    _is_asked(watch, "support's reset", enrol(target, owner.account), token)
+    word = reset_by_support(support, own_id)
+    _is_asked(watch, "support's reset", enrol(target, replace(owner.account, enrollment_word=word)), token)
     return f"{tried}, support's reset"
 
 
@@ -166,9 +175,9 @@ def failures_in_a_row(target: Target, watch: Watch) -> str:
     answer = owner.browser.post("/v1/reauthenticate", {"password": account.password, "code": code})
     watch.refused(f"a step-up after {everything} failures", answer, "second_factor_locked")
     support = operator(target).browser
-    unlocked = support.post(f"/v1/support/accounts/{account_id(owner.browser)}/unlock")
-    watch.served("support lifts the lock", unlocked, 204)
-    watch.served("a right code in a new browser after that", owner.guess(code))
+    asked = {"ticket": "ATTACK-3", "reason": "A probe"}
+    unlocked = support.post(f"/v1/support/accounts/{account_id(owner.browser)}/unlock", asked)
+    watch.refused(f"support lifts {everything} failures in a row", unlocked, "reset_needed")
     return f"{digits}, {backup} and {everything} failures in a row that SQL alone remembers, then right codes"
 
 

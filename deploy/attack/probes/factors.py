@@ -12,7 +12,7 @@ from deploy.attack.people import enrol, expect, prove_phone
 from deploy.attack.probe import Finding, Probe, Target
 from deploy.attack.watch import Watch, watched
 from deploy.local.stack import Stack
-from deploy.portal import Answer
+from deploy.portal import Answer, pages_of
 
 LONGEST_CODE_LIFE_SECONDS = 600  # NIST SP 800-63B-4 §3.1.3.2
 REFUSALS = ("invalid_passcode", "challenge_expired", "too_many_requests")
@@ -71,10 +71,15 @@ def code_leaks(target: Target, watch: Watch) -> str:
     bare = [each.replace("-", "") for each in owner.recovery_codes]
     own = [owner.account.password, secret, *owner.recovery_codes, *bare]
     sheet = owner.recovery_codes[0]
+    reader = target.copy_of(browser)
+    reader.base_url = pages_of(reader.base_url)
+    reader.keep_login_in_cookies(challenge)
+    page = reader.get(f"/login/{challenge}")
+    watch.served("the login's page in its browser", page)
     answers = [
         ("the answer to the request for a text", sent),
         ("the login's state", browser.get(f"/v1/login/{challenge}")),
-        ("the login's page", target.browser().get(f"/login/{challenge}")),
+        ("the login's page", page),
         ("a refused code", browser.verify(challenge, wrong)),
         ("a code of the wrong shape", browser.verify(challenge, f"{code}x")),
         ("a number for a code", browser.post(f"/v1/login/{challenge}/verify", {"code": int(code)})),

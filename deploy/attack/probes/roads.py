@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 
 import urllib3
 
-from deploy.attack.browser import Browser
+from deploy.attack.browser import BINDING_HEADER, Browser
 from deploy.attack.people import Owner, enrol, expect
 from deploy.attack.probe import Probe, Target
 from deploy.attack.watch import Watch, watched
-from deploy.portal import Answer
+from deploy.portal import Answer, pages_of
 
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _JSON = {"Content-Type": "application/json"}
@@ -22,8 +22,9 @@ _REWRITES = ("X-Original-URL", "X-Rewrite-URL", "X-Forwarded-Path", "X-Forwarded
 def without_second_factor(target: Target, watch: Watch) -> str:
     """With a right password and no code: what the API and the pages let in."""
     owner = enrol(target)
-    _browser, challenge = owner.challenge()
-    _as_credential(watch, target, challenge)
+    browser, challenge = owner.challenge()
+    for credential in (challenge, browser.bindings[challenge]):
+        _as_credential(watch, target, credential)
     _password_alone(watch, owner)
     _forged_identity(watch, target, owner)
     _verifier(watch, target, owner)
@@ -32,13 +33,15 @@ def without_second_factor(target: Target, watch: Watch) -> str:
     )
 
 
-def _as_credential(watch: Watch, target: Target, challenge: str) -> None:
-    """The id of a login that waits for its code, as a session's token, on every page and every call that only reads."""
+def _as_credential(watch: Watch, target: Target, credential: str) -> None:
+    """The id or the binding of a login that waits for its code, as a session's token, on every page and every read."""
     anonymous, pretender = target.browser(), target.browser()
     paths = expect(anonymous.get("/openapi.json"), 200)["paths"]
+    for browser in (anonymous, pretender):
+        browser.base_url = pages_of(browser.base_url)
     reading = [path for path, methods in dict(paths).items() if "get" in methods and "{" not in path]
-    pretender.token = challenge
-    pretender.cookies = dict.fromkeys(("latchkey_session", "__Host-latchkey_session"), challenge)
+    pretender.token = credential
+    pretender.cookies = dict.fromkeys(("latchkey_session", "__Host-latchkey_session"), credential)
     for path in [*reading, "/", "/two-factor", "/team", "/security", "/support"]:
         if anonymous.get(path).status == 200:
             continue
@@ -108,6 +111,7 @@ def around_the_limit(target: Target, watch: Watch) -> str:
     browser, challenge = owner.challenge()
     for wrong in owner.wrong_codes(5):
         browser.verify(challenge, wrong)
+    browser.keep_login_in_cookies(challenge)
     code = owner.recovery_codes[0]
     path = f"/v1/login/{challenge}/verify"
     json_body, form_body = f'{{"code": "{code}"}}'.encode(), f"code={code}".encode()
@@ -128,12 +132,13 @@ def around_the_limit(target: Target, watch: Watch) -> str:
 def _roads(
     path: str, challenge: str, json_body: bytes, form_body: bytes, browser: Browser
 ) -> dict[str, Callable[[], Answer]]:
-    """Every other way to the verification, by what is odd about it."""
+    """Every other way to the verification, by what is odd about it. Each brings the login's binding."""
+    bound = {**_JSON, BINDING_HEADER: browser.bindings[challenge]}
 
     def road(
         method: str, where: str = path, body: bytes | None = json_body, headers: Mapping[str, str] | None = None
     ) -> Callable[[], Answer]:
-        return lambda: browser.raw(method, where, body, {**_JSON, **(headers or {})})
+        return lambda: browser.raw(method, where, body, {**bound, **(headers or {})})
 
     roads = {f"method {method}": road(method) for method in ("PUT", "PATCH", "DELETE", "OPTIONS", "post", "VERIFY")}
     roads["method GET"] = road("GET", f"{path}?{form_body.decode()}", None)

@@ -1,11 +1,12 @@
 """Sessions: what a stolen one can do, which ones end, and how fresh a proof must be (rows 19, 20, 21, 24)."""
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 from deploy.attack.browser import Browser
 from deploy.attack.inside import grow_older
-from deploy.attack.people import enrol, new_number, operator, race, sign_in
+from deploy.attack.people import enrol, new_number, operator, race, sign_in, step_up
 from deploy.attack.probe import CannotTryError, Probe, Target
 from deploy.attack.steps import (
     account_id,
@@ -116,14 +117,15 @@ def old_sessions_live_on(target: Target, watch: Watch) -> str:
     if support is not None:
         other = owner.browser
         browser, under_way = owner.challenge()
-        reset_by_support(support, own_id)
+        word = reset_by_support(support, own_id)
         _is_over(watch, "from before support's reset", other)
         late = browser.verify(under_way, owner.recovery_codes.pop())
         watch.refused("a login under way during a reset", late, "challenge_expired", "two_factor_off")
-        owner = enrol(target, owner.account)
+        owner = enrol(target, replace(owner.account, enrollment_word=word))
         tried += ", and support's reset"
     browser, challenge = owner.challenge()
     watch.served("sign in with a backup code", browser.verify(challenge, owner.recovery_codes.pop()))
+    step_up(owner)
     watch.served("turn 2FA off", owner.browser.call("DELETE", "/v1/two-factor"), 204)
     _is_over(watch, "from before 2FA was turned off", browser)
     return tried

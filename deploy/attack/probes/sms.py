@@ -110,7 +110,7 @@ def other_purpose(target: Target, watch: Watch) -> str:
     _ids_for_others(watch, owner, browser, first)
     watch.served("the login's code where it was asked for", browser.verify(first, for_login))
     watch.served("the phone's code where it was asked for", proves_phone(for_phone))
-    another = target.browser()
+    another = target.copy_of(browser)
     watch.refused("a challenge that was used", another.verify(first, owner.recovery_codes[0]), "challenge_expired")
     return "live SMS and app codes of login, step-up and phone in each other's places; a challenge's id as a session"
 

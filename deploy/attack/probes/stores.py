@@ -62,10 +62,8 @@ def _meanwhile(
 
 
 def _impatient(target: Target, like: Browser) -> Browser:
-    """One that takes 503 for an answer, with the other's session."""
-    browser = target.browser(patient=False)
-    browser.token = like.token
-    return browser
+    """One that takes 503 for an answer, with the other's session and logins."""
+    return target.copy_of(like, patient=False)
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""Rights in Redis and RabbitMQ: one table of users, and the servers' files that are generated from it."""
