@@ -12,7 +12,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from deploy.local.ports import free_port
 from deploy.local.stack import running_stack
-from deploy.portal import Portal, wait_for
+from deploy.portal import Portal, pages_of, wait_for
 from tests.support.people import make_people, turn_on_two_factor
 
 FLAGS = (
@@ -54,9 +54,12 @@ def code_of(key: str, *, ahead_seconds: int = 0) -> str:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory):
-    settings = {"TRUSTED_PROXY_COUNT": "1", "RESET_COOL_OFF_SECONDS": "4"}
+    settings = {"TRUSTED_PROXY_COUNT": "1", "RESET_COOL_OFF_SECONDS": "4", "RESET_LONG_COOL_OFF_SECONDS": "4"}
     with running_stack(tmp_path_factory.mktemp("var"), free_port(3), settings) as running:
         yield running
+
+
+WINDOW_SECONDS = 8 * 60  # an operator's writes need a step-up window, which a sign-in opens for ten minutes
 
 
 @pytest.fixture(scope="session")
@@ -89,7 +92,7 @@ class Visitor:
 
     def log_in(self, person):
         """With whatever that takes; an operator once, because each further code would have to be waited for."""
-        if person.cookies:
+        if person.cookies and time.monotonic() - person.signed_in_at < WINDOW_SECONDS:
             self.context.add_cookies(person.cookies)
             page = self.open("/")
             page.wait_for_url(lambda url: "/login" not in url)
@@ -99,7 +102,7 @@ class Visitor:
             code_field(page).fill(person.fresh_code())
         page.wait_for_url(lambda url: "/login" not in url)
         if person.operates:
-            person.cookies = self.context.cookies()
+            person.cookies, person.signed_in_at = self.context.cookies(), time.monotonic()
         return page
 
 
@@ -119,8 +122,9 @@ def visit(chromium, stack):
             accept_downloads=True,
         )
         context.set_default_timeout(20_000)
-        context.grant_permissions(["clipboard-read", "clipboard-write"], origin=stack.base_url)
-        visitor = Visitor(context.new_page(), context, stack.base_url)
+        pages = pages_of(stack.base_url)
+        context.grant_permissions(["clipboard-read", "clipboard-write"], origin=pages)
+        visitor = Visitor(context.new_page(), context, pages)
 
         def hear(message):
             if message.type in {"error", "warning"} and not A_REFUSAL.match(message.text):
@@ -155,6 +159,8 @@ class Owner:
     last_step: int = 0
     operates: bool = False
     cookies: list | None = None
+    signed_in_at: float = 0.0
+    enrollment_word: str | None = None
 
     def fresh_code(self):
         """A code that was not used before: the next one where this step's is spent, which the server takes as well."""
@@ -175,7 +181,7 @@ def make_owner(stack):
         if not stock.get(kind):
             stock[kind] = make_people(stack, A_STOCK if team == "Example Ltd" else 1, role, team)
         made = stock[kind].pop()
-        return Owner(made.id, made.email, made.password)
+        return Owner(made.id, made.email, made.password, enrollment_word=made.enrollment_word)
 
     return make
 
@@ -290,14 +296,29 @@ def log_out(page):
     page.wait_for_url("**/login")
 
 
-def prove_phone(page, inbox, number=None):
-    """Set the own cell phone on the Team page and prove it; each number has a budget of its own. Its last digits."""
+def confirm_self(page, person):
+    """Answer the dialog that a change of protection asks for."""
+    dialog = page.get_by_role("dialog", name="Confirm that it's you")
+    dialog.get_by_label("Password").fill(person.password)
+    if person.key:
+        dialog.get_by_label("Authentication Code").fill(person.fresh_code())
+    dialog.get_by_role("button", name="Confirm").click()
+    expect(dialog).to_be_hidden()
+
+
+def prove_phone(page, inbox, number=None, *, enrolled=None):
+    """Set the own cell phone on the Team page and prove it; each number has a budget of its own. Its last digits.
+
+    ``enrolled`` is who turned 2FA on in this very session, which ended its step-up window.
+    """
     number = number or f"01512 {secrets.randbelow(9_000_000) + 1_000_000}"
     page.get_by_role("navigation").get_by_role("link", name="Team").click()
     page.locator("#members li", has_text="You").get_by_role("button", name="Edit").click()
     page.get_by_label("Country Code").select_option("DE")
     page.get_by_label("Cell Phone", exact=True).fill(number)
     page.get_by_role("button", name="Save").click()
+    if enrolled:
+        confirm_self(page, enrolled)
     expect(page.locator("#prove-sent")).to_be_visible()
     page.get_by_label("SMS code").fill(sms_code(inbox, page.locator("#prove-sent").inner_text()))
     expect(page.locator("#members li", has_text="You")).to_contain_text(", proven")

@@ -15,6 +15,7 @@ from tests.browser.conftest import (
     key_on,
     log_out,
     prove_phone,
+    sms_code,
     tool,
     until_taken,
     update,
@@ -188,7 +189,7 @@ def test_no_flow_loads_its_page_anew(visitor, ann, inbox):
     page = enroll(visitor, ann)
     expect(page.locator("#codes-left")).to_have_text("10 of 10 are left.")
     assert documents == ["/login", "/", "/two-factor"]
-    prove_phone(page, inbox)
+    prove_phone(page, inbox, enrolled=ann)
     page.get_by_role("navigation").get_by_role("link", name="Security").click()
     page.get_by_label("New password").fill("nine dry walruses whistle")
     page.get_by_role("button", name="Change Password").click()
@@ -199,6 +200,30 @@ def test_no_flow_loads_its_page_anew(visitor, ann, inbox):
     page.get_by_role("button", name="Send SMS Code").click()
     expect(page.locator("#sms-to")).to_contain_text("reference")
     assert documents[5:] == ["/logout", "/login", "/login"]
+
+
+def test_a_texted_code_is_offered_only_where_the_small_window_is_enough(visit, mia, inbox):
+    page = visit().log_in(mia)
+    prove_phone(page, inbox)
+    page = visit().give_password(mia.email, mia.password)
+    page.get_by_role("button", name="Send SMS Code").click()
+    expect(page.locator("#sms-to")).to_contain_text("reference")
+    code_field(page).fill(sms_code(inbox, page.locator("#sms-to").inner_text()))
+    page.wait_for_url("**/two-factor")
+    dialog = page.get_by_role("dialog", name="Confirm that it's you")
+    page.get_by_role("button", name="Make new backup codes").click()
+    expect(dialog).to_contain_text("A code by SMS is not enough for this change.")
+    expect(dialog.get_by_role("button", name="Send SMS Code")).to_be_hidden()
+    page.keyboard.press("Escape")
+    page.get_by_role("navigation").get_by_role("link", name="Security").click()
+    page.get_by_label("New password").fill("nine dry walruses whistle")
+    page.get_by_role("button", name="Change Password").click()
+    dialog.get_by_role("button", name="Send SMS Code").click()
+    expect(dialog).to_contain_text("reference")
+    dialog.get_by_label("Password").fill(mia.password)
+    dialog.get_by_label("Authentication Code").fill(sms_code(inbox, dialog.locator("#step-up-sms-note").inner_text()))
+    dialog.get_by_role("button", name="Confirm").click()
+    expect(page.get_by_text("Your password is changed.")).to_be_visible()
 
 
 def test_a_password_is_rated_suggested_and_changed(visitor, ann):

@@ -39,7 +39,7 @@ def test_the_owners_pages(visit, make_owner, inbox, shoot):
     page = enroll(visitor, ann)
     expect(page.locator("#said")).to_be_empty()  # the word in passing is gone
     shoot(page, "two-factor-on")
-    prove_phone(page, inbox)
+    prove_phone(page, inbox, enrolled=ann)
     expect(page.locator("#said")).to_be_empty()
     shoot(page, "team")
     log_out(page)

@@ -1,11 +1,13 @@
 """The support console, and the owner's side of a reset."""
 
 import re
+import time
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import code_of, prove_phone
+from tests.browser.conftest import STEP_SECONDS, code_of, key_on, log_out, prove_phone, update
+from tests.support.people import turn_on_two_factor
 
 pytestmark = pytest.mark.browser
 
@@ -18,11 +20,33 @@ def find(page, person):
     expect(page.locator("#state .facts")).to_be_visible()
 
 
-def ask_for_reset(page, *checks):
-    page.get_by_label("Ticket").fill("SUP-1042")
-    page.get_by_label("Reason").fill("Phone lost")
-    for check in checks:
-        page.get_by_label(check).check()
+def check_row(page, check):
+    return page.locator(f"[data-check={check}]")
+
+
+def attest(page, check):
+    row = check_row(page, check)
+    row.get_by_role("textbox").fill("ID card with the account's name, seen live")
+    row.get_by_role("button", name="Record this check").click()
+    expect(row.locator(".pill")).to_have_text("Passed")
+
+
+def mailed_words(account, inbox):
+    return re.search(r"words to the operator:\s+([a-z]+ [a-z]+)", inbox(account.email, "words to the operator"))[1]
+
+
+def pass_email_code(page, account, inbox):
+    row = check_row(page, "email_code")
+    row.get_by_role("button", name="Mail the words").click()
+    expect(row.get_by_role("textbox")).to_be_visible()
+    row.get_by_role("textbox").fill(mailed_words(account, inbox).upper())
+    row.get_by_role("button", name="Check the words").click()
+    expect(row.locator(".pill")).to_have_text("Passed")
+
+
+def ask_for_reset(page):
+    page.get_by_label("Ticket").last.fill("SUP-1042")
+    page.get_by_label("Reason").last.fill("Phone lost")
     page.get_by_role("button", name="Start the reset").click()
 
 
@@ -61,7 +85,7 @@ def test_the_timeline_says_why_they_cant_get_in(visit, mia, operator, inbox):
     assert mia.key not in console.content()
     console.get_by_label("Show").select_option("support")
     expect(console.locator("#timeline [data-list]")).not_to_contain_text("Wrong code")
-    expect(console.locator("#timeline [data-list]")).to_contain_text("Support looked at the account")
+    expect(console.locator("#timeline [data-list]")).to_contain_text("Support looked")
     with console.expect_download() as saved:
         console.get_by_role("button", name="Export as CSV").click()
     lines = saved.value.path().read_text().splitlines()
@@ -84,6 +108,8 @@ def test_whoever_tried_too_often_is_seen_and_unlocked(visit, mia, operator):
     expect(console.locator("#state")).to_contain_text("Codes at login: locked until ")
     trouble = console.locator("#timeline .line li", has_text="throttled until ")
     expect(trouble).to_have_count(1)  # of three tries
+    console.locator("#unlock-ticket").fill("SUP-7")
+    console.locator("#unlock-reason").fill("The owner mistyped")
     console.get_by_role("button", name="Lift the lock").click()
     expect(console.locator("#state")).to_contain_text("Not locked")
     expect(console.locator("#state-title")).to_be_focused()
@@ -91,6 +117,32 @@ def test_whoever_tried_too_often_is_seen_and_unlocked(visit, mia, operator):
     expect(console.locator("#timeline")).to_contain_text("Support lifted the lock")
     page.locator("#code").fill(mia.fresh_code())
     page.wait_for_url("**/two-factor")
+
+
+def test_a_new_operator_enrols_with_the_word_and_signs_in_again(visitor, make_owner):
+    olga = make_owner(role="support", team="Latchkey Support")
+    page = visitor.log_in(olga)
+    expect(page).to_have_url(re.compile("/two-factor$"))
+    page.get_by_role("switch").check()
+    words = page.get_by_role("textbox", name="One-time words")
+    expect(words).to_be_focused()
+    words.fill("three wrong words")
+    page.get_by_role("button", name="Continue").click()
+    expect(page.locator("#word-error")).to_contain_text("These words are wrong")
+    words.fill(olga.enrollment_word.upper())
+    page.get_by_role("button", name="Continue").click()
+    olga.key = key_on(page)
+    expect(words).to_be_hidden()
+    update(page, lambda: code_of(olga.key))
+    olga.last_step = int(time.time()) // STEP_SECONDS
+    page.get_by_role("button", name="I have saved them").click()
+    page.get_by_role("link", name="Support").click()
+    expect(page.get_by_text("This needs a login with an Authentication Code.")).to_be_visible()
+    page.get_by_role("link", name="Go to the start page").click()
+    expect(page).to_have_url(re.compile("/two-factor$"))
+    log_out(page)
+    visitor.log_in(olga)
+    expect(page).to_have_url(re.compile("/support$"))
 
 
 def test_whoever_gave_too_many_passwords_is_seen(visit, ann, operator):
@@ -104,15 +156,30 @@ def test_whoever_gave_too_many_passwords_is_seen(visit, ann, operator):
     console = visit().log_in(operator)
     find(console, ann)
     expect(console.locator("#state")).to_contain_text("Passwords from new browsers: locked until ")
-    expect(console.get_by_role("button", name="Lift the lock")).to_be_hidden()
+    expect(console.get_by_role("button", name="Lift the lock")).to_be_visible()
 
 
-def test_a_reset_is_followed_live_to_its_end_and_its_owner_sets_2fa_up_again(visit, mia, operator):
+def test_a_reset_is_followed_live_to_its_end_and_its_owner_sets_2fa_up_again(
+    visit, mia, operator, second_operator, inbox
+):
     page = visit().log_in(operator)
     find(page, mia)
+    expect(check_row(page, "owner_approval")).to_contain_text("no other owner")
+    expect(page.locator("#allows")).to_have_text("Not enough for a reset yet.")
+    expect(page.get_by_role("button", name="Start the reset")).to_be_disabled()
+    attest(page, "video_id")
+    pass_email_code(page, mia, inbox)
+    expect(page.locator("#allows")).to_have_text("Allows: a reset at once, when another operator has approved")
     ask_for_reset(page)
-    expect(page.locator("#identity_checks-error")).to_have_text("Tick the checks that were passed.")
-    ask_for_reset(page, "Video call with photo ID", "Call back on the proven phone")
+    expect(page.locator("#word")).to_contain_text("Read these words to the caller now")
+    expect(page.locator("#reset-status")).to_have_text("Waits for a second operator")
+    expect(page.get_by_role("button", name="Approve")).to_be_hidden()  # never offered what will be refused
+    other = visit().log_in(second_operator)
+    other.locator("#resets").get_by_role("link", name="SUP-1042").first.click()
+    seen = other.locator("#open-reset")
+    for words in (operator.email, "Video call with photo ID", "seen live", "SUP-1042", "Phone lost"):
+        expect(seen).to_contain_text(words)
+    other.get_by_role("button", name="Approve").click()
     expect(page.locator("#reset-status")).to_have_text("Applied", timeout=20_000)
     expect(page.locator("#state")).to_contain_text("Off; asked to set it up again")
     mia.key = None
@@ -120,27 +187,14 @@ def test_a_reset_is_followed_live_to_its_end_and_its_owner_sets_2fa_up_again(vis
     expect(theirs.get_by_text("Set it up again now")).to_be_visible()
 
 
-def test_a_weak_proof_needs_a_second_operator(visit, mia, operator, second_operator):
-    page = visit().log_in(operator)
-    find(page, mia)
-    page.get_by_label("Video call with photo ID").check()
-    expect(page.locator("#checks")).to_contain_text("→ With “Call back on the proven phone”: a reset at once")
-    expect(page.locator("#allows")).to_have_text("Allows: a reset at once after a second operator's approval")
-    ask_for_reset(page, "Video call with photo ID")
-    page.get_by_role("button", name="Approve").click()
-    expect(page.locator("#open-reset .form-error")).to_contain_text("Another operator")
-    other = visit().log_in(second_operator)
-    other.locator("#resets").get_by_role("link", name="SUP-1042").first.click()
-    other.get_by_role("button", name="Approve").click()
-    expect(page.locator("#reset-status")).to_have_text("Applied", timeout=20_000)
-
-
 @pytest.mark.parametrize("where", ["by the link in the notice", "on the page"])
 def test_the_owner_can_stop_a_reset(visit, mia, operator, inbox, where):
     theirs = visit().log_in(mia)
     page = visit().log_in(operator)
     find(page, mia)
-    ask_for_reset(page, "Reply from the account's email address", "Billing details")
+    attest(page, "billing_details")
+    pass_email_code(page, mia, inbox)
+    ask_for_reset(page)
     expect(page.locator("#reset-status")).to_have_text("Waits for a second operator")
     if where == "on the page":
         theirs.reload()
@@ -194,16 +248,17 @@ def test_the_audit_trail_tells_who_did_what_to_whom(visit, ann, mia, operator, s
     rows = trail.locator("[data-list] li")
     trail.get_by_label("Account").fill(mia.email)
     trail.get_by_label("Account").press("Enter")
-    expect(rows.filter(has_text=mia.email)).to_have_count(4)  # each looked at the account and at its timeline
-    expect(rows).to_have_count(4)
+    # Each looked at account, timeline and checks; this look at the trail names the account as well.
+    expect(rows.filter(has_text=mia.email)).to_have_count(7)
+    expect(rows).to_have_count(7)
     trail.get_by_label("Operator").fill(operator.id)
     trail.get_by_label("Show").select_option("support.viewed")
-    expect(rows).to_have_count(2)
-    expect(rows.filter(has_text=operator.email)).to_have_count(2)
+    expect(rows).to_have_count(3)
+    expect(rows.filter(has_text=operator.email)).to_have_count(3)
     with page.expect_download() as saved:
         trail.get_by_role("button", name="Export as CSV").click()
     lines = saved.value.path().read_text().splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert all(operator.email in line and mia.id in line for line in lines[1:])
     trail.get_by_label("Account").fill("nobody@example.com")
     trail.get_by_label("Account").press("Enter")
@@ -224,3 +279,31 @@ def test_a_code_that_came_after_it_had_expired_is_among_what_went_wrong(visit, a
     page.locator("#timeline").get_by_label("Show").select_option("trouble")
     expect(page.locator("#timeline .line li")).to_have_count(1)
     expect(page.locator("#timeline .line")).to_contain_text("it arrived after it had expired")
+
+
+def test_an_owner_is_led_to_the_question_and_what_the_operator_typed_stays(visit, stack, make_owner, operator, inbox):
+    boss, other = make_owner("owner", "Two Owners Ltd"), make_owner("owner", "Two Owners Ltd")
+    other.key = turn_on_two_factor(stack, other)
+    boss.key = turn_on_two_factor(stack, boss)
+    page = visit().log_in(operator)
+    find(page, boss)
+    billing, asked = check_row(page, "billing_details").get_by_role("textbox"), check_row(page, "owner_approval")
+    billing.fill("Invoice 7")
+    asked.get_by_role("button", name="Ask the other owners").click()
+    expect(asked.locator(".pill")).to_have_text("Waiting")
+    expect(billing).to_have_value("Invoice 7")
+    theirs = visit().log_in(other)
+    theirs.get_by_role("link", name="Requests from Support").click()
+    expect(theirs.locator("#approvals")).to_contain_text(boss.email)
+    theirs.get_by_role("button", name="Yes, approve").click()
+    expect(theirs.locator("#approvals")).to_contain_text("No requests are waiting for you.")
+    expect(asked.locator(".pill")).to_have_text("Passed")
+    expect(billing).to_have_value("Invoice 7")
+
+
+def test_nobody_is_offered_a_reset_or_an_unlock_of_their_own_account(visit, operator):
+    page = visit().log_in(operator)
+    find(page, operator)
+    expect(page.locator("#timeline .line")).to_be_visible()
+    expect(page.locator("#new-reset")).to_be_hidden()
+    expect(page.locator("#unlock-form")).to_be_hidden()

@@ -1,6 +1,7 @@
-"""Runs inside the gateway's container, from standard input: puts codes on the queue as otp and auth do, or reads them.
+"""Runs inside a container, from standard input: puts codes on the queue as otp and auth do, or reads them.
 
-``publish COUNT PAUSE_SECONDS`` prints the message ids; ``status ID…`` prints what became of each.
+In otp's: ``leave COUNT`` leaves as many signed texts and prints ``ID@DEADLINE`` of each.
+In auth's: ``ring PAUSE_SECONDS ID@DEADLINE…`` publishes them; ``status ID…`` prints what became of each.
 """
 
 import json
@@ -8,37 +9,52 @@ import sys
 import time
 from datetime import timedelta
 
-from services.auth.settings import AuthSettings
 from shared import delivery
-from shared.clock import system_clock
+from shared.clock import parse_rfc3339, rfc3339, system_clock
 from shared.envelope import Envelope
 from shared.ids import new_id
-from shared.messages import SendSmsCode
+from shared.messages import OTP, SMS_CODES, SendSmsCode, encode
 from shared.queueing import Publisher, make_celery
 from shared.redis_client import connect
+from shared.sealed_text import SealedText
+from shared.settings import Environment, StoreSettings
+from shared.signing import Signer
 
-settings = AuthSettings.from_env()
-redis = connect(settings.stores.state_url)
+env = Environment()
+stores = StoreSettings.read(env)
+redis = connect(stores.state_url)
 
 
-def publish(count, pause_seconds):
-    publisher = Publisher(make_celery("codes", settings.stores.broker_url))
+def leave(count):
+    signer, public_key = Signer(OTP, env.keys("OTP_SIGNING_KEYS")), env.keys("NOTIFY_PUBLIC_KEY").newest
     for number in range(count):
         now, message_id = system_clock(), new_id("sms")
-        envelope = Envelope("acc_flood", f"+4915123{number:06d}", None, "a code", now + timedelta(minutes=5))
-        pipeline = redis.pipeline(transaction=True)
-        sealed = envelope.seal(settings.notify_public_key)
-        delivery.queue_put(pipeline, message_id, sealed, now=now, ttl=timedelta(minutes=5))
-        pipeline.execute()
         deadline = now + timedelta(minutes=4)
-        publisher.publish(SendSmsCode(id=new_id("msg"), occurred_at=now, message_id=message_id, deadline=deadline))
+        envelope = Envelope("acc_flood", f"+4915123{number:06d}", None, "a code", now + timedelta(minutes=5))
+        text = SealedText.sign(signer, message_id, envelope.seal(public_key), deadline)
+        pipeline = redis.pipeline(transaction=True)
+        delivery.queue_put(pipeline, message_id, text, now=now, ttl=timedelta(minutes=5))
+        pipeline.execute()
+        yield f"{message_id}@{rfc3339(deadline)}"
+
+
+def ring(pause_seconds, codes):
+    publisher = Publisher(make_celery("codes", stores.broker_url))
+    for code in codes:
+        message_id, _, deadline = code.partition("@")
+        order = SendSmsCode(
+            id=new_id("msg"), occurred_at=system_clock(), message_id=message_id, deadline=parse_rfc3339(deadline)
+        )
+        publisher.publish_to(SMS_CODES, encode(order))
         yield message_id
         time.sleep(pause_seconds)
 
 
 match sys.argv[1:]:
-    case ["publish", count, pause_seconds]:
-        answer = list(publish(int(count), float(pause_seconds)))
+    case ["leave", count]:
+        answer = list(leave(int(count)))
+    case ["ring", pause_seconds, *codes]:
+        answer = list(ring(float(pause_seconds), codes))
     case ["status", *message_ids]:
         answer = [delivery.read(redis, message_id).status for message_id in message_ids]
 sys.stdout.write(json.dumps(answer))

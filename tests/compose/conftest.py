@@ -24,6 +24,10 @@ CODES = Path(__file__).with_name("codes.py")
 PIP_MARK = "known-to-the-build-alone"
 
 
+def service_of(container):
+    return container["Config"]["Labels"]["com.docker.compose.service"]
+
+
 @dataclass(frozen=True)
 class Stack:
     """Commands against the stack of the test's own project, ports, secrets and image tag."""
@@ -45,6 +49,12 @@ class Stack:
     @property
     def base_url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def operator_url(self) -> str:
+        """The state Redis, inside its own container, as the user who may do everything."""
+        password = (self.var_dir / "compose" / "secrets" / "operator_redis_password").read_text().strip()
+        return f"redis://operator:{password}@127.0.0.1:6379/0"
 
     @property
     def demo(self) -> DemoData:
@@ -78,15 +88,18 @@ class Stack:
     def python_command(self, service: str, *arguments: str) -> list[str]:
         return ["docker", "exec", "-i", self.containers(service)[0]["Id"], "python", "-", *arguments]
 
-    def compose(self, *arguments: str, files: Sequence[str], check: bool = True) -> "subprocess.CompletedProcess[str]":
+    def compose(
+        self, *arguments: str, files: Sequence[str], check: bool = True, text: str = ""
+    ) -> "subprocess.CompletedProcess[str]":
         chosen = [part for file in files for part in ("--file", file)]
-        return self.run("docker", "compose", *chosen, *arguments, check=check)
+        return self.run("docker", "compose", *chosen, *arguments, check=check, text=text)
 
     def codes_while(self, action, *, count: int, pause_seconds: float) -> list[str]:
         """Publish codes and act in the midst of it; their message ids, once all are sent."""
+        codes = json.loads(self.python("otp", CODES.read_text(), "leave", str(count)).stdout)
         with CODES.open() as code:
             publishing = subprocess.Popen(
-                self.python_command("auth", "publish", str(count), str(pause_seconds)),
+                self.python_command("auth", "ring", str(pause_seconds), *codes),
                 stdin=code,
                 stdout=subprocess.PIPE,
                 env=self.environment,

@@ -16,6 +16,7 @@ from shared.clock import after, system_clock
 from shared.database import create_database, writing
 from shared.health import OVERDUE_SECONDS
 from shared.messages import RecoveryCodesRegenerated
+from tests.support import signing
 from tests.support.free_port import free_port
 
 METADATA = MetaData()
@@ -23,7 +24,7 @@ BOX = outbox.outbox_tables(METADATA)
 
 
 def asked(monkeypatch, check, *, clock=system_clock, **variables):
-    for name, value in variables.items():
+    for name, value in {"LATCHKEY_ENV": "development", **variables}.items():
         monkeypatch.setenv(name, value)
     return health.main([check], clock)
 
@@ -74,7 +75,8 @@ def test_no_web_server_is_not_healthy(monkeypatch):
 
 def test_a_worker_is_healthy_while_it_answers_through_the_broker(monkeypatch, capsys, tmp_path):
     with redis_server(tmp_path / "redis", free_port()) as url:
-        settings = {"REDIS_URL": url, "OTP_DATABASE_URL": f"sqlite:///{tmp_path}/otp.sqlite3"}
+        keys = {name: signing.ENVIRONMENT[name] for name in ("OTP_SIGNING_KEYS", "AUTH_VERIFY_KEYS")}
+        settings = {"REDIS_URL": url, "OTP_DATABASE_URL": f"sqlite:///{tmp_path}/otp.sqlite3"} | keys
         assert asked(monkeypatch, "worker", **settings) == 1
         assert "does not answer" in capsys.readouterr().out
         command = ["celery", "-q", "-A", "services.otp.worker:celery", "worker", "-Q", "otp.events", "-P", "threads"]
@@ -107,7 +109,7 @@ def recorded(url, *, seconds_ago, due_seconds_ago=None, publish=False, set_aside
     due = None if due_seconds_ago is None else now - timedelta(seconds=due_seconds_ago)
     database = create_database(url)
     with writing(database) as connection:
-        outbox.record(connection, BOX, message, not_before=due)
+        outbox.record(connection, BOX, message, signing.SIGNERS["otp"], not_before=due)
         positions = [one.position for one in outbox.pending(connection, BOX, now, 10)]
         if publish:
             outbox.mark_published(connection, BOX, positions, now)

@@ -1,7 +1,9 @@
 import stat
+from urllib.parse import urlsplit
 
 import pytest
 
+from deploy.access.redis_acl import password_hash
 from deploy.compose import secret_files
 from services.otp.settings import OtpSettings
 from shared.keys import KeyList
@@ -68,14 +70,42 @@ def test_what_the_operator_filled_in_is_kept(folder):
 
 def test_no_two_secrets_are_alike(folder):
     values = [value for name, value in read(folder).items() if name.endswith(("_password", "_keys")) and value]
-    assert len(values) == len(set(values)) == 13
+    assert len(values) == len(set(values)) == 31
     for name in ("otp_api_keys", "jwt_signing_keys", "notify_public_key"):
         assert len(KeyList.parse(read(folder)[name]).keys) == 1
 
 
 def test_a_service_takes_the_files_as_its_settings(folder):
-    files = {"OTP_DATABASE_URL": "otp_database_url", "REDIS_URL": "redis_url", "NOTIFY_PUBLIC_KEY": "notify_public_key"}
-    files |= {name: name.lower() for name in ("OTP_API_KEYS", "OTP_SECRET_KEYS", "OTP_DIGEST_KEYS")}
+    files = {
+        "OTP_DATABASE_URL": "otp_database_url",
+        "REDIS_URL": "otp_redis_url",
+        "NOTIFY_PUBLIC_KEY": "notify_public_key",
+    }
+    files |= {name: name.lower() for name in ("OTP_API_KEYS", "OTP_SECRET_KEYS", "OTP_DIGEST_KEYS", "OTP_SIGNING_KEYS")}
     given = {f"{name}_FILE": str(folder / file) for name, file in files.items()}
-    settings = OtpSettings.from_env(Environment({**given, "PUBLIC_ORIGIN": "https://portal.example"}))
-    assert settings.stores.broker_url.reveal() == read(folder)["redis_url"]
+    settings = OtpSettings.from_env(
+        Environment({**given, "PUBLIC_ORIGIN": "https://portal.example", "PRIVATE_NETWORK": "redis,broker,database"})
+    )
+    assert settings.stores.broker_url.reveal() == read(folder)["otp_redis_url"]
+
+
+def test_each_user_of_redis_and_rabbitmq_has_a_password_of_its_own_in_its_urls(folder):
+    files = read(folder)
+    urls = [text for name, text in files.items() if name.endswith(("_redis_url", "_rabbitmq_url"))]
+    assert len({urlsplit(url).password for url in urls}) == len(urls) == 11
+    assert {urlsplit(files[f"{user}_redis_url"]).username for user in ("auth", "notify")} == {"auth", "notify"}
+
+
+def test_the_servers_files_hold_hashes_and_no_password(folder):
+    files = read(folder)
+    passwords = [text for name, text in files.items() if name.endswith("_password") and text]
+    assert not [one for one in passwords if one in files["redis_users"] + files["rabbitmq_definitions_for_upgrade"]]
+
+
+def test_a_redis_user_has_two_passwords_while_one_is_changed_and_uses_the_first(folder):
+    old = read(folder)["auth_redis_password"]
+    secret_files.put(folder, "auth_redis_password", f"new,{old}")
+    assert set(secret_files.make(folder)) == {"redis_users", "auth_redis_url"}
+    files = read(folder)
+    assert files["auth_redis_url"] == "redis://auth:new@redis:6379/0"
+    assert f"#{password_hash('new')} #{password_hash(old)} " in files["redis_users"]

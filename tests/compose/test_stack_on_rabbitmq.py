@@ -49,3 +49,49 @@ def test_workers_that_are_added_take_from_the_broker_that_runs_whatever_the_call
     replace(stack, settings={}).make("scale-sms", "N=3")
     workers = stack.containers("notify")
     assert ["BROKER=rabbitmq" in worker["Config"]["Env"] for worker in workers] == [True] * 3
+
+
+ASK_RABBITMQ = """
+import os, pathlib, sys
+from kombu import Connection
+from shared.brokers import exchange_of
+url = pathlib.Path(os.environ["BROKER_URL_FILE"]).read_text().strip()
+act, name = sys.argv[1:]
+with Connection(url) as connection:
+    channel = connection.channel()
+    if act == "take":
+        channel.basic_get(name)
+    elif act == "delete":
+        channel.queue_delete(name)
+    elif act == "lead to":
+        service = url.partition("//")[2].partition(":")[0]
+        arguments = {"alternate-exchange": exchange_of(name)}
+        channel.exchange_declare(f"x.{service}.pidbox", "fanout", durable=False, arguments=arguments)
+    else:
+        channel.confirm_select()
+        channel.basic_publish_confirm(channel.prepare_message(b"x"), exchange_of(name), name)
+"""
+
+
+@pytest.mark.parametrize(
+    ("service", "act", "queue", "allowed"),
+    [
+        ("notify", "take", "sms.codes", True),
+        ("notify", "take", "auth.events", False),
+        ("notify", "take", "otp.events", False),
+        ("notify", "put on", "otp.events", False),
+        ("notify", "lead to", "otp.events", False),
+        ("notify", "delete", "sms.codes", False),
+        ("auth", "take", "sms.codes", False),
+        ("auth", "put on", "otp.events", False),
+        ("auth-worker", "put on", "otp.events", False),
+        ("otp-worker", "put on", "auth.events", False),
+        ("relay", "take", "otp.events", False),
+    ],
+)
+def test_a_user_of_rabbitmq_reaches_what_its_service_needs(stack, service, act, queue, allowed):
+    asked = stack.python(service, ASK_RABBITMQ, act, queue, check=False)
+    if allowed:
+        assert asked.returncode == 0, asked.stderr
+    else:
+        assert "AccessRefused" in asked.stderr

@@ -19,8 +19,12 @@ from services.otp.secrets_box import SecretBox
 from shared.envelope import open_envelope
 from shared.hashing import HashingPool
 from shared.keys import Key, KeyList, encode_key
+from shared.messages import AUTH, OTP, OTP_EVENTS, TwoFactorResetApproved, UnreadableMessage
+from shared.sealed_text import SealedText
 from shared.sealing import CannotOpen, seal, unseal
 from shared.secret import Secret
+from shared.signed_messages import Gate, sign
+from shared.signing import SignatureRefused, Signer, Verifier, public_halves
 from tests.support import auth
 from tests.support.auth import ENVIRONMENT as AUTH_ENVIRONMENT
 from tests.support.auth import NOTIFY_PRIVATE_KEYS
@@ -100,7 +104,33 @@ def tokens_of_the_portal(_world, writer, reader):
     return jwt.decode(token, key, algorithms=["EdDSA"], options=options)["sub"] == "acc_1"
 
 
-EXCHANGES = [secrets_at_rest, sms_codes, calls_to_otp, sealed_texts, tokens_of_the_portal]
+def signed_events(_world, writer, reader):
+    event = TwoFactorResetApproved(id="msg_1", occurred_at=auth.NOW, account_id="acc_1", reset_id="rst_1")
+    gate = Gate(OTP_EVENTS, Verifier({AUTH: public_halves(reader)}), lambda: auth.NOW)
+    try:
+        return gate.open(sign(event, Signer(AUTH, writer), OTP_EVENTS)) == event
+    except UnreadableMessage:
+        return False
+
+
+def signed_texts_of_codes(_world, writer, reader):
+    text = SealedText.sign(Signer(OTP, writer), "sms_1", "sealed", auth.NOW)
+    try:
+        text.require_sender(Verifier({OTP: public_halves(reader)}), "sms_1")
+    except SignatureRefused:
+        return False
+    return True
+
+
+EXCHANGES = [
+    secrets_at_rest,
+    sms_codes,
+    calls_to_otp,
+    sealed_texts,
+    tokens_of_the_portal,
+    signed_events,
+    signed_texts_of_codes,
+]
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES)

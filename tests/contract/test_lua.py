@@ -11,13 +11,16 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from shared.lua import Call, LuaScript, together
+from shared import budgets
+from shared.budgets import Charge, Rate, Window
+from shared.lua import Call, LuaScript, execute_scripted, together
 from shared.redis_client import connect
 from shared.redis_line import line_of
 from shared.secret import Secret
 
 ECHO = LuaScript("return ARGV")
 FAILS = LuaScript("return redis.error_reply('OURS it went wrong')")
+ADD = LuaScript("return redis.call('INCRBY', KEYS[1], ARGV[1])")
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +72,53 @@ def test_a_server_that_forgot_its_scripts_is_told_them_again(redis):
     for ask in (lambda: ECHO.run(redis, [], ["a"]), lambda: together(redis, echo("a"), echo("b"))[0]):
         redis.script_flush()
         assert ask() == ["a"]
+
+
+@pytest.mark.parametrize("transaction", [False, True])
+def test_a_refund_runs_once_when_the_server_forgets_its_scripts_during_the_pipeline(redis, transaction):
+    ann, bob = (Charge(Rate("probe", "account", (Window(10, 60),)), subject) for subject in ("ann", "bob"))
+    budgets.clear(redis, ann, bob)
+    for charge in (ann, ann, ann, bob):
+        budgets.take(redis, charge)
+    redis.script_load(budgets.REFUND_SCRIPT.text)
+    pipeline = redis.pipeline(transaction=transaction)
+    budgets.queue_refund(pipeline, ann)
+    pipeline.script_flush()
+    budgets.queue_refund(pipeline, bob)
+    execute_scripted(redis, pipeline, budgets.REFUND_SCRIPT)
+    assert (budgets.count(redis, ann), budgets.count(redis, bob)) == (2, 0)
+
+
+def test_what_else_a_pipeline_holds_is_sent_once(redis):
+    redis.delete("n", "m")
+    redis.script_flush()
+    pipeline = redis.pipeline(transaction=False)
+    pipeline.incr("n")
+    ADD.queue(pipeline, ["m"], [5])
+    pipeline.incr("n")
+    assert execute_scripted(redis, pipeline, ADD) == [1, 5, 2]
+
+
+def test_a_script_that_fails_in_a_pipeline_is_reported_and_the_others_have_run(redis):
+    redis.delete("m")
+    pipeline = redis.pipeline(transaction=False)
+    redis.script_flush()
+    for _ in range(2):  # a server that knows neither, and one that knows both
+        FAILS.queue(pipeline, [], [])
+        ADD.queue(pipeline, ["m"], [5])
+        with pytest.raises(ResponseError, match="OURS"):
+            execute_scripted(redis, pipeline, FAILS, ADD)
+    assert redis.get("m") == "10"
+
+
+def test_of_two_only_the_forgotten_one_runs_again(redis):
+    """A failover may come between the two, so the first has run and the second is unknown."""
+    redis.delete("n", "m")
+    redis.script_flush()
+    redis.script_load(ADD.text)
+    other = LuaScript("return redis.call('INCRBY', KEYS[1], ARGV[1]) + 0")
+    first, second = (Call(script, [key], [5], int) for script, key in ((ADD, "n"), (other, "m")))
+    assert together(redis, first, second) == (5, 5)
 
 
 def test_one_of_two_may_fail_alone(redis):

@@ -9,10 +9,10 @@ from shared import delivery
 from shared.clock import after, system_clock
 from shared.delivery import DeliveryStatus, Overdue
 from shared.lua import together
-from shared.messages import decode
 from shared.redis_client import connect
 from shared.secret import Secret
 from tests.support.redis_process import redis_process
+from tests.support.signing import SIGNERS, message_in, unsigned_text
 
 
 @pytest.fixture
@@ -27,13 +27,14 @@ class Broker:
         self.then = lambda: None
 
     def publish_to(self, _queue, documents):
-        self.published += [decode(document) for document in documents]
+        self.published += [message_in(document) for document in documents]
         self.then()
 
 
-def queued(redis, message_id):
+def queued(redis, message_id, deadline):
     pipeline = redis.pipeline(transaction=True)
-    delivery.queue_put(pipeline, message_id, "sealed", now=system_clock(), ttl=delivery.LEASE, account_id="acc_1")
+    text = unsigned_text(deadline)
+    delivery.queue_put(pipeline, message_id, text, now=system_clock(), ttl=delivery.LEASE, account_id="acc_1")
     pipeline.execute()
 
 
@@ -41,11 +42,11 @@ def test_the_events_of_a_real_server_are_ours(server):
     _, redis = server
     now = system_clock()
     for message_id in ("msg_1", "msg_2"):
-        queued(redis, message_id)
+        queued(redis, message_id, after(now, -1))
     assert delivery.claim(redis, "msg_1", now, after(now, -1)) == Overdue()
     assert delivery.advance(redis, "msg_2", DeliveryStatus.SENT, now, provider="twilio")
     broker = Broker()
-    assert Carrier(redis, broker).carry() == 2
+    assert Carrier(redis, broker, SIGNERS["notify"]).carry() == 2
     assert [(event.account_id, event.status, event.reason, event.provider) for event in broker.published] == [
         ("acc_1", "expired", "too_late", None),
         ("acc_1", "sent", None, "twilio"),
@@ -56,7 +57,7 @@ def test_the_events_of_a_real_server_are_ours(server):
 def test_two_scripts_in_one_round_trip_on_a_server_that_has_forgotten_them(server):
     _, redis = server
     now = system_clock()
-    queued(redis, "msg_1")
+    queued(redis, "msg_1", after(now, 60))
     delivery.claim(redis, "msg_1", now, after(now, 60))
     for forgets in (True, False):
         if forgets:
@@ -69,7 +70,7 @@ def test_two_scripts_in_one_round_trip_on_a_server_that_has_forgotten_them(serve
 def test_a_refusal_of_one_script_is_raised_and_leaves_the_connection_in_step(server):
     _, redis = server
     now = system_clock()
-    queued(redis, "msg_1")
+    queued(redis, "msg_1", system_clock())
     redis.set("notify:delivery:msg_bad", "not a hash")
     with pytest.raises(Exception, match="WRONGTYPE"):
         together(
@@ -83,12 +84,12 @@ def test_a_refusal_of_one_script_is_raised_and_leaves_the_connection_in_step(ser
 
 def test_a_server_that_dies_while_a_batch_is_published_costs_a_second_copy_and_no_event(server):
     process, redis = server
-    queued(redis, "msg_1")
+    queued(redis, "msg_1", system_clock())
     delivery.advance(redis, "msg_1", DeliveryStatus.SENT, system_clock())
 
     broker = Broker()
     broker.then = process.kill
-    carrier = Carrier(redis, broker)
+    carrier = Carrier(redis, broker, SIGNERS["notify"])
     assert carrier.step() == PAUSE_AFTER_FAILURE_SECONDS
     broker.then = lambda: None
     process.start()

@@ -3,20 +3,23 @@
 import contextlib
 import socket
 import threading
+import time
 
 import fakeredis
 import pytest
 from urllib3.util import wait_for_read
-from werkzeug.serving import make_server
 
 from services.auth import otp_line
 from services.auth.history import Place, merge
 from services.auth.otp_client import CodeRefused, OtpClient
+from shared.clock import unix_milliseconds
+from shared.deadline import begin_request, caller_waits, end_request
 from shared.hashing import HashingPool
 from shared.keys import Key
 from shared.problems import Refusal
 from shared.secret import Secret
 from tests.support.auth import ENVIRONMENT as AUTH_ENVIRONMENT
+from tests.support.clock import NOW, TurnedClock
 from tests.support.free_port import free_port
 from tests.support.migrated import copied, migrated
 from tests.support.otp import ACCOUNT, API_KEY, PHONE, make_world
@@ -42,15 +45,8 @@ def world(migrated_file, tmp_path):
 
 
 @pytest.fixture
-def client(world):
-    port = free_port()
-    server = make_server("127.0.0.1", port, world.app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield OtpClient(f"http://127.0.0.1:{port}", Key("new", Secret(API_KEY)))
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def client(world, served):
+    return OtpClient(served(world.app), Key("new", Secret(API_KEY)))
 
 
 def test_the_state(client, world):
@@ -109,18 +105,44 @@ def test_a_known_device_has_sends_of_its_own(client, world):
 
 
 def test_enrolment_codes_unlock_and_disabling(client, world):
-    begun = client.begin_enrollment(ACCOUNT, "ann@example.com")
+    begun = client.begin_enrollment(ACCOUNT, "ann@example.com", "ses_1")
     assert {"enrollment_id", "secret", "otpauth_uri", "qr_svg", "expires_at"} <= begun.keys()
     with pytest.raises(CodeRefused):
         client.confirm_enrollment(ACCOUNT, begun["enrollment_id"], "000000", "ses_1")
     client.unlock(ACCOUNT)
     with pytest.raises(Refusal) as refusal:
-        client.regenerate_recovery_codes(ACCOUNT)
+        client.regenerate_recovery_codes(ACCOUNT, "ses_1", None)
     assert refusal.value.code == "two_factor_off"
     world.enrol()
-    assert len(client.regenerate_recovery_codes(ACCOUNT)) == 10
+    assert len(client.regenerate_recovery_codes(ACCOUNT, "ses_1", None)) == 10
     client.disable(ACCOUNT, "ses_1")
     assert not client.state(ACCOUNT).enabled
+
+
+def test_ending_a_session_ends_what_it_has_begun_and_refuses_its_calls_under_way(client, world):
+    begun = client.begin_enrollment(ACCOUNT, "ann@example.com", "ses_1")
+    client.end(ACCOUNT, ["ses_1"], codes=False, enrollments=False)
+    calls = [
+        lambda: client.begin_enrollment(ACCOUNT, "ann@example.com", "ses_1"),
+        lambda: client.disable(ACCOUNT, "ses_1"),
+    ]
+    for call in calls:
+        with pytest.raises(Refusal) as refusal:
+            call()
+        assert refusal.value.code == "not_authenticated"
+    with pytest.raises(Refusal) as refusal:
+        client.confirm_enrollment(ACCOUNT, begun["enrollment_id"], "000000", "ses_2")
+    assert refusal.value.code == "enrollment_expired"
+
+
+def test_any_number_of_sessions_ends_in_one_go(client):
+    """A thief with a thousand sessions must not keep the owner from a change of the password."""
+    sessions = [f"ses_{number}" for number in range(1_050)]
+    client.end(ACCOUNT, sessions, codes=True, enrollments=True)
+    for session_id in (sessions[0], sessions[-1]):
+        with pytest.raises(Refusal) as refused:
+            client.begin_enrollment(ACCOUNT, "ann@example.com", session_id)
+        assert refused.value.code == "not_authenticated"
 
 
 def test_a_wait_is_told_and_unlocking_ends_it(client, world):
@@ -174,6 +196,16 @@ def test_nobody_there_is_an_outage(world):
 ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
+def header(request, name):
+    return next(int(line.split(b":")[1]) for line in request.split(b"\r\n") if line.startswith(name + b":"))
+
+
+def whole_request(stream):
+    """The next request, its body too: the client sends head and body apart, and half of one must not be answered."""
+    head = b"".join(iter(stream.readline, b"\r\n"))
+    return head + stream.read(header(head, b"Content-Length"))
+
+
 @contextlib.contextmanager
 def line(*connections: bytes | tuple[bytes, ...]):
     """A server with one connection after the other, an answer or some each; what it was asked, request by request."""
@@ -183,9 +215,9 @@ def line(*connections: bytes | tuple[bytes, ...]):
         def serve():
             for answers in connections:
                 connection, _ = server.accept()
-                with connection:
+                with connection, connection.makefile("rb") as requests:
                     for answer in answers if isinstance(answers, tuple) else (answers,):
-                        asked.append(connection.recv(65536))
+                        asked.append(whole_request(requests))
                         connection.sendall(answer)
 
         thread = threading.Thread(target=serve, daemon=True)
@@ -229,6 +261,30 @@ def test_a_call_whose_answer_is_lost_is_not_repeated():
         client.unlock(ACCOUNT)
 
 
+def time_left(request):
+    return header(request, b"X-Time-Left")
+
+
+def test_a_call_says_for_how_long_its_caller_waits():
+    with line((ANSWER, ANSWER)) as (client, asked):
+        client.unlock(ACCOUNT)
+        begin_request()
+        caller_waits(700)
+        try:
+            client.unlock(ACCOUNT)
+        finally:
+            end_request()
+    assert time_left(asked[0]) == otp_line.READ_SECONDS * 1000
+    assert 300 < time_left(asked[1]) <= 700
+
+
+def test_a_call_says_when_its_caller_gives_up_by_the_clock_that_otp_reads_too():
+    with line(ANSWER) as (client, asked):
+        client._line._clock = TurnedClock()
+        client.unlock(ACCOUNT)
+    assert header(asked[0], b"X-Gives-Up-At") == unix_milliseconds(NOW) + otp_line.READ_SECONDS * 1000
+
+
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", b"nonsense\r\n\r\n"])
 def test_an_answer_that_is_none_is_an_outage(answer):
     with line(answer) as (client, _asked):
@@ -270,6 +326,18 @@ def test_an_otp_that_does_not_answer_is_soon_asked_by_one_caller_at_a_time(mute)
     calls(server)
     assert all(at_once(8, lambda _: refused(client)))
     assert calls(server) < 8
+
+
+def test_a_call_that_hashes_has_its_whole_time_after_a_failure_too(mute, monkeypatch):
+    monkeypatch.setattr(otp_line, "TRY_SECONDS", 0.05)
+    client, _server = mute
+    assert refused(client)
+    begin = time.monotonic()
+    assert refused(client)
+    assert time.monotonic() - begin < 0.25
+    with pytest.raises(Refusal):
+        client.regenerate_recovery_codes(ACCOUNT, "ses_1", None)
+    assert time.monotonic() - begin > 0.3
 
 
 def test_refused_codes_open_no_breaker(client, world):

@@ -15,6 +15,7 @@ from redis.retry import Retry
 from shared.lua import LuaScript
 from shared.messages import EMAIL_NOTICES, QUEUES, SMS_CODES
 from shared.queueing import Publisher, make_celery
+from shared.redis_notes import index_of, notes_of
 from shared.secret import Secret
 
 VISIBILITY_SECONDS = 0.3
@@ -56,6 +57,8 @@ class Worker:
     def __init__(self, connection: Connection):
         self.channel = connection.channel()
         self.channel.basic_qos(0, 100, apply_global=False)
+        for queue in QUEUES:
+            self.channel.basic_consume(queue, no_ack=False, callback=None, consumer_tag=queue)
 
     def take(self, queue=SMS_CODES):
         return self.channel.basic_get(queue)
@@ -127,8 +130,8 @@ def test_what_was_put_back_and_waits_is_not_doubled(redis, publish, worker):
 def test_an_acknowledged_message_leaves_nothing_behind(redis, publish, worker):
     publish()
     worker.take().ack()
-    assert not redis.hlen("unacked")
-    assert not redis.zcard("unacked_index")
+    assert not redis.hlen(notes_of(SMS_CODES))
+    assert not redis.zcard(index_of(SMS_CODES))
     wait()
     worker.look()
     assert worker.take() is None
@@ -182,13 +185,13 @@ def test_a_rejected_message_is_gone(redis, publish, worker):
     wait()
     worker.look()
     assert worker.take() is None
-    assert not redis.hlen("unacked")
+    assert not redis.hlen(notes_of(SMS_CODES))
 
 
 def test_a_message_from_elsewhere_is_noted_when_it_is_taken(celery, redis, publish, worker):
     """An older publisher's, or one that somebody pushed by hand: what stands on the list is all there is of it."""
     publish()
-    redis.delete("unacked", "unacked_index")
+    redis.delete(notes_of(SMS_CODES), index_of(SMS_CODES))
     worker.take()
     wait()
     worker.look()
@@ -196,9 +199,29 @@ def test_a_message_from_elsewhere_is_noted_when_it_is_taken(celery, redis, publi
 
 
 def test_what_is_noted_without_a_message_is_forgotten(redis, worker):
-    redis.zadd("unacked_index", {"a-tag": 1.0})
+    redis.zadd(index_of(SMS_CODES), {"a-tag": 1.0})
     worker.look()
-    assert not redis.zcard("unacked_index")
+    assert not redis.zcard(index_of(SMS_CODES))
+
+
+def test_a_worker_puts_back_nothing_of_a_queue_that_it_does_not_take_from(redis, publish, worker):
+    publish(queue=EMAIL_NOTICES)
+    die_with(redis, EMAIL_NOTICES)
+    wait()
+    worker.channel.basic_cancel(EMAIL_NOTICES)
+    worker.look()
+    assert redis.llen(EMAIL_NOTICES) == 0
+
+
+def test_a_message_that_says_to_be_of_another_queue_is_no_task(celery, redis, publish):
+    publish(queue=EMAIL_NOTICES)
+    redis.lpush(SMS_CODES, redis.rpop(EMAIL_NOTICES))
+    taken = []
+    with celery.connection_for_read() as connection:
+        connection.channel().basic_consume(SMS_CODES, no_ack=True, callback=taken.append, consumer_tag="one")
+        connection.drain_events(timeout=2)
+    assert taken[0].delivery_info["routing_key"] == SMS_CODES
+    assert taken[0].headers == {}
 
 
 def test_messages_of_one_queue_do_not_come_back_on_another(redis, publish, worker):
@@ -233,7 +256,7 @@ def test_a_connection_that_was_cut_meanwhile_is_found_out_before_it_is_used(redi
     held = worker.take()
     redis.client_kill_filter(_type="normal", skipme=True)
     held.ack()
-    assert not redis.hlen("unacked")
+    assert not redis.hlen(notes_of(SMS_CODES))
 
 
 def test_a_channel_that_lost_its_connections_makes_new_ones_and_closes_them(celery, redis, publish):
@@ -244,7 +267,7 @@ def test_a_channel_that_lost_its_connections_makes_new_ones_and_closes_them(cele
         held = worker.take()
         worker.channel._disconnect_pools()
         held.ack()
-        assert not redis.hlen("unacked")
+        assert not redis.hlen(notes_of(SMS_CODES))
         worker.channel._disconnect_pools()
         assert len(redis.client_list()) == before
 

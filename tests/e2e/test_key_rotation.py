@@ -10,7 +10,7 @@ import urllib3
 from deploy.keys import KeysError, LocalKeys, rotate
 from deploy.local.announce import answers_200
 from deploy.local.environment import environment_of
-from deploy.local.keys import MADE, read_keys
+from deploy.local.keys import LOCAL_REDIS, MADE, read_keys
 from deploy.local.ports import free_port
 from deploy.local.stack import running_stack
 from deploy.portal import Portal, wait_for
@@ -144,4 +144,5 @@ def test_all_lists_turn_while_people_sign_in(turned, people, stub_here):
     sign_in.in_every_way()
     assert under_old_keys(turned) == 0
     lists = {name: [key.id for key in KeyList.parse(text)] for name, text in place.read().items()}
+    assert lists.pop(LOCAL_REDIS) == ["dev1"]
     assert lists == {name: ["dev2"] for name in lists} | {"JWT_SIGNING_KEYS": ["dev2", "dev1"]}

@@ -16,7 +16,8 @@ import pytest
 import redis as redis_py
 import urllib3
 
-from deploy.local.keys import read_keys
+from deploy import ceremony
+from deploy.local.keys import DERIVED, read_keys
 from deploy.local.ports import free_port
 from deploy.local.stack import running_stack
 from deploy.portal import AuthenticatorApp, Portal, wait_for
@@ -72,7 +73,7 @@ class Story:
         self.support = stack.demo.account("support@latchkey.example")
         self.redis = redis_py.Redis.from_url(stack.settings.redis_url, decode_responses=True)
         keys = read_keys(stack.settings.keys_file)
-        for name in keys.keys() - {"NOTIFY_PUBLIC_KEY"}:
+        for name in keys.keys() - DERIVED.keys():
             for number, key in enumerate(KeyList.parse(keys[name])):
                 text = base64.urlsafe_b64encode(key.material.reveal()).decode().rstrip("=")
                 self.secrets[f"{name} {number}"] = key_material(f"key {name}", text)
@@ -131,6 +132,8 @@ class Story:
         return client
 
     def prove_phone(self, client):
+        proof = {"password": self.owner.password, "code": self.totp()}
+        assert client.post("/v1/reauthenticate", proof).status == 200  # turning 2FA on has closed the window
         sent = client.call("PUT", "/v1/phone", {"country": "DE", "number": NATIONAL})
         assert sent.status == 202, sent.body
         assert client.post("/v1/phone/verify", {"code": self.plant("passcode by SMS", "000001")}).status == 401
@@ -156,6 +159,9 @@ class Story:
         self.plant("session token", re.search(r"latchkey_session=([^;]+)", cookie).group(1))
         return by_sms
 
+    def texts(self):
+        return [{"to": message.to, "body": message.body} for message in self.sms.messages]
+
     def reset_by_support(self):
         support = self.client("10.7.7.8")
         challenge = support.log_in(self.support.email, self.support.password).body["challenge"]["id"]
@@ -164,8 +170,8 @@ class Story:
         self.plant("session token", support.token)
         path = f"/v1/support/accounts/{self.owner.id}"
         assert support.get(path).status == 200
-        body = {"ticket": "T-1", "reason": "lost", "identity_checks": ["callback_proven_phone", "billing_details"]}
-        assert support.post(f"{path}/two-factor-resets", body).status == 202
+        reset = ceremony.request(support, self.owner.id, ("phone_code", "billing_details"), self.texts)
+        self.plant("enrollment word", reset["enrollment_word"])
 
         def token():
             letters = [
@@ -243,7 +249,8 @@ class Story:
         for key in self.redis.scan_iter("auth:session:*"):
             self.redis.set(key, json.dumps({"token": "gone"}))
         assert again.get("/v1/session").status == 500
-        other, begun = self.client(patient=False), self.client().log_in(self.owner.email, new)
+        other = self.client(patient=False)
+        begun = other.log_in(self.owner.email, new)
         with closing(sqlite3.connect(self.stack.var_dir / "otp.sqlite3", timeout=10)) as database:
             database.execute("ALTER TABLE recovery_codes RENAME TO mislaid")
         assert other.verify(begun.body["challenge"]["id"], self.codes[3]).status == 503

@@ -26,11 +26,12 @@ from shared.messages import (
     SMS_NOTICES,
     RecoveryCodesRegenerated,
     SendSmsNotice,
-    encode,
 )
 from shared.queueing import Publisher, make_celery
 from shared.scraping import READ_EVERY_SECONDS
 from shared.secret import Secret
+from shared.signed_messages import sign
+from tests.support.signing import signer_of
 
 pytestmark = pytest.mark.e2e
 
@@ -102,9 +103,13 @@ def metrics(stack):
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#")}
 
 
-def ask_for_code(person, challenge=None):
+def ask_for_code(person):
     portal = person.portal()
-    sent = portal.post(f"/v1/login/{challenge or person.challenge(portal)}/sms")
+    return code_for(portal, person.challenge(portal))
+
+
+def code_for(portal, challenge):
+    sent = portal.post(f"/v1/login/{challenge}/sms")
     assert sent.status == 202, sent.body
     return sent.body["reference"]
 
@@ -152,23 +157,24 @@ def test_the_age_of_the_oldest_unsent_code_is_read_while_nobody_sends_it(stack, 
 
 
 def test_a_flood_of_notices_delays_no_code(stack, person, inbox, publisher, redis):
-    key = KeyList.parse(read_keys(stack.settings.keys_file)["NOTIFY_PUBLIC_KEY"]).newest
+    keys = read_keys(stack.settings.keys_file)
+    key, signer = KeyList.parse(keys["NOTIFY_PUBLIC_KEY"]).newest, signer_of("auth", keys)
     now = datetime.now(UTC)
     later = now + timedelta(hours=1)
     sealed = Envelope("acc_flood", "+41791234567", None, "a flood", later).seal(key)
-    challenge = person.challenge(person.portal())
+    portal = person.portal()
+    challenge = person.challenge(portal)
     stack.stop_program("background")
     try:
         for _ in range(NOTICES):
-            publisher.publish(
-                SendSmsNotice(
-                    id=new_id("cmd"), occurred_at=now, message_id=new_id("ntc"), sealed=sealed, deadline=later
-                )
+            notice = SendSmsNotice(
+                id=new_id("cmd"), occurred_at=now, message_id=new_id("ntc"), sealed=sealed, deadline=later
             )
+            publisher.publish_to(SMS_NOTICES, sign(notice, signer, SMS_NOTICES))
     finally:
         stack.start_program("background")
     asked = datetime.now(UTC)
-    assert inbox.code(ask_for_code(person, challenge))
+    assert inbox.code(code_for(portal, challenge))
     assert datetime.now(UTC) - asked < timedelta(seconds=3)
     assert redis.llen(SMS_NOTICES) > 0, "the flood was over before the code was there: it shows nothing"
     wait_for(lambda: inbox.count("a flood") == NOTICES, seconds=60)
@@ -218,8 +224,10 @@ def test_an_event_whose_fault_was_mended_acts_when_it_is_replayed(stack, make_pe
     """As if an older worker had refused it: the letter is there, and what it says is known by now."""
     person = make_person()
     event = RecoveryCodesRegenerated(id=new_id("evt"), occurred_at=datetime.now(UTC), account_id=person.id)
+    signer = signer_of("otp", read_keys(stack.settings.keys_file))
     letter = {"at": "2026-11-24T12:00:00Z", "queue": AUTH_EVENTS, "task": QUEUES[AUTH_EVENTS], "reason": "too new"}
-    redis.hset("dead_letters", "0123456789ab", json.dumps(letter | {"document": json.dumps(encode(event))}))
+    letter["document"] = json.dumps(sign(event, signer, AUTH_EVENTS))
+    redis.hset("dead_letters", "0123456789ab", json.dumps(letter))
     redis.zadd("dead_letters:order", {"0123456789ab": 0})
     portal = person.signed_in()
     command(stack, "shared.dead_letters", "replay", "--all")

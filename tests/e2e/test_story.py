@@ -4,7 +4,9 @@ import time
 
 import jwt
 import pytest
+from redis import Redis
 
+from deploy import ceremony
 from deploy.demo.story import Story
 from deploy.portal import Portal, wait_for
 
@@ -48,27 +50,29 @@ def test_turning_2fa_off_needs_step_up_and_ends_trust(make_person):
     assert shortened.get("/v1/trusted-devices").body["items"] == []
 
 
-def test_a_weak_reset_cools_off_and_is_then_applied(make_person, operator):
+def test_a_weak_reset_cools_off_and_is_then_applied(make_person, operator, second_operator, messages):
     person = make_person()
     session = person.enrolled()
-    path = f"/v1/support/accounts/{person.id}/two-factor-resets"
-    body = {"ticket": "T-1", "reason": "lost", "identity_checks": ["callback_proven_phone", "billing_details"]}
-    reset = operator.post(path, body)
-    assert reset.status == 202, reset.body
-    assert reset.body["status"] == "cooling_off"
-    assert session.get("/v1/two-factor").body["pending_reset"]["id"] == reset.body["id"]
-    path = f"/v1/support/two-factor-resets/{reset.body['id']}"
+    reset = ceremony.request(operator, person.id, ("email_code", "billing_details"), messages)
+    assert reset["status"] == "awaiting_approval"
+    path = f"/v1/support/accounts/{person.id}/two-factor-resets/{reset['id']}/approve"
+    assert operator.post(path).code == "same_operator"
+    approved = second_operator.post(path)
+    assert (approved.status, approved.body["status"]) == (202, "cooling_off"), approved.body
+    assert session.get("/v1/two-factor").body["pending_reset"]["id"] == reset["id"]
+    path = f"/v1/support/two-factor-resets/{reset['id']}"
     wait_for(lambda: operator.get(path).body["status"] == "applied", seconds=20)
     assert session.get("/v1/session").code == "not_authenticated"
     again = person.portal()
     assert again.log_in(person.email, person.password).body["session"]["prompts"] == ["enroll_two_factor"]
 
 
-def test_the_owner_cancels_a_reset_from_a_session(make_person, operator):
+def test_the_owner_cancels_a_reset_from_a_session(make_person, operator, second_operator, messages):
     person = make_person()
     session = person.enrolled()
-    body = {"ticket": "T-2", "reason": "lost", "identity_checks": ["callback_proven_phone", "billing_details"]}
-    reset = operator.post(f"/v1/support/accounts/{person.id}/two-factor-resets", body).body
+    reset = ceremony.request(operator, person.id, ("email_code", "billing_details"), messages)
+    path = f"/v1/support/accounts/{person.id}/two-factor-resets/{reset['id']}/approve"
+    assert second_operator.post(path).status == 202
     assert session.call("DELETE", f"/v1/two-factor/resets/{reset['id']}").status == 204
     time.sleep(5)  # past the cool-off: its event comes and must find the reset cancelled
     assert operator.get(f"/v1/support/two-factor-resets/{reset['id']}").body["status"] == "cancelled"
@@ -154,7 +158,13 @@ def test_the_second_factor_of_an_operator_is_required(stack, make_person):
     operator = make_person(role="support", team="Support")
     portal = operator.signed_in()
     assert portal.get("/v1/support/accounts?query=example").code == "second_factor_required"
-    portal = operator.enrolled()
-    assert portal.get("/v1/support/accounts?query=example").status == 200
+    assert portal.post("/v1/two-factor/enrollment").code == "enrollment_word_required"
+    operator.enrolled()
+    assert operator.signed_in().get("/v1/support/accounts?query=example").status == 200
     member = make_person()
     assert member.signed_in().get("/v1/support/accounts?query=example").code == "forbidden"
+
+
+def test_no_part_asked_redis_for_anything_that_it_has_no_right_to(stack):
+    with Redis.from_url(stack.settings.redis_url, decode_responses=True) as operator:
+        assert [(entry["username"], entry["object"]) for entry in operator.acl_log()] == []

@@ -15,6 +15,7 @@ from shared.clock import system_clock
 from shared.database import reading
 from shared.delivery import DeliveryStatus
 from shared.messages import QUEUES
+from shared.redis_notes import notes_of
 from tests.faults.ledger import Asked, Fate, Ledger, Row, Stores
 
 # "expired" is no news when the text was withdrawn because its code was used; a run that expects it says so.
@@ -53,7 +54,9 @@ def left_at_the_broker(broker_url: str) -> list[str]:
     if not broker_url.startswith("redis"):
         return []
     client = Redis.from_url(broker_url)
-    left = {queue: client.llen(queue) for queue in QUEUES} | {"unacknowledged": client.hlen("unacked")}
+    left = {queue: client.llen(queue) for queue in QUEUES} | {
+        f"unacknowledged {queue}": client.hlen(notes_of(queue)) for queue in QUEUES
+    }
     return [f"left at the broker: {count} {name}" for name, count in left.items() if count]
 
 

@@ -147,6 +147,7 @@ class _User:
     def __init__(self, crowd: Crowd, pool: urllib3.PoolManager, person: Person, rng: random.Random) -> None:
         self._crowd, self._pool, self._person, self._rng = crowd, pool, person, rng
         self._ledger, self._plan, self._phones = crowd.ledger, crowd._plan, crowd._phones
+        self._bindings: dict[str, str] = {}
 
     def visit(self) -> Visit:
         plan = self._plan
@@ -205,7 +206,9 @@ class _User:
             if status in AWAY:
                 yield _pause(answer)
             elif status == 200 and answer.body["status"] == "second_factor_required":
-                return str(answer.body["challenge"]["id"])
+                challenge = answer.body["challenge"]
+                self._bindings[challenge["id"]] = challenge["binding"]
+                return str(challenge["id"])
             else:
                 if status == 200:
                     self._ledger.let_in_without(self._person.id)
@@ -292,6 +295,7 @@ class _User:
 
     def _call(self, what: str, method: str, path: str, body: object = None) -> tuple[int, Any]:
         portal = Portal(self._crowd._base_url(), ip=self._person.ip, pool=self._pool)
+        portal.bindings = self._bindings
         at = time.monotonic()
         answer: Answer | None = None
         try:

@@ -14,16 +14,17 @@ from deploy.local.environment import environment_of
 from deploy.local.keys import read_keys
 from deploy.local.settings import ROOT
 from deploy.local.stack import Stack
+from shared.brokers import control_exchange
 from tests.support.server import Server
 
-# name -> (whose environment, the Celery app or None for the relay, its queues, its threads)
-PARTS: Mapping[str, tuple[str, str | None, str, int]] = {
-    "codes-1": ("notify", "services.notify.worker:celery", "sms.codes,sms.receipts", 4),
-    "codes-2": ("notify", "services.notify.worker:celery", "sms.codes,sms.receipts", 4),
-    "notices": ("notify", "services.notify.worker:celery", "sms.notices,email.notices", 2),
-    "auth-events": ("background", "services.auth.worker:celery", "auth.events", 2),
-    "otp-events": ("otp", "services.otp.worker:celery", "otp.events", 2),
-    "relay": ("background", None, "", 0),
+# name -> (whose environment, its user in Redis, the Celery app or None for the relay, its queues, its threads)
+PARTS: Mapping[str, tuple[str, str, str | None, str, int]] = {
+    "codes-1": ("notify", "notify", "services.notify.worker:celery", "sms.codes,sms.receipts", 4),
+    "codes-2": ("notify", "notify", "services.notify.worker:celery", "sms.codes,sms.receipts", 4),
+    "notices": ("notify", "notify", "services.notify.worker:celery", "sms.notices,email.notices", 2),
+    "auth-events": ("background", "auth-worker", "services.auth.worker:celery", "auth.events", 2),
+    "otp-events": ("background", "otp-worker", "services.otp.worker:celery", "otp.events", 2),
+    "relay": ("background", "relay", None, "", 0),
 }
 CODE_WORKERS = ("codes-1", "codes-2")
 
@@ -41,9 +42,9 @@ def part_environment(stack: Stack, service: str) -> dict[str, str]:
 
 def part(stack: Stack, name: str, broker_url: str, **more: str) -> Server:
     """A worker or the relay, to be started. ``more`` goes into its environment."""
-    service, app, queues, threads = PARTS[name]
+    service, user, app, queues, threads = PARTS[name]
     log = stack.settings.log_dir / f"{name}.log"
-    environment = part_environment(stack, service) | more
+    environment = part_environment(stack, service) | {"REDIS_URL": stack.settings.redis_url_as(user)} | more
     if app is None:
         argv = [sys.executable, "-m", "shared.relay"]
         return Server(name=name, argv=argv, answers=lambda: True, log=log, environment=environment)
@@ -65,6 +66,7 @@ def worker_answers(broker_url: str, name: str) -> bool:
     """Whether the worker of this name answers a ping through the broker."""
     node = f"{name}@{socket.gethostname()}"
     app = Celery(set_as_current=False)
+    app.conf.control_exchange = control_exchange(broker_url)
     # On a connection of its own, which ends with it: Celery's pools belong to the whole process, and threads ask here.
     app.control.mailbox.producer_pool = None
     try:

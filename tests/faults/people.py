@@ -17,6 +17,7 @@ from deploy.portal import STEP_SECONDS
 from services.auth.domain.account import Role
 from services.auth.models import accounts as account_table
 from services.auth.store import accounts
+from services.otp import recovery_code_store
 from services.otp import store as otp_store
 from services.otp.domain.recovery_code import new_sheet
 from services.otp.secrets_box import SecretBox
@@ -86,5 +87,5 @@ def fill(stack: Stack, auth: Engine, otp: Engine, count: int) -> list[Person]:
             authenticator_id = new_id("enr")
             sealed = box.seal(Secret(pyotp.TOTP(person.secret).byte_secret()), person.id, authenticator_id)
             otp_store.put_active(connection, NewAuthenticator(authenticator_id, person.id, person.email, sealed, now))
-            otp_store.replace_recovery_codes(connection, person.id, [(code, code_hash)], now)
+            recovery_code_store.replace_recovery_codes(connection, person.id, [(code, code_hash)], now)
     return people

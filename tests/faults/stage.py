@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from redis import Redis
 
+from deploy import ceremony
 from deploy.local.announce import answers_200
 from deploy.local.ports import free_port
 from deploy.local.programs import web_argv
@@ -50,6 +52,13 @@ class Run:
         self.ended = time.monotonic()
 
 
+class Support(NamedTuple):
+    """The clients of the operator who requests a reset, and of the one who approves it."""
+
+    first: Portal
+    second: Portal
+
+
 @dataclass
 class Stage:
     """The running stack and its parts."""
@@ -67,6 +76,9 @@ class Stage:
         self.otp = create_database(environ.get("OTP_DATABASE_URL") or f"sqlite:///{var}/otp.sqlite3")
         self.state = Redis.from_url(self.stack.settings.redis_url, decode_responses=True)
         self.base_url = self.stack.base_url
+        # Their phones show no code twice, whichever fault they come for.
+        demo, emails = self.stack.demo, ("support@latchkey.example", "support2@latchkey.example")
+        self._operators = {email: AuthenticatorApp(demo.account(email).totp_secret) for email in emails}
 
     # --- parts --------------------------------------------------------------------------------------------------------
 
@@ -180,19 +192,30 @@ class Stage:
 
     # --- support ------------------------------------------------------------------------------------------------------
 
-    def reset(self, run: Run, person: Person, operator: Portal) -> None:
-        """Support takes the person's 2FA off, which otp's worker does."""
-        body = {"ticket": "T-1", "reason": "lost", "identity_checks": ["video_id", "callback_proven_phone"]}
-        answer = operator.post(f"/v1/support/accounts/{person.id}/two-factor-resets", body)
-        assert answer.status == 202, answer.body
-        run.expected.add(Row(person.id, "two_factor.reset_applied", answer.body["id"]))
+    def support(self) -> Support:
+        """Two operators who signed in just now: ten minutes later, they would be asked for a code again."""
+        return Support(*(self._operator(email) for email in self._operators))
 
-    def operator(self) -> Portal:
-        """A support operator who signed in just now: ten minutes later, a reset would ask for the code again."""
-        account = self.stack.demo.account("support@latchkey.example")
+    def request_reset(self, person: Person, support: Support) -> str:
+        """The first operator checks who calls, and requests the reset; its id."""
+        inbox = Portal(self.base_url, patient=True)
+        checks = ("email_code", "video_id")
+        return str(ceremony.request(support.first, person.id, checks, lambda: inbox.get("/dev/inbox.json").body)["id"])
+
+    def approve_reset(self, run: Run, person: Person, reset_id: str, support: Support) -> None:
+        """The second operator agrees; then otp's worker takes the person's 2FA off."""
+        answer = support.second.post(f"/v1/support/accounts/{person.id}/two-factor-resets/{reset_id}/approve")
+        assert answer.status == 202, answer.body
+        run.expected.add(Row(person.id, "two_factor.reset_applied", reset_id))
+
+    def reset(self, run: Run, person: Person, support: Support) -> None:
+        """Support takes the person's 2FA off."""
+        self.approve_reset(run, person, self.request_reset(person, support), support)
+
+    def _operator(self, email: str) -> Portal:
         portal = Portal(self.base_url, ip="10.250.0.1", patient=True)
-        challenge = portal.log_in(account.email, account.password).body["challenge"]
-        answer = portal.verify(challenge["id"], AuthenticatorApp(account.totp_secret).fresh())
+        challenge = portal.log_in(email, self.stack.demo.account(email).password).body["challenge"]
+        answer = portal.verify(challenge["id"], self._operators[email].fresh())
         assert answer.status == 200, answer.body
         return portal
 

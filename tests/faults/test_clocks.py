@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from deploy.local.keys import read_keys
 from deploy.portal import Portal, wait_for
 from services.auth.models import BOX
 from shared import outbox
@@ -19,6 +20,7 @@ from tests.faults.load import Plan
 from tests.faults.parts import part
 from tests.faults.stage import second_gateway, second_server
 from tests.support.server import no_server
+from tests.support.signing import signer_of
 
 pytestmark = pytest.mark.timeout(200)
 
@@ -99,12 +101,13 @@ def test_a_relay_whose_clock_is_fast_ends_no_cool_off_early(small):
         TwoFactorResetCoolOffEnded(id=new_id("evt"), occurred_at=now, account_id="acc_none", reset_id="rst_none")
         for _ in range(2)
     )
+    signer = signer_of("auth", read_keys(small.stack.settings.keys_file))
     own = small.parts["relay"]
     own.stop()
     small.parts["relay"] = part(small.stack, "relay", small.broker_url, **off("fast"))
     with writing(small.auth) as connection:
-        outbox.record(connection, BOX, in_two_minutes, not_before=after(now, 120))
-        outbox.record(connection, BOX, ended, not_before=now)
+        outbox.record(connection, BOX, in_two_minutes, signer, not_before=after(now, 120))
+        outbox.record(connection, BOX, ended, signer, not_before=now)
 
     def waits(message):
         with reading(small.auth) as connection:

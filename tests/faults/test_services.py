@@ -81,11 +81,11 @@ def test_the_event_worker_of_auth_killed(small):
 
 def test_the_event_worker_of_otp_killed(small):
     """Its events are support's resets."""
-    operator = small.operator()
+    support = small.support()
 
     def resets_and_kills(run):
         for number, person in enumerate(run.reserved):
-            small.reset(run, person, operator)
+            small.reset(run, person, support)
             if number % 4 == 1:
                 small.kill(run, "otp-events")
                 time.sleep(0.5)

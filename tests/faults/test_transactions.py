@@ -13,11 +13,11 @@ import pytest
 import urllib3
 from sqlalchemy import Engine
 
-from deploy.portal import Portal, wait_for
+from deploy.portal import wait_for
 from tests.faults.ledger import CUT, Code, Fate
 from tests.faults.load import Plan
 from tests.faults.people import Person, step_now
-from tests.faults.stage import Run, Stage
+from tests.faults.stage import Run, Stage, Support
 
 pytestmark = pytest.mark.timeout(200)
 
@@ -27,7 +27,7 @@ EVENTFUL = Plan(totp=0.2, sms=0.4, backup=0.4)
 
 # What leads a process into a transaction: up to the first yield the table is not locked yet, up to the second it is,
 # and after that the process was killed and is back.
-Scene = Callable[[Stage, Run, Person, Callable[[], Portal]], Iterator[None]]
+Scene = Callable[[Stage, Run, Person, Callable[[], Support]], Iterator[None]]
 
 
 def of_the_load(*_: object) -> Iterator[None]:
@@ -36,7 +36,7 @@ def of_the_load(*_: object) -> Iterator[None]:
     yield
 
 
-def of_a_sign_in(stage: Stage, run: Run, person: Person, _operator: object) -> Iterator[None]:
+def of_a_sign_in(stage: Stage, run: Run, person: Person, _support: object) -> Iterator[None]:
     """The browser is to be remembered, which is several writes; and the code is entered once more."""
     owner, challenge = stage.begin_login(person)
     digits = person.totp(step_now())
@@ -58,9 +58,11 @@ def of_a_sign_in(stage: Stage, run: Run, person: Person, _operator: object) -> I
     run.ledger.code(Code(person.id, "totp", digits, good=True, statuses=statuses, fate=fate))
 
 
-def of_a_reset(stage: Stage, run: Run, person: Person, operator: Callable[[], Portal]) -> Iterator[None]:
+def of_a_reset(stage: Stage, run: Run, person: Person, support: Callable[[], Support]) -> Iterator[None]:
+    """It is requested before the table is locked: a check of the caller needs a mail."""
+    reset_id = stage.request_reset(person, support())
     yield
-    stage.reset(run, person, operator())
+    stage.approve_reset(run, person, reset_id, support())
     yield
 
 
@@ -118,11 +120,11 @@ DEATHS = {
 
 @pytest.mark.parametrize("who", DEATHS)
 def test_killed_in_a_transaction(large, who):
-    death, operator = DEATHS[who], functools.cache(large.operator)
+    death, support = DEATHS[who], functools.cache(large.support)
 
     def fault(run: Run) -> None:
         for person in run.reserved:
-            die(large, run, death, death.scene(large, run, person, operator))
+            die(large, run, death, death.scene(large, run, person, support))
             time.sleep(1)
         run.ends()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import schemathesis
 
 from shared.clock import system_clock
-from tests.fuzz.population import connect_to, new_session
+from tests.fuzz.population import BINDING, connect_to, new_session
 
 ROLE = os.environ["FUZZ_ROLE"]
 POPULATION = json.loads(Path(os.environ["FUZZ_POPULATION"]).read_text(encoding="utf-8"))
@@ -20,6 +20,9 @@ FITS_AND_IS_REFUSED = {
     "country_not_allowed",
     "password_too_weak",
     "identity_checks_insufficient",
+    "check_not_possible",
+    "check_not_open",
+    "wrong_words",
     "own_account",
     "challenge_expired",
     "enrollment_expired",
@@ -29,8 +32,8 @@ CODE_IS_MISSING = {"code": ["Two-factor authentication is on: send a code."]}
 # A cursor is opaque: the document can't tell which ones are ours.
 NOT_OUR_CURSOR = {"cursor": ["Not a cursor of ours."]}
 
-# DELETE goes by the path with the id there: of the reset "cancel", which is never there.
-AN_ID_TOO = "/v1/two-factor/resets/cancel"
+# DELETE goes by the path with the id there: of resets "cancel" and "confirm", which are never there.
+IDS_TOO = ("/v1/two-factor/resets/cancel", "/v1/two-factor/resets/confirm")
 
 # Hashing has few places, and says so when they are taken.
 HASHES = ("/login", "/verify", "/reauthenticate", "/password", "/confirm", "/recovery-codes")
@@ -40,6 +43,7 @@ OF_SOME_PROBLEMS = {"retry_after", "cause", "errors", "part", "clock_skew_second
 SOMETIMES = {
     "Problem": OF_SOME_PROBLEMS,
     "InvalidPasscode": OF_SOME_PROBLEMS | {"reason", "recent_failures"},
+    "Challenge": {"binding"},
     "LoginAnswer": {"session", "token", "challenge"},
     "VerifyAnswer": {"token", "device_token"},
     "Verified": {"recovery_codes_remaining"},
@@ -82,8 +86,9 @@ if ROLE in POPULATION["roles"]:
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """From an address of its own, so that no budget by address is what is tested."""
+    """From an address of its own, so that no budget by address is tested; as the client that began each login."""
     case.headers["X-Forwarded-For"] = ".".join(str(1 + secrets.randbelow(254)) for _ in range(4))
+    case.headers["X-Challenge-Binding"] = BINDING
 
 
 @schemathesis.hook
@@ -91,7 +96,7 @@ def filter_failure(context, failure, case, response):
     """Only what is a defect."""
     if response.status_code == 503 and case.path.endswith(HASHES):
         return False
-    if type(failure).__name__ == "AllowHeaderMismatch" and case.path == AN_ID_TOO:
+    if type(failure).__name__ == "AllowHeaderMismatch" and case.path in IDS_TOO:
         return False
     if type(failure).__name__ != "RejectedPositiveData":
         return True

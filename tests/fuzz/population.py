@@ -7,32 +7,34 @@ of its own, opened as a login would open it.
 import json
 import secrets
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 
 from sqlalchemy import Engine
 
+from deploy import ceremony
 from deploy.portal import AuthenticatorApp, Portal
-from services.auth import session_store
+from services.auth import challenge_store, session_store
+from services.auth.challenge_store import LoginChallenge
 from services.auth.domain.account import Account, Role
 from services.auth.domain.session import Factor, Session
 from services.auth.limits import CHALLENGE_LIFE, SESSION_LIFE
-from services.auth.session_store import LoginChallenge
-from services.auth.store import devices
 from shared.clock import system_clock
-from shared.database import create_database, writing
+from shared.database import create_database
 from shared.hashing import HashingPool
-from shared.ids import new_id, new_token
+from shared.ids import new_id, new_token, token_digest
 from shared.phone import PhoneNumber
 from shared.redis_client import connect
-from tests.support.auth import make_account
+from tests.support.auth import add_device, make_account
+from tests.support.people import turn_on_two_factor
 
 PASSWORD = "seven wet otters juggle"
 ROLES = {"member": Role.MEMBER, "owner": Role.OWNER, "support": Role.SUPPORT}
 ACCOUNTS_A_ROLE = 12  # so that no account's budget is what a run ends at
 ENROLLED_A_ROLE = 2
 CHALLENGES = 40
+BINDING = "fuzz-binding"  # of every challenge
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ def new_session(redis, account_id: str, now: datetime) -> str:
         id=new_id("ses"),
         account_id=account_id,
         factors=(Factor.PASSWORD, Factor.TOTP),
+        signed_in_with=(Factor.PASSWORD, Factor.TOTP),
         transport="bearer",
         authenticated_at=now,
         stepped_up_at=now,
@@ -79,6 +82,8 @@ def populate(stack, path: Path) -> dict[str, list[str]]:
         role: [_account(stores, role, kind, number, password_hash) for number in range(ACCOUNTS_A_ROLE)]
         for role, kind in ROLES.items()
     }
+    for operator in accounts["support"]:
+        turn_on_two_factor(stack, operator)
     codes = [
         code
         for role in ("member", "owner")
@@ -134,31 +139,23 @@ def _challenge(stores: Stores, account: Account) -> str:
         device_id=None,
         ip="192.0.2.7",
         user_agent="fuzz",
+        binding_digest=token_digest(BINDING),
     )
-    session_store.put_challenge(stores.redis, challenge, now)
+    challenge_store.put(stores.redis, challenge, now)
     return challenge.id
 
 
 def _device(stores: Stores, account: Account) -> str:
-    now = system_clock()
-    with writing(stores.database) as connection:
-        until = now + timedelta(days=30)
-        return devices.add(
-            connection, account_id=account.id, token=new_token(), label="fuzz", trusted_until=until, now=now
-        )
+    return add_device(stores, account, new_token())
 
 
 def _resets(base_url: str, stores: Stores, accounts: dict[str, list[Account]]) -> list[str]:
     """One open reset for each enrolled account that is not support's."""
     portal = Portal(base_url, ip="192.0.2.8", patient=True)
     portal.token = new_session(stores.redis, accounts["support"][0].id, system_clock())
-    policy = portal.get("/v1/support/reset-policy").body
-    checks = next(rule["identity_checks"] for rule in policy["rules"] if rule["second_operator"])
-    body = {"ticket": "FUZZ-1", "reason": "fuzz", "identity_checks": checks}
     made = [
-        portal.post(f"/v1/support/accounts/{account.id}/two-factor-resets", body)
+        ceremony.request(portal, account.id, ("email_code", "video_id"), lambda: portal.get("/dev/inbox.json").body)
         for role in ("member", "owner")
         for account in accounts[role][:ENROLLED_A_ROLE]
     ]
-    assert all(answer.status == 202 for answer in made), [answer.body for answer in made]
-    return [answer.body["id"] for answer in made]
+    return [reset["id"] for reset in made]

@@ -39,8 +39,8 @@ max-steps = 4
 TAGS = {
     "stranger": ("login", "callbacks"),
     "member": ("session", "two-factor", "phone", "team", "activity", "resets"),
-    "owner": ("team",),
-    "support": ("support",),
+    "owner": ("team", "approvals"),
+    "support": ("support", "support-resets"),
 }
 
 

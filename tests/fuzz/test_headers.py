@@ -107,7 +107,7 @@ def assert_harmless(answers, what) -> None:
 
 
 def test_what_is_not_hostile_is_answered(stack):
-    expected = {TARGETS[0]: 401, TARGETS[1]: 401, TARGETS[2]: 403, TARGETS[3]: 200}
+    expected = {TARGETS[0]: 401, TARGETS[1]: 401, TARGETS[2]: 403, TARGETS[3]: 303}
     assert seen(stack, [b"X-Nothing: special"]) == expected
 
 

@@ -1,4 +1,7 @@
-"""Search for calls that break the limits, for so long: make state-machine MINUTES=10; SEED=… begins where one began."""
+"""Search for calls that break the limits, or open what should be shut: make state-machine MINUTES=10.
+
+Two machines take turns, a round each. SEED=… begins where one began.
+"""
 
 import argparse
 import logging
@@ -11,12 +14,12 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.lockout.machine import Lockout
+from tests.lockout.openings import Openings
 from tests.lockout.stage import stage
 
-SEQUENCES, STEPS = 40, 60  # a round of the search; each has a seed of its own, one after the other
-ROUND = settings(
-    max_examples=SEQUENCES,
-    stateful_step_count=STEPS,
+# Sequences and steps of a round of each search; a round has a seed of its own, one after the other.
+SEARCHES = {Lockout: (40, 60), Openings: (10, 40)}
+EVERY_ROUND = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
     database=None,
@@ -36,17 +39,22 @@ def main() -> int:
     print(f"seed {first}", flush=True)
     ends_at, rounds = time.monotonic() + 60 * options.minutes, 0
     with stage() as Lockout.stage:
+        Openings.stage = Lockout.stage
         while time.monotonic() < ends_at:
-            try:
-                run_state_machine_as_test(seed(first + rounds)(Lockout), settings=ROUND)
-            except Exception:
-                print(f"broken in round {rounds}: --seed {first + rounds} begins there", file=sys.stderr, flush=True)
-                raise
+            for machine, (sequences, steps) in SEARCHES.items():
+                one_round = settings(EVERY_ROUND, max_examples=sequences, stateful_step_count=steps)
+                try:
+                    run_state_machine_as_test(seed(first + rounds)(machine), settings=one_round)
+                except Exception:
+                    broken = f"{machine.__name__} is broken in round {rounds}: --seed {first + rounds} begins there"
+                    print(broken, file=sys.stderr, flush=True)
+                    raise
             rounds += 1
-    tally = Lockout.tally
-    print(f"rounds {rounds}, sequences {tally.pop('sequences')}, steps {tally.pop('steps')}, nothing broken")
-    for name, number in tally.most_common():
-        print(f"  {number:>9,}  {name}")
+    for machine in SEARCHES:
+        tally = machine.tally
+        print(f"{machine.__name__}: sequences {tally.pop('sequences')}, steps {tally.pop('steps')}, nothing broken")
+        for name, number in tally.most_common():
+            print(f"  {number:>9,}  {name}")
     return 0
 
 

@@ -32,6 +32,7 @@ class Model:
         # tries crossed: a failure that a success overtook, and one that was compared in the moment of a loss. A try
         # that meets a stop levels SQL with Redis; what that takes from the owner's share is ``early``.
         self.failures = self.own_failures = self.ahead = self.lost_in_flight = self.early = 0
+        self.lifted = 0
         self.met_a_stop = False
         self.told: set[str] = set()
         self.lock_notices: Counter = Counter()
@@ -104,7 +105,9 @@ class Model:
         self.own_failures += browser.known
         assert self.failures <= HARD_STOP + self.lost_in_flight, "more than a hundred in a row"
 
-    def row_ends(self) -> None:
+    def row_ends(self, *, lifted: int = 0) -> None:
+        """By a success; or by an unlock, which keeps in mind what it lifted."""
+        self.lifted = lifted
         self.failures = self.own_failures = self.ahead = self.lost_in_flight = self.early = 0
         self.met_a_stop = False
         self.told.clear()

@@ -21,6 +21,7 @@ class Browser:
     ip: str
     device_token: str | None = None
     challenge_id: str | None = None
+    binding: str | None = None
     challenge_ends_at: datetime | None = None
     text: tuple[str, datetime] | None = None  # the code that was sent for this challenge last
 

@@ -23,7 +23,7 @@ from services.auth.deps import Deps as AuthDeps
 from services.auth.domain.account import Account, Role
 from services.auth.models import BOX
 from services.auth.otp_client import OtpClient
-from services.otp import store
+from services.otp import recovery_code_store
 from services.otp.domain.recovery_code import RecoveryCode, new_sheet
 from services.otp.models import outbox as otp_box
 from services.otp.recorder import AttemptRecorder
@@ -33,13 +33,15 @@ from shared.envelope import open_envelope
 from shared.hashing import HashingPool
 from shared.ids import new_id
 from shared.keys import Key
-from shared.messages import SecondFactorLocked, decode
+from shared.messages import SecondFactorLocked
 from shared.migrations import upgrade
 from shared.secret import Secret
+from tests.lockout.backups import Backups
 from tests.support import auth
 from tests.support.auth import NOTIFY_PRIVATE_KEYS, PASSWORD, PHONE, ListPublisher
 from tests.support.clock import NOW
 from tests.support.otp import API_KEY, World, make_world
+from tests.support.signing import SIGNERS, message_in
 
 # A hash says how it is to be compared. These cost next to nothing, so that thousands of sign-ins do.
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -79,7 +81,9 @@ class Line:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def exchange(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
+    def exchange(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str], *, hashes: bool = False
+    ) -> tuple[int, bytes]:
         answer = self._world.app.test_client().open(path, method=method, data=body, headers=headers)
         return answer.status_code, answer.data
 
@@ -105,6 +109,7 @@ class Stage:
     operator: Account
     password_hash: str
     sheet: list[tuple[RecoveryCode, str]]
+    backups: Backups
     _seen: int = 0
     lock_notices: Counter = field(default_factory=Counter)
 
@@ -113,13 +118,14 @@ class Stage:
         self.clock.now, self.clock.meanwhile = NOW, None
         self.flush()  # what a broken sequence left
         self.world.redis.flushall()
+        self.backups.forget()
         self.lock_notices.clear()
         account = auth.make_account(
             self.gateway, f"{new_id('ann').lower()}@example.com", phone=PHONE, password_hash=self.password_hash
         )
         self.world.enrol(account.id)
         with writing(self.world.database) as connection:
-            store.replace_recovery_codes(connection, account.id, self.sheet, NOW)
+            recovery_code_store.replace_recovery_codes(connection, account.id, self.sheet, NOW)
         return account
 
     def flush(self) -> None:
@@ -132,13 +138,17 @@ class Stage:
                 .order_by(otp_box.outbox.c.position)
             ).all()
         for position, document in rows:
-            self._seen, event = position, decode(json.loads(document))
+            self._seen, event = position, message_in(json.loads(document))
             with writing(self.gateway.database) as connection:
                 connection.execute(delete(BOX.outbox))
             for _ in range(2):
                 events.handle(self.gateway, event)
             if isinstance(event, SecondFactorLocked):
                 self.lock_notices.update((event.scope, notice.TYPE) for notice in auth.outbox(self.gateway))
+
+    def restore(self, *parts: str) -> None:
+        """Set these back to the last backup, as docs/restore.md says."""
+        self._seen = self.backups.put_back(*parts)
 
     def passcode(self, message_id: str) -> str:
         """The code in a text that waits to be sent."""
@@ -163,7 +173,7 @@ def stage() -> Iterator[Stage]:
         hashing = HashingPool(max_waiting=16, patience_seconds=60)
         redis = fakeredis.FakeRedis(decode_responses=True)
         world = make_world(databases["otp"], redis, hashing, auth.ENVIRONMENT["NOTIFY_PUBLIC_KEY"])
-        recorder = RecorderByHand(databases["otp"], redis, lambda: clock.now)  # no meanwhile in here
+        recorder = RecorderByHand(databases["otp"], redis, lambda: clock.now, SIGNERS["otp"])  # no meanwhile in here
         world.clock = clock
         world.deps = dataclasses.replace(world.deps, clock=clock, totp_clock=clock, recorder=recorder)
         gateway = AuthDeps(
@@ -174,10 +184,12 @@ def stage() -> Iterator[Stage]:
             publisher=ListPublisher(),
             hashing=hashing,
             clock=lambda: clock.now,
+            signer=SIGNERS["auth"],
         )
         operator = auth.make_account(gateway, "sam@latchkey.example", role=Role.SUPPORT, team="Support")
         sheet = [(code, CHEAP.hash(code.secret)) for code in new_sheet()]
-        yield Stage(clock, world, gateway, operator, CHEAP.hash(PASSWORD), sheet)
+        backups = Backups(Path(folder), gateway, world, lambda: clock.now)
+        yield Stage(clock, world, gateway, operator, CHEAP.hash(PASSWORD), sheet, backups)
         redis_line._lines.of.clear()
         for database in databases.values():
             database.dispose()

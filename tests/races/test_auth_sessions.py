@@ -8,24 +8,38 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
-from services.auth import events, login, password_change, session_store, two_factor
+from services.auth import challenge_store, events, login, password_change, session_store, sessions, two_factor
+from services.auth.challenge_store import LoginChallenge
+from services.auth.consequences import Acting
 from services.auth.deps import Deps
-from services.auth.login import SignedIn
+from services.auth.login import Answer, SignedIn
 from services.auth.otp_client import Verified
-from services.auth.session_store import LoginChallenge
 from services.auth.store import devices
 from shared import budgets
 from shared.budgets import Charge, Rate, Window
 from shared.database import create_database, reading
 from shared.hashing import HashingPool
-from shared.ids import new_id
+from shared.ids import new_id, token_digest
 from shared.messages import TwoFactorResetApplied
 from shared.redis_client import connect
 from shared.secret import Secret
 from tests.support import auth
-from tests.support.auth import CLIENT, NOW, FakeOtp, ListPublisher, TurnedClock, fresh, make_account, sign_in, types_of
+from tests.support.auth import (
+    CLIENT,
+    NOW,
+    FakeOtp,
+    ListPublisher,
+    TurnedClock,
+    end_one,
+    fresh,
+    make_account,
+    sign_in,
+    types_of,
+)
+from tests.support.signing import SIGNERS
 from tests.support.threads import answers_at_once
 
+BINDING = "held by the client"
 THREADS = 16
 ROUNDS = 8
 NEW_PASSWORD = "nine dry badgers hum softly"
@@ -58,6 +72,7 @@ def deps(real_redis_url, new_database):
         publisher=ListPublisher(),
         hashing=InstantHashing(max_waiting=1, threads=1),
         clock=clock,
+        signer=SIGNERS["auth"],
     )
     redis.close()
     database.dispose()
@@ -75,13 +90,14 @@ def begin(deps, account):
         device_id=None,
         ip=CLIENT.ip,
         user_agent=CLIENT.user_agent,
+        binding_digest=token_digest(BINDING),
     )
-    session_store.put_challenge(deps.redis, challenge, NOW)
+    challenge_store.put(deps.redis, challenge, NOW)
     return challenge.id
 
 
 def verifier(deps, challenge_id, *, remember=False):
-    return lambda: login.verify(deps, CLIENT, challenge_id=challenge_id, code="424242", remember_device=remember)
+    return lambda: login.verify(deps, CLIENT, Answer(challenge_id, BINDING, "424242", remember))
 
 
 def live(deps, account):
@@ -131,15 +147,15 @@ def test_one_challenge_makes_one_session_though_the_commit_of_some_fails(deps, r
     assert types_of(deps, account).count("session.started") == 1
 
 
-def _change_password(deps, account, session):
-    password_change.change(deps, CLIENT, account, session, NEW_PASSWORD)
+def _change_password(deps, account, own):
+    password_change.change(deps, CLIENT, account, Acting(own.session, own.token), NEW_PASSWORD)
 
 
-def _disable(deps, account, session):
-    two_factor.disable(deps, account, session)
+def _disable(deps, account, own):
+    two_factor.disable(deps, account, Acting(own.session, own.token))
 
 
-def _reset(deps, account, _session):
+def _reset(deps, account, _own):
     events.handle(
         deps,
         TwoFactorResetApplied(
@@ -153,7 +169,7 @@ def _reset(deps, account, _session):
 def test_no_login_and_no_trust_from_before_a_change_outlives_it(deps, round_, change, spares_own):
     """Whichever came first: a session before the change is ended by it, a login after it is refused."""
     account = make_account(deps, "mia@example.com")
-    own = verifier(deps, begin(deps, account), remember=True)().session
+    own = verifier(deps, begin(deps, account), remember=True)()
     logins = [verifier(deps, begin(deps, account), remember=True) for _ in range(6)]
 
     def end_it():
@@ -161,7 +177,7 @@ def test_no_login_and_no_trust_from_before_a_change_outlives_it(deps, round_, ch
         change(deps, fresh(deps, account), own)
 
     answers_at_once(*logins, end_it)
-    assert live(deps, account) == ({own.id} if spares_own else set())
+    assert live(deps, account) == ({own.session.id} if spares_own else set())
     assert trusted(deps, account) == 0
 
 
@@ -171,7 +187,7 @@ def test_a_step_up_brings_no_session_back(deps, round_):
     session, token = sign_in(deps, account)
     answers_at_once(
         *[lambda: session_store.step_up(deps.redis, session, token, NOW, session.factors)] * 4,
-        lambda: session_store.end(deps.redis, account.id, session.id),
+        lambda: end_one(deps, account, session),
     )
     assert session_store.find(deps.redis, token) is None
 
@@ -180,7 +196,8 @@ def test_a_step_up_brings_no_session_back(deps, round_):
 def test_a_session_is_ended_once(deps, round_):
     account = make_account(deps, "mia@example.com")
     session, _ = sign_in(deps, account)
-    answers = answers_at_once(*[lambda: session_store.end(deps.redis, account.id, session.id)] * THREADS)
+    acting = Acting(*sign_in(deps, account))
+    answers = answers_at_once(*[lambda: sessions.end(deps, CLIENT, acting, session.id)] * THREADS)
     assert Counter(answers) == {True: 1, False: THREADS - 1}
 
 

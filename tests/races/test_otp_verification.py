@@ -4,9 +4,11 @@ from collections import Counter
 
 import pytest
 from nacl.public import PrivateKey
+from sqlalchemy import select
 
 from services.otp import reset
 from services.otp.limits import HARD_STOP
+from services.otp.models import verification_states
 from shared.database import create_database
 from shared.envelope import open_envelope
 from shared.hashing import HashingPool
@@ -142,7 +144,11 @@ def test_no_code_of_before_a_reset_outlives_it(world: World):
     for number in range(ROUNDS):
         codes = [world.code(), *world.give_recovery_codes()[:2], sms_code(world)]
         approved = TwoFactorResetApproved(
-            id=new_id("evt"), occurred_at=world.clock(), account_id=ACCOUNT, reset_id=new_id("rst")
+            id=new_id("evt"),
+            occurred_at=world.clock(),
+            account_id=ACCOUNT,
+            reset_id=new_id("rst"),
+            authenticators=tuple(one["id"] for one in world.state()["authenticators"]),
         )
 
         def act(n, codes=codes, approved=approved):
@@ -231,3 +237,14 @@ def test_the_durable_count_is_exact_under_load(world: World):
     world.settle()
     assert world.state()["consecutive_failures"] == THREADS
     assert world.redis.get(f"budget:otp.verify.consecutive:31536000:{ACCOUNT}") == str(THREADS)
+
+
+def test_unlocks_at_once_lift_what_is_below_a_hundred_and_count_it_once(world: World):
+    assert at_once(2, lambda _: world.account("POST", "unlock").status_code) == [204, 204]  # the row is made here
+    failures = at_once(THREADS, lambda n: world.verify(world.wrong_code(), device_id=f"dev_{n}"))
+    assert statuses(failures) == {401: THREADS}
+    world.settle()
+    assert at_once(4, lambda _: world.account("POST", "unlock").status_code) == [204] * 4
+    world.settle()
+    with world.deps.database.connect() as connection:
+        assert connection.execute(select(verification_states.c.failures_lifted)).scalars().all() == [THREADS]

@@ -154,7 +154,7 @@ def test_a_worker_that_is_alive_and_takes_nothing_ends_and_another_goes_on(world
         node = wait_for(lambda: next((name for name in nodes(world) if name.startswith("first@")), None))
         time.sleep(STALLED_AFTER_SECONDS + 2)
         assert (first.poll(), second.poll()) == (None, None)
-        world.celery.control.cancel_consumer(AUTH_EVENTS, destination=[node])
+        cancel_consumer(world, destination=[node])
         stopped = time.monotonic()
         assert first.wait(STALLED_AFTER_SECONDS + 10) == STALLED_EXIT_CODE
         assert time.monotonic() - stopped >= STALLED_AFTER_SECONDS
@@ -167,7 +167,7 @@ def test_a_lonely_worker_that_takes_nothing_ends_too(world):
     with world.worker() as worker:
         world.broker.publish(AUTH_EVENTS, id="evt_before")
         world.broker.journal.wait_for("done", "evt_before")
-        world.celery.control.cancel_consumer(AUTH_EVENTS)
+        cancel_consumer(world)
         assert worker.wait(STALLED_AFTER_SECONDS + 10) == STALLED_EXIT_CODE
 
 
@@ -186,4 +186,15 @@ def test_a_worker_outlives_an_outage_of_its_broker(world):
 
 
 def nodes(world):
-    return [name for reply in world.celery.control.ping(timeout=1.0) for name in reply]
+    with new_connection(world) as connection:
+        return [name for reply in world.celery.control.ping(timeout=1.0, connection=connection) for name in reply]
+
+
+def cancel_consumer(world, destination=None):
+    with new_connection(world) as connection:
+        world.celery.control.cancel_consumer(AUTH_EVENTS, destination=destination, connection=connection)
+
+
+def new_connection(world):
+    """Celery's pool, which all tests of this process share, may hold one that a restarted broker has cut."""
+    return world.celery.connection_for_write()

@@ -21,6 +21,7 @@ from shared.database import create_database, writing
 from shared.dead_letters import DeadLetters
 from shared.messages import AUTH_EVENTS, RecoveryCodesRegenerated
 from tests.support.postgres import Databases
+from tests.support.signing import SIGNERS
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -50,7 +51,7 @@ def record(database, *numbers):
     with writing(database) as connection:
         for number in numbers:
             event = RecoveryCodesRegenerated(id=f"evt_{number}", occurred_at=datetime.now(UTC), account_id="acc_1")
-            outbox.record(connection, BOX, event)
+            outbox.record(connection, BOX, event, SIGNERS["otp"])
 
 
 def taken(broker) -> list[str]:

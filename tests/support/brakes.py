@@ -1,5 +1,6 @@
 """Failing on purpose: at once, through all windows, as a stranger and in the owner's browser."""
 
+from shared.messages import SecondFactorLocked, decode
 from tests.support.otp import ACCOUNT, World
 
 IN_A_ROW = f"budget:otp.verify.consecutive:31536000:{ACCOUNT}"
@@ -20,7 +21,7 @@ def fail_through_all_windows(world: World, times: int, code: str | None = None, 
 
 def scopes(world: World) -> list[str]:
     """What the owner was told of locks."""
-    return [event["scope"] for event in world.events() if event["type"] == "second_factor.locked"]
+    return [event.scope for event in map(decode, world.events()) if isinstance(event, SecondFactorLocked)]
 
 
 def locked(world: World) -> tuple[bool, bool]:

@@ -21,6 +21,7 @@ from shared.dead_letters import DeadLetters
 from shared.event_queue import consume_events
 from shared.messages import AUTH_EVENTS, OTP_EVENTS, QUEUES
 from shared.queueing import make_celery
+from shared.reception import equip
 from shared.secret import Secret
 from tests.support.worker_process import worker_process
 
@@ -68,7 +69,9 @@ def _app():
         time.sleep(document.get("work", 0))
         journal.write("done", document["id"])
 
-    letters = DeadLetters(fakeredis.FakeStrictRedis(decode_responses=True), system_clock)
+    redis = fakeredis.FakeStrictRedis(decode_responses=True)
+    letters = DeadLetters(redis, system_clock)
+    equip(app, redis, system_clock)
     consume_events(app, AUTH_EVENTS, letters, handle)
 
     @app.task(name=QUEUES[OTP_EVENTS], bind=True, shared=False, acks_late=True, max_retries=None)
@@ -92,9 +95,15 @@ if JOURNAL in os.environ:
 
 
 @contextlib.contextmanager
-def consumer(broker_url: str, journal: Journal, *, threads: int = 1, name: str = "one") -> Iterator[subprocess.Popen]:
+def consumer(
+    broker_url: str,
+    journal: Journal,
+    *,
+    threads: int = 1,
+    name: str = "one",
+    queues: str = f"{AUTH_EVENTS},{OTP_EVENTS}",
+) -> Iterator[subprocess.Popen]:
     """A running worker. It may not have connected yet when this returns."""
     log, environment = journal.path.with_name(f"{name}.log"), {"BROKER_URL": broker_url, JOURNAL: str(journal.path)}
-    queues = f"{AUTH_EVENTS},{OTP_EVENTS}"
     with worker_process("tests.support.consumer:celery", name, log, queues, threads, environment) as process:
         yield process

@@ -31,6 +31,8 @@ from shared.ids import new_id
 from shared.keys import KeyList, encode_key
 from shared.secret import Secret
 from shared.settings import Environment
+from shared.signed_messages import content
+from tests.support import signing
 from tests.support.clock import TurnedClock
 
 API_KEY = bytes(range(32))
@@ -44,6 +46,7 @@ ENVIRONMENT = {
     "OTP_API_KEYS": f"new:{encode_key(API_KEY)},old:{encode_key(b'o' * 32)}",
     "OTP_SECRET_KEYS": f"s2:{encode_key(b'2' * 32)},s1:{encode_key(b'1' * 32)}",
     "OTP_DIGEST_KEYS": f"d2:{encode_key(b'D' * 32)},d1:{encode_key(b'd' * 32)}",
+    "OTP_SIGNING_KEYS": signing.ENVIRONMENT["OTP_SIGNING_KEYS"],
     "PUBLIC_ORIGIN": "https://portal.example:8443",
 }
 
@@ -95,7 +98,7 @@ class World:
 
     @property
     def worker_deps(self) -> WorkerDeps:
-        return WorkerDeps(self.deps.database, self.deps.redis, self.clock)
+        return WorkerDeps(self.deps.database, self.deps.redis, self.clock, self.deps.signer)
 
     def call(self, method: str, path: str, body: Any = None, **kwargs: Any) -> TestResponse:
         headers = {"Authorization": f"Bearer {encode_key(API_KEY)}"}
@@ -157,7 +160,7 @@ class World:
         """All that stands in the outbox, in order."""
         with reading(self.database) as connection:
             rows = connection.execute(select(outbox_tables.outbox.c.document).order_by(outbox_tables.outbox.c.position))
-            return [json.loads(row.document) for row in rows]
+            return [content(json.loads(row.document)) for row in rows]
 
     def event_types(self) -> list[str]:
         return [document["type"] for document in self.events()]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from deploy.local.environment import environment_of
 from deploy.local.keys import read_keys
+from services.auth import enrollment_words
 from services.auth.domain.account import Role
 from services.auth.settings import database_url_from_env
 from services.auth.store import accounts
@@ -27,6 +28,7 @@ class Made:
     id: str
     email: str
     password: str
+    enrollment_word: str | None = None
 
 
 def make_people(stack, count, role="member", team="Example Ltd"):
@@ -47,7 +49,11 @@ def make_people(stack, count, role="member", team="Example Ltd"):
                 password_hash=encoded,
                 now=now,
             )
-            made.append(Made(account.id, account.email, password))
+            word = None
+            if account.role is Role.SUPPORT:
+                keys = environment.keys("AUTH_DIGEST_KEYS")
+                _, word = enrollment_words.issue(connection, keys, account.id, now, usable_at_once=True)
+            made.append(Made(account.id, account.email, password, word))
     return made
 
 

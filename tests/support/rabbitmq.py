@@ -25,8 +25,13 @@ def server_script() -> str | None:
 
 
 @contextlib.contextmanager
-def rabbitmq_server(certificates: Certificates | None = None) -> Iterator[tuple[Server, str]]:
-    """A running server and its URL, with TLS if it is given certificates. Skips when there is none on this machine."""
+def rabbitmq_server(
+    certificates: Certificates | None = None, definitions: str | None = None, user: str = "guest"
+) -> Iterator[tuple[Server, str]]:
+    """A running server and its URL, with TLS if it is given certificates, with users and queues if it is given those.
+
+    Skips when there is none on this machine.
+    """
     script = server_script()
     if script is None:
         no_server(MISSING)
@@ -36,6 +41,10 @@ def rabbitmq_server(certificates: Certificates | None = None) -> Iterator[tuple[
         plugins.write_text("[].\n")
         configuration = Path(folder) / "rabbitmq.conf"
         configuration.write_text(_configuration(port, certificates))
+        if definitions:
+            (Path(folder) / "definitions.json").write_text(definitions)
+            with configuration.open("a") as file:
+                file.write(f"load_definitions = {folder}/definitions.json\n")
         environment = {
             **os.environ,
             "HOME": folder,  # where Erlang keeps its cookie
@@ -55,14 +64,14 @@ def rabbitmq_server(certificates: Certificates | None = None) -> Iterator[tuple[
         server = Server(
             name="RabbitMQ",
             argv=[script],
-            answers=lambda: answers(port, certificates),
+            answers=lambda: answers(port, certificates, user),
             log=Path(folder) / "server.log",
             environment=environment,
             start_seconds=60.0,
         )
         try:
             server.start()
-            yield server, f"{'amqps' if certificates else 'amqp'}://guest:guest@127.0.0.1:{port}//"
+            yield server, f"{'amqps' if certificates else 'amqp'}://{user}:{user}@127.0.0.1:{port}//"
         finally:
             server.stop()
             # The port mapper outlives the server that started it.
@@ -80,11 +89,11 @@ def _configuration(port: int, certificates: Certificates | None) -> str:
     )
 
 
-def answers(port: int, certificates: Certificates | None = None) -> bool:
+def answers(port: int, certificates: Certificates | None = None, user: str = "guest") -> bool:
     """Whether a client can open a connection and a channel."""
     tls = {"ca_certs": str(certificates.authority)} if certificates else False
     try:
-        with amqp.Connection(f"127.0.0.1:{port}", connect_timeout=2, ssl=tls) as connection:
+        with amqp.Connection(f"127.0.0.1:{port}", userid=user, password=user, connect_timeout=2, ssl=tls) as connection:
             connection.channel()
             return True
     except (OSError, amqp.AMQPError):

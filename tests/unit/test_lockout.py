@@ -1,10 +1,11 @@
-"""A short search for calls that break the limits; `make state-machine` searches for longer."""
+"""Short searches for calls that break the limits, or open what should be shut; `make state-machine` searches longer."""
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.lockout.machine import Lockout
+from tests.lockout.openings import Openings
 from tests.lockout.stage import stage
 
 SHORT = settings(
@@ -27,3 +28,8 @@ def machine():
 
 def test_no_sequence_of_calls_breaks_the_limits(machine):
     run_state_machine_as_test(machine, settings=SHORT)
+
+
+def test_no_sequence_of_changes_leaves_open_what_it_must_end(machine):
+    Openings.stage = machine.stage
+    run_state_machine_as_test(Openings, settings=settings(SHORT, max_examples=3, stateful_step_count=15))

@@ -29,7 +29,8 @@ from shared.problems import Refusal
 from shared.redis_client import connect
 from shared.sealing import CannotOpen, seal, unseal
 from shared.secret import Secret
-from shared.settings import Environment, Sentinels, SettingsError, StoreSettings
+from shared.settings import Environment, SettingsError, StoreSettings
+from shared.store_urls import Sentinels
 from tests.support import auth
 
 NOTIFY = auth.NOTIFY_PRIVATE_KEYS
@@ -54,7 +55,7 @@ def base64_of(text: str) -> str:
 
 def a_url(url: str) -> None:
     """A URL that StoreSettings takes is one that its clients take."""
-    env = Environment({"REDIS_URL": url, "BROKER_URL": url})
+    env = Environment({"LATCHKEY_ENV": "development", "REDIS_URL": url, "BROKER_URL": url})
     stores = StoreSettings.read(env)
     env.done()
     connect(stores.state_url)

@@ -63,13 +63,13 @@ def says_that_no_answer_came(place):
     expect(place.locator(".slow")).to_have_count(0)
 
 
-def lose_the_first_answer(page, path):
-    """Have the first call that succeeds done, and its answer lost."""
+def lose_the_first_answers(page, path, count):
+    """Have the first calls that succeed done, and their answers lost."""
     lost = []
 
     def take(route):
         answer = route.fetch()
-        if answer.ok and not lost:
+        if answer.ok and len(lost) < count:
             lost.append(answer)
             route.abort()
         else:

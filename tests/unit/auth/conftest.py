@@ -4,13 +4,24 @@ from dataclasses import replace
 import fakeredis
 import pytest
 
+from services.auth import after_restore, journaled, sealer
+from services.auth.after_restore import Order
 from services.auth.app import create_app
 from services.auth.deps import Deps
 from services.auth.domain.account import Role
+from services.auth.sealer import AuditDeps
+from services.auth.settings import AuditSettings
 from shared.hashing import HashingPool, Place
+from shared.journal import Journal
+from shared.keys import KeyList, encode_key
+from shared.restores import Finding
+from shared.settings import Environment
 from tests.support import auth
 from tests.support.auth import PASSWORD, PHONE, Api, FakeOtp, ListPublisher, TurnedClock
-from tests.support.migrated import copied, migrated
+from tests.support.migrated import Backup, copied, migrated
+from tests.support.signing import SIGNERS
+
+KEYS_OF_JOURNAL = KeyList.parse(f"j1:{encode_key(b'j' * 32)}")
 
 
 class WatchedHashing:
@@ -29,6 +40,9 @@ class WatchedHashing:
         self.meanwhile()
         return encoded
 
+    def hash_here(self, password):
+        return self._pool.hash_here(password)
+
     @contextmanager
     def place(self):
         with self._pool.place() as place:
@@ -36,6 +50,12 @@ class WatchedHashing:
 
     def verify(self, encoded, password):
         return self._compare(self._pool, encoded, password)
+
+    def needs_rehash(self, encoded):
+        return self._pool.needs_rehash(encoded)
+
+    def hash_later(self, password, then):
+        return self._pool.hash_later(password, then)
 
     def _compare(self, place, encoded, password):
         self.compared.append(encoded)
@@ -95,6 +115,7 @@ def deps(database, redis, clock, publisher, otp, hashing):
         publisher=publisher,
         hashing=hashing,
         clock=clock,
+        signer=SIGNERS["auth"],
     )
 
 
@@ -179,10 +200,70 @@ def owner(make_account):
 
 
 @pytest.fixture
-def sam(make_account):
-    return make_account("sam@latchkey.example", role=Role.SUPPORT, team="Support")
+def make_operator(make_account, otp):
+    """Make an operator with 2FA on, whom the console is open to."""
+
+    def make(email):
+        account = make_account(email, role=Role.SUPPORT, team="Support")
+        otp.enabled.add(account.id)
+        return account
+
+    return make
 
 
 @pytest.fixture
-def sue(make_account):
-    return make_account("sue@latchkey.example", role=Role.SUPPORT, team="Support")
+def sam(make_operator):
+    return make_operator("sam@latchkey.example")
+
+
+@pytest.fixture
+def sue(make_operator):
+    return make_operator("sue@latchkey.example")
+
+
+@pytest.fixture
+def olivia(owner, otp):
+    """Another owner of Ann's team, with a second factor."""
+    otp.enabled.add(owner.id)
+    return owner
+
+
+@pytest.fixture
+def chain(database, clock):
+    keys = AuditSettings.from_env(Environment(auth.ENVIRONMENT)).audit_keys
+    return AuditDeps(database, keys, clock)
+
+
+@pytest.fixture
+def journal(database, tmp_path, clock):
+    journal = Journal(tmp_path / "auth.journal", KEYS_OF_JOURNAL, "auth")
+    journaled.keep(database, journal, clock)
+    return journal
+
+
+@pytest.fixture
+def backup(database, chain, clock):
+    return Backup(database, clock, lambda: sealer.seal_all(chain))
+
+
+@pytest.fixture
+def begin(deps, chain, backup, journal):
+    def run(*restored, without=False, **options):
+        entries = [] if without else [one for one in journal.read().entries if one.at > backup.taken_at]
+        order = Order(backup.taken_at, frozenset(restored or ("auth",)), entries, **options)
+        return after_restore.begin(deps, chain, order, lambda _: None)
+
+    return run
+
+
+@pytest.fixture
+def work(deps, chain, begin):
+    def run(*restored, found=(), **options):
+        restore = begin(*restored, **options)
+        if set(restored) == {"redis"}:
+            return set()
+        findings = [Finding(account.id, kind, {}) for account, kind in found]
+        everything = after_restore.complete(deps, chain, restore, findings, lambda _: None)
+        return {(one.account_id, one.kind) for one in everything}
+
+    return run

@@ -3,14 +3,25 @@ import sys
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import insert
 
 from services.auth import __main__ as cli
-from services.auth import session_store
 from services.auth.domain.account import Role
+from services.auth.domain.session import Factor
+from services.auth.models import BOX
 from services.auth.store import accounts
-from shared.database import opened, reading
+from shared import outbox
+from shared.database import opened, reading, writing
 from shared.hashing import HashingPool
-from tests.support.auth import PASSWORD, fresh, sign_in, timeline_of
+from shared.messages import OTP_EVENTS, TwoFactorResetApproved, compact, encode
+from shared.signed_messages import Gate
+from tests.support.auth import (
+    ENVIRONMENT,
+    NOW,
+    PASSWORD,
+    timeline_of,
+)
+from tests.support.signing import VERIFIER
 
 CREATE = [
     "accounts",
@@ -44,6 +55,44 @@ def test_create_prints_one_line_of_json_and_keeps_a_hash(run, database, hashing)
         account, encoded = accounts.credentials(connection, "ANN@example.com")
     assert account.id == made["id"]
     assert hashing.verify(encoded, PASSWORD)
+
+
+@pytest.fixture
+def with_digest_keys(run, monkeypatch):
+    monkeypatch.setenv("AUTH_DIGEST_KEYS", ENVIRONMENT["AUTH_DIGEST_KEYS"])
+
+
+def test_a_new_operator_gets_a_word_that_enrols(run, with_digest_keys, deps, api):
+    made = json.loads(run(*[arg.replace("member", "support") for arg in CREATE], stdin=PASSWORD + "\n").stdout)
+    with reading(deps.database) as connection:
+        operator = accounts.by_id(connection, made["id"])
+    body = {"word": made["enrollment_word"]}
+    assert api(operator, Factor.PASSWORD).post("/v1/two-factor/enrollment", body).status_code == 201
+
+
+@pytest.mark.parametrize("by", ["id", "email"])
+def test_a_new_word_is_issued_by_command_and_recorded(run, with_digest_keys, deps, api, make_account, by):
+    olga = make_account("olga@latchkey.example", role=Role.SUPPORT)
+    issued = json.loads(run("accounts", "enrollment-word", getattr(olga, by)).stdout)
+    assert (issued["id"], issued["email"]) == (olga.id, olga.email)
+    (row,) = timeline_of(deps, olga)
+    assert (row.type, row.actor) == ("enrollment_word.issued", "operator:cli")
+    assert issued["enrollment_word"] not in str(row)
+    body = {"word": issued["enrollment_word"]}
+    assert api(olga, Factor.PASSWORD).post("/v1/two-factor/enrollment", body).status_code == 201
+
+
+def test_a_word_for_nobody_is_refused(run, with_digest_keys):
+    result = run("accounts", "enrollment-word", "nobody@example.com")
+    assert result.exit_code == 1
+    assert "nobody@example.com" in result.stderr
+
+
+def test_a_word_takes_the_digest_keys(run, monkeypatch, sam):
+    monkeypatch.delenv("AUTH_DIGEST_KEYS", raising=False)
+    result = run("accounts", "enrollment-word", sam.email)
+    assert result.exit_code == 2
+    assert "AUTH_DIGEST_KEYS" in result.stderr
 
 
 def test_the_team_is_made_once(run, database):
@@ -145,49 +194,9 @@ def test_list_as_table_and_as_json(run, ann, sam):
     }
 
 
-@pytest.fixture
-def with_redis(run, monkeypatch, redis):
-    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
-    monkeypatch.setattr("services.auth.__main__.connect", lambda _url: redis)
-
-
-@pytest.mark.parametrize("by", ["id", "email"])
-def test_set_role_is_audited_and_ends_sessions(run, with_redis, deps, ann, by):
-    sign_in(deps, ann)
-    result = run("accounts", "set-role", getattr(ann, by), "support")
-    assert result.exit_code == 0, result.output
-    assert fresh(deps, ann).role is Role.SUPPORT
-    (row,) = timeline_of(deps, ann)
-    assert (row.type, row.actor, row.details) == (
-        "role.changed",
-        "operator:cli",
-        {"before": "member", "after": "support"},
-    )
-    assert session_store.sessions_of(deps.redis, ann.id) == []
-
-
-def test_set_role_of_nobody(run, with_redis):
-    result = run("accounts", "set-role", "nobody@example.com", "support")
-    assert result.exit_code == 1
-    assert "nobody@example.com" in result.stderr
-
-
-def test_set_role_needs_redis_settings_before_it_changes_anything(run, deps, ann):
-    result = run("accounts", "set-role", ann.id, "support")
-    assert result.exit_code == 2
-    assert "REDIS_URL" in result.stderr
-    assert fresh(deps, ann).role is Role.MEMBER
-
-
-def test_set_role_says_when_sessions_live_on(run, with_redis, redis_server, ann):
-    redis_server.connected = False
-    result = run("accounts", "set-role", ann.id, "owner")
-    assert result.exit_code == 1
-    assert "run the command again" in result.stderr
-
-
 def test_the_module_is_runnable():
-    assert cli.main.commands.keys() == {"migrate", "accounts", "audit"}
+    restoring = {"after-restore", "restores", "journal"}
+    assert cli.main.commands.keys() == {"migrate", "accounts", "audit", "sign-outbox", *restoring}
     assert "services.auth.__main__" in sys.modules
 
 
@@ -196,3 +205,38 @@ def test_the_hash_has_the_parameters_of_the_portal(run, database):
     with reading(database) as connection:
         encoded = accounts.credentials(connection, "ann@example.com")[1]
     assert not HashingPool(max_waiting=1).needs_rehash(encoded)
+
+
+def test_what_an_earlier_release_recorded_unsigned_is_signed_by_a_command(run, deps, monkeypatch):
+    message = TwoFactorResetApproved(id="msg_1", occurred_at=NOW, account_id="acc_1", reset_id="rst_1")
+    with writing(deps.database) as connection:
+        row = {"queue": OTP_EVENTS, "document": compact(encode(message)), "recorded_at": NOW}
+        connection.execute(insert(BOX.outbox), row)
+    result = run("sign-outbox")
+    assert result.exit_code == 2
+    assert "AUTH_SIGNING_KEYS" in result.output
+    monkeypatch.setenv("LATCHKEY_ENV", "development")
+    monkeypatch.setenv("AUTH_SIGNING_KEYS", ENVIRONMENT["AUTH_SIGNING_KEYS"])
+    assert [run("sign-outbox").output for _ in range(2)] == [
+        "1 messages were signed and are published\n",
+        "0 messages were signed and are published\n",
+    ]
+    with reading(deps.database) as connection:
+        [row] = outbox.pending(connection, BOX, NOW, 10)
+    assert Gate(OTP_EVENTS, VERIFIER, lambda: NOW).open(row.document) == message
+
+
+def test_a_reset_from_the_command_line_needs_the_gateways_settings(run):
+    result = run("accounts", "reset-two-factor", "sue@latchkey.example", "--ticket", "T-1", "--reason", "lost")
+    assert result.exit_code == 2
+    assert "OTP_URL" in result.output
+
+
+@pytest.mark.parametrize(("option", "value"), [("--ticket", " "), ("--reason", ""), ("--ticket", "T" * 101)])
+def test_a_reset_from_the_command_line_takes_a_ticket_and_a_reason(run, option, value):
+    said = {"--ticket": "T-1", "--reason": "lost", option: value}
+    result = run(
+        "accounts", "reset-two-factor", "sue@latchkey.example", *(text for pair in said.items() for text in pair)
+    )
+    assert result.exit_code == 2
+    assert f"{option.removeprefix('--')} must be 1 to" in result.stderr

@@ -8,6 +8,7 @@ from sqlalchemy import event
 
 from services.auth import events, session_store, tasks
 from services.auth.domain.reset import Status
+from services.auth.domain.session import WITHOUT_SECOND_FACTOR, Factor
 from services.auth.store import accounts, devices, timeline
 from services.auth.store import resets as store
 from services.auth.store.timeline import Entry
@@ -24,37 +25,46 @@ from shared.messages import (
     SmsDeliveryChanged,
     TwoFactorDisabled,
     TwoFactorResetApplied,
+    TwoFactorResetApprovalLapsed,
     TwoFactorResetApproved,
     TwoFactorResetCoolOffEnded,
+    TwoFactorResetFoundNothing,
     UnreadableMessage,
-    encode,
 )
 from shared.queueing import RETRY_SECONDS
-from tests.support import auth
-from tests.support.auth import NOW, PHONE, events_in, fresh, notices_in, sign_in, timeline_of, types_of
+from shared.signed_messages import Gate
+from tests.support import auth, ceremony
+from tests.support.auth import (
+    NOW,
+    PHONE,
+    add_device,
+    end_all,
+    events_in,
+    fresh,
+    notices_in,
+    sign_in,
+    timeline_of,
+    types_of,
+)
+from tests.support.ceremony import COOL_OFF, IMMEDIATE, IMMEDIATE_BY_TWO
+from tests.support.signing import VERIFIER, signed
+
+
+@pytest.fixture
+def gate(clock):
+    return Gate(AUTH_EVENTS, VERIFIER, clock)
+
 
 LATER = NOW + timedelta(seconds=5)
 
 
 @pytest.fixture
-def reset_of(deps, api, ann, sam):
-    def request(checks):
-        body = {"ticket": "T", "reason": "lost", "identity_checks": checks}
-        return api(sam).post(f"/v1/support/accounts/{ann.id}/two-factor-resets", body).json["id"]
-
-    return request
+def reset_of(deps, ann, sam):
+    return lambda checks: ceremony.request_reset(deps, sam, ann, checks).id
 
 
 def trusted(deps, account, at=NOW):
-    with writing(deps.database) as connection:
-        return devices.add(
-            connection,
-            account_id=account.id,
-            token=f"t{at}",
-            label="x",
-            trusted_until=at + timedelta(days=30),
-            now=at,
-        )
+    return add_device(deps, account, f"t{at}", at=at)
 
 
 def trusted_count(deps, account):
@@ -82,6 +92,8 @@ def one_of_each(account_id, reset_id="rst_x"):
         TwoFactorResetCoolOffEnded(id="evt_6", reset_id=reset_id, **common),
         TwoFactorResetApplied(id="evt_7", reset_id=reset_id, **common),
         SmsDeliveryChanged(id="evt_8", message_id="sms_1", status="sent", **common),
+        TwoFactorResetApprovalLapsed(id="evt_9", reset_id=reset_id, **common),
+        TwoFactorResetFoundNothing(id="evt_10", reset_id=reset_id, **common),
     ]
 
 
@@ -89,7 +101,7 @@ def test_every_event_on_our_queue_has_a_handler():
     assert {kind for kind, queues in ROUTES.items() if AUTH_EVENTS in queues} == set(events.HANDLERS)
 
 
-@pytest.mark.parametrize("index", range(8))
+@pytest.mark.parametrize("index", range(10))
 def test_an_event_delivered_twice_acts_once(deps, ann, index):
     message = one_of_each(ann.id)[index]
     events.handle(deps, message)
@@ -99,7 +111,7 @@ def test_an_event_delivered_twice_acts_once(deps, ann, index):
     assert notices_in(deps) == notices
 
 
-@pytest.mark.parametrize("index", range(8))
+@pytest.mark.parametrize("index", range(10))
 def test_an_event_about_nobody_is_dropped(deps, index):
     events.handle(deps, one_of_each("acc_nobody")[index])
     assert events_in(deps) == notices_in(deps) == []
@@ -161,6 +173,25 @@ def test_a_change_of_2fa_ends_what_was_signed_in_before_but_for_the_one_that_mad
     assert trusted_count(deps, ann) == 1
 
 
+@pytest.mark.parametrize("seconds", [4, 6])
+def test_a_late_event_closes_the_windows_that_were_opened_before_the_change(deps, ann, clock, seconds):
+    session, token = sign_in(deps, ann, stepped_up=False)
+    assert session_store.step_up(deps.redis, session, token, NOW + timedelta(seconds=seconds), (Factor.TOTP,))
+    clock.turn(seconds=60)
+    enrolled = {"authenticator_id": "enr_1", "session_id": session.id}
+    events.handle(deps, AuthenticatorEnrolled(id="evt_1", occurred_at=LATER, account_id=ann.id, **enrolled))
+    is_open = session_store.find(deps.redis, token).stepped_up_at is not None
+    assert is_open == (NOW + timedelta(seconds=seconds) > LATER)
+
+
+def test_the_session_that_turned_2fa_off_shows_no_second_factor_and_no_trust_of_before(deps, ann):
+    session, token = sign_in(deps, ann, Factor.PASSWORD, Factor.TRUSTED_DEVICE, trust_factor=Factor.TOTP)
+    disabled = TwoFactorDisabled(id="evt_1", occurred_at=LATER, account_id=ann.id, session_id=session.id)
+    events.handle(deps, disabled)
+    found = session_store.find(deps.redis, token)
+    assert found == session.reduced(WITHOUT_SECOND_FACTOR).without_windows()
+
+
 def test_a_reset_ends_a_login_under_way(deps, ann):
     epoch = session_store.epoch(deps.redis, ann.id)
     events.handle(deps, one_of_each(ann.id)[6])
@@ -189,7 +220,7 @@ def test_a_reset_whose_ending_failed_ends_logins_when_it_comes_again(deps, ann, 
 
 def test_the_event_of_what_the_gateway_did_itself_ends_no_login_begun_since(deps, ann):
     enrolled = one_of_each(ann.id)[0]
-    session_store.end_all(deps.redis, ann.id, cause=enrolled.authenticator_id)
+    end_all(deps, ann, cause=enrolled.authenticator_id)
     epoch = session_store.epoch(deps.redis, ann.id)
     events.handle(deps, enrolled)
     assert session_store.epoch(deps.redis, ann.id) == epoch
@@ -202,7 +233,7 @@ def test_the_event_of_what_the_gateway_could_not_do_ends_logins_too(deps, ann, i
     assert session_store.epoch(deps.redis, ann.id) > epoch
 
 
-@pytest.mark.parametrize("index", [2, 3, 4, 5, 7])
+@pytest.mark.parametrize("index", [2, 3, 4, 5, 7, 8, 9])
 def test_other_events_end_nothing(deps, ann, index):
     session, _ = sign_in(deps, ann)
     trusted(deps, ann)
@@ -222,7 +253,7 @@ def test_enrolling_answers_the_prompt(deps, ann):
 
 
 def test_the_end_of_the_cool_off_approves(deps, reset_of, ann, clock):
-    reset_id = reset_of(["callback_proven_phone", "billing_details"])
+    reset_id = reset_of(COOL_OFF)
     (ended,) = events_in(deps)
     clock.turn(hours=1)
     events.handle(deps, ended)
@@ -236,7 +267,7 @@ def test_the_end_of_the_cool_off_approves(deps, reset_of, ann, clock):
 
 
 def test_a_cancelled_reset_stays_cancelled_when_its_cool_off_ends(deps, api, reset_of, ann):
-    reset_id = reset_of(["callback_proven_phone", "billing_details"])
+    reset_id = reset_of(COOL_OFF)
     (ended,) = events_in(deps)
     api(ann).delete(f"/v1/two-factor/resets/{reset_id}")
     events.handle(deps, ended)
@@ -245,7 +276,7 @@ def test_a_cancelled_reset_stays_cancelled_when_its_cool_off_ends(deps, api, res
 
 
 def test_an_applied_reset_shuts_everything_and_asks_to_enrol_again(deps, reset_of, ann, clock):
-    reset_id = reset_of(["video_id", "callback_proven_phone"])
+    reset_id = reset_of(IMMEDIATE)
     sign_in(deps, ann)
     sign_in(deps, ann)
     trusted(deps, ann)
@@ -259,7 +290,7 @@ def test_an_applied_reset_shuts_everything_and_asks_to_enrol_again(deps, reset_o
 
 
 def test_an_applied_reset_that_comes_late_leaves_what_came_after_it(deps, reset_of, ann, clock):
-    reset_id = reset_of(["video_id", "callback_proven_phone"])
+    reset_id = reset_of(IMMEDIATE)
     clock.turn(seconds=10)
     session, _ = sign_in(deps, ann)
     enrolled = AuthenticatorEnrolled(
@@ -272,12 +303,12 @@ def test_an_applied_reset_that_comes_late_leaves_what_came_after_it(deps, reset_
 
 
 def test_applied_without_our_approval_is_still_told(deps, reset_of, ann):
-    reset_id = reset_of(["video_id"])
+    reset_id = reset_of(IMMEDIATE_BY_TWO)
     sign_in(deps, ann)
     events.handle(deps, TwoFactorResetApplied(id="e", occurred_at=LATER, account_id=ann.id, reset_id=reset_id))
     assert status_of(deps, reset_id) is Status.AWAITING_APPROVAL
     assert live(deps, ann) == set()
-    assert "removed two-factor" in notices_in(deps)[-1].body
+    assert any("removed two-factor" in notice.body for notice in notices_in(deps))
 
 
 # --- faults -----------------------------------------------------------------------------------------------------------
@@ -301,37 +332,37 @@ def test_a_crash_in_the_transaction_leaves_the_event_to_be_handled(deps, ann):
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"type": "bogus", "version": 1}, {"type": "two_factor.disabled"}])
-def test_what_nobody_can_read_is_refused(deps, document):
+def test_what_nobody_can_read_is_refused(deps, gate, document):
     with pytest.raises(UnreadableMessage):
-        tasks.handle(deps, document)
+        tasks.handle(deps, gate, document)
     assert events_in(deps) == []
 
 
-def test_what_is_for_somebody_else_is_refused(deps, ann):
+def test_what_is_for_somebody_else_is_refused(deps, gate, ann):
     message = TwoFactorResetApproved(id="e", occurred_at=NOW, account_id=ann.id, reset_id="rst_1")
     with pytest.raises(UnreadableMessage, match="nobody here"):
-        tasks.handle(deps, encode(message))
+        tasks.handle(deps, gate, signed(message, AUTH_EVENTS))
     assert types_of(deps, ann) == []
 
 
-def test_the_task_has_the_name_that_the_queue_is_served_by_and_retries_for_ever(deps, ann):
+def test_the_task_has_the_name_that_the_queue_is_served_by_and_retries_for_ever(deps, gate, ann):
     celery = Celery("test", set_as_current=False)
-    tasks.register_tasks(celery, deps)
+    tasks.register_tasks(celery, deps, gate)
     task = celery.tasks[QUEUES[AUTH_EVENTS]]
     assert task.max_retries is None
     assert task.acks_late
     assert RETRY_SECONDS < VISIBILITY_TIMEOUT_SECONDS / 5
-    task(encode(one_of_each(ann.id)[1]))
+    task(signed(one_of_each(ann.id)[1]))
     assert types_of(deps, ann) == ["two_factor.disabled"]
 
 
-def test_a_store_that_is_down_leaves_the_event_for_later(deps, ann, redis_server):
+def test_a_store_that_is_down_leaves_the_event_for_later(deps, gate, ann, redis_server):
     redis_server.connected = False
     with pytest.raises(RedisConnectionError):
-        tasks.handle(deps, encode(one_of_each(ann.id)[0]))
+        tasks.handle(deps, gate, signed(one_of_each(ann.id)[0]))
     assert types_of(deps, ann) == []
     redis_server.connected = True
-    tasks.handle(deps, encode(one_of_each(ann.id)[0]))
+    tasks.handle(deps, gate, signed(one_of_each(ann.id)[0]))
     assert types_of(deps, ann) == ["two_factor.enabled"]
 
 
@@ -343,9 +374,16 @@ def test_an_entry_is_looked_for_after_the_moment_only(deps, ann):
         assert not timeline.happened_since(connection, ann.id, Entry.SIGNED_IN, NOW - timedelta(seconds=1))
 
 
-def test_the_worker_needs_no_key_that_signs_or_digests():
+def test_the_worker_needs_no_key_of_others():
     from services.auth.settings import WorkerSettings
     from shared.settings import Environment
 
-    needed = {"LATCHKEY_ENV", "AUTH_DATABASE_URL", "REDIS_URL", "NOTIFY_PUBLIC_KEY", "PUBLIC_ORIGIN"}
+    needed = {
+        "LATCHKEY_ENV",
+        "AUTH_DATABASE_URL",
+        "REDIS_URL",
+        "AUTH_SIGNING_KEYS",
+        "NOTIFY_PUBLIC_KEY",
+        "PUBLIC_ORIGIN",
+    }
     WorkerSettings.from_env(Environment({name: auth.ENVIRONMENT[name] for name in needed}))

@@ -154,7 +154,11 @@ def test_over_https_cookies_are_bound_to_the_host(configured, app, mia, otp):
     otp.expect(mia.id, "login", challenge_id)
     answer = browser.post(f"/v1/login/{challenge_id}/verify", json={"code": "424242", "remember_device": True})
     cookies = answer.headers.getlist("Set-Cookie")
-    assert [cookie.partition("=")[0] for cookie in cookies] == ["__Host-latchkey_session", "__Host-latchkey_device"]
+    assert [cookie.partition("=")[0] for cookie in cookies] == [
+        "__Host-latchkey_session",
+        "__Host-latchkey_challenge",  # forgotten
+        "__Host-latchkey_device",
+    ]
     for cookie in cookies:
         flags = {part.strip() for part in cookie.split(";")[1:]}
         assert flags >= {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"}
@@ -259,6 +263,7 @@ OPEN_TO_ALL = {
     "/v1/callbacks/twilio/status",
     "/v1/time",
     "/v1/two-factor/resets/cancel",
+    "/v1/two-factor/resets/confirm",
 }
 
 

@@ -51,7 +51,8 @@ def test_with_2fa_on_the_password_makes_a_challenge_and_no_session(deps, strange
         "methods": ["totp", "sms", "recovery_code"],
         "sms": {"available": True, "phone_hint": PHONE.masked()},
     }
-    assert "Set-Cookie" not in answer.headers
+    (cookie,) = answer.headers.getlist("Set-Cookie")
+    assert cookie.startswith("latchkey_challenge=")
     assert sessions(deps, mia) == []
     assert PHONE.e164 not in answer.text
 

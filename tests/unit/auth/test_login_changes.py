@@ -2,33 +2,36 @@
 
 import pytest
 
-from services.auth import events, password_change, session_store, two_factor
-from services.auth.store import devices
-from shared.database import writing
+from services.auth import events, password_change, two_factor
+from services.auth.consequences import Acting
+from services.auth.domain.reset import ReasonKind
+from services.auth.store import devices, resets
+from shared.database import reading, writing
 from shared.messages import TwoFactorResetApplied
-from tests.support.auth import CLIENT, sign_in
+from tests.support.auth import CLIENT, PASSWORD, end_all, end_one, sign_in
+from tests.support.ceremony import COOL_OFF, request_reset
 from tests.support.sign_in import challenge, complete, log_in, problem, sessions, trusted_devices, trusted_token, verify
 
 NEW_PASSWORD = "nine dry badgers hum softly"
 
 
 def change_password(deps, account):
-    session, _ = sign_in(deps, account)
-    password_change.change(deps, CLIENT, account, session, NEW_PASSWORD)
-    session_store.end(deps.redis, account.id, session.id)
+    session, token = sign_in(deps, account)
+    password_change.change(deps, CLIENT, account, Acting(session, token), NEW_PASSWORD)
+    end_one(deps, account, session)
 
 
 def disable(deps, account):
-    session, _ = sign_in(deps, account)
-    two_factor.disable(deps, account, session)
-    session_store.end(deps.redis, account.id, session.id)
+    session, token = sign_in(deps, account)
+    two_factor.disable(deps, account, Acting(session, token))
+    end_one(deps, account, session)
 
 
 def enable(deps, account):
     session, token = sign_in(deps, account)
     deps.otp.expect(account.id, "enrollment", f"enr_{account.id}")
-    two_factor.confirm(deps, account, session, token, f"enr_{account.id}", "424242")
-    session_store.end(deps.redis, account.id, session.id)
+    two_factor.confirm(deps, account, Acting(session, token), f"enr_{account.id}", "424242")
+    end_one(deps, account, session)
 
 
 def apply_reset(deps, account):
@@ -48,6 +51,38 @@ def test_a_challenge_from_before_the_change_makes_no_session(deps, stranger, mia
     change(deps, mia)
     assert problem(verify(stranger, challenge_id)) == (410, "challenge_expired")
     assert sessions(deps, mia) == []
+
+
+def test_a_reset_that_is_asked_for_while_otp_answers_ends_by_that_code(deps, stranger, mia, otp, sam):
+    challenge_id = challenge(stranger, mia)
+    otp.expect(mia.id, "login", challenge_id, factor="totp")
+    otp.after_verify = lambda: request_reset(deps, sam, mia, COOL_OFF)
+    assert verify(stranger, challenge_id).status_code == 200
+    with reading(deps.database) as connection:
+        assert resets.open_of(connection, mia.id) is None
+
+
+@pytest.mark.parametrize("factor", ["totp", "sms"])
+def test_what_was_stolen_signs_nobody_in_although_otp_has_not_suspended_it_yet(deps, stranger, mia, otp, sam, factor):
+    """otp's worker may be down for long."""
+    request_reset(deps, sam, mia, COOL_OFF, ReasonKind.STOLEN)
+    challenge_id = challenge(stranger, mia)
+    otp.expect(mia.id, "login", challenge_id, factor=factor)
+    assert problem(verify(stranger, challenge_id)) == (401, "invalid_passcode")
+    assert sessions(deps, mia) == []
+    otp.expect(mia.id, "login", challenge_id, factor="recovery_code")
+    assert verify(stranger, challenge_id).status_code == 200
+
+
+@pytest.mark.parametrize("factor", ["totp", "sms"])
+def test_what_was_stolen_opens_no_window_although_otp_has_not_suspended_it_yet(deps, api, mia, otp, sam, factor):
+    caller = api(mia)
+    request_reset(deps, sam, mia, COOL_OFF, ReasonKind.STOLEN)
+    otp.expect(mia.id, "step_up", caller.session.id, factor=factor)
+    answer = caller.post("/v1/reauthenticate", {"password": PASSWORD, "code": "424242"})
+    assert problem(answer)[1] == "invalid_passcode"
+    assert caller.get("/v1/session").json["step_up_until"] is None
+    assert problem(caller.delete("/v1/two-factor")) == (403, "step_up_required")
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -71,7 +106,7 @@ def test_a_device_that_is_revoked_while_the_password_is_hashed_no_longer_skips_t
 ):
     token = trusted_token(stranger, otp, mia)
     (device,) = trusted_devices(deps, mia)
-    session_store.end_all(deps.redis, mia.id)
+    end_all(deps, mia)
 
     def revoke():
         with writing(deps.database) as connection:

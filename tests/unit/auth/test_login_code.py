@@ -1,8 +1,9 @@
 import threading
+from dataclasses import replace
 
 import pytest
 
-from services.auth import limits, session_store
+from services.auth import challenge_store, limits
 from services.auth.otp_client import CodeRefused, Verified, _refusal
 from services.auth.store import devices
 from shared.database import writing
@@ -155,7 +156,7 @@ def test_a_new_challenge_is_no_new_budget(deps, stranger, mia, otp):
     refused = verify(stranger, second)
     assert problem(refused) == (429, "too_many_requests")
     assert int(refused.headers["Retry-After"]) > 0
-    assert session_store.get_challenge(deps.redis, second) is not None
+    assert challenge_store.get(deps.redis, second) is not None
 
 
 def test_what_otp_refuses_is_handed_on(stranger, mia, otp):
@@ -171,7 +172,7 @@ def test_otp_counts_a_known_device_apart(stranger, mia, otp, deps):
     token = trusted_token(stranger, otp, mia)
     (device,) = trusted_devices(deps, mia)
     with writing(deps.database) as connection:
-        devices.trust(connection, device.id, deps.clock(), deps.clock())  # from here it is only known
+        assert devices.renew(connection, replace(device, trusted_until=deps.clock()), token)  # from here only known
     seen = []
     otp.verify = lambda *args: seen.append(args) or Verified("totp")
     for sent in (None, f"{token}x", token):

@@ -1,8 +1,9 @@
 """How the session travels: in a cookie, or in the body."""
 
 from services.auth import session_store
+from shared.problems import Unavailable
 from tests.support import auth
-from tests.support.auth import sign_in, types_of
+from tests.support.auth import events_in, sign_in, types_of
 from tests.support.sign_in import complete, log_in, problem
 
 
@@ -37,7 +38,18 @@ def test_the_session_after_the_login_is_not_the_one_before_it(deps, app, tom, mi
     token = browser.get_cookie("latchkey_session").value
     assert token != planted
     assert session_store.find(deps.redis, token).account_id == mia.id
-    assert session_store.find(deps.redis, planted).account_id == tom.id
+    assert session_store.find(deps.redis, planted) is None
+    assert types_of(deps, tom) == ["session.ended"]
+
+
+def test_a_sign_in_over_another_session_goes_on_while_otp_does_not_end_things(deps, app, tom, otp):
+    planted_session, planted = sign_in(deps, tom)
+    browser = app.test_client()
+    browser.set_cookie("latchkey_session", planted)
+    otp.ending_refusal = Unavailable("otp")
+    assert browser.post("/v1/login", json={"email": tom.email, "password": auth.PASSWORD}).status_code == 200
+    assert session_store.find(deps.redis, planted) is None
+    assert [event.session_id for event in events_in(deps)] == [planted_session.id]
 
 
 def test_logging_out_ends_the_session_and_forgets_the_cookie(deps, app, tom):

@@ -1,10 +1,10 @@
-from services.auth import session_store
+from tests.support.auth import end_all
 from tests.support.sign_in import challenge, down, log_in, sessions, trusted_token, verify
 
 
 def test_otp_down_is_503_and_never_a_pass(deps, stranger, mia, tom, otp):
     token = trusted_token(stranger, otp, mia)
-    session_store.end_all(deps.redis, mia.id)
+    end_all(deps, mia)
     challenge_id = challenge(stranger, mia)
     otp.go_down()
     down(log_in(stranger, mia), "otp")

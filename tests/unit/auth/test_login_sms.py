@@ -1,12 +1,15 @@
 from datetime import timedelta
 
+from services.auth import phone
+from services.auth.consequences import Acting
 from services.auth.domain.session import Factor
 from shared import delivery
 from shared.delivery import DeliveryStatus
 from shared.messages import SendSmsCode
 from shared.problems import Unavailable
-from tests.support.auth import NOW, PHONE
-from tests.support.sign_in import challenge, down, problem, sessions, verify
+from tests.support.auth import CLIENT, NOW, OTHER_PHONE, PHONE, fresh, sign_in
+from tests.support.sign_in import challenge, down, problem, sessions, trusted_devices, verify
+from tests.support.signing import unsigned_text
 
 
 def test_an_sms_is_asked_for_on_the_queue_by_id_only(stranger, mia, otp, publisher):
@@ -69,7 +72,7 @@ def test_the_waiting_page_sees_what_became_of_the_last_sms(deps, stranger, mia, 
     assert stranger.get(f"/v1/login/{challenge_id}").json["delivery"] is None
     sent = stranger.post(f"/v1/login/{challenge_id}/sms").json
     pipeline = deps.redis.pipeline()
-    delivery.queue_put(pipeline, sent["message_id"], "sealed", now=clock(), ttl=timedelta(minutes=5))
+    delivery.queue_put(pipeline, sent["message_id"], unsigned_text(clock()), now=clock(), ttl=timedelta(minutes=5))
     pipeline.execute()
     clock.turn(seconds=2)
     delivery.advance(deps.redis, sent["message_id"], DeliveryStatus.FAILED, clock(), reason="too_late")
@@ -85,3 +88,37 @@ def test_the_waiting_page_sees_what_became_of_the_last_sms(deps, stranger, mia, 
     }
     assert "424242" not in waiting.text
     assert PHONE.e164 not in waiting.text
+
+
+# --- a phone that goes ------------------------------------------------------------------------------------------------
+
+
+def remove_phone(deps, account):
+    phone.remove(deps, CLIENT, account, Acting(*sign_in(deps, account)))
+
+
+def test_a_code_that_was_texted_to_a_phone_signs_nobody_in_once_the_phone_is_removed(deps, stranger, mia, otp):
+    challenge_id = challenge(stranger, mia)
+    assert stranger.post(f"/v1/login/{challenge_id}/sms").status_code == 202
+    remove_phone(deps, mia)
+    assert problem(verify(stranger, challenge_id)) == (401, "invalid_passcode")
+    otp.expect(mia.id, "login", challenge_id, factor="totp")
+    assert verify(stranger, challenge_id).status_code == 200  # the app still answers it
+
+
+def test_a_phone_that_is_removed_while_otp_answers_opens_no_session(deps, stranger, mia, otp):
+    challenge_id = challenge(stranger, mia)
+    stranger.post(f"/v1/login/{challenge_id}/sms")
+    otp.after_verify = lambda: remove_phone(deps, mia)
+    assert problem(verify(stranger, challenge_id, remember_device=True)) == (410, "challenge_expired")
+    assert [session for session in sessions(deps, mia) if Factor.SMS in session.factors] == []
+    assert trusted_devices(deps, mia) == []
+
+
+def test_a_challenge_from_before_texts_nobody_after_the_phone_was_replaced(deps, stranger, mia, otp):
+    challenge_id = challenge(stranger, mia)
+    acting = Acting(*sign_in(deps, mia))
+    phone.set_phone(deps, CLIENT, mia, acting, "DE", OTHER_PHONE.e164)
+    phone.verify(deps, CLIENT, fresh(deps, mia), acting, "424242")
+    assert problem(stranger.post(f"/v1/login/{challenge_id}/sms")) == (409, "sms_unavailable")
+    assert stranger.get(f"/v1/login/{challenge_id}").json["sms"]["available"] is False

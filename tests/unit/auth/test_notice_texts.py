@@ -2,17 +2,28 @@ import re
 
 import pytest
 
-from services.auth.domain.notice_texts import Kind, render
+from services.auth.domain.notice_texts import Kind, OwnWords, render
+from services.auth.reset_steps import BECAUSE
 from tests.support.auth import NOW
 
 ORIGIN = "https://portal.example.com"
 VALUES = {
-    "schedule": "This happens at 2026-11-25 05:00 UTC unless you cancel it before.",
+    "schedule": "It waits for another operator and then for a while; you can cancel it until then.",
+    "meanwhile": OwnWords(" Until then, codes are refused."),
     "cancel_url": f"{ORIGIN}/reset/cancel#{'t' * 43}",
+    "cancel_by_text": f"Cancel it: {ORIGIN}/reset/cancel#t.{'t' * 43}",
+    "words": "marigold tambourine",
+    "confirm_url": f"{ORIGIN}/reset/confirm#{'t' * 43}",
+    "approval_url": f"{ORIGIN}/team/approvals#idc_{'1' * 24}",
+    "member": "somebody.with.a.long.name@customer.example.com",
+    "because": max(BECAUSE.values(), key=len),
     "remaining": 9,
     "phone_hint": "+********6789",
+    "role": "support",
     "browser": "Firefox on Linux",
     "ip": "192.0.2.7",
+    "taken_at": "2026-11-24 04:00 UTC",
+    "what": "- No browser of yours is remembered any more.",
 }
 GSM = re.compile(r"[A-Za-z0-9 \n@$_!\"#%&'()*+,\-./:;<=>?]*\Z")
 TWO_SEGMENTS = 306
@@ -34,6 +45,10 @@ def test_an_sms_says_who_writes_and_costs_two_segments_at_most(notice):
     assert notice.sms.startswith("portal.example.com: ")
     assert GSM.match(notice.sms)
     assert len(notice.sms) <= TWO_SEGMENTS
+
+
+def test_what_support_never_asks_for_is_said_on_every_channel_or_on_none(notice):
+    assert ("never ask" in notice.sms) == ("never asks for" in notice.email)
 
 
 def test_an_sms_looks_like_no_one_time_code(notice):

@@ -1,7 +1,7 @@
 import pytest
 
 OURS = ("/v1/phone", "/v1/team", "/v1/activity", "/v1/two-factor/resets", "/v1/support")
-PUBLIC = {("/v1/two-factor/resets/cancel", "post")}
+PUBLIC = {("/v1/two-factor/resets/cancel", "post"), ("/v1/two-factor/resets/confirm", "post")}
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def operations(api):
 
 
 def test_every_operation_has_a_summary(operations):
-    assert len(operations) == 21
+    assert len(operations) == 29
     assert all(operation["summary"] for operation in operations.values())
 
 
@@ -36,5 +36,5 @@ def test_bodies_and_queries_are_described(operations):
 
 def test_refusals_are_described(operations):
     responses = operations["/v1/support/accounts/{account_id}/two-factor-resets", "post"]["responses"]
-    assert responses["409"]["description"] == "two_factor_off, reset_already_open"
+    assert responses["409"]["description"] == "two_factor_off, reset_already_open, answer_replaced"
     assert "application/problem+json" in responses["409"]["content"]

@@ -25,7 +25,7 @@ def operations(document):
 
 
 def test_every_refusal_is_a_problem_and_no_route_has_a_catch_all(operations):
-    assert len(operations) == 45
+    assert len(operations) == 54
     for path, method, operation in operations:
         assert "default" not in operation["responses"], (path, method)
         for status, response in operation["responses"].items():
@@ -49,9 +49,9 @@ def test_what_all_routes_share_is_told_by_each(operations):
 def test_a_guard_tells_what_it_refuses_with(document):
     told = document["paths"]["/v1/phone"]["put"]["responses"]
     assert told["401"]["description"] == "not_authenticated"
-    assert told["403"]["description"] == "origin_refused, step_up_required"
+    assert told["403"]["description"] == "origin_refused, enrollment_required, step_up_required"
     told = document["paths"]["/v1/support/accounts"]["get"]["responses"]
-    assert told["403"]["description"] == "forbidden, second_factor_required"
+    assert told["403"]["description"] == "forbidden, second_factor_required, enrollment_required"
 
 
 def test_where_waiting_helps_the_header_is_told(document):

@@ -1,13 +1,12 @@
 from contextlib import ExitStack
-from datetime import timedelta
 
 import pytest
 
 from services.auth import session_store
 from services.auth.store import accounts, devices
-from shared.database import reading, writing
+from shared.database import reading
 from tests.support import auth
-from tests.support.auth import notices_in, sign_in, timeline_of, types_of
+from tests.support.auth import add_device, notices_in, sign_in, timeline_of, types_of
 from tests.support.sign_in import log_in, problem, who_is
 
 NEW = "nine dry badgers hum softly"
@@ -52,9 +51,8 @@ def test_it_ends_every_login_under_way(deps, api, tom):
 
 
 def test_it_revokes_devices_known_and_trusted(deps, api, mia):
-    with writing(deps.database) as connection:
-        for token, until in (("trusted", deps.clock() + timedelta(days=30)), ("known", None)):
-            devices.add(connection, account_id=mia.id, token=token, label="x", trusted_until=until, now=deps.clock())
+    add_device(deps, mia, "trusted")
+    add_device(deps, mia, "known", trusted=False)
     change(api(mia))
     with reading(deps.database) as connection:
         assert devices.by_token(connection, mia.id, "trusted") is None

@@ -2,10 +2,25 @@ from datetime import timedelta
 
 import pytest
 
+from services.auth import phone
+from services.auth.consequences import Acting
 from services.auth.domain.account import Role
 from services.auth.domain.session import Factor
+from services.auth.store import accounts
+from shared.database import writing
 from shared.messages import SendSmsCode
-from tests.support.auth import OTHER_PHONE, PHONE, fresh, notices_in, timeline_of, types_of
+from shared.problems import Refusal
+from tests.support.auth import (
+    CLIENT,
+    OTHER_PHONE,
+    PHONE,
+    end_one,
+    fresh,
+    notices_in,
+    sign_in,
+    timeline_of,
+    types_of,
+)
 
 NUMBER = {"country": "DE", "number": "01512 3456780"}  # OTHER_PHONE
 
@@ -204,6 +219,93 @@ def test_a_strange_body_is_refused(deps, api, ann, body):
     assert fresh(deps, ann) == ann
 
 
+# --- a code belongs to the session that requested it ------------------------------------------------------------------
+
+
+def log_out(requesting, _owner):
+    assert requesting.post("/v1/logout").status_code == 204
+
+
+def end(requesting, owner):
+    assert owner.delete(f"/v1/sessions/{requesting.session.id}").status_code == 204
+
+
+def change_the_password(_requesting, owner):
+    assert owner.post("/v1/password", {"new_password": "nine dry badgers hum softly"}).status_code == 200
+
+
+def live_on(_requesting, _owner):
+    pass
+
+
+ENDS = [log_out, end, change_the_password, live_on]
+NO_WINDOW = {"stepped_up": False}
+VERIFY = "/v1/phone/verify"
+
+
+@pytest.mark.parametrize("happens", ENDS)
+def test_a_code_proves_nothing_in_a_session_that_did_not_request_it(deps, api, ann, otp, happens):
+    requesting, other = api(ann), api(ann, Factor.PASSWORD, Factor.TRUSTED_DEVICE, **NO_WINDOW)
+    requesting.put("/v1/phone", NUMBER)
+    happens(requesting, api(ann))
+    if happens is change_the_password:
+        other = api(ann, Factor.PASSWORD, Factor.TRUSTED_DEVICE, **NO_WINDOW)
+    answer = other.post(VERIFY, {"code": "424242"})
+    assert (answer.status_code, answer.json["code"]) == (401, "invalid_passcode")
+    assert fresh(deps, ann).phone == PHONE
+    assert bool(otp.live_sms) == (happens is live_on)
+    if happens is live_on:
+        assert requesting.post(VERIFY, {"code": "424242"}).status_code == 200
+
+
+@pytest.mark.parametrize("happens", ENDS)
+def test_a_code_for_the_same_number_is_requested_by_another_session_after_a_step_up(deps, api, ann, otp, happens):
+    requesting = api(ann)
+    requesting.put("/v1/phone", NUMBER)
+    happens(requesting, api(ann))
+    without = api(ann, Factor.PASSWORD, Factor.TRUSTED_DEVICE, **NO_WINDOW).post("/v1/phone/sms")
+    assert (without.status_code, without.json["code"]) == (403, "step_up_required")
+    other = api(ann)
+    assert other.post("/v1/phone/sms").status_code == 202
+    if happens is live_on:
+        assert requesting.post(VERIFY, {"code": "424242"}).status_code == 401
+    assert other.post(VERIFY, {"code": "424242"}).status_code == 200
+    assert (fresh(deps, ann).phone, otp.sent_to[-1]) == (OTHER_PHONE, OTHER_PHONE.e164)
+
+
+def test_a_number_that_an_earlier_release_stored_is_proven_and_can_be_sent_another_code(deps, api, bob, otp):
+    for asks_again in (False, True):
+        with writing(deps.database) as connection:
+            accounts.set_pending_phone(connection, bob.id, OTHER_PHONE, f"phb_{asks_again:024x}")
+        otp.expect(bob.id, "phone_verification", fresh(deps, bob).pending_phone_binding, "111111")
+        caller = api(bob)
+        if asks_again:
+            assert caller.post("/v1/phone/sms").status_code == 202
+        assert caller.post(VERIFY, {"code": "424242" if asks_again else "111111"}).status_code == 200
+        assert fresh(deps, bob).phone == OTHER_PHONE
+
+
+def test_resends_of_another_session_at_once_send_codes_that_both_count(deps, bob, otp):
+    """The second one has read the account before the first one bound the number to the session."""
+    phone.set_phone(deps, CLIENT, bob, Acting(*sign_in(deps, bob)), "DE", OTHER_PHONE.e164)
+    acting, read = Acting(*sign_in(deps, bob)), fresh(deps, bob)
+    for _ in range(2):
+        phone.resend(deps, CLIENT, read, acting)
+    first, *resent = [binding for _, _, binding in otp.live_sms.values()]
+    assert {*resent} == {fresh(deps, bob).pending_phone_binding} != {first}
+
+
+def test_a_resend_of_a_session_that_has_ended_meanwhile_is_refused(deps, bob):
+    acting = Acting(*sign_in(deps, bob))
+    phone.set_phone(deps, CLIENT, bob, acting, "DE", OTHER_PHONE.e164)
+    late = Acting(*sign_in(deps, bob))
+    end_one(deps, bob, late.session)
+    pending = fresh(deps, bob)
+    with pytest.raises(Refusal, match="not_authenticated"):
+        phone.resend(deps, CLIENT, pending, late)
+    assert fresh(deps, bob) == pending
+
+
 # --- team -------------------------------------------------------------------------------------------------------------
 
 
@@ -236,6 +338,26 @@ def test_an_owner_sets_a_members_number_and_the_member_proves_it(deps, api, owne
     assert caller.post("/v1/phone/sms").status_code == 202
     assert caller.post("/v1/phone/verify", {"code": "424242"}).status_code == 200
     assert fresh(deps, bob).phone == OTHER_PHONE
+
+
+def test_a_members_number_outlives_the_session_of_the_owner_who_set_it(deps, api, owner, bob):
+    setting = api(owner)
+    setting.put(f"/v1/team/{bob.id}/phone", NUMBER)
+    setting.post("/v1/logout")
+    caller = api(bob)
+    caller.post("/v1/phone/sms")
+    assert caller.post(VERIFY, {"code": "424242"}).status_code == 200
+    assert fresh(deps, bob).phone == OTHER_PHONE
+
+
+def test_the_code_that_a_members_ended_session_requested_proves_nothing_in_another_one(deps, api, owner, bob, otp):
+    api(owner).put(f"/v1/team/{bob.id}/phone", NUMBER)
+    requesting = api(bob)
+    requesting.post("/v1/phone/sms")
+    end(requesting, api(bob))
+    answer = api(bob, **NO_WINDOW).post(VERIFY, {"code": "424242"})
+    assert (answer.status_code, answer.json["code"]) == (401, "invalid_passcode")
+    assert (fresh(deps, bob).phone, otp.live_sms) == (None, {})
 
 
 def test_only_owners_of_the_same_team_set_numbers(deps, api, owner, ann, bob, sam, make_account):

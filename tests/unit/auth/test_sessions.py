@@ -8,7 +8,8 @@ from services.auth.limits import SESSION_LIFE
 from services.auth.store import accounts
 from shared.database import writing
 from shared.ids import new_token, token_digest
-from tests.support.auth import NOW, sign_in, types_of
+from shared.problems import Unavailable
+from tests.support.auth import NOW, end_all, end_one, events_in, sign_in, types_of
 from tests.support.sign_in import problem, who_is
 
 PASSWORD, TOTP, SMS = Factor.PASSWORD, Factor.TOTP, Factor.SMS
@@ -52,7 +53,7 @@ def test_stepping_up_lengthens_no_life(deps, ann):
 
 def test_stepping_up_brings_no_ended_session_back(deps, ann):
     session, token = sign_in(deps, ann)
-    session_store.end(deps.redis, ann.id, session.id)
+    end_one(deps, ann, session)
     assert not session_store.step_up(deps.redis, session, token, NOW, (TOTP,))
     assert session_store.find(deps.redis, token) is None
 
@@ -60,18 +61,18 @@ def test_stepping_up_brings_no_ended_session_back(deps, ann):
 def test_a_session_is_made_under_the_epoch_that_its_login_began_under(deps, ann):
     session, _ = sign_in(deps, ann)
     before = session_store.epoch(deps.redis, ann.id)
-    session_store.end_all(deps.redis, ann.id)
+    end_all(deps, ann)
     assert not session_store.open_session(deps.redis, session, new_token(), epoch=before)
     assert session_store.open_session(deps.redis, session, new_token(), epoch=before + 1)
 
 
 def test_the_epoch_does_not_expire(deps, ann):
-    session_store.end_all(deps.redis, ann.id)
+    end_all(deps, ann)
     assert deps.redis.ttl(f"auth:epoch:{ann.id}") == -1
 
 
 def test_accounts_have_epochs_of_their_own(deps, ann, tom):
-    session_store.end_all(deps.redis, ann.id)
+    end_all(deps, ann)
     assert session_store.epoch(deps.redis, tom.id) == 0
 
 
@@ -80,7 +81,7 @@ def test_ending_all_says_how_many_and_may_spare_one(deps, ann, tom):
     for _ in range(3):
         sign_in(deps, ann)
     other, _ = sign_in(deps, tom)
-    assert session_store.end_all(deps.redis, ann.id, spare=own.id) == 3
+    assert len(end_all(deps, ann, spare=own.id)) == 3
     assert live(deps, ann) == {own.id}
     assert live(deps, tom) == {other.id}
 
@@ -89,14 +90,14 @@ def test_ending_what_is_older_spares_what_began_after_the_moment(deps, ann, cloc
     sign_in(deps, ann)
     clock.turn(microseconds=1)
     later, _ = sign_in(deps, ann)
-    session_store.end_all(deps.redis, ann.id, authenticated_before=NOW)
+    end_all(deps, ann, before=NOW)
     assert live(deps, ann) == {later.id}
 
 
 def test_one_cause_ends_logins_once_and_sessions_each_time(deps, ann):
     for _ in range(2):
         sign_in(deps, ann)
-        session_store.end_all(deps.redis, ann.id, cause="reset")
+        end_all(deps, ann, cause="reset")
         assert (live(deps, ann), session_store.epoch(deps.redis, ann.id)) == (set(), 1)
 
 
@@ -104,8 +105,8 @@ def test_a_session_that_redis_forgot_is_not_counted_as_ended(deps, ann):
     session, token = sign_in(deps, ann)
     deps.redis.delete(f"auth:session:{token_digest(token)}")
     assert live(deps, ann) == set()
-    assert not session_store.end(deps.redis, ann.id, session.id)
-    assert session_store.end_all(deps.redis, ann.id) == 0
+    assert not session_store.is_live(deps.redis, ann.id, session.id)
+    assert end_all(deps, ann) == []
 
 
 # --- what they prove --------------------------------------------------------------------------------------------------
@@ -150,6 +151,7 @@ def test_a_session_tells_its_owner_about_itself(api, ann):
         "authenticated_at": "2026-11-24T05:00:00.000000Z",
         "expires_at": "2026-11-24T17:00:00.000000Z",
         "step_up_until": "2026-11-24T05:10:00.000000Z",
+        "step_up": "full",
         "prompts": [],
     }
 
@@ -179,6 +181,30 @@ def test_an_owner_ends_another_session_and_it_is_over_at_once(deps, api, ann):
     assert api(ann).delete(f"/v1/sessions/{other.id}").status_code == 204
     assert problem(who_is(api, token)) == (401, "not_authenticated")
     assert types_of(deps, ann) == ["session.ended"]
+
+
+def test_otp_is_told_by_an_event_too_because_a_killed_gateway_makes_no_call(deps, api, ann):
+    other, _ = sign_in(deps, ann)
+    assert api(ann).delete(f"/v1/sessions/{other.id}").status_code == 204
+    assert [(event.TYPE, event.session_id) for event in events_in(deps)] == [("session.ended", other.id)]
+
+
+def test_a_session_that_otp_does_not_end_in_time_is_not_called_ended(deps, api, ann, otp):
+    """otp may still commit what the session has under way, such as a confirmation."""
+    other, token = sign_in(deps, ann)
+    otp.ending_refusal = Unavailable("otp")
+    assert problem(api(ann).delete(f"/v1/sessions/{other.id}")) == (503, "service_unavailable")
+    assert problem(who_is(api, token)) == (401, "not_authenticated")
+    assert types_of(deps, ann) == ["session.ended"]
+    assert [(event.TYPE, event.session_id) for event in events_in(deps)] == [("session.ended", other.id)]
+
+
+def test_a_logout_goes_on_while_otp_is_down_and_otp_hears_of_it_by_an_event(deps, api, ann, otp):
+    caller = api(ann)
+    otp.go_down()
+    assert caller.post("/v1/logout").status_code == 204
+    assert problem(who_is(api, caller.token)) == (401, "not_authenticated")
+    assert [(event.TYPE, event.session_id) for event in events_in(deps)] == [("session.ended", caller.session.id)]
 
 
 def test_nobody_ends_another_accounts_session(deps, api, ann, tom):
@@ -241,7 +267,7 @@ def test_forward_auth_lets_nobody_through_who_is_not_signed_in(api, headers):
 
 def test_an_ended_session_is_refused_by_forward_auth(deps, api, ann):
     caller = api(ann)
-    session_store.end_all(deps.redis, ann.id)
+    end_all(deps, ann)
     assert problem(caller.get("/v1/session/verify")) == (401, "not_authenticated")
 
 

@@ -4,10 +4,12 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
-from services.auth import sms_request
+from services.auth import phone, sms_request
+from services.auth.consequences import Acting
 from services.auth.sms_request import SmsOrder
 from shared.problems import Refusal, Unavailable
-from tests.support.auth import CLIENT, PHONE, timeline_of
+from tests.support.auth import CLIENT, OTHER_PHONE, PHONE, fresh, sign_in, timeline_of
+from tests.support.sign_in import challenge, problem
 
 
 def send(deps, account):
@@ -113,3 +115,69 @@ def test_a_request_that_ended_in_503_costs_its_ip_nothing(deps, ann, otp, publis
 def test_the_ip_stands_in_no_key(deps, ann):
     send(deps, ann)
     assert not any(CLIENT.ip in key for key in deps.redis.scan_iter("*"))
+
+
+# --- a phone that changes while otp mints -----------------------------------------------------------------------------
+
+
+def remove(deps, account):
+    phone.remove(deps, CLIENT, account, Acting(*sign_in(deps, account)))
+
+
+def prove(number):
+    def replace_phone(deps, account):
+        acting = Acting(*sign_in(deps, account))
+        phone.set_phone(deps, CLIENT, account, acting, "DE", number.e164)
+        phone.verify(deps, CLIENT, fresh(deps, account), acting, "424242")
+
+    return replace_phone
+
+
+def enter_another(deps, account):
+    phone.set_phone(deps, CLIENT, account, Acting(*sign_in(deps, account)), "US", "415 555 0100")
+
+
+@pytest.fixture
+def texts(api, stranger, mia, owner):
+    """Every call that texts a code to Mia."""
+    caller, waiting = api(mia), challenge(stranger, mia)
+    member = {"country": "DE", "number": OTHER_PHONE.e164}
+
+    def to_the_number_of_the_owner():
+        api(owner).put(f"/v1/team/{mia.id}/phone", member)
+        return caller.post("/v1/phone/sms")
+
+    return {
+        "login": lambda: stranger.post(f"/v1/login/{waiting}/sms"),
+        "step-up": lambda: caller.post("/v1/reauthenticate/sms"),
+        "proof": lambda: caller.put("/v1/phone", member),
+        "proof of a number that the owner set": to_the_number_of_the_owner,
+    }
+
+
+CHANGES = {"removed": remove, "replaced": prove(OTHER_PHONE), "proven again": prove(PHONE), "entered": enter_another}
+
+
+@pytest.mark.parametrize(
+    ("text", "change"),
+    [
+        *((text, change) for text in ("login", "step-up") for change in ("removed", "replaced", "proven again")),
+        *((text, change) for text in ("proof", "proof of a number that the owner set") for change in CHANGES),
+    ],
+)
+def test_a_text_under_way_while_its_phone_is_changed_is_withdrawn(
+    deps, mia, otp, publisher, clock, texts, text, change
+):
+    minted = []
+
+    def change_it():
+        minted.extend(otp.live_sms)
+        clock.turn(seconds=1)
+        CHANGES[change](deps, mia)
+
+    otp.after_minting = change_it
+    answer = texts[text]()
+    assert (problem(answer), answer.json["cause"]) == ((409, "sms_unavailable"), "changed")
+    assert minted
+    assert not {*minted} & {*otp.live_sms, *(message.message_id for message in publisher.messages)}
+    assert [row.details["cause"] for row in timeline_of(deps, mia) if row.type == "sms.refused"] == ["changed"]

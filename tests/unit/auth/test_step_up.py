@@ -5,12 +5,13 @@ import pytest
 
 from services.auth import limits, session_store, step_up
 from services.auth.deps import subject
-from services.auth.domain.session import Factor
+from services.auth.domain.session import Factor, StepUp
 from services.auth.otp_client import CodeRefused
+from services.auth.step_up import Window
 from shared.budgets import Charge
 from tests.support import auth
-from tests.support.auth import timeline_of, types_of
-from tests.support.sign_in import log_in, problem
+from tests.support.auth import end_all, timeline_of, types_of
+from tests.support.sign_in import complete, log_in, problem
 
 MARKED = ("POST", "/v1/two-factor/recovery-codes")
 
@@ -41,7 +42,7 @@ def test_the_window_is_open_for_ten_minutes(deps, api, ann, clock, age, is_open)
     begun = clock()
     clock.now += age
     ends_at = begun + timedelta(minutes=10)
-    assert step_up.window_ends_at(caller.session, clock()) == (ends_at if is_open else None)
+    assert step_up.window(caller.session, clock()) == (Window(StepUp.FULL, ends_at) if is_open else None)
     answer = caller.call(*MARKED)
     if is_open:
         assert answer.status_code == 200
@@ -127,7 +128,7 @@ def test_a_code_for_a_login_or_for_another_session_does_not(deps, api, mia, otp)
 def test_it_opens_for_this_session_only(api, mia, otp, clock):
     caller, other = api(mia), api(mia)
     clock.turn(hours=1)
-    otp.expect(mia.id, "step_up", caller.session.id)
+    otp.expect(mia.id, "step_up", caller.session.id, factor="totp")
     assert reauthenticate(caller, code="424242").status_code == 200
     assert problem(other.call(*MARKED)) == (403, "step_up_required")
 
@@ -135,7 +136,7 @@ def test_it_opens_for_this_session_only(api, mia, otp, clock):
 def test_a_session_that_ends_meanwhile_is_not_brought_back(deps, api, mia, otp):
     caller = api(mia)
     otp.expect(mia.id, "step_up", caller.session.id)
-    otp.after_verify = lambda: session_store.end_all(deps.redis, mia.id)
+    otp.after_verify = lambda: end_all(deps, mia)
     assert problem(reauthenticate(caller, code="424242")) == (401, "not_authenticated")
     assert session_store.sessions_of(deps.redis, mia.id) == []
 
@@ -202,4 +203,68 @@ def test_it_needs_a_session(api):
 
 
 def test_the_window_of_a_session_without_a_proof_is_shut(deps, api, ann, clock):
-    assert step_up.window_ends_at(replace(api(ann).session, stepped_up_at=None), clock()) is None
+    assert step_up.window(replace(api(ann).session, stepped_up_at=None), clock()) is None
+
+
+# --- the small window -------------------------------------------------------------------------------------------------
+
+
+def stepped_up_by_sms(caller, account, otp):
+    assert caller.post("/v1/reauthenticate/sms").status_code == 202
+    return reauthenticate(caller, code="424242")
+
+
+def test_a_texted_code_opens_the_small_window_and_no_more(api, mia, otp):
+    caller = api(mia, Factor.PASSWORD, Factor.TRUSTED_DEVICE, stepped_up=False)
+    answer = stepped_up_by_sms(caller, mia, otp)
+    assert (answer.status_code, answer.json["step_up"]) == (200, "small")
+    assert answer.json["step_up_until"] == "2026-11-24T05:10:00.000000Z"
+    assert answer.json == caller.get("/v1/session").json
+    for method, path, body in (
+        (*MARKED, None),
+        ("POST", "/v1/two-factor/enrollment", None),
+        ("PUT", "/v1/phone", {"country": "DE", "number": "01512 3456780"}),
+        ("DELETE", "/v1/two-factor", None),
+    ):
+        refused = caller.call(method, path, body)
+        assert problem(refused) == (403, "step_up_required")
+        assert refused.json["step_up"] == "full"
+
+
+def test_the_small_window_is_enough_to_change_the_password_and_closes_with_it(api, mia, otp):
+    caller = api(mia, Factor.PASSWORD, Factor.TRUSTED_DEVICE, stepped_up=False)
+    refused = caller.post("/v1/password", {"new_password": "nine dry badgers hum softly"})
+    assert (problem(refused), refused.json["step_up"]) == ((403, "step_up_required"), "small")
+    stepped_up_by_sms(caller, mia, otp)
+    before = caller.token
+    assert caller.post("/v1/password", {"new_password": "nine dry badgers hum softly"}).status_code == 200
+    assert caller.token != before
+    assert caller.get("/v1/session").json["step_up"] is None
+
+
+def test_a_texted_code_shuts_no_full_window(api, mia, otp, clock):
+    caller = api(mia)
+    clock.turn(minutes=5)
+    stepped_up_by_sms(caller, mia, otp)
+    assert caller.get("/v1/session").json["step_up"] == "full"
+    assert caller.call(*MARKED).status_code == 200
+
+
+def test_a_login_by_sms_opens_no_window(api, stranger, mia, otp):
+    caller = api()
+    caller.token = complete(stranger, otp, mia, factor="sms").json["token"]
+    document = caller.get("/v1/session").json
+    assert (document["assurance"], document["step_up"], document["step_up_until"]) == ("aal2", None, None)
+
+
+@pytest.mark.parametrize("factor", ["totp", "recovery_code"])
+def test_a_login_by_app_or_backup_code_opens_the_full_window(api, stranger, mia, otp, factor):
+    caller = api()
+    caller.token = complete(stranger, otp, mia, factor=factor).json["token"]
+    assert caller.get("/v1/session").json["step_up"] == "full"
+
+
+def test_no_phone_no_text(api, tom, otp):
+    otp.enabled.add(tom.id)
+    assert problem(api(tom).post("/v1/reauthenticate/sms")) == (409, "sms_unavailable")
+    assert otp.sent_to == []

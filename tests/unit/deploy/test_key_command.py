@@ -14,7 +14,7 @@ from deploy.compose import secret_files
 from deploy.key_lists import KEY_LISTS
 from deploy.keys import LocalKeys, main, rotate
 from deploy.local.environment import environment_of
-from deploy.local.keys import MADE, load_or_make_keys, read_keys
+from deploy.local.keys import DERIVED, MADE, load_or_make_keys, read_keys
 from deploy.local.settings import ROOT, LocalSettings
 from shared.keys import KeyList
 from shared.migrations import upgrade
@@ -78,7 +78,7 @@ def test_three_calls_turn_a_list_and_leave_the_others(settings, capsys, name):
         assert said.startswith(f"{name}: {', '.join(order)}. Renew ")
         assert stat.S_IMODE(settings.keys_file.stat().st_mode) == 0o600
     after = read_keys(settings.keys_file)
-    follows = {"NOTIFY_PUBLIC_KEY"} if name == "NOTIFY_PRIVATE_KEYS" else set()
+    follows = {public for public, (source, _) in DERIVED.items() if source == name}
     assert {other for other in before if before[other] != after[other]} == {name} | follows
     assert load_or_make_keys(settings.keys_file) == (after, [])
 

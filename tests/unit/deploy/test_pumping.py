@@ -9,10 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deploy.simulation.play import AGAIN, BEFORE, PROBE, REFUSED, REFUSED_LATER, SENT, Simulation
-from deploy.simulation.traffic import HOUR, Plan, asks
+from deploy.simulation.traffic import HOUR, PURPOSES, Plan, asks
 from deploy.simulation.verifier import TurnedClock, open_verifier
 from services.otp.domain.lane import Lane
-from services.otp.domain.purpose import PURPOSES_BY_SMS
 from services.otp.limits import SMS_LANE, SMS_PROBE
 
 UNJUDGED, PAYS_FOR = SMS_LANE[0].rule.unjudged_sends, SMS_LANE[0].rule.sends_per_verification
@@ -72,7 +71,7 @@ def test_a_pumped_prefix_heals_when_the_pumping_is_over():
     plan = Plan(hours=6, honest=300, pumped=250, attack_from_hour=1, attack_hours=1, shares={"491512": 1},
                 pumped_prefixes=("491512",), pumped_logins=0.5)  # fmt: skip
     simulation = play(plan)
-    for purpose in PURPOSES_BY_SMS:
+    for purpose in PURPOSES:
         fate = simulation.fates[Lane(purpose, "491512")]
         assert fate.pauses >= 1
         assert fate.healed_after_minutes < 120
@@ -83,7 +82,7 @@ def test_who_signs_in_is_not_hurt_by_pumps_that_prove_phones():
     plan = Plan(hours=3, honest=200, pumped=250, attack_from_hour=1, attack_hours=1, shares=SHARES,
                 pumped_prefixes=PUMPED)  # fmt: skip
     simulation = play(plan)
-    login, proving = (simulation.merged([Lane(purpose, prefix) for prefix in PUMPED]) for purpose in PURPOSES_BY_SMS)
+    login, proving = (simulation.merged([Lane(purpose, prefix) for prefix in PUMPED]) for purpose in PURPOSES)
     assert login.honest[REFUSED] == login.honest[REFUSED_LATER] == 0
     assert login.honest[SENT] > 50
     assert proving.pumped[REFUSED] > plan.pumped / 2

@@ -16,6 +16,8 @@ from shared import delivery
 from shared.envelope import Envelope
 from shared.keys import KeyList
 from shared.messages import Message, SendEmailNotice, SendSmsCode, SendSmsNotice, decode
+from shared.sealed_text import SealedText
+from tests.support.signing import SIGNERS, VERIFIER
 
 # Far ahead: fakeredis forgets by the clock of the machine what has an end in ours.
 START = datetime(2126, 11, 24, 12, 0, 0, tzinfo=UTC)
@@ -82,6 +84,7 @@ class Courier:
             sms=SmsRouter(providers or (self.sms,), rates or {}, self.redis, self.clock),
             email=self.email,
             private_keys=self.private_keys,
+            verifier=VERIFIER,
             clock=self.clock,
             sleep=self._sleep,
         )
@@ -103,21 +106,29 @@ class Courier:
         return Envelope(ACCOUNT, recipient, subject, body, expires_at).seal(self.public_keys.newest)
 
     def code(
-        self, message_id: str = "msg_1", *, life: float = 300, account_id: str | None = ACCOUNT, **seal
+        self,
+        message_id: str = "msg_1",
+        *,
+        life: float = 300,
+        within: float | None = None,
+        account_id: str | None = ACCOUNT,
+        **seal,
     ) -> SendSmsCode:
-        """Leave a code as otp does, and the order that auth publishes."""
+        """Leave a code as otp does, to be sent ``within`` so many seconds, and the order that auth publishes."""
+        within = life if within is None else within
         pipeline = self.redis.pipeline()
         sealed = self.seal(life=life, **seal)
         # A store that expires keys by its own clock would not follow ours; the deadline is what is tested.
-        delivery.queue_put(pipeline, message_id, sealed, now=self.clock(), ttl=timedelta(days=1), account_id=account_id)
+        deadline = self.clock() + timedelta(seconds=within)
+        text = SealedText.sign(SIGNERS["otp"], message_id, sealed, deadline)
+        delivery.queue_put(pipeline, message_id, text, now=self.clock(), ttl=timedelta(days=1), account_id=account_id)
         pipeline.execute()
-        return self.order(message_id, life=life)
+        return self.order(message_id, deadline=deadline)
 
-    def order(self, message_id: str = "msg_1", *, life: float = 300) -> SendSmsCode:
+    def order(self, message_id: str = "msg_1", *, life: float = 300, deadline: datetime | None = None) -> SendSmsCode:
         now = self.clock()
-        return SendSmsCode(
-            id=f"cmd_{message_id}", occurred_at=now, message_id=message_id, deadline=now + timedelta(seconds=life)
-        )
+        deadline = now + timedelta(seconds=life) if deadline is None else deadline
+        return SendSmsCode(id=f"cmd_{message_id}", occurred_at=now, message_id=message_id, deadline=deadline)
 
     def notice(self, kind=SendSmsNotice, message_id: str = "ntc_1", *, life: float = 3600, sealed: str | None = None):
         now = self.clock()

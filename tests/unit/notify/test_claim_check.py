@@ -30,7 +30,7 @@ def test_a_lease_that_is_over_can_be_claimed_again(courier):
     first = claim(courier)
     courier.clock.turn(delivery.LEASE.total_seconds())
     second = claim(courier)
-    assert (first.attempt, second.attempt, second.sealed) == (1, 2, first.sealed)
+    assert (first.attempt, second.attempt, second.text) == (1, 2, first.text)
 
 
 def test_a_released_claim_waits_for_its_next_try(courier):

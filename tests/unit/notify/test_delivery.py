@@ -53,16 +53,14 @@ def test_ten_workers_one_sms(courier):
 
 
 def test_the_provider_is_told_what_is_left_of_the_codes_life_not_of_the_time_to_send_it(courier):
-    courier.code(life=300)
-    order = courier.order(life=270)
+    order = courier.code(life=300, within=270)
     courier.clock.turn(40.5)
     deliver(courier.deps, order)
     assert courier.sms.sent[0].valid_for_seconds == 259
 
 
 def test_a_code_is_not_sent_after_its_life_whatever_its_order_says(courier):
-    courier.code(life=60)
-    order = courier.order(life=300)
+    order = courier.code(life=60, within=300)
     courier.sms.troubles = [ProviderUnavailable("down")] * 100
     courier.run(deliver, order)
     assert (courier.clock() - order.occurred_at).total_seconds() <= 60

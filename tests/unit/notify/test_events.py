@@ -9,8 +9,10 @@ from services.notify.delivery import deliver
 from services.notify.events import BATCH, LEASE, PAUSE_AFTER_FAILURE_SECONDS, PAUSE_SECONDS, Carrier
 from shared import delivery
 from shared.delivery import DeliveryStatus
-from shared.messages import AUTH_EVENTS, batch_of, decode
+from shared.messages import AUTH_EVENTS, TwoFactorDisabled, batch_of, encode
 from shared.problems import Unavailable
+from shared.signed_messages import Gate
+from tests.support.signing import SIGNERS, VERIFIER, message_in
 from tests.unit.notify.courier import ACCOUNT
 
 
@@ -26,7 +28,7 @@ class FakeBroker:
         self.published.append((queue, document))
 
     def batches(self) -> list[list[str]]:
-        return [[decode(one).message_id for one in batch_of(document)] for _, document in self.published]
+        return [[message_in(one).message_id for one in batch_of(document)] for _, document in self.published]
 
 
 def down():
@@ -41,7 +43,7 @@ def broker():
 
 @pytest.fixture
 def carrier(courier, broker):
-    return Carrier(courier.redis, broker)
+    return Carrier(courier.redis, broker, SIGNERS["notify"])
 
 
 def sent(courier, *message_ids):
@@ -132,7 +134,7 @@ def test_a_carrier_that_ends_after_publishing_has_lost_nothing(courier, broker):
     class Killed(BaseException):
         pass
 
-    dying = Carrier(courier.redis, broker)
+    dying = Carrier(courier.redis, broker, SIGNERS["notify"])
 
     def killed(*_):
         raise Killed
@@ -158,7 +160,7 @@ def test_two_carriers_at_once_may_carry_twice_and_lose_nothing(courier, broker, 
     def another():
         broker.trouble = lambda: None
         courier.redis.delete("notify:changes:carrier")
-        Carrier(courier.redis, broker).carry()
+        Carrier(courier.redis, broker, SIGNERS["notify"]).carry()
 
     broker.trouble = another
     carrier.carry()
@@ -169,7 +171,7 @@ def test_two_carriers_at_once_may_carry_twice_and_lose_nothing(courier, broker, 
 
 def test_of_several_carriers_one_works_until_its_lease_ends(courier, broker, carrier):
     sent(courier, "msg_1")
-    other = Carrier(courier.redis, broker)
+    other = Carrier(courier.redis, broker, SIGNERS["notify"])
     carrier.carry()
     sent(courier, "msg_2")
     assert other.carry() == 0
@@ -183,7 +185,7 @@ def test_what_is_no_event_does_not_stand_in_the_way(courier, broker, carrier):
     sent(courier, "msg_1")
     carrier.carry()
     [(_, [foreign, event])] = broker.published
-    assert (foreign, decode(event).message_id) == ("{not json", "msg_1")
+    assert (foreign, message_in(event).message_id) == ("{not json", "msg_1")
     assert json.dumps(foreign)
 
 
@@ -197,3 +199,23 @@ def test_a_fault_of_ours_is_logged_and_the_carrier_goes_on(courier, broker, carr
     assert carrier.step() == PAUSE_AFTER_FAILURE_SECONDS
     assert "changes not carried" in log_text()
     assert left(courier) == ["msg_1"]
+
+
+# --- signed -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_carried_is_signed_by_notify_for_the_gateway(courier, broker, carrier):
+    """The script in Redis that has written it has no key."""
+    sent(courier, "msg_1")
+    [written] = courier.changes()
+    carrier.carry()
+    [(queue, [document])] = broker.published
+    assert Gate(queue, VERIFIER, courier.clock).open(document) == written
+
+
+def test_notify_signs_no_event_of_others_that_was_put_among_its_own(courier, broker, carrier):
+    """Whoever writes this list of Redis would have its signature."""
+    forged = encode(TwoFactorDisabled(id="evt_1", occurred_at=courier.clock(), account_id=ACCOUNT))
+    courier.redis.rpush("notify:changes", json.dumps(forged))
+    carrier.carry()
+    assert broker.published == [(AUTH_EVENTS, [forged])]

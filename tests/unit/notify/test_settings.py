@@ -6,7 +6,14 @@ from services.notify.settings import NotifySettings, SmtpSecurity
 from shared.settings import Environment, SettingsError
 
 KEY = "k1:" + base64.urlsafe_b64encode(bytes(32)).decode()
-BASE = {"LATCHKEY_ENV": "production", "REDIS_URL": "redis://127.0.0.1:6379/0", "NOTIFY_PRIVATE_KEYS": KEY}
+BASE = {
+    "LATCHKEY_ENV": "production",
+    "REDIS_URL": "redis://notify:pw@127.0.0.1:6379/0",
+    "NOTIFY_PRIVATE_KEYS": KEY,
+    "NOTIFY_SIGNING_KEYS": KEY,
+    "AUTH_VERIFY_KEYS": KEY,
+    "OTP_VERIFY_KEYS": KEY,
+}
 TWILIO = {
     "SMS_PROVIDERS": "twilio",
     "TWILIO_ACCOUNT_SID": "AC1",
@@ -63,6 +70,9 @@ def test_development_takes_a_gateway_without_tls():
         ({"SMS_HTTP_URL": ""}, "SMS_HTTP_URL is not set"),
         ({"SMS_HTTP_URL": "gateway.example"}, "SMS_HTTP_URL"),
         ({"SMS_HTTP_URL": "http://gateway.example/sms"}, "SMS_HTTP_URL must be https"),
+        ({"SMS_HTTP_URL": "http://127.0.0.1/sms"}, "SMS_HTTP_URL must be https"),
+        ({"TWILIO_API_BASE_URL": "http://api.example"}, "TWILIO_API_BASE_URL must be https"),
+        ({"TWILIO_STATUS_CALLBACK_URL": "http://portal.example/v1/x"}, "TWILIO_STATUS_CALLBACK_URL must be https"),
         ({"SMS_HTTP_URL": "https://me:planted-token@gateway.example/sms"}, "no password"),
         ({"SMS_HTTP_KEYS": ""}, "SMS_HTTP_KEYS is not set"),
         ({"SMS_HTTP_KEYS": "k1:AAAA"}, "SMS_HTTP_KEYS"),
@@ -76,7 +86,20 @@ def test_a_fault_of_the_gateway_is_named(change, word):
 
 @pytest.mark.parametrize(("security", "port"), [("none", 25), ("starttls", 587), ("tls", 465)])
 def test_each_kind_of_security_has_its_port(security, port):
-    assert read(WHOLE | {"SMTP_SECURITY": security}).smtp.port == port
+    assert read(WHOLE | {"SMTP_SECURITY": security, "SMTP_HOST": "localhost"}).smtp.port == port
+
+
+@pytest.mark.parametrize(
+    "allowed",
+    [
+        {"SMTP_HOST": "127.0.0.1"},
+        {"SMTP_HOST": "::1"},
+        {"PRIVATE_NETWORK": "redis,smtp"},
+        {"LATCHKEY_ENV": "development"},
+    ],
+)
+def test_mail_goes_without_tls_on_loopback_in_a_private_network_and_in_development(allowed):
+    assert read(WHOLE | {"SMTP_SECURITY": "none"} | allowed).smtp.security is SmtpSecurity.NONE
 
 
 @pytest.mark.parametrize(
@@ -107,7 +130,12 @@ def test_each_kind_of_security_has_its_port(security, port):
         ({"SMTP_FROM": "a@b.example\nBcc: c@d.example"}, "SMTP_FROM"),
         ({"SMTP_USERNAME": "portal"}, "together"),
         ({"SMTP_USERNAME": "u", "SMTP_PASSWORD": "planted-token", "SMTP_SECURITY": "none"}, "in the clear"),
+        ({"SMTP_SECURITY": "none"}, "SMTP_SECURITY must be tls or starttls off loopback"),
+        ({"SMTP_SECURITY": "none", "PRIVATE_NETWORK": "redis"}, "PRIVATE_NETWORK must name smtp"),
         ({"NOTIFY_PRIVATE_KEYS": "k1:AAAA"}, "NOTIFY_PRIVATE_KEYS"),
+        ({"NOTIFY_SIGNING_KEYS": ""}, "NOTIFY_SIGNING_KEYS"),
+        ({"AUTH_VERIFY_KEYS": ""}, "AUTH_VERIFY_KEYS"),
+        ({"OTP_VERIFY_KEYS": ""}, "OTP_VERIFY_KEYS"),
         ({"REDIS_URL": ""}, "REDIS_URL"),
     ],
 )

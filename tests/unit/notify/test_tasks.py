@@ -8,12 +8,14 @@ from shared.dead_letters import DeadLetters
 from shared.messages import QUEUES, SMS_CODES, SMS_NOTICES, UnreadableMessage, encode
 from shared.queueing import make_celery
 from shared.secret import Secret
+from shared.signed_messages import Gate
+from tests.support.signing import VERIFIER
 
 CODES = tasks.CONSUMERS[SMS_CODES]
 
 
 def handle(courier, document, queue=SMS_CODES):
-    return tasks.handle(courier.deps, tasks.CONSUMERS[queue], document)
+    return tasks.handle(courier.deps, Gate(queue, VERIFIER, courier.clock), tasks.CONSUMERS[queue], document)
 
 
 @pytest.fixture

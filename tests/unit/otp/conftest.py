@@ -1,11 +1,18 @@
+from datetime import timedelta
+
 import fakeredis
 import pytest
 from nacl.public import PrivateKey
 
+from services.otp import after_restore, journaled
+from services.otp.after_restore import Order
 from shared.hashing import HashingPool
+from shared.journal import Journal
 from shared.keys import KeyList, encode_key
-from tests.support.migrated import copied, migrated
+from tests.support.migrated import Backup, copied, migrated
 from tests.support.otp import make_world
+
+KEYS_OF_JOURNAL = KeyList.parse(f"j1:{encode_key(b'j' * 32)}")
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +68,26 @@ def still_world(migrated_file, tmp_path_factory, hashing, notify_public_key):
     """A world for tests of what is refused at the door: making one costs more than they do, and they change nothing."""
     with copied(migrated_file, tmp_path_factory.mktemp("still")) as engine:
         yield make_world(engine, fakeredis.FakeRedis(decode_responses=True), hashing, notify_public_key)
+
+
+@pytest.fixture
+def journal(world, tmp_path):
+    journal = Journal(tmp_path / "otp.journal", KEYS_OF_JOURNAL, "otp")
+    journaled.keep(world.database, journal, world.clock)
+    return journal
+
+
+@pytest.fixture
+def backup(world):
+    return Backup(world.database, world.clock, world.settle)
+
+
+@pytest.fixture
+def work(world, backup, journal):
+    def run(*restored, keep=True, told=None, entries=None):
+        if entries is None:
+            entries = [entry for entry in journal.read().entries if entry.at > backup.taken_at - timedelta(minutes=5)]
+        order = Order(backup.taken_at, frozenset(restored or ("otp",)), keep, entries, told or {})
+        return {(one.account_id, one.kind) for one in after_restore.carry_out(world.worker_deps, order, lambda _: None)}
+
+    return run

@@ -15,6 +15,7 @@ from services.otp.domain.attempt import Reason, Rejected
 from services.otp.recorder import AttemptRecorder
 from shared.database import create_database
 from tests.support.otp import ACCOUNT, World
+from tests.support.signing import SIGNERS
 
 
 def test_it_writes_by_itself_within_a_moment(world: World):
@@ -103,7 +104,7 @@ def test_the_thread_is_one_and_starts_with_the_first_attempt(world: World):
 
 def record_and_end(url: str) -> None:
     """What a server's worker process does: it answers, and its main thread ends."""
-    recorder = AttemptRecorder(create_database(url), fakeredis.FakeRedis(), lambda: datetime.now(UTC))
+    recorder = AttemptRecorder(create_database(url), fakeredis.FakeRedis(), lambda: datetime.now(UTC), SIGNERS["otp"])
     row = AttemptRow(ACCOUNT, datetime.now(UTC), "login", None, "rejected", "wrong", None, device_known=False)
     recorder.record(Attempt(row, Rejected(Reason.WRONG), second_factor=True))
 

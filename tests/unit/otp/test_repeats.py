@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
-from services.otp import store
+from services.otp import recovery_code_store, store
 from services.otp.domain.attempt import Claim
 from services.otp.domain.recovery_code import new_sheet
 from services.otp.domain.time_step import TimeStep
@@ -40,7 +40,9 @@ def recovery_code(world: World) -> str:
     sheet = new_sheet()
     hash_ = world.deps.hashing.hash(sheet[0].secret)
     with writing(world.database) as connection:
-        store.replace_recovery_codes(connection, ACCOUNT, [(code, hash_) for code in sheet], world.clock())
+        recovery_code_store.replace_recovery_codes(
+            connection, ACCOUNT, [(code, hash_) for code in sheet], world.clock()
+        )
     return sheet[0].format()
 
 
@@ -207,7 +209,7 @@ def test_who_lost_the_claim_repeats_it_only_for_the_winners_occasion_and_only_fo
     with reading(world.database) as connection:
         state = store.read_state_and_code(connection, ACCOUNT, "0")
         claim, id_ = (
-            (store.claim_recovery_code, state.recovery_code.id)
+            (recovery_code_store.claim_recovery_code, state.recovery_code.id)
             if kind == "recovery_code"
             else (lambda *args: store.claim_step(*args[:2], TimeStep(7), *args[2:]), state.authenticator.id)
         )

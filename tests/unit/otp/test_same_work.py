@@ -20,6 +20,9 @@ class WatchedHashing:
     def hash(self, text):
         return self._pool.hash(text)
 
+    def hash_here(self, text):
+        return self._pool.hash_here(text)
+
     def hash_many(self, texts):
         return self._pool.hash_many(texts)
 

@@ -13,6 +13,7 @@ from shared.database import create_database
 from shared.keys import encode_key
 from shared.migrations import differences, heads, upgrade
 from shared.settings import Environment, SettingsError
+from tests.support import signing
 from tests.support.otp import ENVIRONMENT, make_world
 
 GOOD = {**ENVIRONMENT, "NOTIFY_PUBLIC_KEY": f"n:{encode_key(b'n' * 32)}"}
@@ -50,8 +51,9 @@ def test_all_faults_are_named_at_once_and_no_value_is_shown():
     assert "hunter2" not in str(caught.value)
 
 
-def test_the_worker_gets_no_key():
-    environment = {name: GOOD[name] for name in ("LATCHKEY_ENV", "OTP_DATABASE_URL", "REDIS_URL")}
+def test_the_worker_gets_no_key_of_secrets_or_texts():
+    environment = {name: GOOD[name] for name in ("LATCHKEY_ENV", "OTP_DATABASE_URL", "REDIS_URL", "OTP_SIGNING_KEYS")}
+    environment["AUTH_VERIFY_KEYS"] = signing.ENVIRONMENT["AUTH_VERIFY_KEYS"]
     assert WorkerSettings.from_env(Environment(environment)).stores.broker_url.reveal() == GOOD["REDIS_URL"]
 
 
@@ -84,7 +86,8 @@ def environment(migrated_file, tmp_path):
     import shutil
 
     shutil.copy(migrated_file, tmp_path / "otp.sqlite3")
-    return {**GOOD, "OTP_DATABASE_URL": f"sqlite:///{tmp_path}/otp.sqlite3"}
+    worker = {"AUTH_VERIFY_KEYS": signing.ENVIRONMENT["AUTH_VERIFY_KEYS"]}
+    return {**GOOD, **worker, "OTP_DATABASE_URL": f"sqlite:///{tmp_path}/otp.sqlite3"}
 
 
 def test_migrate_makes_the_tables(tmp_path):
@@ -161,3 +164,9 @@ def test_the_composition_roots_stop_at_a_settings_fault(module):
 def test_the_composition_roots_build(module, environment):
     done = run_process(["-c", f"import services.otp.{module}"], environment)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_outbox_of_an_earlier_release_is_signed_by_a_command(environment):
+    assert run(["sign-outbox"], {**environment, "OTP_SIGNING_KEYS": ""}).exit_code != 0
+    done = run(["sign-outbox", "--again", "10"], environment)
+    assert (done.exit_code, done.stdout) == (0, "0 messages were signed and are published\n")

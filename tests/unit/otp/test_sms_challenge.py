@@ -1,13 +1,16 @@
 import json
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from shared import delivery
+from shared.deadline import TIME_LEFT_HEADER
 from shared.envelope import open_envelope
+from shared.keys import encode_key
 from tests.support.clock import NOW, TurnedClock
-from tests.support.otp import ACCOUNT, PHONE, World
+from tests.support.otp import ACCOUNT, API_KEY, BINDING, PHONE, World
 
 
 def opened(world: World, keys, message_id):
@@ -82,9 +85,10 @@ def test_a_phone_is_proven_without_2fa(world: World):
     assert world.send_sms(purpose="phone_verification").status_code == 202
 
 
-def test_step_up_takes_no_sms(world: World):
+def test_step_up_takes_an_sms_where_2fa_is_on(world: World):
+    assert world.send_sms(purpose="step_up", binding="ses_1").json["code"] == "two_factor_off"
     world.enrol()
-    assert world.send_sms(purpose="step_up").status_code == 422
+    assert world.send_sms(purpose="step_up", binding="ses_1").status_code == 202
 
 
 @pytest.mark.parametrize(
@@ -129,6 +133,24 @@ class TestWithdraw:
         world.let_resend()
         self.withdraw(world, world.send_sms().json["message_id"])
         assert world.verify(code).json == {"factor": "sms"}
+
+
+def test_no_text_is_minted_for_a_caller_that_gave_up_and_its_send_is_given_back(world: World):
+    world.enrol()
+    clock = world.clock
+
+    def slow_clock():
+        time.sleep(0.15)
+        return clock()
+
+    world.deps = replace(world.deps, clock=slow_clock)
+    body = {"purpose": "login", "binding": BINDING, "phone": PHONE}
+    headers = {"Authorization": f"Bearer {encode_key(API_KEY)}", TIME_LEFT_HEADER: "100"}
+    answer = world.app.test_client().post(f"/accounts/{ACCOUNT}/sms-challenges", json=body, headers=headers)
+    assert (answer.status_code, answer.json["code"], answer.json["part"]) == (503, "service_unavailable", "deadline")
+    assert [*world.redis.keys("otp:sms:*"), *world.redis.keys("notify:sealed:*")] == []
+    world.deps = replace(world.deps, clock=clock)
+    assert world.send_sms().status_code == 202
 
 
 def test_a_code_that_an_earlier_release_has_stored_is_good(world: World, notify_keys):

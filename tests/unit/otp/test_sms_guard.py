@@ -256,7 +256,7 @@ class TestDay:
         with structlog.testing.capture_logs() as logs:
             self.spread(crowd, 12, "login")
         told = [(line["purpose"], line["sends"]) for line in logs if line["event"] == "sms of the day spent"]
-        assert told == [("phone_verification", 8), ("login", 10)]
+        assert told == [("phone_verification", 8), ("login", 10), ("step_up", 10)]
 
 
 def test_a_request_costs_the_round_trips_that_it_did(crowd, monkeypatch):

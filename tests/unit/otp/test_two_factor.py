@@ -1,13 +1,16 @@
 import dataclasses
 from contextlib import ExitStack
 
+import pytest
 from sqlalchemy import select
 
 from services.otp import store
 from services.otp.domain.attempt import Claim
+from services.otp.key_uri import decode_secret
 from services.otp.models import authenticators, recovery_codes
 from shared.database import reading
 from shared.envelope import open_envelope
+from shared.secret import Secret
 from tests.support.clock import NOW
 from tests.support.otp import ACCOUNT, World
 
@@ -15,7 +18,8 @@ from tests.support.otp import ACCOUNT, World
 def test_an_unknown_account_has_it_off(world: World):
     assert world.state("acc_nobody") == {
         "enabled": False, "authenticators": [], "recovery_codes": {"remaining": 0, "created_at": None},
-        "locked": False, "locked_everywhere": False, "consecutive_failures": 0,
+        "locked": False, "locked_everywhere": False, "consecutive_failures": 0, "reset_needed": False,
+        "suspended": False,
     }  # fmt: skip
 
 
@@ -61,7 +65,7 @@ class TestDisable:
         assert (response.status_code, response.json["code"]) == (409, "two_factor_off")
         assert world.event_types() == []
 
-    def test_live_login_codes_die_and_phone_proofs_live_on(self, world: World, notify_keys):
+    def test_all_live_texted_codes_die_with_it(self, world: World, notify_keys):
         world.enrol()
         login = world.send_sms().json["message_id"]
         proof = world.send_sms(purpose="phone_verification").json["message_id"]
@@ -69,7 +73,8 @@ class TestDisable:
         self.disable(world)
         assert world.redis.get(f"notify:sealed:{login}") is None
         assert world.redis.hgetall("otp:sms:acc_ann:login:chl_1") == {}
-        assert world.verify(code, purpose="phone_verification").status_code == 200
+        assert world.redis.get(f"notify:sealed:{proof}") is None
+        assert world.verify(code, purpose="phone_verification").status_code == 401
 
     def test_with_redis_down_nothing_is_turned_off(self, world: World, redis_server):
         world.enrol()
@@ -137,3 +142,47 @@ def test_a_full_hashing_pool_is_503_and_no_wrong_code(world: World, hashing):
         assert (response.status_code, response.json["code"]) == (503, "service_unavailable")
         assert world.verify(world.code()).status_code == 200  # six digits wait for nobody
     assert world.verify(codes[0]).status_code == 200
+
+
+class TestEndings:
+    """``ses_1.5`` is session ``ses_1`` under its fifth token."""
+
+    CALLS = (
+        ("POST", "enrollments", {"label": "ann"}),
+        ("DELETE", "two-factor", {}),
+        ("POST", "recovery-codes", {}),
+    )
+
+    def end(self, world: World, *session_ids: str):
+        body = {"session_ids": list(session_ids)}
+        assert world.account("POST", "endings", body).status_code == 204
+
+    @pytest.mark.parametrize(("method", "path", "body"), CALLS)
+    @pytest.mark.parametrize(("ended", "refused"), [("ses_1", True), ("ses_1.5", True), ("ses_1.4", False)])
+    def test_a_session_ends_under_every_token_and_a_token_alone(self, world: World, method, path, body, ended, refused):
+        if path != "enrollments":
+            world.enrol()
+        self.end(world, ended)
+        answer = world.account(method, path, {**body, "session_id": "ses_1.5"})
+        assert (b"session_ended" in answer.data) is refused
+        assert (answer.status_code < 300) is not refused
+
+    @pytest.mark.parametrize("begun_as", ["ses_1", "ses_1.5"])
+    def test_an_ended_session_leaves_no_enrollment(self, world: World, begun_as):
+        assert world.account("POST", "enrollments", {"label": "ann", "session_id": begun_as}).status_code == 201
+        self.end(world, "ses_1")
+        with reading(world.database) as connection:
+            assert connection.execute(select(authenticators)).all() == []
+
+    def test_a_session_whose_id_begins_alike_goes_on(self, world: World):
+        world.account("POST", "enrollments", {"label": "ann", "session_id": "ses_12.5"})
+        self.end(world, "ses_1")
+        with reading(world.database) as connection:
+            assert len(connection.execute(select(authenticators)).all()) == 1
+
+    @pytest.mark.parametrize(("begun_as", "confirmed_as"), [("ses_1", "ses_1.5"), ("ses_1.5", "ses_1")])
+    def test_gateways_of_two_releases_confirm_each_others_enrollments(self, world: World, begun_as, confirmed_as):
+        begun = world.account("POST", "enrollments", {"label": "ann", "session_id": begun_as}).json
+        code = world.code(secret=decode_secret(Secret(begun["secret"])))
+        path = f"enrollments/{begun['enrollment_id']}/confirm"
+        assert world.account("POST", path, {"code": code, "session_id": confirmed_as}).status_code == 200

@@ -160,7 +160,7 @@ def test_a_missing_address_is_a_sentence(monkeypatch, capsys):
 
 
 def test_a_store_that_is_away_is_a_sentence(monkeypatch, capsys):
-    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("REDIS_URL", "redis://operator:pw@127.0.0.1:1/0")
     assert main(["list"]) == 1
     assert "does not answer" in capsys.readouterr().err
 

@@ -121,3 +121,36 @@ def test_request_threads_go_before_hashing_threads(pool):
     nice = pool._pool.submit(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())).result()
     assert nice >= hashing.NICENESS
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) < nice
+
+
+def test_what_is_hashed_later_takes_no_place_and_waits_for_no_other(pool):
+    begun, go, made = threading.Event(), threading.Event(), []
+
+    def then(encoded):
+        begun.set()
+        go.wait(5)
+        made.append(encoded)
+
+    assert pool.hash_later(PASSWORD, then)
+    assert begun.wait(5)
+    assert not pool.hash_later(PASSWORD, then)
+    go.set()
+    while not pool.hash_later(PASSWORD, made.append):
+        time.sleep(0.001)
+    assert pool.verify(made[0], PASSWORD)
+
+
+def test_a_renewed_hash_that_cannot_be_stored_blocks_no_later_one(pool):
+    def fails(_):
+        raise MemoryError
+
+    while not pool.hash_later(PASSWORD, fails):  # the test before may still hash in this pool
+        time.sleep(0.001)
+    while not pool.hash_later(PASSWORD, lambda _: None):
+        time.sleep(0.001)
+
+
+def test_a_process_that_starts_on_a_busy_machine_waits_for_its_decoy():
+    hurried = HashingPool(max_waiting=1, patience_seconds=0)
+    refused(lambda: hurried.hash(PASSWORD))
+    assert hashing.decoy_hash(hurried).startswith("$argon2id$")

@@ -19,8 +19,9 @@ from shared.clock import system_clock
 from shared.dead_letters import DeadLetters, replay
 from shared.event_queue import consume_events
 from shared.messages import OTP_EVENTS, QUEUES, ROUTES, SendSmsCode, SendSmsNotice, UnreadableMessage
-from shared.queueing import Publisher, make_celery
+from shared.queueing import Publisher, SigningPublisher, make_celery
 from shared.secret import Secret
+from tests.support.signing import SIGNERS
 
 DOCUMENT = {"id": "evt_1"}
 ERRORS = [RedisConnectionError("gone"), OperationalError("UPDATE", None, Exception("gone")), PoolTimeoutError("busy")]
@@ -110,7 +111,7 @@ def test_the_broker_is_told_how_long_to_keep_what_it_may_drop(worker, kind):
     }
     [queue] = ROUTES[kind]
     worker.celery.amqp.queues[queue](worker.channel).declare()
-    Publisher(worker.celery).publish(kind(**members))
+    SigningPublisher(worker.celery, SIGNERS["auth"]).publish(kind(**members))
     kept_for = worker.channel.basic_get(queue).properties.get("expiration")
     assert kept_for == ("300000" if kind is SendSmsCode else None)
 

@@ -5,6 +5,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from shared import delivery
+from shared.clock import after
 from shared.dead_letters import DeadLetters
 from shared.delivery import STATUS_LIVES_FOR, DeliveryStatus, Unsent
 from shared.messages import AUTH_EVENTS, QUEUES, SMS_CODES, SMS_NOTICES
@@ -14,6 +15,7 @@ from shared.queueing import Publisher, make_celery
 from shared.queues import Backlog, Depth, note_consumed, queue_of, read_backlog, read_depths, report
 from shared.scraping import READ_EVERY_SECONDS
 from shared.secret import Secret
+from tests.support.signing import unsigned_text
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
 NOBODY = "redis://127.0.0.1:1/0"
@@ -36,11 +38,13 @@ class World:
 
     def code(self, message_id="msg_1"):
         with self.redis.pipeline() as pipeline:
-            delivery.queue_put(pipeline, message_id, "sealed", now=self.now, ttl=timedelta(days=1))
+            delivery.queue_put(
+                pipeline, message_id, unsigned_text(after(START, 300)), now=self.now, ttl=timedelta(days=1)
+            )
             pipeline.execute()
 
-    def claim(self, message_id="msg_1", life=300):
-        return delivery.claim(self.redis, message_id, self.now, START + timedelta(seconds=life))
+    def claim(self, message_id="msg_1"):
+        return delivery.claim(self.redis, message_id, self.now, after(START, 300))
 
     def unsent(self):
         return delivery.unsent(self.redis, self.now)

@@ -15,6 +15,7 @@ from shared.problems import Unavailable
 from shared.relay import Deps, Relay, carry
 from shared.secret import Secret
 from shared.settings import Environment, SettingsError
+from tests.support.signing import SIGNERS
 
 NOW = datetime(2026, 11, 24, 5, 0, tzinfo=UTC)
 METADATA = MetaData()
@@ -65,7 +66,7 @@ def record(database, *numbers, not_before=None):
     with writing(database) as connection:
         for number in numbers:
             message = RecoveryCodesRegenerated(id=f"evt_{number}", occurred_at=NOW, account_id="acc_1")
-            outbox.record(connection, BOX, message, not_before=not_before)
+            outbox.record(connection, BOX, message, SIGNERS["otp"], not_before=not_before)
 
 
 def waiting(database):

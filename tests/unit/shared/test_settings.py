@@ -115,7 +115,7 @@ def test_both_stores_are_one_server_unless_said_otherwise():
     assert (one.state_url.reveal(), one.broker_url.reveal()) == ("redis://one", "redis://one")
     two = StoreSettings.read(Environment({"REDIS_URL": "redis://one", "BROKER_URL": "redis://two"}))
     assert (two.state_url.reveal(), two.broker_url.reveal()) == ("redis://one", "redis://two")
-    env = Environment({"STATE_REDIS_URL": "redis://s", "BROKER_URL": "redis://b"})
+    env = Environment({"LATCHKEY_ENV": "development", "STATE_REDIS_URL": "redis://s", "BROKER_URL": "redis://b"})
     StoreSettings.read(env)
     env.done()
     assert "redis://" not in repr(two)

@@ -4,17 +4,18 @@ import ssl
 
 import pytest
 
-from shared.brokers import VISIBILITY_TIMEOUT_SECONDS, broker_of
+from shared.brokers import VISIBILITY_TIMEOUT_SECONDS, broker_of, waiting_queue
 from shared.messages import QUEUES
 from shared.queueing import make_celery
 from shared.secret import Secret
-from shared.settings import Environment, Sentinels, SettingsError, StoreSettings
+from shared.settings import Environment, SettingsError, StoreSettings
+from shared.store_urls import Sentinels
 
 REDIS = "redis://127.0.0.1:6379/0"
 
 
 def read(**variables):
-    env = Environment({"REDIS_URL": REDIS, **variables})
+    env = Environment({"LATCHKEY_ENV": "development", "REDIS_URL": REDIS, **variables})
     stores = StoreSettings.read(env)
     env.done()
     return stores
@@ -96,8 +97,15 @@ def test_on_rabbitmq_every_queue_is_a_quorum_queue_and_every_publish_is_confirme
     assert conf.broker_transport_options["read_timeout"] == 1.5
 
 
+def test_on_rabbitmq_every_queue_has_an_exchange_of_its_own_whose_name_no_queue_has():
+    queues = make_celery("test", Secret("amqp://mq//")).conf.task_queues
+    exchanges = {queue.exchange.name for queue in queues}
+    assert len(exchanges) == len(QUEUES)
+    assert not exchanges & {*QUEUES, *(waiting_queue(queue, seconds) for queue in QUEUES for seconds in range(1, 6))}
+
+
 def test_no_queues_name_ends_in_anothers():
-    """RabbitMQ's delayed delivery finds a queue by the end of the routing key."""
+    """``queue_of`` finds a queue by the end of the routing key."""
     assert not [(one, other) for one in QUEUES for other in QUEUES if one != other and one.endswith(f".{other}")]
 
 
@@ -121,3 +129,201 @@ def test_a_password_that_is_not_quoted_is_a_fault_at_the_start_and_not_shown(nam
 def test_a_broker_behind_several_addresses_is_read_address_by_address():
     with pytest.raises(SettingsError, match="BROKER_URL"):
         read(BROKER_URL="amqp://a:5672;amqp://:hunter/2@b")
+
+
+def faults_of(url, *, role="STATE_REDIS_URL", private=""):
+    """What production says of one URL, while all else is right."""
+    right = {"REDIS_URL": "redis://auth:pw@127.0.0.1:6379/0", "LATCHKEY_ENV": "production"}
+    env = Environment({**right, role: url, "PRIVATE_NETWORK": private})
+    StoreSettings.read(env)
+    try:
+        env.done()
+    except SettingsError as error:
+        return str(error)
+    return ""
+
+
+NO_PASSWORD = "must hold a password in production"
+NO_TLS = "must use TLS off loopback in production"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://127.0.0.1:6379/0",
+        "rediss://r:6380/1",
+        "redis://auth@127.0.0.1",
+        "redis://:@127.0.0.1",
+        "sentinel://127.0.0.1/m",
+    ],
+)
+def test_production_takes_no_redis_without_a_password(url):
+    assert f"STATE_REDIS_URL {NO_PASSWORD}" in faults_of(url, private="redis")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["amqp://127.0.0.1//", "amqps://mq//", "amqp://auth@127.0.0.1//", "amqp://a:pw@127.0.0.1//;amqp://a@127.0.0.1//"],
+)
+def test_production_takes_no_broker_without_a_password_not_even_as_its_second(url):
+    assert f"BROKER_URL {NO_PASSWORD}" in faults_of(url, role="BROKER_URL", private="broker")
+
+
+@pytest.mark.parametrize(
+    ("role", "url", "part"),
+    [
+        ("STATE_REDIS_URL", "redis://auth:pw@redis:6379/0", "redis"),
+        ("STATE_REDIS_URL", "sentinel://auth:pw@s1,s2/main", "redis"),
+        ("STATE_REDIS_URL", "redis://auth:pw@10.0.0.2", "redis"),
+        ("BROKER_URL", "redis://auth:pw@redis:6379/0", "broker"),
+        ("BROKER_URL", "amqp://auth:pw@mq//", "broker"),
+        ("BROKER_URL", "amqp://auth:pw@127.0.0.1//;amqp://auth:pw@mq//", "broker"),
+    ],
+)
+def test_production_requires_tls_off_loopback_unless_a_setting_names_a_private_network(role, url, part):
+    assert f"{role} {NO_TLS}" in faults_of(url, role=role)
+    other = {"redis": "broker", "broker": "redis"}[part]
+    assert f"{role} {NO_TLS}" in faults_of(url, role=role, private=other)
+    assert faults_of(url, role=role, private=f"{other}, {part}") == ""
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://a:pw@127.0.0.1", "redis://a:pw@[::1]:6379", "redis://a:pw@localhost", "rediss://a:pw@redis"]
+)
+def test_loopback_and_tls_need_no_word_on_the_network(url):
+    assert faults_of(url) == ""
+
+
+UNCHECKED = [
+    "ssl_cert_reqs=none",
+    "ssl_cert_reqs=optional",
+    "ssl_cert_reqs=",
+    "ssl_cert_reqs=required&ssl_cert_reqs=none",
+    "%73sl_cert_reqs=none",
+    "ssl_check_hostname=false",
+    "ssl_check_hostname=0",
+    "ssl_ca_certs=/ca.pem&ssl_check_hostname=no",
+    "ssl_ciphers=aNULL",
+    "ssl_min_version=768",
+    "ssl_exclude_verify_flags=VERIFY_X509_STRICT",
+    "ssl=false",
+]
+
+
+@pytest.mark.parametrize("query", UNCHECKED)
+@pytest.mark.parametrize(
+    ("role", "url", "part"),
+    [
+        ("STATE_REDIS_URL", "rediss://a:pw@redis/0", "redis"),
+        ("BROKER_URL", "rediss://a:pw@redis/0", "broker"),
+        ("BROKER_URL", "amqps://a:pw@mq//", "broker"),
+    ],
+)
+def test_tls_whose_checks_are_turned_off_is_none(role, url, part, query):
+    said = faults_of(f"{url}?{query}", role=role)
+    assert f"{role} {NO_TLS}" in said
+    assert query.partition("=")[2] == "" or query not in said
+    assert faults_of(f"{url}?{query}", role=role, private=part) == ""
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "ssl_ca_certs=/ca.pem&ssl_certfile=/c.pem&ssl_keyfile=/k.pem",
+        "ssl_cert_reqs=required&ssl_check_hostname=true",
+        "health_check_interval=5",
+    ],
+)
+def test_tls_may_name_its_files_and_say_that_it_checks(query):
+    assert faults_of(f"rediss://a:pw@redis/0?{query}") == ""
+
+
+def test_every_address_of_a_broker_needs_its_own_tls():
+    assert NO_TLS in faults_of("amqps://a:pw@mq1//;amqp://a:pw@mq2//", role="BROKER_URL")
+    assert faults_of("amqps://a:pw@mq1//;amqps://a:pw@mq2//", role="BROKER_URL") == ""
+    assert faults_of("amqps://a:pw@mq1//;amqp://a:pw@127.0.0.1//", role="BROKER_URL") == ""
+
+
+def database_faults(url, private="", mode="production"):
+    """What a service says of one database URL."""
+    env = Environment({"URL": url, "PRIVATE_NETWORK": private, "LATCHKEY_ENV": mode})
+    assert env.database_url("URL") == url
+    try:
+        env.done()
+    except SettingsError as error:
+        return str(error)
+    return ""
+
+
+POSTGRES = "postgresql+psycopg://auth:hunter2@db.example/auth"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        POSTGRES,
+        "postgresql://auth:hunter2@db.example/auth",
+        *(f"{POSTGRES}?sslmode={mode}" for mode in ("disable", "allow", "prefer", "require", "verify-ca", "")),
+        f"{POSTGRES}?sslmode=verify-full&sslmode=disable",
+        f"{POSTGRES}?ssl=true",
+        "postgresql+psycopg://auth:hunter2@/auth?host=db.example",
+        "postgresql+psycopg://auth:hunter2@127.0.0.1/auth?host=db.example:5432",
+        "postgresql+psycopg://auth:hunter2@/auth?host=127.0.0.1,db.example",
+        "postgresql+psycopg://auth:hunter2@127.0.0.1/auth?hostaddr=192.0.2.7",
+        "postgresql+psycopg://auth:hunter2@/auth?service=main",
+    ],
+)
+def test_production_takes_no_postgresql_off_loopback_without_tls_that_checks_it(url):
+    said = database_faults(url)
+    assert said.startswith(f"settings: URL {NO_TLS}")
+    assert "sslmode=verify-full" in said
+    assert "hunter" not in said
+    assert "db.example" not in said
+    assert database_faults(url, private="database") == database_faults(url, mode="development") == ""
+    assert database_faults(url, private="redis,broker,otp") == said
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"{POSTGRES}?sslmode=verify-full&sslrootcert=/ca.pem",
+        "postgresql+psycopg://auth:hunter2@127.0.0.1:5432/auth",
+        "postgresql+psycopg://auth:hunter2@[::1]/auth",
+        "postgresql+psycopg://auth:hunter2@localhost/auth",
+        "postgresql+psycopg:///auth",
+        "postgresql+psycopg://auth@/auth?host=/run/postgresql",
+        "sqlite:////var/lib/auth.sqlite3",
+    ],
+)
+def test_a_database_on_this_machine_or_behind_checked_tls_is_taken(url):
+    assert database_faults(url) == ""
+
+
+@pytest.mark.parametrize("url", ["postgresql://a:hunter/2@db/auth", "postgresql://[hunter/auth"])
+def test_a_database_url_that_is_not_quoted_is_a_fault_that_shows_no_value(url):
+    said = database_faults(url)
+    assert "percent-encoded" in said
+    assert "hunter" not in said
+
+
+def test_a_url_with_two_faults_says_both_and_shows_no_value():
+    said = faults_of("redis://planted.example/0")
+    assert NO_PASSWORD in said
+    assert NO_TLS in said
+    assert "planted" not in said
+
+
+def test_development_takes_what_production_does_not():
+    assert (
+        read(STATE_REDIS_URL="redis://redis:6379", BROKER_URL="amqp://mq//").state_url.reveal() == "redis://redis:6379"
+    )
+
+
+def test_a_part_that_there_is_not_is_a_fault():
+    assert "PRIVATE_NETWORK must list parts out of redis, broker, otp, database, smtp" in faults_of(
+        "redis://a:pw@redis", private="all"
+    )
+
+
+def test_a_fault_of_a_url_that_serves_both_roles_is_said_once():
+    assert faults_of("redis://redis", role="REDIS_URL").count(NO_PASSWORD) == 1

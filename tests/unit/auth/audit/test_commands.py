@@ -149,6 +149,20 @@ def test_prune_and_erase_say_what_they_did(run, deps, audit_deps, write, ann):
     assert run("verify").exit_code == 0
 
 
+@pytest.mark.parametrize(("changes", "least"), [({}, 30), ({"RESET_BETWEEN_SECONDS": "60"}, 7)])
+def test_prune_keeps_what_the_reset_policy_reads(run, monkeypatch, audit_deps, write, ann, changes, least):
+    for name, value in changes.items():
+        monkeypatch.setenv(name, value)
+    write(ann, at=system_clock() - 40 * DAY)
+    sealer.seal(audit_deps)
+    refused = run("prune", "--older-than", str(least - 1))
+    assert refused.exit_code == 2
+    assert f"the last {least} days" in refused.stderr
+    assert len(rows_of(audit_deps)) == 1
+    assert run("prune", "--older-than", str(least)).exit_code == 0
+    assert rows_of(audit_deps) == []
+
+
 def test_a_broken_chain_stops_prune_and_erase_with_a_sentence(run, audit_deps, write, unguarded, ann):
     write(ann, at=system_clock() - 40 * DAY)
     sealer.seal(audit_deps)

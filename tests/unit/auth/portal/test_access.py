@@ -7,7 +7,7 @@ import pytest
 from services.auth.app import create_app
 from services.auth.domain.session import Factor
 from tests.support import auth
-from tests.support.portal import PAGES, SUPPORT_PAGES
+from tests.support.portal import PAGES, SUPPORT_PAGES, Page
 
 
 @pytest.mark.parametrize("path", ["/", *PAGES, *SUPPORT_PAGES])
@@ -29,11 +29,31 @@ def test_the_console_is_for_support_with_a_second_factor(browser, deps, tom, sam
     assert browser.signed_in(deps, sam).get(path).status_code == 200
 
 
+def test_an_operator_begins_at_the_console_once_it_opens(browser, deps, sam):
+    assert browser.signed_in(deps, sam, Factor.PASSWORD).get("/").headers["Location"] == "/two-factor"
+    assert browser.signed_in(deps, sam).get("/").headers["Location"] == "/support"
+
+
+def test_an_owner_is_led_to_what_support_asks(browser, deps, api, otp, sam, ann, tom, owner, clock):
+    def is_led(account):
+        return "/team/approvals" in Page(browser.signed_in(deps, account).get("/two-factor")).text
+
+    otp.enabled |= {owner.id, ann.id}
+    assert not is_led(owner)
+    api(sam).post(f"/v1/support/accounts/{ann.id}/identity-checks", {"check": "owner_approval"})
+    assert is_led(owner)
+    assert not is_led(ann)
+    assert not is_led(tom)
+    clock.turn(minutes=31)
+    assert not is_led(owner)
+
+
 def test_the_portal_and_the_inbox_can_be_off(deps):
     bare = create_app(replace(deps, settings=auth.settings(PORTAL="off"))).test_client()
     assert bare.get("/login").status_code == 404
     assert bare.get("/v1/time").status_code == 200
-    production = auth.settings(LATCHKEY_ENV="production", PUBLIC_ORIGIN="https://portal.example")
+    redis_url = "redis://auth:pw@127.0.0.1:6379/0"
+    production = auth.settings(LATCHKEY_ENV="production", PUBLIC_ORIGIN="https://portal.example", REDIS_URL=redis_url)
     strict = create_app(replace(deps, settings=production)).test_client()
-    assert strict.get("/dev/inbox").status_code == 404
-    assert "/dev/inbox" not in strict.get("/login").get_data(as_text=True)
+    assert strict.get("/dev/inbox", base_url="https://portal.example").status_code == 404
+    assert "/dev/inbox" not in strict.get("/login", base_url="https://portal.example").get_data(as_text=True)

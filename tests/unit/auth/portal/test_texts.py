@@ -39,7 +39,7 @@ def test_whatever_the_api_says_has_a_text():
     wanted += [f"delivery.{word}" for word in (*DeliveryStatus, *DeliveryReason)]
     wanted += [f"activity.{entry.replace('.', '_')}" for entry in Entry]
     wanted += [f"activity.factor_{factor}" for factor in Factor]
-    causes = ("destination", "today", "country")
+    causes = ("destination", "today", "country", "changed")
     wanted += [f"{prefix}_{cause}" for prefix in ("problem.sms_unavailable", "activity.cause") for cause in causes]
     assert [key for key in wanted if key not in catalogue] == []
 

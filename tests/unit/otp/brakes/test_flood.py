@@ -25,7 +25,8 @@ def test_it_is_one_row_over_all_processes(world: World):
     world.enrol()
     fail(world, 6)
     world.settle()
-    world.deps = replace(world.deps, recorder=AttemptRecorder(world.database, world.redis, world.clock))
+    recorder = AttemptRecorder(world.database, world.redis, world.clock, world.deps.signer)
+    world.deps = replace(world.deps, recorder=recorder)
     fail(world, 3)
     assert throttled(world) == ["login"]
 
@@ -77,6 +78,15 @@ def test_each_stop_of_the_row_of_failures_has_its_own(world: World):
         fail(world, 3, **MINE)
     rows = [item for item in world.attempts() if item["outcome"] == "throttled"]
     assert [item["device_known"] for item in rows] == [True, False, False]
+
+
+def test_an_unlock_forgets_the_marks_of_the_stops(world: World):
+    world.enrol()
+    fail_through_all_windows(world, STOP_FOR_STRANGERS_DIGITS)
+    fail(world, 3)
+    world.settle()
+    assert world.redis.keys("otp:throttled:otp.verify.consecutive*") != []
+    world.clock.turn(seconds=1)
     world.account("POST", "unlock")
     assert world.redis.keys("otp:throttled:otp.verify.consecutive*") == []
 

@@ -57,7 +57,7 @@ def test_it_costs_one_look_at_sql_and_no_more(world: World):
 
 def test_what_support_lifted_stays_lifted(world: World):
     world.enrol()
-    fail_through_all_windows(world, HARD_STOP, **MINE)
+    fail_through_all_windows(world, HARD_STOP - 1, **MINE)
     world.account("POST", "unlock", {})
     world.redis.flushall()
     assert world.verify(world.code()).status_code == 200

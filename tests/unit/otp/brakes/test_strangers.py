@@ -79,7 +79,8 @@ def test_what_fails_in_another_process_after_a_success_stays_counted(world: Worl
     first._start = lambda: None
     fail_through_all_windows(world, 7)
     world.verify(world.code(), **MINE)
-    world.deps = replace(world.deps, recorder=AttemptRecorder(world.database, world.redis, world.clock))
+    recorder = AttemptRecorder(world.database, world.redis, world.clock, world.deps.signer)
+    world.deps = replace(world.deps, recorder=recorder)
     world.deps.recorder._start = lambda: None
     fail(world, 2)
     first.flush()

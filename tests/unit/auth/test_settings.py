@@ -1,0 +1,36 @@
+import pytest
+
+from services.auth.settings import AuthSettings
+from shared.settings import Environment, SettingsError
+from tests.support.auth import ENVIRONMENT
+
+PRODUCTION = {
+    **ENVIRONMENT,
+    "LATCHKEY_ENV": "production",
+    "PUBLIC_ORIGIN": "https://portal.example",
+    "REDIS_URL": "redis://auth:pw@127.0.0.1:6379/0",
+}
+
+
+def read(**changes):
+    return AuthSettings.from_env(Environment({**PRODUCTION, **changes}))
+
+
+def test_otp_is_reached_by_http_on_loopback_and_over_a_private_network_alone():
+    assert read(OTP_URL="http://127.0.0.1:8081").otp_url == "http://127.0.0.1:8081"
+    assert read(OTP_URL="https://otp.internal").otp_url == "https://otp.internal"
+    assert read(OTP_URL="http://otp:8080", PRIVATE_NETWORK="otp").otp_url == "http://otp:8080"
+    with pytest.raises(SettingsError, match="OTP_URL must be https in production, or PRIVATE_NETWORK must name otp"):
+        read(OTP_URL="http://otp:8080", PRIVATE_NETWORK="redis,broker")
+
+
+def test_every_weak_url_is_named_in_one_message():
+    with pytest.raises(SettingsError) as error:
+        read(
+            OTP_URL="http://otp:8080",
+            STATE_REDIS_URL="redis://redis",
+            BROKER_URL="amqp://mq//",
+            PUBLIC_ORIGIN="http://a",
+        )
+    for name in ("OTP_URL", "STATE_REDIS_URL", "BROKER_URL", "PUBLIC_ORIGIN"):
+        assert f"{name} must" in str(error.value)
