@@ -219,7 +219,7 @@ class Handler:
     # What it gives, unless a restore has made that void (restores.VOID_AFTER_RESTORE_OF).
     gives: Callable[[Event[Any]], None] | None = None
     change: Change | None = None
-    # What logins are ended for, once: the event, unless the gateway does so by another name when it happens.
+    # What logins are ended for, once, by the gateway when it happens or by the event: a login begun since must not end.
     cause: Callable[[Any], str] = attrgetter("id")
 
 

@@ -111,12 +111,17 @@ class OtpClient:
         codes: list[str] = self._call("POST", path, body, hashes=True)["recovery_codes"]
         return codes
 
-    def disable(self, account_id: str, session_id: str, *, only_repeat: bool = False) -> None:
-        """Turn 2FA off; with ``only_repeat`` change nothing, and succeed only if this session did so a moment ago."""
+    def disable(self, account_id: str, session_id: str, *, only_repeat: bool = False) -> str | None:
+        """Turn 2FA off; with ``only_repeat`` change nothing, and succeed only if this session did so a moment ago.
+
+        Returns the id of the event that reports it; an otp of an earlier release returns none.
+        """
         body: dict[str, Any] = {"session_id": session_id}
         if only_repeat:
             body["only_repeat"] = True
-        self._call("DELETE", f"/accounts/{account_id}/two-factor", body)
+        document = self._call("DELETE", f"/accounts/{account_id}/two-factor", body) or {}
+        event_id: str | None = document.get("event_id")
+        return event_id
 
     def regenerate_recovery_codes(self, account_id: str, session_id: str, idempotency_key: str | None) -> list[str]:
         """Make a new sheet; the old one is void. With a key, a repeat by the same session gets the same sheet."""

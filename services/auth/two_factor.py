@@ -39,8 +39,8 @@ def confirm(deps: Deps, account: Account, acting: Acting, enrollment_id: str, co
 
 def disable(deps: Deps, account: Account, acting: Acting) -> Acting:
     """2FA is off from here: the session as it lives on. Raises Refusal two_factor_off, not_authenticated."""
-    deps.otp.disable(account.id, acting.session.call_id)
-    return _end_what_was_before(deps, Change.FACTOR_REMOVED, account, acting)
+    event_id = deps.otp.disable(account.id, acting.session.call_id)
+    return _end_what_was_before(deps, Change.FACTOR_REMOVED, account, acting, cause=event_id)
 
 
 def finish_disable(deps: Deps, account: Account, acting: Acting) -> Acting | None:
@@ -49,10 +49,10 @@ def finish_disable(deps: Deps, account: Account, acting: Acting) -> Acting | Non
     otp's event may have closed the session's step-up window before the gateway heard otp's answer, so this needs none.
     """
     try:
-        deps.otp.disable(account.id, acting.session.call_id, only_repeat=True)
+        event_id = deps.otp.disable(account.id, acting.session.call_id, only_repeat=True)
     except Refusal:
         return None
-    return _end_what_was_before(deps, Change.FACTOR_REMOVED, account, acting)
+    return _end_what_was_before(deps, Change.FACTOR_REMOVED, account, acting, cause=event_id)
 
 
 def regenerate_recovery_codes(deps: Deps, account: Account, acting: Acting, key: str | None) -> list[str]:

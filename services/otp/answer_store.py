@@ -48,11 +48,13 @@ class Answer:
     """Backup codes and the id of their sheet; a call that makes no sheet answers with neither.
 
     ``replaced``: the id of the sheet that it replaces. While that one stands, the change was not committed.
+    ``event_id``: the event that reports the change, where the caller is told.
     """
 
     sheet_id: str | None = None
     recovery_codes: tuple[str, ...] = field(default=(), repr=False)
     replaced: str | None = None
+    event_id: str | None = None
 
 
 def keep(redis: "Redis", box: SecretBox, call: Call, answer: Answer, now: datetime) -> None:
@@ -60,6 +62,7 @@ def keep(redis: "Redis", box: SecretBox, call: Call, answer: Answer, now: dateti
     members = {
         "sheet_id": answer.sheet_id,
         "replaced": answer.replaced,
+        "event_id": answer.event_id,
         "codes": answer.recovery_codes,
         "until": rfc3339(now + REPEATABLE_FOR),
     }
@@ -81,4 +84,4 @@ def find(redis: "Redis", box: SecretBox, call: Call, now: datetime) -> Answer | 
         return None
     if parse_rfc3339(opened["until"]) <= now:
         return None
-    return Answer(opened["sheet_id"], tuple(opened["codes"]), opened.get("replaced"))
+    return Answer(opened["sheet_id"], tuple(opened["codes"]), opened.get("replaced"), opened.get("event_id"))

@@ -122,6 +122,12 @@ class DisableSchema(OrderedSchema):
     only_repeat = Flag(load_default=False, metadata={"description": "Only if this session did it a moment ago."})
 
 
+class DisabledSchema(Schema):
+    """2FA is off; ``two_factor.disabled`` has this id."""
+
+    event_id = fields.String(allow_none=True)
+
+
 class EndingsSchema(Schema):
     """What ends."""
 

@@ -72,8 +72,8 @@ def state(deps: Deps, account_id: str) -> TwoFactorState:
     )
 
 
-def disable(deps: Deps, account_id: str, session_id: str | None, *, only_repeat: bool = False) -> None:
-    """Revoke the authenticator, wipe its secret and the recovery codes.
+def disable(deps: Deps, account_id: str, session_id: str | None, *, only_repeat: bool = False) -> str | None:
+    """Revoke the authenticator, wipe its secret and the recovery codes. Returns the id of the event that reports it.
 
     A repeat by the same session within a minute changes nothing. With ``only_repeat`` any other call is refused. Raises
     two_factor_off, two_factor_already_on, session_ended.
@@ -86,9 +86,10 @@ def disable(deps: Deps, account_id: str, session_id: str | None, *, only_repeat:
         if only_repeat and is_on:
             raise Refusal("two_factor_already_on")
         if not is_on:
-            if call is not None and answer_store.find(deps.redis, deps.secret_box, call, now) is not None:
-                return
-            raise Refusal("two_factor_off")
+            kept = None if call is None else answer_store.find(deps.redis, deps.secret_box, call, now)
+            if kept is None:
+                raise Refusal("two_factor_off")
+            return kept.event_id
         store.revoke_all(connection, account_id, now)
         recovery_code_store.delete_recovery_codes(connection, account_id)
         by = None if session_id is None else session_of(session_id)
@@ -97,8 +98,9 @@ def disable(deps: Deps, account_id: str, session_id: str | None, *, only_repeat:
         # Before the commit: Redis down means that nothing was turned off, and the caller may simply try again.
         sms_store.forget_account(deps.redis, account_id, frozenset(Purpose))
         if call is not None:
-            answer_store.keep(deps.redis, deps.secret_box, call, Answer(), now)
+            answer_store.keep(deps.redis, deps.secret_box, call, Answer(event_id=event.id), now)
         require_time()
+    return event.id
 
 
 def unlock(deps: Deps, account_id: str) -> None:

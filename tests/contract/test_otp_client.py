@@ -115,7 +115,7 @@ def test_enrolment_codes_unlock_and_disabling(client, world):
     assert refusal.value.code == "two_factor_off"
     world.enrol()
     assert len(client.regenerate_recovery_codes(ACCOUNT, "ses_1", None)) == 10
-    client.disable(ACCOUNT, "ses_1")
+    assert client.disable(ACCOUNT, "ses_1") == world.events()[-1]["id"]
     assert not client.state(ACCOUNT).enabled
 
 

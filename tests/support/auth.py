@@ -206,7 +206,7 @@ class FakeOtp:
         self.enabled.add(account_id)
         return ["0000-0000-0000-0000"] * 10
 
-    def disable(self, account_id: str, session_id: str, *, only_repeat: bool = False) -> None:
+    def disable(self, account_id: str, session_id: str, *, only_repeat: bool = False) -> str | None:
         self._answer()
         if only_repeat:
             raise Refusal("two_factor_already_on" if account_id in self.enabled else "two_factor_off")
@@ -214,6 +214,7 @@ class FakeOtp:
         if account_id not in self.enabled:
             raise Refusal("two_factor_off")
         self.enabled.remove(account_id)
+        return "evt_disabled"
 
     def regenerate_recovery_codes(self, account_id: str, session_id: str, idempotency_key: str | None) -> list[str]:
         self._answer()

@@ -5,7 +5,7 @@ from typing import Any
 from services.otp import endings, throttles, two_factor
 from services.otp.deps import Deps
 from services.otp.endings import End
-from services.otp.schemas import DisableSchema, EndingsSchema, ThrottlesSchema, TwoFactorSchema
+from services.otp.schemas import DisabledSchema, DisableSchema, EndingsSchema, ThrottlesSchema, TwoFactorSchema
 from services.otp.throttles import Throttle
 from services.otp.two_factor import TwoFactorState
 from shared.bodies import NothingSchema
@@ -30,11 +30,12 @@ def blueprint(deps: Deps) -> RestBlueprint:
 
     @routes.delete("/accounts/<id:account_id>/two-factor")
     @routes.arguments(DisableSchema())
-    @routes.response(204)
+    @routes.response(200, DisabledSchema())
     @routes.refuses("two_factor_off", "two_factor_already_on", "session_ended")
-    def disable(body: dict[str, Any], account_id: str) -> None:
+    def disable(body: dict[str, Any], account_id: str) -> dict[str, str | None]:
         """Turn 2FA off; 409 two_factor_off when it is."""
-        two_factor.disable(deps, account_id, body["session_id"], only_repeat=body["only_repeat"])
+        only_repeat = body["only_repeat"]
+        return {"event_id": two_factor.disable(deps, account_id, body["session_id"], only_repeat=only_repeat)}
 
     @routes.post("/accounts/<id:account_id>/endings")
     @routes.arguments(EndingsSchema())

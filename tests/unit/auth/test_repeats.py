@@ -140,6 +140,18 @@ def test_a_disable_that_otp_did_unheard_is_finished_by_its_repeat(deps, api, on,
     assert world.event_types() == ["two_factor.disabled"]
 
 
+@pytest.mark.parametrize("lost", [None, "/two-factor"])
+def test_the_event_of_a_disable_ends_no_login_begun_since(deps, api, on, otp, world, lost):
+    caller = api(on)
+    otp.lose = lost
+    if lost:
+        assert caller.delete("/v1/two-factor", headers=KEY).status_code == 503
+    assert caller.delete("/v1/two-factor", headers=KEY).status_code == 204
+    epoch = session_store.epoch(deps.redis, on.id)
+    events.handle(deps, decode(world.events()[0]))
+    assert session_store.epoch(deps.redis, on.id) == epoch
+
+
 @pytest.mark.parametrize("heard", ["the event first", "no event"])
 def test_an_operators_disable_that_otp_did_unheard_is_finished_by_its_repeat(
     deps, api, make_account, otp, world, heard

@@ -83,7 +83,7 @@ def test_time_steps_up_to_now_are_refused_and_the_next_one_is_not(world, backup,
 def test_what_was_turned_on_or_off_in_the_gap_stays_so(world, backup, work):
     world.enrol()
     backup.take()
-    assert world.account("DELETE", "two-factor", {}).status_code == 204
+    assert world.account("DELETE", "two-factor", {}).status_code == 200
     enrolled = world.account("POST", "enrollments", {"label": "bob"}, account=OTHER).json
     secret = decode_secret(Secret(enrolled["secret"]))
     path = f"enrollments/{enrolled['enrollment_id']}/confirm"
@@ -214,7 +214,7 @@ def enrolled_by(world, account):
 def test_an_authenticator_that_was_replaced_in_the_gap_does_not_come_back(world, backup, work):
     enrolled_by(world, ACCOUNT)
     backup.take()
-    assert world.account("DELETE", "two-factor", {}).status_code == 204
+    assert world.account("DELETE", "two-factor", {}).status_code == 200
     told = enrolled_by(world, ACCOUNT)
     backup.restore()
     assert world.state()["enabled"] is True

@@ -114,7 +114,7 @@ def test_a_row_that_was_used_or_revoked_meanwhile_is_left_as_it_is(old: World):
         rows = {row.account_id: row for row in sealed_store.list_under(connection, "k1", after="", limit=9)}
     under(old, K2, K1)
     assert old.verify(old.code(account="acc_a"), account="acc_a").status_code == 200
-    assert old.account("DELETE", "two-factor", account="acc_b").status_code == 204
+    assert old.account("DELETE", "two-factor", account="acc_b").status_code == 200
     with writing(old.database) as connection:
         for row in rows.values():
             new = box(K3).seal(Secret(b"x" * 20), row.account_id, row.id)
