@@ -1,6 +1,6 @@
 """What the gateway's use cases work with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import Engine
@@ -9,6 +9,7 @@ from services.auth.domain.network import network_of
 from services.auth.settings import AuthSettings, WorkerSettings
 from shared.budgets import Charge, Rate, Taken
 from shared.clock import Clock
+from shared.lane import Lane
 from shared.messages import Message
 from shared.signing import Signer
 
@@ -38,14 +39,26 @@ class WorkerDeps:
     signer: Signer
 
 
+# Half of the server's request threads (see deploy/) may wait for the rating of a password.
+RATINGS_AT_A_TIME = 4
+
+
+def _rating_lane() -> Lane:
+    return Lane("password rating", max_waiting=RATINGS_AT_A_TIME)
+
+
 @dataclass(frozen=True, slots=True)
 class Deps(WorkerDeps):
-    """What answering a request takes. Built once by wsgi.py and passed to every use case."""
+    """What answering a request takes. Built once by wsgi.py and passed to every use case.
+
+    ``rating`` is the thread on which passwords are rated.
+    """
 
     settings: AuthSettings
     otp: "OtpClient"
     publisher: MessagePublisher
     hashing: "HashingPool"
+    rating: Lane = field(default_factory=_rating_lane)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from shared.problems import Refusal
 def rate(deps: Deps, account: Account, password: str) -> Strength:
     """What a change to this password would say; nothing is kept. Raises Refusal too_many_requests; Unavailable."""
     budgets.take(deps.redis, Charge(limits.PASSWORD_STRENGTH, account.id)).require()
-    return _assess(account, password)
+    return _assess(deps, account, password)
 
 
 def change(deps: Deps, client: Client, account: Account, acting: Acting, new_password: str) -> tuple[Strength, Acting]:
@@ -25,7 +25,7 @@ def change(deps: Deps, client: Client, account: Account, acting: Acting, new_pas
 
     Raises Refusal password_too_weak with zxcvbn's advice, not_authenticated; Unavailable.
     """
-    strength = _assess(account, new_password)
+    strength = _assess(deps, account, new_password)
     if not strength.acceptable:
         advice = " ".join([strength.warning, *strength.suggestions]).strip()
         raise Refusal("password_too_weak", detail=advice or None, extra={"strength": strength.document()})
@@ -38,5 +38,5 @@ def change(deps: Deps, client: Client, account: Account, acting: Acting, new_pas
     return strength, changing.acting or acting
 
 
-def _assess(account: Account, password: str) -> Strength:
-    return password_strength.assess(password, [account.email, account.name])
+def _assess(deps: Deps, account: Account, password: str) -> Strength:
+    return deps.rating.run(lambda: password_strength.assess(password, [account.email, account.name]))

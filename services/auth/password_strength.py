@@ -1,12 +1,13 @@
-"""Is this password good enough? Length (OWASP: at least 12) and zxcvbn's guess count; one rule for portal and CLI."""
+"""Is this password good enough? Length (OWASP: at least 12) and zxcvbn's guess count; one rule for portal and CLI.
+
+A request rates in the lane ``Deps.rating``, never on its own thread.
+"""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from services.auth.limits import PASSWORD_MAX_CHARACTERS, PASSWORD_MIN_CHARACTERS, PASSWORD_MIN_SCORE
 
-# zxcvbn's time grows faster than the length. A password whose beginning is strong is strong.
-_CHARACTERS_RATED = 72
 _TOO_SHORT = f"Use at least {PASSWORD_MIN_CHARACTERS} characters."
 _TOO_LONG = f"Use at most {PASSWORD_MAX_CHARACTERS} characters."
 
@@ -36,14 +37,19 @@ def assess(password: str, hints: list[str]) -> Strength:
         return Strength(0, _TOO_SHORT, ["A few uncommon words make a good password."], acceptable=False)
     if len(password) > PASSWORD_MAX_CHARACTERS:
         return Strength(0, _TOO_LONG, [], acceptable=False)
-    from zxcvbn import zxcvbn  # noqa: PLC0415 - its word lists take 12 MB, and most processes never rate a password
+    # The word lists take 25 MB, and most processes never rate a password.
+    from zxcvbn.feedback import get_feedback  # noqa: PLC0415
+    from zxcvbn.time_estimates import guesses_to_score  # noqa: PLC0415
 
-    rated = zxcvbn(password[:_CHARACTERS_RATED], user_inputs=_words(hints))
-    score = int(rated["score"])
+    from services.auth.password_guesses import guess  # noqa: PLC0415
+
+    guessed = guess(password, _words(hints))
+    score = int(guesses_to_score(guessed.guesses))
+    feedback = get_feedback(score, guessed.pieces)
     return Strength(
         score,
-        rated["feedback"]["warning"] or "",
-        list(rated["feedback"]["suggestions"]),
+        feedback["warning"] or "",
+        list(feedback["suggestions"]),
         acceptable=score >= PASSWORD_MIN_SCORE,
     )
 
