@@ -119,7 +119,7 @@ def changing(
         state.session_ids = ended.session_ids
         end_in_sql(connection, deps, row, account_id, before=state.now)
         if row.sessions is Scope.ITS_OWN:
-            _record_ended(connection, deps, account_id, ended.session_ids, state.now)
+            record_ended(connection, deps, account_id, ended.session_ids, state.now)
         else:
             _end_in_otp(otp, row, account_id, ended.session_ids)
     if row.own is Own.NEW_TOKEN and acting is not None:
@@ -218,12 +218,13 @@ def _end_call_id(deps: WorkerDeps, otp: "OtpClient", session: Session) -> None:
         otp.end(session.account_id, [session.call_id], codes=False, enrollments=False)
     except Unavailable:
         with writing(deps.database) as connection:
-            _record_ended(connection, deps, session.account_id, [session.call_id], deps.clock())
+            record_ended(connection, deps, session.account_id, [session.call_id], deps.clock())
 
 
-def _record_ended(
+def record_ended(
     connection: Connection, deps: WorkerDeps, account_id: str, session_ids: Sequence[str], now: datetime
 ) -> None:
+    """Let otp know, by an event in the same commit, that it must refuse what these sessions have under way."""
     for session_id in session_ids:
         event = SessionEnded(id=new_id("evt"), occurred_at=now, account_id=account_id, session_id=session_id)
         outbox.record(connection, BOX, event, deps.signer)

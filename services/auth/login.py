@@ -112,7 +112,7 @@ def log_in(
         account, factors, transport, client, now, device_id=device.id if device else None, trust_factor=trust_factor
     )
     sessions.end_replaced(deps, client, replaces)
-    with _opening(deps, session, token, epoch) as connection:
+    with _opening(deps, client, session, token, epoch) as connection:
         if device is not None:
             accounts.hold(connection, account.id)  # the device, with its sessions, may be ending at this moment
             if not devices.touch(connection, device.id, now):
@@ -162,7 +162,7 @@ def _complete(deps: Deps, client: Client, challenge: LoginChallenge, answer: Ans
     )
     sessions.end_replaced(deps, client, answer.replaces)
     device_token = None
-    with _opening(deps, session, token, challenge.epoch, challenge) as connection:
+    with _opening(deps, client, session, token, challenge.epoch, challenge) as connection:
         # This transaction waits for a change that ends devices and for the request of a reset, and they wait for it.
         accounts.hold(connection, account.id)
         if remembers:
@@ -177,7 +177,7 @@ def _complete(deps: Deps, client: Client, challenge: LoginChallenge, answer: Ans
 
 @contextlib.contextmanager
 def _opening(
-    deps: Deps, session: Session, token: str, epoch: int, challenge: LoginChallenge | None = None
+    deps: Deps, client: Client, session: Session, token: str, epoch: int, challenge: LoginChallenge | None = None
 ) -> Iterator[Connection]:
     """Write in the block the rows that tell of this session; then it is opened, and then they are committed.
 
@@ -192,10 +192,12 @@ def _opening(
             yield connection
             challenge_id = None if challenge is None else challenge.id
             method = Factor.SMS if session.rests_on(Factor.SMS) and challenge is not None else None
-            if not session_store.open_session(
+            opened = session_store.open_session(
                 deps.redis, session, token, epoch=epoch, challenge_id=challenge_id, method=method
-            ):
+            )
+            if opened is None:
                 raise Refusal("challenge_expired")
+            sessions.record_displaced(connection, deps, client, session, opened.ended)
     except (DBAPIError, RedisError):
         with contextlib.suppress(RedisError):
             session_store.take_back(deps.redis, session, token, challenge=challenge, now=deps.clock())

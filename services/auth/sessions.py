@@ -1,7 +1,10 @@
 """The sessions of an account: listed, and ended, which its timeline tells."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
+
+from sqlalchemy import Connection
 
 from services.auth import consequences, session_store
 from services.auth.consequences import Acting, Concerned
@@ -13,9 +16,18 @@ from services.auth.store.timeline import Entry
 from shared.problems import Unavailable
 
 
-def listed(deps: Deps, account_id: str) -> list[Session]:
-    """All live ones, newest first."""
-    return session_store.sessions_of(deps.redis, account_id)
+def listed(deps: Deps, account_id: str, *, after: str | None, limit: int) -> list[Session]:
+    """Live ones, newest first, from behind the position ``after`` (session_store.position)."""
+    found = session_store.sessions_of(deps.redis, account_id)
+    return [session for session in found if after is None or session_store.position(session) < after][:limit]
+
+
+def record_displaced(connection: Connection, deps: Deps, client: Client, opened: Session, ended: Sequence[str]) -> None:
+    """Record that a new session has ended the account's oldest ones, in its timeline and for otp."""
+    for session_id in ended:
+        facts = {"ip": client.ip, "session_id": session_id, "cause": "too_many_sessions"}
+        timeline.write(connection, opened.account_id, Entry.SESSION_ENDED, opened.authenticated_at, **facts)
+    consequences.record_ended(connection, deps, opened.account_id, ended, opened.authenticated_at)
 
 
 def end(deps: Deps, client: Client, acting: Acting, session_id: str) -> bool:

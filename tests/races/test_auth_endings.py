@@ -141,7 +141,7 @@ def test_two_changes_at_once_leave_one_session_and_it_has_one_token(deps, people
         lambda: password_change.change(deps, CLIENT, account, thief, NEW_PASSWORD),
     )
     assert answers.count("not_authenticated") == 1
-    (live,) = sessions.listed(deps, account.id)
+    (live,) = session_store.sessions_of(deps.redis, account.id)
     (_, acting) = next(answer for answer in answers if answer != "not_authenticated")
     assert live == acting.session
 

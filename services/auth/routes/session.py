@@ -5,9 +5,11 @@ from typing import Any
 
 from flask import Response, jsonify, make_response
 
-from services.auth import sessions, step_up, tokens, views
+from services.auth import pages, session_store, sessions, step_up, tokens, views
+from services.auth.domain.session import Session
 from services.auth.routes.cookies import forget_session
 from services.auth.routes.guard import client, current, deps, live_session, signed_in
+from services.auth.schemas.common import PageArgs
 from services.auth.schemas.session import (
     ReauthenticateArgs,
     SessionListSchema,
@@ -34,15 +36,17 @@ def session() -> dict[str, Any]:
 
 @blueprint.route("/v1/sessions", methods=["GET"])
 @signed_in
+@blueprint.arguments(PageArgs, location="query")
 @blueprint.response(200, SessionListSchema)
-def list_sessions() -> dict[str, Any]:
-    """All live sessions of the account, newest first."""
-    principal = current()
-    items = [
-        {**asdict(one), "assurance": one.assurance, "current": one.id == principal.session.id}
-        for one in sessions.listed(deps(), principal.account.id)
-    ]
-    return {"items": items, "next_cursor": None}
+def list_sessions(args: dict[str, Any]) -> dict[str, Any]:
+    """The live sessions of the account, newest first."""
+    own, after = current().session, pages.decode_cursor(args["cursor"])
+    rows = sessions.listed(deps(), own.account_id, after=after, limit=args["limit"] + 1)
+
+    def shown(session: Session) -> dict[str, Any]:
+        return {**asdict(session), "assurance": session.assurance, "current": session.id == own.id}
+
+    return pages.page(rows, args["limit"], session_store.position, shown)
 
 
 @blueprint.route("/v1/sessions/<id:session_id>", methods=["DELETE"])

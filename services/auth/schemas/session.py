@@ -143,7 +143,7 @@ class SessionListItem(Schema):
 
 
 class SessionListSchema(Schema):
-    """All live sessions; there is one page."""
+    """A page of the live sessions."""
 
     items = fields.List(fields.Nested(SessionListItem))
     next_cursor = fields.String(allow_none=True)

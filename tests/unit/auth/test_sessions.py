@@ -1,16 +1,18 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from services.auth import session_store
+from services.auth import session_json, session_store
 from services.auth.domain.session import AssuranceLevel, Factor, amr, assurance
-from services.auth.limits import SESSION_LIFE
+from services.auth.limits import SESSION_LIFE, SESSIONS_AT_MOST
+from services.auth.session_store import Opened
 from services.auth.store import accounts
 from shared.database import writing
 from shared.ids import new_token, token_digest
 from shared.problems import Unavailable
-from tests.support.auth import NOW, end_all, end_one, events_in, sign_in, types_of
-from tests.support.sign_in import problem, who_is
+from tests.support.auth import NOW, end_all, end_one, events_in, sign_in, timeline_of, types_of
+from tests.support.sign_in import log_in, problem, who_is
 
 PASSWORD, TOTP, SMS = Factor.PASSWORD, Factor.TOTP, Factor.SMS
 RECOVERY, DEVICE = Factor.RECOVERY_CODE, Factor.TRUSTED_DEVICE
@@ -109,6 +111,62 @@ def test_a_session_that_redis_forgot_is_not_counted_as_ended(deps, ann):
     assert end_all(deps, ann) == []
 
 
+# --- how many ---------------------------------------------------------------------------------------------------------
+
+
+def signed_in(deps, account, clock, times):
+    sessions = []
+    for _ in range(times):
+        clock.turn(seconds=1)
+        sessions.append(sign_in(deps, account))
+    return sessions
+
+
+def test_an_account_has_fifty_sessions_and_the_oldest_end(deps, ann, tom, clock):
+    ended = signed_in(deps, ann, clock, 3)
+    left = signed_in(deps, ann, clock, SESSIONS_AT_MOST)
+    other, _ = sign_in(deps, tom)
+    assert live(deps, ann) == {session.id for session, _ in left}
+    assert live(deps, tom) == {other.id}
+    assert all(session_store.find(deps.redis, token) is None for _, token in ended)
+    assert deps.redis.hlen(f"auth:sessions:{ann.id}") == SESSIONS_AT_MOST
+
+
+def test_one_session_too_many_says_which_one_it_ended(deps, ann, clock):
+    (oldest, _), *_ = signed_in(deps, ann, clock, SESSIONS_AT_MOST)
+    clock.turn(seconds=1)
+    newest = replace(oldest, id="ses_newest", authenticated_at=clock())
+    assert session_store.open_session(deps.redis, newest, new_token(), epoch=0) == Opened((oldest.id,))
+
+
+def test_a_session_that_is_over_leaves_the_index_when_the_next_one_opens(deps, ann):
+    for _ in range(5):
+        _, token = sign_in(deps, ann)
+        deps.redis.delete(f"auth:session:{token_digest(token)}")
+    session, _ = sign_in(deps, ann)
+    assert deps.redis.hkeys(f"auth:sessions:{ann.id}") == [session.id]
+
+
+def test_a_login_that_ends_the_oldest_session_tells_the_timeline_and_otp(deps, api, tom, clock):
+    (oldest, token), *_ = signed_in(deps, tom, clock, SESSIONS_AT_MOST)
+    assert log_in(api(), tom).status_code == 200
+    assert problem(who_is(api, token)) == (401, "not_authenticated")
+    (ended,) = [row for row in timeline_of(deps, tom) if row.type == "session.ended"]
+    assert ended.details == {"session_id": oldest.id, "cause": "too_many_sessions"}
+    assert [(event.TYPE, event.session_id) for event in events_in(deps)] == [("session.ended", oldest.id)]
+
+
+def test_an_index_from_before_there_was_a_limit_is_cut_to_it(deps, ann, clock):
+    sessions = signed_in(deps, ann, clock, 2)
+    for number in range(200):
+        key, session = f"auth:session:{number}", replace(sessions[0][0], id=f"ses_{number:03}")
+        deps.redis.set(key, session_json.dump(session), px=60_000)
+        deps.redis.hset(f"auth:sessions:{ann.id}", session.id, str(number))
+    newest, _ = signed_in(deps, ann, clock, 1)[0]
+    assert deps.redis.hlen(f"auth:sessions:{ann.id}") == SESSIONS_AT_MOST
+    assert {sessions[1][0].id, newest.id} < live(deps, ann)
+
+
 # --- what they prove --------------------------------------------------------------------------------------------------
 
 
@@ -174,6 +232,34 @@ def test_the_list_is_newest_first_and_says_which_is_this_one(deps, api, ann, tom
     ]
     assert (answer.json["items"][0]["ip"], answer.json["items"][0]["browser"]) == ("192.0.2.7", "pytest")
     assert caller.token not in answer.text
+
+
+def test_the_list_comes_in_pages(deps, api, ann, clock):
+    others = [session.id for session, _ in signed_in(deps, ann, clock, 4)]
+    clock.turn(seconds=1)
+    caller = api(ann)
+    seen, cursor = [], None
+    while True:
+        page = caller.get("/v1/sessions?limit=2" + (f"&cursor={cursor}" if cursor else "")).json
+        seen.append([item["id"] for item in page["items"]])
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert seen == [[caller.session.id, others[3]], [others[2], others[1]], [others[0]]]
+
+
+def test_sessions_of_one_moment_are_each_listed_once(deps, api, ann):
+    ids = {sign_in(deps, ann)[0].id for _ in range(3)}
+    caller = api(ann)
+    first = caller.get("/v1/sessions?limit=2").json
+    second = caller.get(f"/v1/sessions?limit=2&cursor={first['next_cursor']}").json
+    listed = [item["id"] for item in (*first["items"], *second["items"])]
+    assert (len(listed), set(listed), second["next_cursor"]) == (4, ids | {caller.session.id}, None)
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "cursor=%00", "cursor=é", "page=2"])
+def test_a_page_that_there_is_not_is_refused(api, ann, query):
+    assert problem(api(ann).get(f"/v1/sessions?{query}")) == (422, "validation_failed")
 
 
 def test_an_owner_ends_another_session_and_it_is_over_at_once(deps, api, ann):
