@@ -45,7 +45,7 @@ class HashingPool:
         self._threads = threads or os.cpu_count() or 1
         self._places = threading.BoundedSemaphore(max_waiting)
         self._later = threading.BoundedSemaphore(1)
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="argon2", initializer=_step_back)
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="argon2", initializer=step_back)
 
     def hash(self, password: str) -> str:
         """The encoded hash. Raises Unavailable when the pool is full or slow, or the request's time is over."""
@@ -140,7 +140,7 @@ class Place:
     verify: Callable[[str, str], bool]
 
 
-def _step_back() -> None:
+def step_back() -> None:
     """Let the kernel prefer request threads. On Linux a thread has its own niceness; elsewhere it is the process's."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

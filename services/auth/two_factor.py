@@ -58,7 +58,7 @@ def finish_disable(deps: Deps, account: Account, acting: Acting) -> Acting | Non
 def regenerate_recovery_codes(deps: Deps, account: Account, acting: Acting, key: str | None) -> list[str]:
     """Make a new sheet of recovery codes; with a key, a repeat within a minute gets the same sheet.
 
-    Raises Refusal two_factor_off, not_authenticated.
+    Raises Refusal two_factor_off, not_authenticated, too_many_requests.
     """
     return deps.otp.regenerate_recovery_codes(account.id, acting.session.call_id, key)
 

@@ -28,9 +28,10 @@ from services.otp.domain.purpose import Factor, Purpose
 from services.otp.domain.session_id import session_of
 from services.otp.domain.time_step import TimeStep, step_at
 from services.otp.domain.totp import SharedSecret, match_step
-from services.otp.limits import CONFIRM_ENROLLMENT
+from services.otp.limits import BEGIN_ENROLLMENT, CONFIRM_ENROLLMENT
 from services.otp.models import outbox as outbox_tables
 from services.otp.outcomes import answer, attempt_row
+from services.otp.sheet_stock import HashedSheet
 from services.otp.store import NewAuthenticator
 from shared import budgets, outbox
 from shared.budgets import Charge
@@ -60,9 +61,17 @@ class Enrollment:
 def begin(deps: Deps, account_id: str, label: str, session_id: str | None = None) -> Enrollment:
     """A new secret that waits to be confirmed by this session, in the place of the one that waited before.
 
-    It is made anew each time: a secret that someone saw earlier must not become active later (gitlab#27686). Raises
-    two_factor_already_on, session_ended; an active authenticator is never touched.
+    It is made anew each time: a secret that someone saw earlier must not become active later (gitlab#27686). An active
+    authenticator is never touched. Raises two_factor_already_on, session_ended, too_many_requests. A call that ends in
+    503 is given back.
     """
+    charge = Charge(BEGIN_ENROLLMENT, account_id)
+    budgets.take(deps.redis, charge).require()
+    with budgets.given_back_on_outage(deps.redis, charge):
+        return _begin(deps, account_id, label, session_id)
+
+
+def _begin(deps: Deps, account_id: str, label: str, session_id: str | None) -> Enrollment:
     now = deps.clock()
     enrollment_id, base32, label = new_id("enr"), key_uri.new_secret(), key_uri.clean_label(label)
     sealed = deps.secret_box.seal(key_uri.decode_secret(base32), account_id, enrollment_id)
@@ -74,8 +83,10 @@ def begin(deps: Deps, account_id: str, label: str, session_id: str | None = None
         new = NewAuthenticator(enrollment_id, account_id, label, sealed, now, session_id)
         store.put_pending(connection, new, expires_at)
         require_time()
+    deps.sheets.expect()
     uri = key_uri.key_uri(base32, issuer=deps.issuer, label=label)
-    return Enrollment(enrollment_id, base32, Secret(uri), Secret(qr.svg(uri)), expires_at)
+    drawn = deps.drawing.run(lambda: qr.svg(uri))
+    return Enrollment(enrollment_id, base32, Secret(uri), Secret(drawn), expires_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +158,16 @@ def _coach(secret: SharedSecret, passcode: Passcode, at: TimeStep) -> Rejected:
 
 
 def _activate(deps: Deps, command: Confirm, step: TimeStep) -> list[str]:
-    """One transaction: active, its first step used up, a new sheet, the event."""
     sheet = recovery_codes.new_hashed_sheet(deps)
+    try:
+        return _activate_with(deps, command, step, sheet)
+    except Refusal:
+        deps.sheets.give_back(sheet)  # nobody has seen it
+        raise
+
+
+def _activate_with(deps: Deps, command: Confirm, step: TimeStep, sheet: HashedSheet) -> list[str]:
+    """One transaction: active, its first step used up, a new sheet, the event."""
     codes = [code.format() for code, _ in sheet]
     now = deps.clock()
     event = AuthenticatorEnrolled(

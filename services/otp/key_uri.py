@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from urllib.parse import quote
 
 import pyotp
 
@@ -9,6 +10,8 @@ from services.otp.domain.totp import MINIMUM_SECRET_BITS, RECOMMENDED_SECRET_BIT
 from shared.secret import Secret
 
 BASE32_BITS = 5
+# As it stands in the URI, where a character may take twelve. The QR code grows with it, and the time to draw that.
+LONGEST_LABEL = 120
 
 
 def new_secret() -> Secret[str]:
@@ -29,8 +32,14 @@ def decode_secret(base32: Secret[str]) -> SharedSecret:
 
 
 def key_uri(base32: Secret[str], *, issuer: str, label: str) -> str:
-    """``otpauth://totp/Issuer:label?secret=…&issuer=Issuer``; apps take every ``:`` for the parting one."""
-    return pyotp.TOTP(base32.reveal()).provisioning_uri(name=clean_label(label), issuer_name=clean_label(issuer))
+    """``otpauth://totp/Issuer:label?secret=…&issuer=Issuer``; apps take every ``:`` for the parting one.
+
+    A label that is longer than LONGEST_LABEL in the URI is cut.
+    """
+    name = clean_label(label)
+    while len(quote(name)) > LONGEST_LABEL:
+        name = name[:-1]
+    return pyotp.TOTP(base32.reveal()).provisioning_uri(name=name, issuer_name=clean_label(issuer))
 
 
 def clean_label(label: str) -> str:

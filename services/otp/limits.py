@@ -20,6 +20,9 @@ VERIFY_LOGIN_KNOWN_DEVICE = Rate("otp.verify.login.device", by="account and devi
 VERIFY_STEP_UP = Rate("otp.verify.step_up", by="account", windows=GUESSES)
 VERIFY_PHONE = Rate("otp.verify.phone", by="account", windows=GUESSES)
 CONFIRM_ENROLLMENT = Rate("otp.confirm", by="account", windows=GUESSES)
+# What these make costs CPU: a QR code 20 ms, a sheet of backup codes ten hashes.
+BEGIN_ENROLLMENT = Rate("otp.enrollment.begin", by="account", windows=(Window(10, 10 * MINUTE), Window(50, DAY)))
+REGENERATE_CODES = Rate("otp.recovery_codes", by="account", windows=(Window(5, 10 * MINUTE), Window(20, DAY)))
 
 # Who asks for a text pays from rows that nobody with less in hand can spend. A stranger who has the password asks for
 # logins from a browser that the account doesn't know; a stranger with an account of his own can have a text sent to any

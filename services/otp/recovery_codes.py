@@ -1,13 +1,15 @@
-"""Sheets of recovery codes: made, hashed, and made anew on demand."""
+"""Sheets of recovery codes: taken from the stock, and made anew on demand."""
 
 from sqlalchemy import Connection
 
 from services.otp import answer_store, recovery_code_store, sessions_store, store
 from services.otp.answer_store import Answer, Call
 from services.otp.deps import Deps
-from services.otp.domain.recovery_code import RecoveryCode, new_sheet
+from services.otp.limits import REGENERATE_CODES
 from services.otp.models import outbox as outbox_tables
-from shared import outbox
+from services.otp.sheet_stock import HashedSheet, hashed_sheet
+from shared import budgets, outbox
+from shared.budgets import Charge
 from shared.database import reading, writing
 from shared.deadline import require_time
 from shared.ids import new_id
@@ -15,25 +17,32 @@ from shared.messages import RecoveryCodesRegenerated
 from shared.problems import Refusal
 
 
-def new_hashed_sheet(deps: Deps) -> list[tuple[RecoveryCode, str]]:
-    """Ten codes with their argon2id hashes (ASVS 6.5.2), outside any transaction: it takes tenths of a second.
+def new_hashed_sheet(deps: Deps) -> HashedSheet:
+    """Ten codes with their hashes, outside any transaction: where no sheet is ready, it takes tenths of a second.
 
-    Raises Unavailable when the hashing pool is full.
+    Raises Unavailable when none is ready and the hashing pool is full.
     """
-    sheet = new_sheet()
-    return list(zip(sheet, deps.hashing.hash_many([code.secret for code in sheet]), strict=True))
+    return deps.sheets.take() or hashed_sheet(deps.hashing)
 
 
 def regenerate(deps: Deps, account_id: str, session_id: str | None = None, call: Call | None = None) -> list[str]:
     """Make a new sheet; the old codes die. With a ``call``, its repeat within a minute has the same sheet.
 
-    A repeat that arrives after a newer sheet makes no sheet. Raises two_factor_off, session_ended, answer_replaced.
+    A repeat that arrives after a newer sheet makes no sheet. Raises two_factor_off, session_ended, answer_replaced,
+    too_many_requests. A call that ends in 503 is given back.
     """
     with reading(deps.database) as connection:
         if not store.is_on(connection, account_id):
             raise Refusal("two_factor_off")
         if (codes := _told_before(deps, connection, call)) is not None:
             return codes
+    charge = Charge(REGENERATE_CODES, account_id)
+    budgets.take(deps.redis, charge).require()
+    with budgets.given_back_on_outage(deps.redis, charge):
+        return _regenerate(deps, account_id, session_id, call, charge)
+
+
+def _regenerate(deps: Deps, account_id: str, session_id: str | None, call: Call | None, charge: Charge) -> list[str]:
     sheet = new_hashed_sheet(deps)
     now = deps.clock()
     with writing(deps.database) as connection:
@@ -43,6 +52,8 @@ def regenerate(deps: Deps, account_id: str, session_id: str | None = None, call:
             raise Refusal("two_factor_off")
         # Again as well: the same call may have come twice at once.
         if (codes := _told_before(deps, connection, call)) is not None:
+            budgets.refund(deps.redis, charge)
+            deps.sheets.give_back(sheet)
             return codes
         replaced = recovery_code_store.sheet_of(connection, account_id)
         sheet_id = recovery_code_store.replace_recovery_codes(connection, account_id, sheet, now)

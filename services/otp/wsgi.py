@@ -14,6 +14,7 @@ from services.otp.key_metrics import SecretsCollector
 from services.otp.models import RESTORES
 from services.otp.rewrapping import KeyMissing, require_keys
 from services.otp.settings import OtpSettings
+from services.otp.sheet_stock import SHEETS_AHEAD
 from shared import restores
 from shared.clock import system_clock
 from shared.clock_check import ServerClock
@@ -38,7 +39,15 @@ hashing = HashingPool(max_waiting=HASHING_PLACES)
 decoy_hash(hashing)  # now, or the first backup code that stands on no sheet would take twice as long as a wrong one
 database, redis = create_database(settings.database_url.reveal()), connect(settings.stores.state_url)
 restores.exit_while_unfinished(database, RESTORES, OTP)
-deps = make_deps(settings, database, redis, hashing, clock=ServerClock(redis), totp_clock=system_clock)
+deps = make_deps(
+    settings,
+    database,
+    redis,
+    hashing,
+    clock=ServerClock(redis),
+    totp_clock=system_clock,
+    sheets_ahead=SHEETS_AHEAD,
+)
 try:
     require_keys(database, deps.secret_box, system_clock)
 except KeyMissing as missing:
@@ -47,6 +56,7 @@ except (DBAPIError, PoolTimeoutError) as error:
     # A database that is down is /readyz's to tell and mends by itself; without its key no code is let through anyway.
     structlog.get_logger("otp.keys").warning("keys not checked", cause=type(error).__name__)
 journaled.keep(database, settings.journal, deps.clock)
+deps.sheets.fill()
 app = create_app(
     settings,
     deps,

@@ -119,7 +119,7 @@ def disable(_args: dict[str, Any]) -> Response:
 @stepped_up
 @blueprint.arguments(NothingSchema)
 @blueprint.response(200, RecoveryCodesSchema)
-@blueprint.refuses("two_factor_off")
+@blueprint.refuses("two_factor_off", "too_many_requests")
 def regenerate(_args: dict[str, Any]) -> dict[str, Any]:
     """A new sheet of backup codes; the old ones are void. With an Idempotency-Key a repeat within a minute gets it."""
     principal, key = current(), idempotency_key()

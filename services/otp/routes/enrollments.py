@@ -22,9 +22,9 @@ def blueprint(deps: Deps) -> RestBlueprint:
     @routes.post("/accounts/<id:account_id>/enrollments")
     @routes.arguments(BeginEnrollmentSchema())
     @routes.response(201, EnrollmentSchema())
-    @routes.refuses("two_factor_already_on", "session_ended")
+    @routes.refuses("two_factor_already_on", "session_ended", "too_many_requests")
     def begin(body: dict[str, Any], account_id: str) -> Enrollment:
-        """A new secret that waits to be confirmed; 409 two_factor_already_on."""
+        """A new secret that waits to be confirmed; 409 two_factor_already_on, 429."""
         return enrollment.begin(deps, account_id, body["label"], body["session_id"])
 
     @routes.post("/accounts/<id:account_id>/enrollments/<id:enrollment_id>/confirm")

@@ -16,11 +16,11 @@ def blueprint(deps: Deps) -> RestBlueprint:
     @routes.post("/accounts/<id:account_id>/recovery-codes")
     @routes.arguments(RegenerateSchema())
     @routes.response(200, RecoveryCodesSchema())
-    @routes.refuses("two_factor_off", "session_ended", "answer_replaced")
+    @routes.refuses("two_factor_off", "session_ended", "answer_replaced", "too_many_requests")
     def regenerate(body: dict[str, Any], account_id: str) -> dict[str, list[str]]:
         """Ten new codes; the old ones die. The same key of the same session has them again for a minute.
 
-        409 when 2FA is off, or when newer codes have replaced them.
+        409 when 2FA is off, or when newer codes have replaced them; 429.
         """
         session_id, key = body["session_id"], body["idempotency_key"]
         call = None if session_id is None or key is None else Call(account_id, session_id, f"regenerate:{key}")

@@ -1,15 +1,18 @@
 import base64
+import time
 import urllib.parse
 from dataclasses import replace
 from datetime import timedelta
 
 import pyotp
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import select
 
-from services.otp import store
+from services.otp import qr, store
 from services.otp.domain.time_step import TimeStep
-from services.otp.key_uri import decode_secret
+from services.otp.key_uri import decode_secret, key_uri, new_secret
 from services.otp.models import authenticators
 from shared.database import reading, writing
 from shared.secret import Secret
@@ -62,6 +65,23 @@ def test_no_label_breaks_the_uri(world: World, label):
     assert ":" not in name
     query = urllib.parse.parse_qs(uri.query)
     assert query == {"secret": [begun["secret"]], "issuer": ["Latchkey"]}
+
+
+@given(st.text(min_size=1, max_size=128))
+def test_no_label_makes_a_code_that_takes_long_to_draw(label):
+    uri = key_uri(new_secret(), issuer="Latchkey", label=label)
+    assert len(uri) <= 230
+    assert pyotp.parse_uri(uri).name.strip()
+
+
+def test_the_longest_uri_is_drawn_in_fifty_milliseconds():
+    uri = key_uri(new_secret(), issuer="Latchkey", label="\U0001f511" * 128)
+    taken = []
+    for _ in range(3):
+        begun = time.thread_time()
+        qr.svg(uri)
+        taken.append(time.thread_time() - begun)
+    assert min(taken) <= 0.05
 
 
 def test_2fa_is_off_until_the_code_is_confirmed(world: World, begun):
