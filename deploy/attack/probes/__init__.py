@@ -10,6 +10,7 @@ from deploy.attack.probes import (
     ceremony,
     challenges,
     codes,
+    dear,
     devices,
     factors,
     hostile,
@@ -33,7 +34,7 @@ MODULES: tuple[ModuleType, ...] = (
     *(budgets, codes, factors, roads),
     *(accounts, devices, hostile, pages, pumping, sessions, sms, stores, timing),
     *(what_ends_what, under_way, challenges, resets, ceremony, operators),
-    *(broker, stores_divided, repeats, restored),
+    *(broker, stores_divided, repeats, restored, dear),
 )
 
 PROBES: tuple[Probe, ...] = tuple(
