@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from services.auth.domain.hosts import Hosts
+from services.auth.domain.hosts import Hosts, origin_of
 from services.auth.domain.identity_checks import Times
 from shared import journaling, messages
 from shared.journal import Journal
@@ -169,22 +169,28 @@ def _otp_url(env: Environment) -> str:
 
 def _worker_members(env: Environment) -> dict[str, Any]:
     mode = env.mode()
-    origin = env.text("PUBLIC_ORIGIN").rstrip("/")
-    parts = web_address(origin)
-    if parts is None or parts.path:
-        env.fault("PUBLIC_ORIGIN must be scheme://host[:port]")
-    elif mode is Mode.PRODUCTION and parts.scheme != "https":
-        env.fault("PUBLIC_ORIGIN must be https in production")
     return {
         "mode": mode,
         "database_url": env.database_url("AUTH_DATABASE_URL"),
         "stores": StoreSettings.read(env),
         "signing_keys": env.keys("AUTH_SIGNING_KEYS"),
         "notify_public_key": _newest(env.keys("NOTIFY_PUBLIC_KEY")),
-        "public_origin": origin,
+        "public_origin": _public_origin(env, mode),
         "reset_times": _reset_times(env),
         "journal": journaling.from_environment(env, "auth"),
     }
+
+
+def _public_origin(env: Environment, mode: Mode) -> str:
+    """The origin as browsers write it, so that it can be compared with ``Origin`` byte by byte."""
+    parts = web_address(env.text("PUBLIC_ORIGIN").rstrip("/"))
+    origin = origin_of(parts) if parts is not None else None
+    if origin is None:
+        env.fault("PUBLIC_ORIGIN must be scheme://host[:port] in ASCII (a name with other letters as xn--…)")
+        return ""
+    if mode is Mode.PRODUCTION and not origin.startswith("https://"):
+        env.fault("PUBLIC_ORIGIN must be https in production")
+    return origin
 
 
 _DAY, _HOUR, _MINUTE = 24 * 3600, 3600, 60

@@ -1,8 +1,10 @@
-"""Which ``Host`` the gateway answers to. A page that reaches it under another name, by DNS rebinding, reads no account.
+"""Which ``Host`` the gateway answers to, and from which ``Origin`` it takes writes.
 
-Such a page can read EXEMPT_PATHS, which are open to everybody.
+A page that reaches the gateway under another name, by DNS rebinding, reads no account. It can read EXEMPT_PATHS, which
+are open to everybody.
 """
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import SplitResult, urlsplit
@@ -16,6 +18,7 @@ ADDRESS_OF_PAGES, NAME_OF_PAGES = "127.0.0.1", "localhost"
 # account, an address or a phone; the proxy in front keeps them inside.
 EXEMPT_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/.well-known/jwks.json", "/v1/session/verify"})
 
+_HOST = re.compile(r"[a-z0-9._:-]+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -30,12 +33,37 @@ class Hosts:
         """Whether the gateway answers a request for this path with this ``Host``."""
         return path in EXEMPT_PATHS or _is_known(self.public_origin, host, development=self.development)
 
+    def take_write(self, origin: str, host: str | None) -> bool:
+        """Whether a page of this ``Origin`` may write: one of the public origin.
+
+        In development the page may also stand on this machine, under the name that was asked. That exception is off
+        where the public origin is https, because whoever is on the network path can make a page of http.
+        """
+        if origin == self.public_origin:
+            return True
+        parts = _parts(host)
+        here = self.development and parts is not None and parts.hostname in LOOPBACK
+        return here and self.public_origin.startswith("http://") and origin == f"http://{host}"
+
     def move_to(self, host: str | None) -> str | None:
         """The origin that a page moves to; None where it stays. Only pages of development on 127.0.0.1 move."""
         parts = _parts(host)
         if not self.development or parts is None or parts.hostname != ADDRESS_OF_PAGES:
             return None
         return f"http://{NAME_OF_PAGES}" + (f":{parts.port}" if parts.port else "")
+
+
+def origin_of(parts: SplitResult) -> str | None:
+    """The origin of a web address, as browsers write it in ``Origin``; None where there is more or less than an origin.
+
+    Lower case, ASCII, without the default port of its scheme (RFC 6454 §6.2).
+    """
+    host, port = parts.hostname, parts.port
+    more = parts.path or parts.query or parts.fragment or "@" in parts.netloc
+    if more or host is None or _HOST.fullmatch(host) is None or parts.scheme not in _DEFAULT_PORTS:
+        return None
+    name = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{name}" + (f":{port}" if port not in {None, _DEFAULT_PORTS[parts.scheme]} else "")
 
 
 @lru_cache(maxsize=64)  # every request asks, mostly with the same host

@@ -114,7 +114,7 @@ def check_origin() -> None:
         return
     origin = request.headers.get("Origin")
     if origin is not None:
-        if origin not in {deps().settings.public_origin, f"http://{request.host}", f"https://{request.host}"}:
+        if not deps().settings.hosts.take_write(origin, request.headers.get("Host")):
             raise Refusal("origin_refused")
     elif request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
         raise Refusal("origin_refused")

@@ -64,6 +64,10 @@ def test_a_page_of_our_own_may_write(browser, headers):
         {"Origin": ""},
         {"Origin": f"{ORIGIN}.evil.example"},
         {"Origin": "http://portal.example"},  # another port
+        {"Origin": "https://portal.example:8080"},  # another scheme
+        {"Origin": "https://localhost"},
+        {"Origin": "http://localhost:8081"},
+        {"Origin": "http://127.0.0.1"},  # of this machine, under another name than the one that was asked
         {"Origin": "http://portal.example:8080@evil.example"},
         {"Origin": "http://evil.example/http://portal.example:8080"},
         {"Origin": "http://localhost.evil.example"},

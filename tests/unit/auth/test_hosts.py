@@ -80,6 +80,54 @@ def test_probes_scrapers_and_other_services_may_ask_by_any_name(production, path
     assert get(production, "10.0.0.7:8080", path).status_code != 421
 
 
+WRONG_ORIGINS = [
+    "http://portal.example",  # the page of whoever is on the network path
+    "http://portal.example:443",
+    "https://portal.example:8443",
+    "https://portal.example:443",  # browsers leave the default port out
+    "https://PORTAL.example",
+    "https://portal.example.",
+    "https://portal.example/",
+    "https://sub.portal.example",
+    "https://portal.example.evil.example",
+    "https://localhost",
+    "http://localhost:8080",
+    "null",
+    "",
+]
+
+
+def write(app, host, origin):
+    return app.test_client().post("/v1/logout", headers={"Host": host, "Origin": origin})
+
+
+@pytest.mark.parametrize("origin", WRONG_ORIGINS)
+@pytest.mark.parametrize("mode", list(Mode))
+def test_over_https_the_public_origin_alone_may_write(deps, mode, origin):
+    """In development, too: there the gateway answers to localhost."""
+    app = create_app(replace(deps, settings=replace(deps.settings, mode=mode, public_origin=PUBLIC)))
+    assert problem(write(app, "portal.example", origin)) == (403, "origin_refused")
+    assert problem(write(app, "portal.example", PUBLIC)) == (401, "not_authenticated")
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_foreign_host_with_an_origin_to_match_is_misdirected(production, scheme):
+    assert problem(write(production, "evil.example", f"{scheme}://evil.example")) == (421, "misdirected_request")
+
+
+@pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1:8080", "[::1]:8080"])
+def test_a_development_stack_over_https_takes_no_write_from_pages_of_http(deps, host):
+    app = create_app(replace(deps, settings=replace(deps.settings, public_origin=PUBLIC)))
+    assert problem(write(app, host, f"http://{host}")) == (403, "origin_refused")
+
+
+@pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1:8080", "[::1]:8080"])
+def test_pages_of_a_development_stack_write_under_the_name_that_was_asked(development, host):
+    assert problem(write(development, host, f"http://{host}")) == (401, "not_authenticated")
+    assert problem(write(development, host, f"https://{host}")) == (403, "origin_refused")
+    assert problem(write(development, host, "http://localhost:3000")) == (403, "origin_refused")
+
+
 def test_a_page_of_development_moves_from_the_address_to_the_name(development):
     moved = get(development, "127.0.0.1:8080", "/login?next=%2Fteam")
     assert (moved.status_code, moved.headers["Location"]) == (303, "http://localhost:8080/login?next=%2Fteam")

@@ -24,6 +24,40 @@ def test_otp_is_reached_by_http_on_loopback_and_over_a_private_network_alone():
         read(OTP_URL="http://otp:8080", PRIVATE_NETWORK="redis,broker")
 
 
+@pytest.mark.parametrize(
+    ("given", "origin"),
+    [
+        ("https://portal.example", "https://portal.example"),
+        ("https://PORTAL.example/", "https://portal.example"),
+        ("https://portal.example:443", "https://portal.example"),
+        ("https://portal.example:8443", "https://portal.example:8443"),
+        ("https://[2001:DB8::1]:8443", "https://[2001:db8::1]:8443"),
+        ("https://xn--bcher-kva.example", "https://xn--bcher-kva.example"),
+    ],
+)
+def test_the_public_origin_is_kept_as_browsers_write_it(given, origin):
+    assert read(PUBLIC_ORIGIN=given).public_origin == origin
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "https://bücher.example",
+        "https://portal.example/app",
+        "https://portal.example?x",
+        "https://portal.example#x",
+        "https://user@portal.example",
+        "https://portal .example",
+        "https://",
+        "portal.example",
+        "ftp://portal.example",
+    ],
+)
+def test_what_browsers_do_not_write_is_no_public_origin(given):
+    with pytest.raises(SettingsError, match="PUBLIC_ORIGIN must be scheme"):
+        read(PUBLIC_ORIGIN=given)
+
+
 def test_every_weak_url_is_named_in_one_message():
     with pytest.raises(SettingsError) as error:
         read(
