@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nacl.public import PrivateKey
 
 from services.auth import history, pages, phone_numbers
-from services.auth.domain.network import network_of
+from services.auth.domain.network import client_address, network_of
 from services.auth.password_strength import assess
 from services.auth.settings import AuthSettings
 from services.otp import qr
@@ -87,6 +87,7 @@ PARSERS = {  # the parser, what it may raise, and what it is given
         TEXT | written("+49", "0", "1512", ";ext=", "tel:", ";phone-context=", "//"),
     ),
     "key list": (KeyList.parse, (ValueError,), TEXT | written("k1:", ",", "A" * 43, "=")),
+    "client's address": (client_address, (), TEXT | written("10.", "1.2", "::", "ffff:", "%", "[", "]", ":80", '"')),
     "network": (network_of, (), TEXT | written("10.", ".0", "::", "ffff:", "%", "/64")),
     "cursor": (pages.decode_cursor, (Refusal,), TEXT | TEXT.map(base64_of)),
     "timeline cursor": (history.read_cursor, (Refusal,), TEXT | written("9", "/", "att_1").map(base64_of)),

@@ -11,6 +11,7 @@ from services.auth import enrollment_words, session_store, step_up
 from services.auth.consequences import Acting
 from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account, Role
+from services.auth.domain.network import client_address
 from services.auth.domain.session import AssuranceLevel, PassOn, Session, StepUp, assurance
 from services.auth.models import RESTORES
 from services.auth.operators import Operator
@@ -62,15 +63,15 @@ def deps() -> Deps:
 
 def client() -> Client:
     """The caller. ``X-Forwarded-For`` counts from the right, as far as proxies are ours (TRUSTED_PROXY_COUNT)."""
-    return Client(_client_ip(), request.headers.get("User-Agent", "")[:USER_AGENT_KEPT])
+    return Client(client_address(_client_ip()), request.headers.get("User-Agent", "")[:USER_AGENT_KEPT])
 
 
 def _client_ip() -> str:
     hops = deps().settings.trusted_proxy_count
     forwarded = [part.strip() for header in request.headers.getlist("X-Forwarded-For") for part in header.split(",")]
     if hops == 0 or len(forwarded) < hops:
-        return request.remote_addr or "unknown"
-    return forwarded[-hops][:45]
+        return request.remote_addr or ""
+    return forwarded[-hops]
 
 
 def check() -> Response | None:

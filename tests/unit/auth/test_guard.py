@@ -218,7 +218,11 @@ FAKE, REAL, EDGE, PEER = "6.6.6.6", "203.0.113.5", "198.51.100.1", "10.0.0.9"
         (2, [f"{FAKE}, {REAL}, {EDGE}"], REAL),
         (2, [f"{FAKE}, {REAL}", EDGE], REAL),
         (2, [EDGE], PEER),  # it came past one of the proxies
-        (1, ["x" * 500], "x" * 45),
+        (1, [f"{FAKE}, {REAL}:4711"], REAL),
+        (1, [f"{FAKE}, [2001:db8::1]:4711"], "2001:db8::1"),
+        (1, [f"{FAKE}, ::ffff:{REAL}"], REAL),
+        (1, ["x" * 500], "unknown"),
+        (1, [f"{FAKE}, "], "unknown"),
     ],
 )
 def test_the_ip_counts_from_the_right_as_far_as_proxies_are_ours(configured, app, proxies, forwarded, expected):
@@ -237,6 +241,25 @@ def test_rotating_the_header_is_no_way_round_the_budget(configured, app, api, to
         for number in range(4)
     ]
     assert [answer.status_code for answer in answers] == [401, 401, 429, 429]
+
+
+CLIENTS = {
+    "a port": lambda number: f"{REAL}:{5000 + number}",
+    "an IPv6 address with a port": lambda number: f"[2001:db8:1:2::1]:{5000 + number}",
+    "addresses of one /64": lambda number: f"2001:db8:1:2::{number:x}",
+    "an IPv4 address inside IPv6": lambda number: f"::ffff:{REAL}" if number % 2 else REAL,
+    "no address": lambda number: f"hidden-{number}",
+}
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_spellings_of_one_address_share_its_budget(configured, api, name):
+    configured(TRUSTED_PROXY_COUNT="1")
+    answers = [
+        log_in(api(), f"nobody{number}@example.com", "x", headers={"X-Forwarded-For": CLIENTS[name](number)})
+        for number in range(62)
+    ]
+    assert [answer.status_code for answer in answers] == [401] * 60 + [429] * 2
 
 
 def test_the_ip_behind_the_proxy_is_what_the_timeline_shows(configured, api, tom):
