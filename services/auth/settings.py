@@ -55,12 +55,13 @@ class AuthSettings(WorkerSettings):
     def from_env(cls, env: Environment | None = None) -> "AuthSettings":
         """Read and check. Raises SettingsError that names every fault."""
         env = env or Environment()
-        members = _worker_members(env) | {
+        members = _worker_members(env)
+        members |= {
             "otp_url": _otp_url(env),
             "otp_api_key": _newest(env.keys("OTP_API_KEYS")),
             "digest_keys": env.keys("AUTH_DIGEST_KEYS"),
             "jwt_signing_keys": env.keys("JWT_SIGNING_KEYS"),
-            "trusted_proxy_count": env.integer("TRUSTED_PROXY_COUNT", 0),
+            "trusted_proxy_count": _trusted_proxy_count(env, members["public_origin"]),
             "enrollment_word_required": _on(env, "ENROLLMENT_WORD_REQUIRED"),
             "enrollment_word_life_seconds": env.integer("ENROLLMENT_WORD_LIFE_SECONDS", 24 * 3600, minimum=1),
             "sms_countries": frozenset(env.text("SMS_COUNTRIES", DEFAULT_SMS_COUNTRIES).replace(" ", "").split(",")),
@@ -191,6 +192,20 @@ def _public_origin(env: Environment, mode: Mode) -> str:
     if mode is Mode.PRODUCTION and not origin.startswith("https://"):
         env.fault("PUBLIC_ORIGIN must be https in production")
     return origin
+
+
+def _trusted_proxy_count(env: Environment, public_origin: str) -> int:
+    """How many elements of ``X-Forwarded-For``, from the right, proxies of ours have written.
+
+    There is no default where the origin is https. Behind a proxy, 0 gives all clients one address and one budget;
+    without one, 1 lets each client name its own address.
+    """
+    if public_origin.startswith("https://") and env.optional("TRUSTED_PROXY_COUNT") is None:
+        env.fault(
+            "TRUSTED_PROXY_COUNT is not set, and has no default where PUBLIC_ORIGIN is https: set it to the number of "
+            "your proxies in front of the gateway (1 behind one proxy that ends TLS, 0 where clients connect directly)"
+        )
+    return env.integer("TRUSTED_PROXY_COUNT", 0)
 
 
 _DAY, _HOUR, _MINUTE = 24 * 3600, 3600, 60

@@ -52,6 +52,7 @@ ENVIRONMENT = {
     "NOTIFY_PUBLIC_KEY": f"n1:{encode_key(bytes(PrivateKey(NOTIFY_PRIVATE_KEY).public_key))}",
     "AUTH_SIGNING_KEYS": signing.ENVIRONMENT["AUTH_SIGNING_KEYS"],
     "PUBLIC_ORIGIN": "http://portal.example:8080",
+    "TRUSTED_PROXY_COUNT": "0",
     "RESET_COOL_OFF_SECONDS": "3600",
     "RESET_LONG_COOL_OFF_SECONDS": "10800",
     # Tests make accounts a moment before they reset them.

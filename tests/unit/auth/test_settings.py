@@ -9,6 +9,7 @@ PRODUCTION = {
     "LATCHKEY_ENV": "production",
     "PUBLIC_ORIGIN": "https://portal.example",
     "REDIS_URL": "redis://auth:pw@127.0.0.1:6379/0",
+    "TRUSTED_PROXY_COUNT": "1",
 }
 
 
@@ -56,6 +57,21 @@ def test_the_public_origin_is_kept_as_browsers_write_it(given, origin):
 def test_what_browsers_do_not_write_is_no_public_origin(given):
     with pytest.raises(SettingsError, match="PUBLIC_ORIGIN must be scheme"):
         read(PUBLIC_ORIGIN=given)
+
+
+@pytest.mark.parametrize("mode", ["production", "development"])
+def test_over_https_the_number_of_proxies_has_no_default(mode):
+    environment = {**PRODUCTION, "LATCHKEY_ENV": mode, "TRUSTED_PROXY_COUNT": ""}
+    with pytest.raises(SettingsError, match=r"TRUSTED_PROXY_COUNT is not set.* \(1 behind one proxy that ends TLS, 0 "):
+        AuthSettings.from_env(Environment(environment))
+    for count in ("0", "2"):
+        settings = AuthSettings.from_env(Environment({**environment, "TRUSTED_PROXY_COUNT": count}))
+        assert settings.trusted_proxy_count == int(count)
+
+
+def test_over_http_there_is_no_proxy_unless_it_is_said():
+    environment = {name: value for name, value in ENVIRONMENT.items() if name != "TRUSTED_PROXY_COUNT"}
+    assert AuthSettings.from_env(Environment(environment)).trusted_proxy_count == 0
 
 
 def test_every_weak_url_is_named_in_one_message():
