@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import structlog
 from flask import Flask, Response, g, request
@@ -12,7 +13,8 @@ from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, NotFound, RequestEntityTooLarge
+from werkzeug.routing import RequestRedirect
 from werkzeug.sansio.response import Response as BaseResponse
 
 from shared.deadline import begin_request, end_request
@@ -23,7 +25,19 @@ from shared.rest import IdConverter, RestApi
 
 MAX_BODY_BYTES = 16 * 1024
 NOT_STORED = {"Cache-Control": "no-store"}
-FOR_BROWSERS = {**NOT_STORED, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+# What an answer that is no page says to a browser: run nothing, show it in no frame, guess no type, tell no other site.
+# Pages have a policy and a Referrer-Policy of their own, which go before these.
+FOR_BROWSERS = {
+    **NOT_STORED,
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+OVER_HTTPS = {"Strict-Transport-Security": "max-age=31536000"}
 
 _HTTP_CODES = {
     400: "bad_request",
@@ -90,6 +104,8 @@ def create_base_app(
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.converters["id"] = IdConverter
+    # A path has one spelling, and no redirect leads to it from another one. A proxy's rule for /docs misses //docs.
+    app.url_map.merge_slashes = False
     metrics = make_metrics(service)
     for collector in collectors:
         metrics.registry.register(collector)
@@ -116,9 +132,7 @@ def http_refusal(error: HTTPException) -> Refusal:
 
 
 def http_problem(error: HTTPException) -> BaseResponse:
-    """The same as problem+json; a redirect stays one."""
-    if (error.code or 500) < 400:  # to the address with its slash
-        return error.get_response()
+    """The same as problem+json."""
     response = problem_response(http_refusal(error))
     if error.code == 405:
         response.headers["Allow"] = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
@@ -151,12 +165,18 @@ def _register_errors(app: Flask) -> None:
 def _register_request_rules(
     app: Flask, metrics: Metrics, form_endpoints: frozenset[str], headers: Mapping[str, str]
 ) -> None:
+    by_name = [(name.lower(), (name, value)) for name, value in headers.items()]
+
     @app.before_request
     def begin() -> None:
         g.started = time.perf_counter()
         begin_request()
         g.request_id = new_id("req")
         structlog.contextvars.bind_contextvars(request_id=g.request_id)
+        if request.environ.get("PATH_INFO", "").startswith("//"):  # werkzeug takes it for the path behind the slashes
+            request.url_rule, request.routing_exception = None, NotFound()
+        if isinstance(request.routing_exception, RequestRedirect):
+            request.routing_exception = _to_path(request.routing_exception)
         if (request.content_length or 0) > MAX_BODY_BYTES:
             raise RequestEntityTooLarge
         has_body = bool(request.content_length) or "chunked" in request.headers.get("Transfer-Encoding", "")
@@ -170,14 +190,20 @@ def _register_request_rules(
         metrics.requests.labels(route, _method(), response.status_code).inc()
         metrics.seconds.labels(route).observe(seconds)
         response.headers["X-Request-Id"] = g.get("request_id", "")
-        for name, value in headers.items():
-            response.headers.setdefault(name, value)
+        present = {name.lower() for name in response.headers.keys()}  # noqa: SIM118 - its own iterator gives pairs
+        response.headers.extend([pair for name, pair in by_name if name not in present])
         return response
 
     @app.teardown_request
     def forget(_error: BaseException | None) -> None:
         end_request()
         structlog.contextvars.unbind_contextvars("request_id")
+
+
+def _to_path(redirect: RequestRedirect) -> HTTPException:
+    """Redirect to a path. Behind a proxy that ends TLS the framework would name http, and its page has a link."""
+    path = urlsplit(redirect.new_url).path
+    return HTTPException(response=Response(status=redirect.code, headers={"Location": path}))
 
 
 def _method() -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from flask import Flask
-from flask_swagger_ui import get_swaggerui_blueprint
 from prometheus_client.registry import Collector
 
 from services.auth.deps import Deps
@@ -17,6 +16,7 @@ from services.auth.routes import (
     guard,
     login,
     phone,
+    reference,
     resets,
     session,
     support,
@@ -26,7 +26,7 @@ from services.auth.routes import (
 )
 from shared import readiness
 from shared.settings import Mode
-from shared.web import FOR_BROWSERS, create_base_app
+from shared.web import FOR_BROWSERS, OVER_HTTPS, create_base_app
 
 VERSION = "v1"
 BLUEPRINTS = (login, session, two_factor, phone, team, approvals, activity, resets, support, support_resets, callbacks)
@@ -42,9 +42,9 @@ def create_app(deps: Deps, collectors: Sequence[Collector] = ()) -> Flask:
         title="Latchkey",
         version=VERSION,
         checks=readiness.checks(deps),
-        docs=True,
+        docs=deps.settings.api_docs,
         form_endpoints=frozenset({callbacks.TWILIO_ENDPOINT}) | portal.FORM_ENDPOINTS,
-        headers=FOR_BROWSERS,
+        headers=FOR_BROWSERS | OVER_HTTPS if deps.settings.secure_cookies else FOR_BROWSERS,
         collectors=collectors,
         refused_always=("misdirected_request",),
         refused_writes=("origin_refused",),
@@ -57,7 +57,8 @@ def create_app(deps: Deps, collectors: Sequence[Collector] = ()) -> Flask:
     schemes.security_scheme("cookie", {"type": "apiKey", "in": "cookie", "name": deps.settings.session_cookie})
     for module in BLUEPRINTS:
         api.register_blueprint(module.blueprint)
-    app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.json", config={"app_name": "Latchkey API"}))
+    if deps.settings.api_docs:
+        app.register_blueprint(reference.blueprint)
     if deps.settings.portal:
         portal.register(app)
     if deps.settings.mode is Mode.DEVELOPMENT:

@@ -50,6 +50,7 @@ class AuthSettings(WorkerSettings):
     sms_countries: frozenset[str]
     twilio_auth_tokens: tuple[Secret[str], ...]
     portal: bool
+    api_docs: bool
 
     @classmethod
     def from_env(cls, env: Environment | None = None) -> "AuthSettings":
@@ -67,6 +68,7 @@ class AuthSettings(WorkerSettings):
             "sms_countries": frozenset(env.text("SMS_COUNTRIES", DEFAULT_SMS_COUNTRIES).replace(" ", "").split(",")),
             "twilio_auth_tokens": env.optional_secrets("TWILIO_AUTH_TOKEN"),
             "portal": _on(env, "PORTAL"),
+            "api_docs": _on(env, "API_DOCS"),
         }
         env.done()
         return cls(**members)

@@ -19,7 +19,7 @@ SUPPORT_TEXTS = ("support", "activity", "reset", "delivery", "role")
 
 def move_to_name() -> Response | None:
     """Have a browser of development ask for this page at localhost, where passkeys work."""
-    if request.method not in SAFE_METHODS or request.endpoint == ASSET_ENDPOINT:
+    if request.method not in SAFE_METHODS or request.endpoint in {None, ASSET_ENDPOINT}:
         return None
     origin = deps().settings.hosts.move_to(request.headers.get("Host"))
     return None if origin is None else to(origin + request.full_path.rstrip("?"))

@@ -58,7 +58,7 @@ def unexpected(error: Exception) -> Response:
 def http_error(error: HTTPException) -> BaseResponse:
     """A page for a browser that asked for one, the API's problem for anything else."""
     problem = http_problem(error)
-    if not _wants_page() or (error.code or 500) < 400:
+    if not _wants_page():
         return problem
     response = refused(http_refusal(error))
     response.headers.add("Vary", "Accept")

@@ -19,10 +19,6 @@ HEADERS: Mapping[str, str] = {
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     # With no-referrer a browser would send "Origin: null" with a form, which check_origin refuses.
     "Referrer-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "X-Frame-Options": "DENY",
     "Vary": "Cookie, Accept-Language",
 }
 # Which groups of texts every page's script speaks, beside those of its own.
@@ -30,13 +26,11 @@ COMMON_TEXTS = ("form", "problem", "invalid", "unit", "time", "clock", "step_up"
 
 
 def add_headers(response: Response) -> Response:
-    """The usual ones, and the language that was switched to."""
+    """Add what pages have besides the headers of every answer, and the language that was switched to."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
-    secure = deps().settings.secure_cookies
-    if secure:
-        response.headers["Strict-Transport-Security"] = "max-age=31536000"
     if request.args.get("lang") in LANGUAGES:
+        secure = deps().settings.secure_cookies
         response.set_cookie(
             LANGUAGE_COOKIE, texts().language, LANGUAGE_SECONDS, secure=secure, httponly=True, samesite="Lax"
         )
@@ -76,6 +70,7 @@ def page(
         approval_waits=principal is not None and status < 400 and owner_approvals.is_asked(deps(), principal.account),
         for_scripts={"texts": texts().under((*COMMON_TEXTS, *groups)), "fields": FIELD_OF},
         development=deps().settings.mode is Mode.DEVELOPMENT,
+        api_docs=deps().settings.api_docs,
         **values,
     )
     return make_response(document, status)

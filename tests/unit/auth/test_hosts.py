@@ -140,6 +140,12 @@ def test_calls_and_files_stay_at_the_address(development):
     assert get(development, "127.0.0.1:8080", "/portal/x/portal.css").status_code == 200
 
 
+@pytest.mark.parametrize("path", ["//login", "///support", "//evil.example/login"])
+def test_a_path_with_slashes_in_front_is_no_page_and_moves_nowhere(development, path):
+    answer = development.test_client().get("/", environ_overrides={"PATH_INFO": path, "HTTP_HOST": "127.0.0.1:8080"})
+    assert problem(answer) == (404, "not_found")
+
+
 def test_a_page_never_moves_off_this_machine(development, production):
     moved = get(development, "127.0.0.1:8080", "//evil.example/login")
     assert "Location" not in moved.headers or moved.headers["Location"].startswith("http://localhost:8080/")

@@ -23,5 +23,11 @@ def test_a_wrong_method_says_which_are_right(client):
     assert answer.headers["Allow"] == "OPTIONS, POST"
 
 
-def test_a_redirect_stays_one(client):
-    assert client.get("/slash").status_code == 308
+def test_a_redirect_is_a_path_without_a_page(client):
+    answer = client.get("/slash", headers={"Host": "evil.example"})
+    assert (answer.status_code, answer.headers["Location"], answer.data) == (308, "/slash/", b"")
+
+
+@pytest.mark.parametrize("path", ["//listed", "/listed//", "//things/x", "/things//x", "//evil.example", "//slash", "///"])
+def test_a_path_with_more_slashes_is_another_path(client, path):
+    problem(client.get(path), 404, "not_found")
