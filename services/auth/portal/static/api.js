@@ -183,7 +183,11 @@ export async function once(node, action) {
   }
 }
 
-/** A form that is sent through the API. `send` gets its members; its problems are shown in the form. */
+/**
+ * A form that is sent through the API. `send` gets its members; its problems are shown in the form.
+ *
+ * The form is asleep until here, because without this listener the browser would send it to the page's own address.
+ */
 export function onSubmit(form, send, onProblem = () => {}) {
   form.noValidate = true;
   form.addEventListener("submit", (event) => {
@@ -201,6 +205,13 @@ export function onSubmit(form, send, onProblem = () => {}) {
       }
     });
   });
+  wake(form);
+}
+
+/** People, and programs that drive the page, can use a form from here on. */
+export function wake(form, awake = true) {
+  form.inert = !awake;
+  form.setAttribute("aria-disabled", String(!awake));
 }
 
 function filled(form) {
@@ -275,10 +286,11 @@ function askForProof(smallIsEnough) {
     show(sms, state.sms.available && smallIsEnough);
     show(smsNote, state.sms.available && !smallIsEnough).textContent = t("step_up.no_sms");
   }, () => {});
+  wake(form);
   dialog.showModal();
   return new Promise((resolve, reject) => {
     const done = new AbortController();
-    const end = (settle) => { done.abort(); dialog.close(); form.reset(); settle(); };
+    const end = (settle) => { done.abort(); dialog.close(); form.reset(); wake(form, false); settle(); };
     const cancel = () => end(() => reject(new Problem({ code: "cancelled" })));
     form.addEventListener("submit", (event) => {
       event.preventDefault();

@@ -193,7 +193,7 @@ function doing({ check, latest, kind }) {
 
 function ask(check, input, label, button, send) {
   input.setAttribute("aria-describedby", `${input.id}-error`);
-  const one = el("form", {},
+  const one = el("form", { method: "post" },
     el("div", { class: "field" }, el("label", { for: input.id }, t(label)), input, el("p", { class: "error", id: `${input.id}-error`, role: "alert", hidden: true })),
     el("p", { class: "form-error", role: "alert", hidden: true }),
     el("button", { type: "submit", "aria-label": `${t(button)}: ${nameOf(check)}` }, t(button)));

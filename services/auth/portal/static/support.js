@@ -1,7 +1,7 @@
 // The support console's first page: find an account, see which resets are under way.
 
 import { facts, tone, words } from "./activity.js";
-import { all, asking, get, load, onClick, onSubmit, sentence } from "./api.js";
+import { all, asking, get, load, onClick, onSubmit, sentence, wake } from "./api.js";
 import { $, csv, download, el, moment, say, stamp, t } from "./page.js";
 
 const found = $("#found"), resets = $("#resets [data-list]"), status = $("#status");
@@ -70,6 +70,7 @@ function showTrail() {
 
 auditForm.addEventListener("change", showTrail);
 auditForm.addEventListener("submit", (event) => event.preventDefault());  // Enter in a field has changed it
+wake(auditForm);
 onClick($("#audit-csv"), async () => {
   let why = null;
   const items = await all(AUDIT, { most: 10000, wanted: auditWanted(), stopped: (problem) => { why = sentence(problem); } });
