@@ -54,6 +54,8 @@ def page(
     """A page of its template.
 
     ``groups`` are the texts that its script needs; ``asked`` is the page that was asked for before the login.
+    ``path`` is where the page stands, if not where it was asked for. Without it, links to the page itself are relative.
+    A link made of the requested path could lead off the site, because browsers read a backslash as a slash.
     """
     principal = g.get("principal")
     document = render_template(
@@ -62,7 +64,7 @@ def page(
         page=name,
         asset=lambda file: f"/portal/{VERSION}/{file}",
         languages=LANGUAGES,
-        path=path or request.path,
+        path=path,
         asked=asked,
         account=principal.account if principal else None,
         role=principal.account.role if principal else None,

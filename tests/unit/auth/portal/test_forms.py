@@ -12,7 +12,7 @@ TEMPLATES = {
     file.name: file.read_text(encoding="utf-8")
     for file in files("services.auth.portal").joinpath("templates", "portal").iterdir()
 }
-FORMS = [(name, form) for name, text in TEMPLATES.items() for form in re.findall(r"<form\b(.*?[^}%])>", text)]
+FORMS = [(name, form) for name, text in TEMPLATES.items() for form in re.findall(r"<form\b([^>]*)>", text)]
 # Those that the server answers without a script.
 ACTIONS = {"/login", "/login/' ~ challenge.id", "/login/' ~ challenge.id ~ '/sms'", "/logout"}
 

@@ -1,6 +1,7 @@
 """What stands in a page's place: an unknown address, a refusal, an outage, a fault of ours."""
 
 from dataclasses import replace
+from urllib.parse import unquote
 
 import pytest
 
@@ -22,6 +23,41 @@ def test_an_unknown_address_is_a_calm_page_for_a_browser_and_a_problem_for_a_pro
         problem = browser.get(path, Accept=accept)
         assert (problem.status_code, problem.mimetype) == (404, "application/problem+json"), accept
         assert problem.json["code"] == "not_found"
+
+
+HOSTILE = [
+    "/%5Cevil.example",
+    "/%5C%5Cevil.example",
+    "/%5c/evil.example",
+    "/\\evil.example",
+    "//evil.example",
+    "///evil.example/login",
+    "//evil.example/..",
+    "/%2F%2Fevil.example",
+    "/%09/evil.example",
+    "/.//evil.example",
+    "/https://evil.example",
+    "/https:evil.example",
+    "/javascript:evil.example",
+    "/x%22%3E%3Ca%20href=//evil.example%3E",
+    "/support/accounts/%5Cevil.example",
+    "/portal/x/%5Cevil.example",
+    "/login//evil.example",
+]
+
+
+@pytest.mark.parametrize("path", HOSTILE)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_no_answer_has_a_link_made_of_the_path_that_was_asked_for(app, path, method):
+    """As it stands on the wire: the test client would take //evil.example for a host."""
+    environ = {"PATH_INFO": unquote(path), "HTTP_ACCEPT": A_BROWSER, "HTTP_HOST": "localhost"}
+    for query in ("", "lang=de&next=//evil.example", "next=/%5Cevil.example"):
+        page = app.test_client().open(
+            "/", method=method, environ_overrides={**environ, "QUERY_STRING": query, "REQUEST_URI": path}
+        )
+        assert page.status_code in {404, 405, 403, 303}
+        assert "evil" not in page.get_data(as_text=True)
+        assert "evil" not in page.headers.get("Location", "")
 
 
 @pytest.mark.parametrize("path", ["/v1/nothing", "/.well-known/nothing"])
@@ -56,7 +92,7 @@ def test_a_store_that_is_down_is_said_on_a_page_with_when_to_come_back(browser, 
     redis_server.connected = False
     page = browser.get("/team", Accept=A_BROWSER)
     assert (page.status_code, page.mimetype, page.headers["Retry-After"]) == (503, "text/html", "2")
-    assert '<a href="/team">Try again</a>' in page.get_data(as_text=True)
+    assert '<a href="">Try again</a>' in page.get_data(as_text=True)
 
 
 def test_a_fault_of_ours_is_said_on_a_page_without_its_cause(browser, otp, mia):
