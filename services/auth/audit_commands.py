@@ -6,6 +6,7 @@ They need AUTH_DATABASE_URL and AUTH_AUDIT_KEYS. What is asked for goes to stdou
 import csv
 import json
 import math
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -125,11 +126,19 @@ def _write_csv(rows: Iterator[dict[str, Any]], out: IO[str]) -> None:
         if writer is None:
             writer = csv.DictWriter(out, list(row))
             writer.writeheader()
-        # As JSON inside: a browser may call itself "=HYPERLINK(…)", and a spreadsheet would obey.
-        flat = {name: json.dumps(value) if isinstance(value, dict) else value for name, value in row.items()}
-        writer.writerow(
-            {name: rfc3339(value) if isinstance(value, datetime) else value for name, value in flat.items()}
-        )
+        writer.writerow({name: _cell(value) for name, value in row.items()})
+
+
+# What a spreadsheet takes for a formula, also behind blanks or in full width.
+_FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
+
+
+def _cell(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """A value as CSV: documents as JSON, and no text that a spreadsheet would take for a formula."""
+    if isinstance(value, dict):
+        return json.dumps(value)
+    text = rfc3339(value) if isinstance(value, datetime) else value
+    return f"'{text}" if isinstance(text, str) and _FORMULA.match(text) else text
 
 
 @audit_group.command()

@@ -63,10 +63,13 @@ class Deps(WorkerDeps):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who is at the other end: the IP behind the trusted proxies, and what the browser calls itself."""
+    """Who is at the other end: the IP behind the trusted proxies, and browser and system in words of ours.
+
+    Neither is text that the client has written (``domain/network.py``, ``domain/browsers.py``).
+    """
 
     ip: str
-    user_agent: str
+    browser: str
 
 
 def by_ip(deps: Deps, rate: Rate, client: Client) -> Charge:

@@ -14,6 +14,7 @@ from typing import Any
 
 from services.auth import pages
 from services.auth.deps import Deps
+from services.auth.domain.browsers import describe
 from services.auth.store import timeline
 from services.auth.store.timeline import OWNER, TimelineRow
 from shared.clock import parse_rfc3339
@@ -101,6 +102,8 @@ def merge(rows: Rows, attempts: Attempts, place: Place, limit: int) -> tuple[lis
 def item_of(row: TimelineRow) -> Item:
     """One of auth's own rows."""
     details = {**row.details, **({"ip": row.ip} if row.ip else {})}
+    if "browser" in details:  # a row of an earlier release holds what the client wrote
+        details["browser"] = describe(str(details["browser"]))
     return Item(row.id, row.at, "auth", row.type, row.actor, details)
 
 

@@ -250,7 +250,7 @@ def _challenge(
         expires_at=now + limits.CHALLENGE_LIFE,
         device_id=device.id if device else None,
         ip=client.ip,
-        user_agent=client.user_agent,
+        user_agent=client.browser,
         binding_digest=token_digest(binding),
     )
 
@@ -275,7 +275,7 @@ def _new_session(
         stepped_up_at=now if opened_by(factors) is StepUp.FULL else None,
         expires_at=now + limits.SESSION_LIFE,
         ip=client.ip,
-        user_agent=client.user_agent,
+        user_agent=client.browser,
         signed_in_with=factors,
         device_id=device_id,
         trust_factor=trust_factor,

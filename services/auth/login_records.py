@@ -38,7 +38,7 @@ def sign_in(connection: Connection, session: Session, client: Client) -> None:
         ip=client.ip,
         session_id=session.id,
         factors=list(session.factors),
-        browser=client.user_agent,
+        browser=client.browser,
     )
 
 
@@ -50,8 +50,8 @@ def tell_of_failures(deps: Deps, challenge: LoginChallenge, refusal: Refusal, cl
         account = accounts.by_id(connection, challenge.account_id)
         if account is not None:
             timeline.write(
-                connection, account.id, Entry.SECOND_FACTOR_FAILED, now, ip=client.ip, browser=client.user_agent
+                connection, account.id, Entry.SECOND_FACTOR_FAILED, now, ip=client.ip, browser=client.browser
             )
             notices.tell(
-                connection, deps, account, Kind.SECOND_FACTOR_FAILED, now, ip=client.ip, browser=client.user_agent
+                connection, deps, account, Kind.SECOND_FACTOR_FAILED, now, ip=client.ip, browser=client.browser
             )

@@ -34,7 +34,7 @@ def change(deps: Deps, client: Client, account: Account, acting: Acting, new_pas
         connection, now = changing.connection, changing.now
         accounts.set_password_hash(connection, account.id, encoded, now)
         timeline.write(connection, account.id, Entry.PASSWORD_CHANGED, now, ip=client.ip)
-        notices.tell(connection, deps, account, Kind.PASSWORD_CHANGED, now, ip=client.ip, browser=client.user_agent)
+        notices.tell(connection, deps, account, Kind.PASSWORD_CHANGED, now, ip=client.ip, browser=client.browser)
     return strength, changing.acting or acting
 
 

@@ -43,7 +43,7 @@ def remember(
     """
     token = new_token()
     until = now + limits.TRUSTED_DEVICE_LIFE if trusted else None
-    label = client.user_agent or "unknown browser"
+    label = client.browser
     device = Device(str(session.device_id), account.id, label, now, now, until, session.factors[-1])
     if not known:
         devices.add(connection, device, token)

@@ -227,3 +227,14 @@ def test_whoever_wants_no_motion_gets_none(visitor, ann):
     assert page.evaluate(f"{moving}.length") == 0
     page.emulate_media(reduced_motion="no-preference")
     assert page.evaluate(f"{moving}.length") > 0
+
+
+def test_no_cell_of_a_csv_begins_a_formula(visitor):
+    page = visitor.open("/login")
+    cells = ["=1+1", "+1", "-1", "@A1", "\t=1", "\r1", "\n1", "  =1", "\uff1d1", 'say "=1"', "1 + 1", 7]
+    line = page.evaluate(
+        "async (cells) => (await import(document.querySelector('link[href$=\"page.js\"]').href)).csv([cells])", cells
+    )
+    assert line == ",".join(
+        [*(f'"\'{cell}"' for cell in cells[:9]), '"say ""=1"""', '"1 + 1"', '"7"'],
+    )

@@ -36,7 +36,7 @@ from tests.support import signing
 from tests.support.clock import NOW, TurnedClock
 from tests.support.signing import message_in
 
-CLIENT = Client("192.0.2.7", "pytest")
+CLIENT = Client("192.0.2.7", "Firefox on Linux")
 PHONE, OTHER_PHONE = PhoneNumber("+4915123456789"), PhoneNumber("+4915123456780")
 NOTIFY_PRIVATE_KEY = bytes(range(1, 33))
 NOTIFY_PRIVATE_KEYS = KeyList.parse(f"n1:{encode_key(NOTIFY_PRIVATE_KEY)}")
@@ -374,7 +374,7 @@ def sign_in(
         stepped_up_at=now if stepped_up else None,
         expires_at=now + SESSION_LIFE,
         ip=CLIENT.ip,
-        user_agent=CLIENT.user_agent,
+        user_agent=CLIENT.browser,
         signed_in_with=factors or (Factor.PASSWORD, Factor.TOTP),
         device_id=device_id,
         trust_factor=trust_factor,

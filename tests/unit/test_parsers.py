@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from nacl.public import PrivateKey
 
 from services.auth import history, pages, phone_numbers
+from services.auth.domain.browsers import describe
 from services.auth.domain.network import client_address, network_of
 from services.auth.password_strength import assess
 from services.auth.settings import AuthSettings
@@ -87,6 +88,7 @@ PARSERS = {  # the parser, what it may raise, and what it is given
         TEXT | written("+49", "0", "1512", ";ext=", "tel:", ";phone-context=", "//"),
     ),
     "key list": (KeyList.parse, (ValueError,), TEXT | written("k1:", ",", "A" * 43, "=")),
+    "user agent": (describe, (), TEXT | written("Firefox/", "Chrome/", "Windows", "Mac OS", " on ", "(", ")")),
     "client's address": (client_address, (), TEXT | written("10.", "1.2", "::", "ffff:", "%", "[", "]", ":80", '"')),
     "network": (network_of, (), TEXT | written("10.", ".0", "::", "ffff:", "%", "/64")),
     "cursor": (pages.decode_cursor, (Refusal,), TEXT | TEXT.map(base64_of)),

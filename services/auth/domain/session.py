@@ -72,7 +72,7 @@ class Session:
     stepped_up_at: datetime | None
     expires_at: datetime
     ip: str
-    user_agent: str
+    user_agent: str  # browser and system in words of ours; of sessions of an earlier release, as the client wrote it
     signed_in_with: tuple[Factor, ...] = ()
     device_id: str | None = None
     trust_factor: Factor | None = None

@@ -11,6 +11,7 @@ from services.auth import enrollment_words, session_store, step_up
 from services.auth.consequences import Acting
 from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account, Role
+from services.auth.domain.browsers import describe
 from services.auth.domain.network import client_address
 from services.auth.domain.session import AssuranceLevel, PassOn, Session, StepUp, assurance
 from services.auth.models import RESTORES
@@ -29,7 +30,7 @@ R = TypeVar("R")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 DEVICE_HEADER = "X-Device-Token"
 BINDING_HEADER = "X-Challenge-Binding"
-USER_AGENT_KEPT = 200
+USER_AGENT_READ = 400
 HEALTH_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 _RESTORES_FINISHED = "latchkey_restores_finished"
 _ENROL_ANEW = "Turn 2FA off, turn it on with the one-time word that an administrator gives you, then sign in again."
@@ -63,7 +64,7 @@ def deps() -> Deps:
 
 def client() -> Client:
     """The caller. ``X-Forwarded-For`` counts from the right, as far as proxies are ours (TRUSTED_PROXY_COUNT)."""
-    return Client(client_address(_client_ip()), request.headers.get("User-Agent", "")[:USER_AGENT_KEPT])
+    return Client(client_address(_client_ip()), describe(request.headers.get("User-Agent", "")[:USER_AGENT_READ]))
 
 
 def _client_ip() -> str:

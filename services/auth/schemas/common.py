@@ -5,6 +5,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
+from services.auth.domain.browsers import describe
 from services.auth.limits import PASSWORD_MAX_CHARACTERS
 from services.auth.pages import DEFAULT_PAGE, MAX_PAGE
 from shared.bodies import Pattern, Text
@@ -16,6 +17,13 @@ class Time(fields.DateTime):
 
     def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:  # noqa: ANN401, ARG002
         return None if value is None else rfc3339(value)
+
+
+class Browser(fields.String):
+    """A browser and a system out of two short lists, also where an earlier release has stored the client's own text."""
+
+    def _serialize(self, value: str | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:  # noqa: ANN401, ARG002
+        return None if value is None else describe(value)
 
 
 def passcode_field(**kwargs: Any) -> Text:  # noqa: ANN401

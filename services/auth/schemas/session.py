@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from services.auth.schemas.common import Time, code_field, password_field
+from services.auth.schemas.common import Browser, Time, code_field, password_field
 from shared.bodies import Flag, Text
 
 
@@ -139,7 +139,7 @@ class SessionListItem(Schema):
     authenticated_at = Time()
     expires_at = Time()
     ip = fields.String()
-    browser = fields.String(attribute="user_agent")
+    browser = Browser(attribute="user_agent", metadata={"example": "Firefox on Windows"})
 
 
 class SessionListSchema(Schema):

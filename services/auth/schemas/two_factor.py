@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from services.auth.schemas.common import Time, passcode_field, password_field
+from services.auth.schemas.common import Browser, Time, passcode_field, password_field
 from services.auth.schemas.resets import PendingResetSchema
 from shared.bodies import Text
 
@@ -88,7 +88,7 @@ class DeviceSchema(Schema):
     """A browser that skips the code."""
 
     id = fields.String()
-    label = fields.String()
+    label = Browser(metadata={"example": "Firefox on Windows"})
     created_at = Time()
     last_used_at = Time()
     expires_at = Time(attribute="trusted_until")

@@ -4,12 +4,14 @@ import pytest
 
 from services.auth import limits
 from services.auth.deps import subject
+from services.auth.domain.browsers import DESCRIPTIONS
+from services.auth.otp_client import CodeRefused
 from services.auth.routes import guard
 from shared import budgets
 from shared.budgets import Charge
 from tests.support import auth
-from tests.support.auth import settings, sign_in, timeline_of
-from tests.support.sign_in import log_in, problem
+from tests.support.auth import notices_in, settings, sign_in, timeline_of
+from tests.support.sign_in import challenge, log_in, problem
 
 ORIGIN = auth.ENVIRONMENT["PUBLIC_ORIGIN"]
 
@@ -278,9 +280,42 @@ def test_no_other_header_says_where_a_request_comes_from(configured, app):
         assert guard.client().ip == PEER
 
 
-def test_of_a_browsers_name_the_beginning_is_kept(app):
-    with app.test_request_context("/", headers={"User-Agent": "x" * 5000}):
-        assert guard.client().user_agent == "x" * 200
+HOSTILE_NAMES = [
+    "",
+    "x" * 5000,
+    '=HYPERLINK("https://evil.example")',
+    "Your account is locked. Call +1 900 555 0100",
+    "https://evil.example/x",
+    "\u202ereversed".encode().decode("latin-1"),
+    "Firefox on Windows\tCall us",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_nothing_that_a_client_calls_itself_is_kept(app, name):
+    with app.test_request_context("/", headers={"User-Agent": name}):
+        assert guard.client().browser in DESCRIPTIONS
+
+
+@pytest.mark.parametrize("name", ["=1+1 Firefox/128.0", "evil.example Firefox/128.0 (Windows)", "evil.example"])
+def test_no_place_shows_a_clients_own_text(configured, api, otp, deps, mia, name):
+    """Notices, timeline, sessions and devices, after a sign-in with wrong codes and one that is remembered."""
+    deps = configured(TRUSTED_PROXY_COUNT="1")
+    headers = {"User-Agent": name, "X-Forwarded-For": "evil.example"}
+    refused, challenge_id = api(), challenge(api(), mia, headers=headers)
+    for failures in range(1, 4):
+        otp.refusal = CodeRefused(reason="wrong", recent_failures=failures)
+        refused.post(f"/v1/login/{challenge_id}/verify", {"code": "000000"}, headers=headers)
+    otp.refusal = None
+    otp.expect(mia.id, "login", challenge_id)
+    body = {"code": "424242", "remember_device": True}
+    answer = api().post(f"/v1/login/{challenge_id}/verify", body, headers=headers)
+    signed_in = {"Authorization": f"Bearer {answer.json['token']}"}
+    shown = [api().get(f"/v1/{path}", headers=signed_in).text for path in ("activity", "sessions", "trusted-devices")]
+    notices = [notice.body for notice in notices_in(deps)]
+    assert len(notices) >= 4
+    assert not [text for text in (*shown, *notices) if "evil" in text or "=1" in text or "128.0" in text]
+    assert "unknown" in "".join(notices)
 
 
 # --- who may ----------------------------------------------------------------------------------------------------------

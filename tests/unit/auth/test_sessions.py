@@ -230,7 +230,7 @@ def test_the_list_is_newest_first_and_says_which_is_this_one(deps, api, ann, tom
         (caller.session.id, True, "aal2"),
         (older.id, False, "aal1"),
     ]
-    assert (answer.json["items"][0]["ip"], answer.json["items"][0]["browser"]) == ("192.0.2.7", "pytest")
+    assert (answer.json["items"][0]["ip"], answer.json["items"][0]["browser"]) == ("192.0.2.7", "Firefox on Linux")
     assert caller.token not in answer.text
 
 

@@ -84,13 +84,14 @@ export function download(name, type, text) {
 
 /** RFC 4180, and no cell that a spreadsheet would take for a formula. */
 export function csv(rows) {
-  const cell = (value) => `"${(/^[=+\-@\t\r]/.test(value) ? `'${value}` : value).replaceAll('"', '""')}"`;
+  // Blanks in front and full-width signs count too: spreadsheets differ in what they pass over.
+  const isFormula = (value) => /^(?:[\t\r\n]|\s*[=+\-@\uff1d\uff0b\uff0d\uff20])/.test(value);
+  const cell = (value) => `"${(isFormula(value) ? `'${value}` : String(value)).replaceAll('"', '""')}"`;
   return rows.map((row) => row.map(cell).join(",")).join("\r\n");
 }
 
-/** A browser's name out of its User-Agent. */
-export function browserName(agent = "") {
-  const name = [["Edg", "Edge"], ["OPR", "Opera"], ["Firefox", "Firefox"], ["Chrome", "Chrome"], ["Safari", "Safari"]].find(([sign]) => agent.includes(sign));
-  const system = [["iPhone", "iPhone"], ["iPad", "iPad"], ["Android", "Android"], ["Windows", "Windows"], ["Mac OS", "macOS"], ["Linux", "Linux"]].find(([sign]) => agent.includes(sign));
-  return [name?.[1], system?.[1]].filter(Boolean).join(" · ") || agent || t("time.unknown");
+/** A browser in the reader's words, out of the API's: "Firefox on Windows". */
+export function browserName(described) {
+  const [name, system] = described.split(" on ");
+  return [name === "unknown browser" ? t("time.unknown") : name, system].filter(Boolean).join(" · ");
 }

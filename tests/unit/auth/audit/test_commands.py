@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from services.auth import __main__ as cli
-from services.auth import audit, sealer
+from services.auth import audit, audit_commands, sealer
 from shared.clock import rfc3339, system_clock
 from tests.support import auth
 from tests.support.audit import DAY, head_of, rows_of, silent, verified
@@ -108,6 +108,14 @@ def test_export_as_csv(run, audit_deps, write, ann):
     assert (row["sequence"], row["at"], json.loads(row["details"])) == ("1", rfc3339(NOW), {"session_id": "ses_1"})
     assert json.loads(row["personal"]) == {"browser": '=HYPERLINK("x")'}
     assert not [value for value in row.values() if value.startswith(("=", "+", "-", "@"))]
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@A1", "\t=1", "\r1", "\n1", "  =1", "\uff1d1", "\uff201"])
+def test_no_cell_of_an_export_begins_a_formula(text):
+    out = io.StringIO()
+    audit_commands._write_csv(iter([{"a": text, "b": "1 + 1", "c": None, "d": 7, "e": NOW}]), out)
+    (row,) = csv.DictReader(io.StringIO(out.getvalue(), newline=""))
+    assert row == {"a": f"'{text}", "b": "1 + 1", "c": "", "d": "7", "e": rfc3339(NOW)}
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
