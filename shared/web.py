@@ -1,14 +1,15 @@
-"""The Flask base of both HTTP services: problem+json for every error, hostile bodies refused, health, metrics."""
+"""The Flask base of both HTTP services: problem+json for every error, hostile bodies refused, health, what is counted."""
 
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 from urllib.parse import urlsplit
 
 import structlog
 from flask import Flask, Response, g, request
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
@@ -47,6 +48,8 @@ _HTTP_CODES = {
     415: "unsupported_media_type",
     422: "validation_failed",
 }
+
+_METRICS = "latchkey_metrics"
 
 log = structlog.get_logger("http")
 
@@ -88,9 +91,9 @@ def create_base_app(
 ) -> tuple[Flask, RestApi]:
     """A Flask app with the house rules. ``checks`` are this service's own stores; ready when none of them raises.
 
-    ``headers`` go with every answer that has none of that name. ``/metrics`` shows what ``collectors`` read, besides
-    what every service counts. ``refused_always`` and ``refused_writes`` are the codes
-    of what this service checks before its views, for the document.
+    ``headers`` go with every answer that has none of that name. The metrics hold what ``collectors`` read, besides what
+    every service counts; ``metrics_of`` finds them, and no route shows them. ``refused_always`` and ``refused_writes``
+    are the codes of what this service checks before its views, for the document.
     """
     app = Flask(f"services.{service}", static_folder=None)
     app.config.update(
@@ -111,8 +114,14 @@ def create_base_app(
         metrics.registry.register(collector)
     _register_errors(app)
     _register_request_rules(app, metrics, form_endpoints, headers)
-    _register_health(app, checks, metrics)
+    _register_health(app, checks)
+    app.extensions[_METRICS] = metrics.registry
     return app, RestApi(app, refused_always=refused_always, refused_writes=refused_writes)
+
+
+def metrics_of(app: Flask) -> CollectorRegistry:
+    """What this app counts and reads, for a port of its own (``shared/metrics_port.py``)."""
+    return cast("CollectorRegistry", app.extensions[_METRICS])
 
 
 def problem_response(refusal: Refusal) -> Response:
@@ -211,7 +220,7 @@ def _method() -> str:
     return request.method if request.method in {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"} else "OTHER"
 
 
-def _register_health(app: Flask, checks: Mapping[str, HealthCheck], metrics: Metrics) -> None:
+def _register_health(app: Flask, checks: Mapping[str, HealthCheck]) -> None:
     @app.get("/healthz")
     def healthz() -> dict[str, str]:
         """Live: the process answers."""
@@ -227,11 +236,6 @@ def _register_health(app: Flask, checks: Mapping[str, HealthCheck], metrics: Met
         if not ready:
             response.headers["Retry-After"] = "2"
         return response
-
-    @app.get("/metrics")
-    def prometheus() -> Response:
-        """Prometheus text format."""
-        return Response(generate_latest(metrics.registry), content_type=CONTENT_TYPE_LATEST)
 
 
 def _state(check: HealthCheck) -> str:

@@ -39,7 +39,7 @@ def own_stack(probes: int, *, patient: bool = False) -> Iterator[Target]:
     """A stack with throw-away files and accounts for so many probes. Raises StageError."""
     with tempfile.TemporaryDirectory(prefix="latchkey-attack-") as folder:
         try:
-            with running_stack(Path(folder), free_port(3), SETTINGS) as stack:
+            with running_stack(Path(folder), free_port(5), SETTINGS) as stack:
                 yield target_of(stack, probes, client_addresses=True, patient=patient)
         except StackError as error:
             raise StageError(str(error)) from error

@@ -44,7 +44,7 @@ def main() -> int:
     """0 when it ran to the end; the figures are for people to judge."""
     with tempfile.TemporaryDirectory(prefix="latchkey-bench-") as folder, TwilioStub() as stub:
         try:
-            with running_stack(Path(folder), free_port(3), settings_for(stub)) as stack, floor_servers() as floor_url:
+            with running_stack(Path(folder), free_port(5), settings_for(stub)) as stack, floor_servers() as floor_url:
                 tables = _run(stack, floor_url, stub)
             _sms_over_rabbitmq(tables[0], Path(folder) / "rabbitmq", stub)
         except StackError as error:
@@ -102,7 +102,7 @@ def _sms_over_rabbitmq(table: Table, folder: Path, stub: TwilioStub) -> None:
         return
     with (
         rabbitmq.rabbitmq_server() as (_, url),
-        running_stack(folder, free_port(3), {**settings_for(stub), "BROKER_URL": url}) as stack,
+        running_stack(folder, free_port(5), {**settings_for(stub), "BROKER_URL": url}) as stack,
     ):
         challenges: Challenges = {}
         pool = fill(stack, SMS_REQUESTS)

@@ -25,7 +25,7 @@ def _stack(folder: Path) -> Iterator[DemoData]:
         yield demo
         return
     print("No stack is running; starting one for this play ...")
-    with running_stack(folder, free_port(3)) as stack:
+    with running_stack(folder, free_port(5)) as stack:
         yield stack.demo
 
 

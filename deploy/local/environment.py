@@ -82,6 +82,9 @@ def environment_of(service: str, settings: LocalSettings, keys: Mapping[str, str
     if service == "otp":
         # It hashes now and then only; without this, glibc keeps argon2's 19 MiB of each thread for good.
         defaults["MALLOC_MMAP_THRESHOLD_"] = "1048576"
+    metrics_ports = {"auth": settings.metrics_port, "otp": settings.otp_metrics_port}
+    if service in metrics_ports:
+        fixed["METRICS_PORT"] = str(metrics_ports[service])
     environment = {**defaults, **passed, **fixed, **own}
     if service == "announce" and settings.redis_is_embedded:
         del environment["REDIS_URL"]  # it reads the settings as the launcher does, and the launcher got no REDIS_URL

@@ -113,6 +113,8 @@ def lock(path: Path) -> None:
 def refuse_taken_ports(settings: LocalSettings) -> None:
     """Raise StartError when a port that a part needs is taken, naming the port and its setting."""
     needed = [("PORT", settings.host, settings.port), ("OTP_PORT", "127.0.0.1", settings.otp_port)]
+    needed += [("METRICS_PORT", "127.0.0.1", settings.metrics_port)]
+    needed += [("OTP_METRICS_PORT", "127.0.0.1", settings.otp_metrics_port)]
     if settings.redis_is_embedded:
         needed.append(("REDIS_PORT", "127.0.0.1", settings.redis_port))
     for name, host, port in needed:

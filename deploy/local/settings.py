@@ -30,6 +30,8 @@ class LocalSettings:
     port: int
     otp_port: int
     redis_port: int
+    metrics_port: int
+    otp_metrics_port: int
     given_redis_url: str | None
     given_broker_url: str | None
     environ: Mapping[str, str] = field(repr=False)
@@ -37,7 +39,7 @@ class LocalSettings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "LocalSettings":
-        """Read PORT, OTP_PORT, REDIS_PORT, HOST, VAR_DIR, REDIS_URL and BROKER_URL.
+        """Read PORT, OTP_PORT, REDIS_PORT, METRICS_PORT, OTP_METRICS_PORT, HOST, VAR_DIR, REDIS_URL and BROKER_URL.
 
         Raises SettingsError, naming the setting, for what is no port, one port for two things, or an impossible folder.
         """
@@ -45,10 +47,14 @@ class LocalSettings:
         port = _port(environ, "PORT", DEFAULT_PORT)
         otp_port = _port(environ, "OTP_PORT", port + 1)
         redis_port = _port(environ, "REDIS_PORT", port + 2)
+        metrics_port = _port(environ, "METRICS_PORT", port + 3)
+        otp_metrics_port = _port(environ, "OTP_METRICS_PORT", port + 4)
         given_redis = environ.get("REDIS_URL", "").strip()
-        ports = [port, otp_port] if given_redis else [port, otp_port, redis_port]
-        if len(set(ports)) != len(ports):
-            message = f"PORT={port}, OTP_PORT={otp_port} and REDIS_PORT={redis_port} must be three different ports."
+        ports = {"PORT": port, "OTP_PORT": otp_port, "METRICS_PORT": metrics_port, "OTP_METRICS_PORT": otp_metrics_port}
+        ports |= {} if given_redis else {"REDIS_PORT": redis_port}
+        if len(set(ports.values())) != len(ports):
+            named = ", ".join(f"{name}={number}" for name, number in ports.items())
+            message = f"{named} must be different ports."
             raise SettingsError(message)
         # Relative to the checkout, not to where the caller stands: the children must find the same folder.
         var_dir = (ROOT / (environ.get("VAR_DIR", "").strip() or "var")).resolve()
@@ -63,6 +69,8 @@ class LocalSettings:
             port=port,
             otp_port=otp_port,
             redis_port=redis_port,
+            metrics_port=metrics_port,
+            otp_metrics_port=otp_metrics_port,
             given_redis_url=given_redis or None,
             given_broker_url=environ.get("BROKER_URL", "").strip() or None,
             environ=environ,
@@ -118,6 +126,12 @@ class LocalSettings:
     def otp_url(self) -> str:
         """The verifier's URL; it never listens on anything but loopback."""
         return f"http://127.0.0.1:{self.otp_port}"
+
+    @property
+    def metrics_urls(self) -> Mapping[str, str]:
+        """Where each service shows its metrics, on loopback."""
+        ports = {"auth": self.metrics_port, "otp": self.otp_metrics_port}
+        return {service: f"http://127.0.0.1:{port}/metrics" for service, port in ports.items()}
 
     @property
     def log_dir(self) -> Path:

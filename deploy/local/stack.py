@@ -81,13 +81,14 @@ class Stack:
 def running_stack(
     var_dir: Path, port: int, extra_env: Mapping[str, str] | None = None, *, root: Path = ROOT
 ) -> Iterator[Stack]:
-    """Start a stack on `port` and the two ports after it, give it when every part has answered, stop it at the end.
+    """Start a stack on `port` and the four ports after it, give it when every part has answered, stop it at the end.
 
     `root` is the checkout whose code runs.
 
     Raises StackError when it doesn't start within 90 seconds, or leaves a process when it is stopped.
     """
-    own = {"PORT": str(port), "OTP_PORT": str(port + 1), "REDIS_PORT": str(port + 2), "VAR_DIR": str(var_dir)}
+    names = ("PORT", "OTP_PORT", "REDIS_PORT", "METRICS_PORT", "OTP_METRICS_PORT")
+    own = {"VAR_DIR": str(var_dir), **{name: str(port + number) for number, name in enumerate(names)}}
     caller = LocalSettings.from_env().environ
     # A stack of one's own: the caller's Redis and databases must neither be filled nor be relied on, unless asked for.
     foreign = {"REDIS_URL", "BROKER_URL", "AUTH_DATABASE_URL", "OTP_DATABASE_URL", "PUBLIC_ORIGIN"}

@@ -37,7 +37,7 @@ def main() -> int:
     count = arguments.parse_args().tries
     with tempfile.TemporaryDirectory(prefix="latchkey-timing-") as folder:
         try:
-            with running_stack(Path(folder), free_port(3), {"TRUSTED_PROXY_COUNT": "1"}) as stack:
+            with running_stack(Path(folder), free_port(5), {"TRUSTED_PROXY_COUNT": "1"}) as stack:
                 found = _run(stack, count)
         except (StackError, UnexpectedAnswerError) as error:
             sys.stderr.write(f"{error}\n")

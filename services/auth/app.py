@@ -33,7 +33,7 @@ BLUEPRINTS = (login, session, two_factor, phone, team, approvals, activity, rese
 
 
 def create_app(deps: Deps, collectors: Sequence[Collector] = ()) -> Flask:
-    """Wire routes to dependencies. ``/metrics`` shows what ``collectors`` read, besides what every service counts.
+    """Wire routes to dependencies. The app's metrics hold what ``collectors`` read, besides what every service counts.
 
     Ready when SQL and Redis answer and the clock is right; otp's own readiness tells of an otp outage.
     """

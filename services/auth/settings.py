@@ -6,9 +6,10 @@ from typing import Any
 
 from services.auth.domain.hosts import Hosts, origin_of
 from services.auth.domain.identity_checks import Times
-from shared import journaling, messages
+from shared import journaling, messages, metrics_port
 from shared.journal import Journal
 from shared.keys import Key, KeyList
+from shared.metrics_port import MetricsPort
 from shared.secret import Secret
 from shared.settings import OTP, Environment, Mode, StoreSettings, web_address
 from shared.signing import public_halves
@@ -51,6 +52,7 @@ class AuthSettings(WorkerSettings):
     twilio_auth_tokens: tuple[Secret[str], ...]
     portal: bool
     api_docs: bool
+    metrics: MetricsPort | None
 
     @classmethod
     def from_env(cls, env: Environment | None = None) -> "AuthSettings":
@@ -69,6 +71,7 @@ class AuthSettings(WorkerSettings):
             "twilio_auth_tokens": env.optional_secrets("TWILIO_AUTH_TOKEN"),
             "portal": _on(env, "PORTAL"),
             "api_docs": _on(env, "API_DOCS"),
+            "metrics": metrics_port.from_environment(env),
         }
         env.done()
         return cls(**members)

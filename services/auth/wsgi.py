@@ -9,7 +9,7 @@ from services.auth.deps import Deps
 from services.auth.models import RESTORES
 from services.auth.otp_client import OtpClient
 from services.auth.settings import AuthSettings
-from shared import restores
+from shared import metrics_port, restores
 from shared.clock import system_clock
 from shared.clock_check import ServerClock
 from shared.clock_metrics import ClockCollector
@@ -22,6 +22,7 @@ from shared.queueing import SigningPublisher, make_celery
 from shared.redis_client import connect
 from shared.settings import SettingsError
 from shared.signing import Signer
+from shared.web import metrics_of
 
 # Of the server's request threads (see deploy/), so many may wait for argon2; the others are for codes.
 LOGINS_AT_A_TIME = 4
@@ -54,6 +55,9 @@ app = create_app(
     ),
     collectors=[QueueCollector(celery, redis, clock), ClockCollector(redis, system_clock)],
 )
+
+if settings.metrics is not None:
+    metrics_port.serve(metrics_of(app), settings.metrics)
 
 # What stands now stays, so no collection need walk it again: a verification pays for every walk.
 gc.collect()

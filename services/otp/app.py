@@ -18,11 +18,11 @@ from shared.problems import Refusal
 from shared.web import create_base_app
 
 VERSION = "1"
-OPEN_ENDPOINTS = frozenset({"healthz", "readyz", "prometheus"})
+OPEN_ENDPOINTS = frozenset({"healthz", "readyz"})
 
 
 def create_app(settings: OtpSettings, deps: Deps, collectors: Sequence[Collector] = ()) -> Flask:
-    """The app over these deps; ``/metrics`` shows what ``collectors`` read, besides what every service counts."""
+    """The app over these deps; its metrics hold what ``collectors`` read, besides what every service counts."""
     app, api = create_base_app(
         "otp",
         title="Latchkey otp",

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from services.otp.limits import SMS_DAILY_CAP
-from shared import journaling
+from shared import journaling, metrics_port
 from shared.journal import Journal
 from shared.keys import Key, KeyList
+from shared.metrics_port import MetricsPort
 from shared.secret import Secret
 from shared.settings import Environment, Mode, StoreSettings, web_address
 
@@ -26,6 +27,7 @@ class OtpSettings:
     sms_host: str
     sms_daily_cap: int
     journal: Journal | None
+    metrics: MetricsPort | None
 
     @classmethod
     def from_env(cls, env: Environment | None = None) -> "OtpSettings":
@@ -37,7 +39,7 @@ class OtpSettings:
         digest_keys, notify_keys = env.keys("OTP_DIGEST_KEYS"), env.keys("NOTIFY_PUBLIC_KEY")
         issuer, sms_host = _issuer(env), _host(env)
         sms_daily_cap = env.integer("SMS_DAILY_CAP", SMS_DAILY_CAP, minimum=1)
-        journal = journaling.from_environment(env, "otp")
+        journal, metrics = journaling.from_environment(env, "otp"), metrics_port.from_environment(env)
         env.done()
         return cls(
             mode,
@@ -52,6 +54,7 @@ class OtpSettings:
             sms_host=sms_host,
             sms_daily_cap=sms_daily_cap,
             journal=journal,
+            metrics=metrics,
         )
 
 

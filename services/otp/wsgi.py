@@ -15,7 +15,7 @@ from services.otp.models import RESTORES
 from services.otp.rewrapping import KeyMissing, require_keys
 from services.otp.settings import OtpSettings
 from services.otp.sheet_stock import SHEETS_AHEAD
-from shared import restores
+from shared import metrics_port, restores
 from shared.clock import system_clock
 from shared.clock_check import ServerClock
 from shared.clock_metrics import ClockCollector
@@ -25,6 +25,7 @@ from shared.log import configure_logging
 from shared.messages import OTP
 from shared.redis_client import connect
 from shared.settings import SettingsError
+from shared.web import metrics_of
 
 # Two of the server's four threads may wait for argon2; the others stay free for six-digit codes and health checks.
 HASHING_PLACES = 2
@@ -62,6 +63,9 @@ app = create_app(
     deps,
     collectors=[SecretsCollector(database, deps.secret_box), ClockCollector(redis, system_clock)],
 )
+
+if settings.metrics is not None:
+    metrics_port.serve(metrics_of(app), settings.metrics)
 
 # What stands now stays, so no collection need walk it again: a verification pays for every walk.
 gc.collect()

@@ -12,7 +12,7 @@ from tests.support.mutations import groups, mutated_tree
 def mutated_stack(request, tmp_path, monkeypatch):
     """A stack of a tree in which the guards of a group are off."""
     mutations = groups()[request.param]
-    with running_stack(tmp_path / "var", free_port(3), SETTINGS, root=mutated_tree(tmp_path, mutations)) as stack:
+    with running_stack(tmp_path / "var", free_port(5), SETTINGS, root=mutated_tree(tmp_path, mutations)) as stack:
         # What attacks it finds the settings where an operator's shell would have them.
         for name, value in SETTINGS.items():
             monkeypatch.setitem(os.environ, name, value)

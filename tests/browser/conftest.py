@@ -55,7 +55,7 @@ def code_of(key: str, *, ahead_seconds: int = 0) -> str:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory):
     settings = {"TRUSTED_PROXY_COUNT": "1", "RESET_COOL_OFF_SECONDS": "4", "RESET_LONG_COOL_OFF_SECONDS": "4"}
-    with running_stack(tmp_path_factory.mktemp("var"), free_port(3), settings) as running:
+    with running_stack(tmp_path_factory.mktemp("var"), free_port(5), settings) as running:
         yield running
 
 

@@ -116,7 +116,7 @@ def stub():
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory, stub):
-    port = free_port(3)
+    port = free_port(5)
     settings = {
         **settings_for(stub),
         "RESET_COOL_OFF_SECONDS": "4",
@@ -131,7 +131,7 @@ def stack(tmp_path_factory, stub):
 @pytest.fixture(scope="module")
 def console_stack(tmp_path_factory):
     """As `make run` starts it: codes and notices land in the development inbox."""
-    with running_stack(tmp_path_factory.mktemp("var"), free_port(3)) as running:
+    with running_stack(tmp_path_factory.mktemp("var"), free_port(5)) as running:
         yield running
 
 

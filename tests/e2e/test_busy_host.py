@@ -23,7 +23,7 @@ FILLED_SECONDS = 45  # sixteen sheets, made in a fifth of one core's time
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory):
-    with running_stack(tmp_path_factory.mktemp("var"), free_port(3), {"TRUSTED_PROXY_COUNT": "1"}) as running:
+    with running_stack(tmp_path_factory.mktemp("var"), free_port(5), {"TRUSTED_PROXY_COUNT": "1"}) as running:
         yield running, time.monotonic()
 
 

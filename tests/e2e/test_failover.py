@@ -54,7 +54,7 @@ def stack(tmp_path, first, second):
         "SMS_HTTP_URL": second.sms_url,
         "SMS_HTTP_KEYS": f"k1:{base64.urlsafe_b64encode(KEY).decode()}",
     }
-    with running_stack(tmp_path, free_port(3), settings) as running:
+    with running_stack(tmp_path, free_port(5), settings) as running:
         yield running
 
 

@@ -36,7 +36,7 @@ def stub_here():
 @pytest.fixture(scope="module")
 def turned(tmp_path_factory, stub_here):
     """A stack of its own: its keys change."""
-    with running_stack(tmp_path_factory.mktemp("var"), free_port(3), settings_for(stub_here)) as running:
+    with running_stack(tmp_path_factory.mktemp("var"), free_port(5), settings_for(stub_here)) as running:
         yield running
 
 
@@ -106,7 +106,7 @@ def renew(stack, *programs):
 
 
 def under_old_keys(stack):
-    text = urllib3.request("GET", f"{stack.settings.otp_url}/metrics").data.decode()
+    text = urllib3.request("GET", stack.settings.metrics_urls["otp"]).data.decode()
     return next(float(line.split()[1]) for line in text.splitlines() if line.startswith("latchkey_otp_secrets_under"))
 
 

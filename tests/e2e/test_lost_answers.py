@@ -22,7 +22,7 @@ KEY = {"Idempotency_Key": "once-1"}
 @pytest.fixture(scope="module")
 def fragile(tmp_path_factory):
     """A stack of its own: otp is stopped, the gateway is killed."""
-    with running_stack(tmp_path_factory.mktemp("var"), free_port(3), {"TRUSTED_PROXY_COUNT": "1"}) as running:
+    with running_stack(tmp_path_factory.mktemp("var"), free_port(5), {"TRUSTED_PROXY_COUNT": "1"}) as running:
         yield running
 
 

@@ -273,7 +273,7 @@ def told(tmp_path_factory):
             "SMTP_FROM": "Latchkey <no-reply@latchkey.example>",
             "RESET_COOL_OFF_SECONDS": "600",
         }
-        with running_stack(tmp_path_factory.mktemp("var"), free_port(3), settings) as stack:
+        with running_stack(tmp_path_factory.mktemp("var"), free_port(5), settings) as stack:
             story = Story(stack, sms, mail)
             client = story.enrol()
             story.prove_phone(client)
@@ -281,7 +281,8 @@ def told(tmp_path_factory):
             story.reset_by_support()
             story.get_everything_wrong(client)
             story.let_the_world_fail(client)
-            metrics = [Portal(url).get("/metrics").body for url in (stack.base_url, stack.settings.otp_url)]
+            metrics = [urllib3.request("GET", url).data for url in stack.settings.metrics_urls.values()]
+            assert all(b"_requests_total" in text for text in metrics)
             live = [*redis_values(stack.settings.redis_url)]
         # Stopped, so that every process has written its last line.
         var = stack.var_dir

@@ -99,7 +99,7 @@ def letters(stack):
 
 
 def metrics(stack):
-    text = urllib3.request("GET", f"{stack.base_url}/metrics").data.decode()
+    text = urllib3.request("GET", stack.settings.metrics_urls["auth"]).data.decode()
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#")}
 
 

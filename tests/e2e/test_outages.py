@@ -27,7 +27,7 @@ def stub_here():
 @pytest.fixture(scope="module")
 def fragile(tmp_path_factory, stub_here):
     """A stack of its own: its parts are stopped and killed."""
-    with running_stack(tmp_path_factory.mktemp("var"), free_port(3), settings_for(stub_here)) as running:
+    with running_stack(tmp_path_factory.mktemp("var"), free_port(5), settings_for(stub_here)) as running:
         yield running
 
 
@@ -158,7 +158,7 @@ def test_a_broker_that_does_not_take_the_request_costs_the_challenge_and_nothing
         broker_url = broker.enter_context(redis_server(folder, free_port()))
         servers.push(broker)
         settings = {"TRUSTED_PROXY_COUNT": "1", "BROKER_URL": broker_url}
-        stack = servers.enter_context(running_stack(tmp_path_factory.mktemp("var"), free_port(3), settings))
+        stack = servers.enter_context(running_stack(tmp_path_factory.mktemp("var"), free_port(5), settings))
         person = new_person(stack, "member", "Broker")
         portal = person.enrolled()
         proof = {"password": person.password, "code": person.app.fresh()}  # turning 2FA on has closed the window

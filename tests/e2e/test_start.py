@@ -18,7 +18,7 @@ pytestmark = pytest.mark.e2e
 def test_a_redis_of_ones_own_is_used(tmp_path):
     with (
         redis_server(tmp_path / "redis", free_port()) as url,
-        running_stack(tmp_path / "var", free_port(3), {"REDIS_URL": url}) as stack,
+        running_stack(tmp_path / "var", free_port(5), {"REDIS_URL": url}) as stack,
     ):
         assert Portal(stack.base_url).get("/readyz").status == 200
         assert not (stack.var_dir / "redis").exists()
@@ -29,7 +29,7 @@ def test_one_that_does_not_answer_is_named_before_anything_starts_and_its_passwo
     started = time.monotonic()
     with (
         pytest.raises(StackError, match=r"REDIS_URL names does not answer: .*Connection refused") as refused,
-        running_stack(tmp_path, free_port(3), {"REDIS_URL": url}),
+        running_stack(tmp_path, free_port(5), {"REDIS_URL": url}),
     ):
         pass
     assert time.monotonic() - started < 10

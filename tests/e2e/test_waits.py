@@ -53,7 +53,7 @@ def fragile(tmp_path_factory):
     port = free_port()
     with redis_server(tmp_path_factory.mktemp("broker"), port) as broker_url:
         settings = {"TRUSTED_PROXY_COUNT": "1", "BROKER_URL": broker_url}
-        with running_stack(tmp_path_factory.mktemp("var"), free_port(3), settings) as stack:
+        with running_stack(tmp_path_factory.mktemp("var"), free_port(5), settings) as stack:
             yield Fragile(stack, port, fill(stack, MEMBERS))
 
 

@@ -234,7 +234,7 @@ def staged(
 ) -> Iterator[Stage]:
     """A stack whose workers and relay are processes of their own."""
     environment = settings_for(stub) | {"SMS_PROVIDERS": "twilio", "BROKER_URL": broker_url} | dict(settings)
-    with running_stack(var_dir, free_port(3), environment) as stack:
+    with running_stack(var_dir, free_port(5), environment) as stack:
         for name in ("notify-codes", "background"):
             stack.stop_program(name)
         parts = {name: part(stack, name, broker_url) for name in PARTS}

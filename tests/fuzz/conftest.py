@@ -13,7 +13,7 @@ from tests.support.twilio_stub import TwilioStub
 def stack(tmp_path_factory):
     with (
         TwilioStub() as stub,
-        running_stack(tmp_path_factory.mktemp("var"), free_port(3), settings_for(stub)) as running,
+        running_stack(tmp_path_factory.mktemp("var"), free_port(5), settings_for(stub)) as running,
     ):
         yield running
 

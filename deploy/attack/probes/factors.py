@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
+import urllib3
 from redis import Redis
 
 from deploy.attack.browser import Browser
@@ -96,7 +97,7 @@ def code_leaks(target: Target, watch: Watch) -> str:
         watch.holds(f"{what} shows a secret", not _found(shown, sought))
     if target.control is None:
         return f"{watch.tries} answers read for the code, key, backup codes and password"
-    places = [*kept, *_logs(target.control), *_redis(target.control)]
+    places = [*kept, *_logs(target.control), *_redis(target.control), *_metrics(target.control)]
     for where, text in places:
         watch.holds(
             f"{where} holds a code or a key in clear", not _found(text, [code, wrong, *own, browser.token or code])
@@ -106,7 +107,7 @@ def code_leaks(target: Target, watch: Watch) -> str:
     return f"{len(answers)} answers, the waiting order, {len(places)} Redis values and logs, databases read for secrets"
 
 
-_PAGES = ("/v1/session", "/v1/two-factor", "/v1/activity", "/v1/sessions", "/metrics", "/healthz", "/readyz")
+_PAGES = ("/v1/session", "/v1/two-factor", "/v1/activity", "/v1/sessions", "/healthz", "/readyz")
 
 
 def _text(answer: object) -> str:
@@ -137,6 +138,11 @@ def _code_in_the_queue(
 def _logs(stack: Stack) -> list[tuple[str, str]]:
     folder = stack.settings.log_dir
     return [(f"the log {path.name}", path.read_text(errors="replace")) for path in sorted(folder.glob("*.log*"))]
+
+
+def _metrics(stack: Stack) -> list[tuple[str, str]]:
+    pages = stack.settings.metrics_urls.items()
+    return [(f"the metrics of {name}", urllib3.request("GET", url).data.decode()) for name, url in pages]
 
 
 def _redis(stack: Stack) -> list[tuple[str, str]]:

@@ -13,10 +13,8 @@ from urllib.parse import SplitResult, urlsplit
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 # WebAuthn takes no IP address for a relying party, so pages move to this name.
 ADDRESS_OF_PAGES, NAME_OF_PAGES = "127.0.0.1", "localhost"
-# Health checks and scrapers ask by address. Other services and proxies ask for keys and sessions by an inner name.
-# Metrics have no port of their own, so Prometheus asks for them here, by an inner name. They are counts, without an
-# account, an address or a phone; the proxy in front keeps them inside.
-EXEMPT_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/.well-known/jwks.json", "/v1/session/verify"})
+# Health checks ask by address. Other services and proxies ask for keys and sessions by an inner name.
+EXEMPT_PATHS = frozenset({"/healthz", "/readyz", "/.well-known/jwks.json", "/v1/session/verify"})
 
 _HOST = re.compile(r"[a-z0-9._:-]+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}

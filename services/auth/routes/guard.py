@@ -31,7 +31,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 DEVICE_HEADER = "X-Device-Token"
 BINDING_HEADER = "X-Challenge-Binding"
 USER_AGENT_READ = 400
-HEALTH_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
 _RESTORES_FINISHED = "latchkey_restores_finished"
 _ENROL_ANEW = "Turn 2FA off, turn it on with the one-time word that an administrator gives you, then sign in again."
 # The writes that an account which must enrol first may make. Logging out needs no guard.

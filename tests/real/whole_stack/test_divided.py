@@ -31,7 +31,7 @@ def test_everything_goes_as_the_help_page_says_with_the_rights_of_the_table(requ
         address = request.getfixturevalue("rabbitmq_with_users")
         # The gateway's; the one process of `make run` uses it too until it is stopped below.
         settings["BROKER_URL"] = f"amqp://background:background@{address}"
-    with running_stack(tmp_path / "var", free_port(3), settings) as stack, contextlib.ExitStack() as running:
+    with running_stack(tmp_path / "var", free_port(5), settings) as stack, contextlib.ExitStack() as running:
         for name in ("background", "notify-codes"):
             stack.stop_program(name)
         parts = []

@@ -52,7 +52,7 @@ class Parts:
 def parts(tmp_path_factory, urls, postgres, rabbitmq):
     with TwilioStub() as stub:
         settings = settings_for(stub) | urls
-        with running_stack(tmp_path_factory.mktemp("var"), free_port(3), settings) as stack:
+        with running_stack(tmp_path_factory.mktemp("var"), free_port(5), settings) as stack:
             yield Parts(stack, postgres[0], rabbitmq[0], Inbox(stub))
 
 

@@ -155,7 +155,7 @@ def drill(tmp_path_factory, postgres, databases):
         postgres[0].start()
     urls = {f"{name.upper()}_DATABASE_URL": databases.new(f"{name}_drill") for name in ("auth", "otp")}
     settings = {"TRUSTED_PROXY_COUNT": "1", **urls}
-    with running_stack(tmp_path_factory.mktemp("var"), free_port(3), settings) as stack:
+    with running_stack(tmp_path_factory.mktemp("var"), free_port(5), settings) as stack:
         yield Drill(stack, urls, tmp_path_factory.mktemp("backup"))
 
 

@@ -53,6 +53,12 @@ def test_the_caller_s_settings_pass_through_and_win_over_defaults():
     assert got["OTP_URL"] == "http://127.0.0.1:9001"
 
 
+def test_each_service_shows_its_metrics_on_a_port_of_its_own():
+    ports = {"METRICS_PORT": "9100", "OTP_METRICS_PORT": "9200"}
+    assert [environment(service, **ports)["METRICS_PORT"] for service in ("auth", "otp")] == ["9100", "9200"]
+    assert [environment(service, PORT="9000")["METRICS_PORT"] for service in ("auth", "otp")] == ["9003", "9004"]
+
+
 def test_an_empty_variable_is_as_good_as_none():
     assert environment("notify", SMS_PROVIDERS="")["SMS_PROVIDERS"] == "console"
 

@@ -6,6 +6,8 @@ from deploy.local.settings import ROOT, LocalSettings, SettingsError
 def test_ports_follow_the_gateways():
     settings = LocalSettings.from_env({"PORT": "9000"})
     assert (settings.port, settings.otp_port, settings.redis_port) == (9000, 9001, 9002)
+    assert (settings.metrics_port, settings.otp_metrics_port) == (9003, 9004)
+    assert settings.metrics_urls == {"auth": "http://127.0.0.1:9003/metrics", "otp": "http://127.0.0.1:9004/metrics"}
     assert settings.redis_url == settings.broker_url == "redis://127.0.0.1:9002/0"
     assert settings.base_url == "http://127.0.0.1:9000"
 
@@ -34,9 +36,10 @@ def test_what_is_no_port_is_refused_by_name(text):
         LocalSettings.from_env({"OTP_PORT": text})
 
 
-def test_one_port_for_two_things_is_refused():
-    with pytest.raises(SettingsError, match="REDIS_PORT"):
-        LocalSettings.from_env({"PORT": "9000", "REDIS_PORT": "9001"})
+@pytest.mark.parametrize("name", ["OTP_PORT", "REDIS_PORT", "METRICS_PORT", "OTP_METRICS_PORT"])
+def test_one_port_for_two_things_is_refused(name):
+    with pytest.raises(SettingsError, match=f"{name}=9000.* must be different ports"):
+        LocalSettings.from_env({"PORT": "9000", name: "9000"})
 
 
 def test_the_caller_s_environment_is_not_in_its_text():

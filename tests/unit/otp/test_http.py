@@ -17,7 +17,7 @@ BODIES = {
     "recovery-codes": {},
     "unlock": {},
 }
-OPEN = {"/healthz", "/readyz", "/metrics"}
+OPEN = {"/healthz", "/readyz"}
 
 
 def routes(world: World):

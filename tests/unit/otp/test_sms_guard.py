@@ -13,6 +13,7 @@ from services.otp.limits import SMS_LANE, SMS_PAUSE_LASTS, SMS_PROBE, SMS_PROBES
 from services.otp.sms_metrics import SmsCollector
 from shared.envelope import open_envelope
 from shared.scraping import READ_EVERY_SECONDS
+from shared.web import metrics_of
 from tests.support import redis_wire
 from tests.support.clock import NOW
 from tests.support.otp import World
@@ -310,4 +311,4 @@ class TestMetrics:
         assert scrape() == {"latchkey_sms_up": "0.0"}
 
     def test_the_service_shows_them(self, world: World):
-        assert "latchkey_sms_up" in world.call("GET", "/metrics").text
+        assert "latchkey_sms_up" in generate_latest(metrics_of(world.app)).decode()

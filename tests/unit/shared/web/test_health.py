@@ -1,11 +1,16 @@
 """Health and metrics."""
 
 import pytest
+from prometheus_client import generate_latest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from sqlalchemy.exc import OperationalError
 
-from shared.web import create_base_app
-from tests.support.web import SECRET
+from shared.web import create_base_app, metrics_of
+from tests.support.web import SECRET, problem
+
+
+def shown(client):
+    return generate_latest(metrics_of(client.application)).decode()
 
 
 def test_live_is_not_ready():
@@ -26,10 +31,15 @@ def test_live_is_not_ready():
         assert client.get("/healthz").json == {"status": "ok"}
 
 
+@pytest.mark.parametrize("path", ["/metrics", "//metrics", "/metrics/", "/%6detrics", "/./metrics", "/METRICS"])
+def test_no_path_of_the_api_shows_metrics(client, path):
+    problem(client.get(path), 404, "not_found")
+
+
 def test_metrics_count_by_route_and_never_by_address(client):
     client.get("/things/acc_in_the_path")
     client.get("/nowhere_at_all")
-    text = client.get("/metrics").text
+    text = shown(client)
     assert 'route="/things/<id:thing>"' in text
     assert 'route="(none)"' in text
     assert "acc_in_the_path" not in text
@@ -39,7 +49,7 @@ def test_metrics_count_by_route_and_never_by_address(client):
 @pytest.mark.parametrize("method", ["BREW", "PROPFIND", "PATCH", "X" * 200])
 def test_metrics_know_made_up_methods_as_other(client, method):
     assert client.open("/listed", method=method).status_code == 405
-    lines = client.get("/metrics").text.splitlines()
+    lines = shown(client).splitlines()
     counted = [line for line in lines if line.startswith("latchkey_test_requests_total")]
     assert any('method="OTHER",route="(none)",status="405"' in line for line in counted)
     assert not any(f'method="{method}"' in line for line in counted)
@@ -48,10 +58,10 @@ def test_metrics_know_made_up_methods_as_other(client, method):
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"])
 def test_metrics_count_the_methods_of_http_by_name(client, method):
     client.open("/things/x", method=method)
-    assert f'method="{method}"' in client.get("/metrics").text
+    assert f'method="{method}"' in shown(client)
 
 
 def test_two_apps_in_one_process_count_apart():
     apps = [create_base_app("test", title="T", version="v1", checks={}, docs=False)[0] for _ in range(2)]
     apps[0].test_client().get("/healthz")
-    assert "/healthz" not in apps[1].test_client().get("/metrics").text
+    assert "/healthz" not in shown(apps[1].test_client())
