@@ -1,6 +1,6 @@
 """Metrics for Prometheus, on a port of their own.
 
-On the port of the API, a proxy's path rule would have to keep them inside, and a path has more spellings than such a rule
+On the port of the API, a proxy's path rule would have to keep them inside. A path has more spellings than such a rule
 knows: ``//metrics``, ``/%6detrics``.
 """
 

@@ -1,4 +1,4 @@
-"""The Flask base of both HTTP services: problem+json for every error, hostile bodies refused, health, what is counted."""
+"""The Flask base of both HTTP services: problem+json for every error, hostile bodies refused, health, counts."""
 
 import json
 import time

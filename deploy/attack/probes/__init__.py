@@ -12,6 +12,7 @@ from deploy.attack.probes import (
     codes,
     dear,
     devices,
+    edge,
     factors,
     hostile,
     operators,
@@ -34,7 +35,7 @@ MODULES: tuple[ModuleType, ...] = (
     *(budgets, codes, factors, roads),
     *(accounts, devices, hostile, pages, pumping, sessions, sms, stores, timing),
     *(what_ends_what, under_way, challenges, resets, ceremony, operators),
-    *(broker, stores_divided, repeats, restored, dear),
+    *(broker, stores_divided, repeats, restored, dear, edge),
 )
 
 PROBES: tuple[Probe, ...] = tuple(

@@ -29,7 +29,7 @@ UNKNOWN = "unknown browser"
 
 
 def describe(user_agent: str) -> str:
-    """Describe a User-Agent: ``Firefox on Windows``, ``Firefox``, ``unknown browser on Windows`` or ``unknown browser``.
+    """Describe a User-Agent, such as ``Firefox on Windows``, ``Firefox`` or ``unknown browser``.
 
     A description is given back as it is, so a stored text can be read again before it is shown.
     """

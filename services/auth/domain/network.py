@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 # What one customer is given whole (RFC 6177, RFC 7934): with a budget for each address of it there would be no budget.
 IPV6_PREFIX_BITS = 64
-# What is no address. All of it shares one budget, so a caller who can write here gains nothing by writing something new.
+# What is no address. All of it shares one budget, so nobody gains by writing something new there.
 UNKNOWN = "unknown"
 
 # Proxies add the port that they saw, and put an IPv6 address in brackets then (RFC 7239 §6).
@@ -23,7 +23,7 @@ def client_address(text: str) -> str:
 
 
 def network_of(ip: str) -> str:
-    """The network whose budgets a client of this address pays from: the IPv4 address, the /64 of an IPv6 one, or UNKNOWN."""
+    """The network whose budgets a client pays from: an IPv4 address, the /64 of an IPv6 address, or UNKNOWN."""
     address = _address_in(ip)
     if isinstance(address, IPv6Address):
         return str(IPv6Network((address.packed, IPV6_PREFIX_BITS), strict=False))

@@ -28,6 +28,6 @@ def test_a_redirect_is_a_path_without_a_page(client):
     assert (answer.status_code, answer.headers["Location"], answer.data) == (308, "/slash/", b"")
 
 
-@pytest.mark.parametrize("path", ["//listed", "/listed//", "//things/x", "/things//x", "//evil.example", "//slash", "///"])
+@pytest.mark.parametrize("path", ["//listed", "/listed//", "//things/x", "/things//x", "//evil.example", "//slash"])
 def test_a_path_with_more_slashes_is_another_path(client, path):
     problem(client.get(path), 404, "not_found")
