@@ -15,6 +15,11 @@ VERIFY_IP = Rate("auth.verify.ip", "ip", (Window(60, 5 * MINUTE), Window(600, DA
 SMS_IP = Rate("auth.sms.ip", "ip", (Window(20, 10 * MINUTE), Window(100, DAY)))
 REAUTHENTICATE = Rate("auth.reauthenticate", "account", (Window(5, 5 * MINUTE), Window(20, HOUR), Window(50, DAY)))
 PASSWORD_STRENGTH = Rate("auth.password_strength", "account", (Window(120, MINUTE), Window(2000, DAY)))
+# Every call counts, refused passwords too, because each may cost a strength rating, a hash, a text and a mail.
+PASSWORD_CHANGE = Rate("auth.password_change", "account", (Window(10, HOUR), Window(20, DAY)))
+PHONE_CHANGE = Rate("auth.phone_change", "account", (Window(20, HOUR), Window(40, DAY)))
+# Counted to the owner and not to the member, so that an owner cannot use up what a member may do.
+MEMBER_PHONE_CHANGE = Rate("auth.member_phone_change", "owner", (Window(60, HOUR), Window(200, DAY)))
 # Five wrong tries void a word; this row also bounds the tries of a caller for whom no word was issued.
 ENROLLMENT_WORD = Rate("auth.enrollment_word", "account", (Window(10, HOUR), Window(30, DAY)))
 RESET_CANCEL_IP = Rate("auth.reset_cancel.ip", "ip", (Window(20, 10 * MINUTE),))

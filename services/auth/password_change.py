@@ -23,8 +23,15 @@ def rate(deps: Deps, account: Account, password: str) -> Strength:
 def change(deps: Deps, client: Client, account: Account, acting: Acting, new_password: str) -> tuple[Strength, Acting]:
     """Set the password, end what its row says, tell the owner; the strength, and the session under its new token.
 
-    Raises Refusal password_too_weak with zxcvbn's advice, not_authenticated; Unavailable.
+    Raises Refusal too_many_requests, password_too_weak with zxcvbn's advice, not_authenticated; Unavailable.
     """
+    charge = Charge(limits.PASSWORD_CHANGE, account.id)
+    budgets.take(deps.redis, charge).require()
+    with budgets.given_back_on_outage(deps.redis, charge):
+        return _change(deps, client, account, acting, new_password)
+
+
+def _change(deps: Deps, client: Client, account: Account, acting: Acting, new_password: str) -> tuple[Strength, Acting]:
     strength = _assess(deps, account, new_password)
     if not strength.acceptable:
         advice = " ".join([strength.warning, *strength.suggestions]).strip()

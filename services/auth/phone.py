@@ -4,10 +4,12 @@ A code that proves a number belongs to the session that requested it: it counts 
 one. The pending number stays, and another session requests a code of its own, for which it needs a step-up.
 """
 
+import contextlib
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from services.auth import consequences, notices, phone_numbers, phone_proof_store, sms_request
+from services.auth import consequences, limits, notices, phone_numbers, phone_proof_store, sms_request
 from services.auth.consequences import Acting
 from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account, Role
@@ -18,6 +20,8 @@ from services.auth.otp_client import CodeRefused
 from services.auth.sms_request import SentCode, SmsOrder
 from services.auth.store import accounts, timeline
 from services.auth.store.timeline import OWNER, Entry
+from shared import budgets
+from shared.budgets import Charge, Rate
 from shared.database import reading
 from shared.ids import new_id
 from shared.phone import PhoneNumber
@@ -47,7 +51,8 @@ def set_phone(deps: Deps, client: Client, account: Account, acting: Acting, coun
     """
     phone = phone_numbers.parse(country, number, deps.settings.sms_countries)
     binding = _new_binding(acting.session)
-    _store_pending(deps, client, account, acting, phone, binding, actor=OWNER)
+    with _charged(deps, limits.PHONE_CHANGE, account):
+        _store_pending(deps, client, account, acting, phone, binding, actor=OWNER)
     return sms_request.send_code(deps, client, SmsOrder(account, "phone_verification", binding, phone))
 
 
@@ -56,7 +61,8 @@ def set_member_phone(
 ) -> PhoneNumber:
     """Set a member's number, as an owner of the same team. The member proves it; until then it is of no use.
 
-    Raises Refusal forbidden, not_found (also for another team's account), country_not_allowed, invalid_phone.
+    Raises Refusal forbidden, not_found (also for another team's account), country_not_allowed, invalid_phone,
+    too_many_requests.
     """
     if owner.role is not Role.OWNER:
         raise Refusal("forbidden")
@@ -65,7 +71,8 @@ def set_member_phone(
     if member is None or member.team_id != owner.team_id:
         raise Refusal("not_found")
     phone = phone_numbers.parse(country, number, deps.settings.sms_countries)
-    _store_pending(deps, client, member, acting, phone, new_id("phb"), actor=timeline.team_owner(owner.id))
+    with _charged(deps, limits.MEMBER_PHONE_CHANGE, owner):
+        _store_pending(deps, client, member, acting, phone, new_id("phb"), actor=timeline.team_owner(owner.id))
     return phone
 
 
@@ -111,9 +118,12 @@ def verify(deps: Deps, client: Client, account: Account, acting: Acting, code: s
 def remove(deps: Deps, client: Client, account: Account, acting: Acting) -> bool:
     """Forget the proven and the pending number; whether the session that orders it has ended with them.
 
-    A second call changes nothing. Raises Refusal not_authenticated; Unavailable.
+    A second call changes nothing. Raises Refusal too_many_requests, not_authenticated; Unavailable.
     """
-    with consequences.changing(deps, Change.PHONE_REMOVED, account.id, acting=acting, otp=deps.otp) as changing:
+    with (
+        _charged(deps, limits.PHONE_CHANGE, account),
+        consequences.changing(deps, Change.PHONE_REMOVED, account.id, acting=acting, otp=deps.otp) as changing,
+    ):
         connection, now = changing.connection, changing.now
         before = accounts.by_id(connection, account.id)
         if before is not None and accounts.clear_phone(connection, account.id):
@@ -123,6 +133,15 @@ def remove(deps: Deps, client: Client, account: Account, acting: Acting) -> bool
             if before.phone is not None:
                 notices.tell(connection, deps, before, Kind.PHONE_REMOVED, now, phone_hint=hint)
     return changing.acting_ended
+
+
+@contextlib.contextmanager
+def _charged(deps: Deps, rate: Rate, account: Account) -> Iterator[None]:
+    """Count one change; an outage gives it back. Raises Refusal too_many_requests."""
+    charge = Charge(rate, account.id)
+    budgets.take(deps.redis, charge).require()
+    with budgets.given_back_on_outage(deps.redis, charge):
+        yield
 
 
 def _pending(account: Account | None) -> tuple[PhoneNumber, str]:

@@ -65,6 +65,7 @@ def verify(args: dict[str, Any]) -> dict[str, Any]:
 @stepped_up
 @blueprint.arguments(NothingSchema)
 @blueprint.response(204)
+@blueprint.refuses("too_many_requests")
 def remove(_args: dict[str, Any]) -> Response:
     """Forget the phone; no codes go there any more."""
     if phone.remove(deps(), client(), current().account, current().acting):

@@ -31,7 +31,7 @@ def members(args: dict[str, Any]) -> dict[str, Any]:
 @stepped_up
 @blueprint.arguments(PhoneArgs)
 @blueprint.response(200, MemberPhoneSchema)
-@blueprint.refuses("forbidden", "not_found", "invalid_phone", "country_not_allowed")
+@blueprint.refuses("forbidden", "not_found", "invalid_phone", "country_not_allowed", "too_many_requests")
 def set_member_phone(args: dict[str, Any], account_id: str) -> dict[str, Any]:
     """Set a member's number, as the team's owner; the member proves it with POST /v1/phone/sms and /verify."""
     owner = current()

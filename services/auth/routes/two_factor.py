@@ -173,7 +173,7 @@ def password_strength(args: dict[str, Any]) -> Strength:
 @stepped_up_small
 @blueprint.arguments(PasswordArgs)
 @blueprint.response(200, PasswordAnswer)
-@blueprint.refuses("password_too_weak")
+@blueprint.refuses("password_too_weak", "too_many_requests")
 def change_password(args: dict[str, Any]) -> dict[str, Any]:
     """Change the password; ends other sessions and trusted devices."""
     principal = current()

@@ -2,8 +2,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from services.auth import session_store
+from services.auth import limits, session_store
 from services.auth.store import accounts, devices
+from shared import budgets
+from shared.budgets import Charge
 from shared.database import reading
 from tests.support import auth
 from tests.support.auth import add_device, notices_in, sign_in, timeline_of, types_of
@@ -135,3 +137,34 @@ def test_rating_passwords_has_a_budget(api, tom):
     caller = api(tom)
     answers = [caller.post("/v1/password/strength", {"new_password": "short"}).status_code for _ in range(121)]
     assert answers[-2:] == [200, 429]
+
+
+def test_so_many_changes_and_no_more(deps, api, tom):
+    most = limits.PASSWORD_CHANGE.windows[0].max
+    answers = [change(api(tom), f"nine dry badgers hum softly {number}") for number in range(most + 2)]
+    assert [answer.status_code for answer in answers] == [200] * most + [429] * 2
+    assert answers[-1].json["code"] == "too_many_requests"
+    assert 0 < answers[-1].json["retry_after"] <= 3600
+    assert types_of(deps, tom) == ["password.changed"] * most
+
+
+def test_refused_passwords_count_too(api, tom):
+    caller, most = api(tom), limits.PASSWORD_CHANGE.windows[0].max
+    assert [change(caller, "password1234").status_code for _ in range(most)] == [422] * most
+    assert problem(change(caller)) == (429, "too_many_requests")
+
+
+def test_nobody_pays_for_another(api, tom, ann):
+    caller = api(tom)
+    for _ in range(limits.PASSWORD_CHANGE.windows[0].max + 1):
+        change(caller, "password1234")
+    assert change(api(ann)).status_code == 200
+
+
+def test_an_outage_costs_no_try(deps, api, tom):
+    caller = api(tom)
+    with ExitStack() as places:
+        for _ in range(4):
+            places.enter_context(deps.hashing.place())
+        assert change(caller).status_code == 503
+    assert budgets.count(deps.redis, Charge(limits.PASSWORD_CHANGE, tom.id)) == 0

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from services.auth import phone
+from services.auth import limits, phone
 from services.auth.consequences import Acting
 from services.auth.domain.account import Role
 from services.auth.domain.session import Factor
@@ -384,3 +384,27 @@ def test_the_choices_of_a_country_are_all_there_and_say_where_sms_go(api, ann):
     assert items["DE"] == {"country": "DE", "calling_code": 49, "sms": True}
     assert items["FR"] == {"country": "FR", "calling_code": 33, "sms": False}
     assert api().get("/v1/phone/countries").status_code == 401
+
+
+def test_so_many_changes_of_a_phone_and_no_more(deps, api, ann):
+    caller, most = api(ann), limits.PHONE_CHANGE.windows[0].max
+    answers = [caller.delete("/v1/phone") for _ in range(most)]
+    assert {answer.status_code for answer in answers} == {204}
+    assert caller.delete("/v1/phone").status_code == 429
+    assert caller.put("/v1/phone", NUMBER).status_code == 429
+    assert fresh(deps, ann).pending_phone is None
+
+
+def test_a_number_that_is_none_costs_nothing(deps, api, ann):
+    caller = api(ann)
+    for _ in range(limits.PHONE_CHANGE.windows[0].max):
+        assert caller.put("/v1/phone", {"country": "DE", "number": "110"}).status_code == 422
+    assert caller.put("/v1/phone", NUMBER).status_code == 202
+
+
+def test_an_owner_pays_for_the_numbers_of_members_and_they_do_not(deps, api, make_account, ann):
+    boss = make_account("boss@example.com", role=Role.OWNER)
+    caller, most = api(boss), limits.MEMBER_PHONE_CHANGE.windows[0].max
+    answers = [caller.put(f"/v1/team/{ann.id}/phone", NUMBER).status_code for _ in range(most + 1)]
+    assert answers == [200] * most + [429]
+    assert api(ann).put("/v1/phone", NUMBER).status_code == 202
