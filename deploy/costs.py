@@ -75,7 +75,6 @@ _TEXTED = (otp.SMS_ACCOUNT, otp.SMS_ACCOUNT_KNOWN_DEVICE, otp.SMS_ACCOUNT_PROOF,
 _LOGIN_TEXT = Due({Dear.TEXT: 1, Dear.SIGNATURE: 1}, (auth.SMS_IP, *_TEXTED))
 _TEXT = Due({Dear.TEXT: 1, Dear.SIGNATURE: 1}, _TEXTED)
 _ONE_ENDS = Due({Dear.CHANGE: 1, Dear.SIGNATURE: 1}, bound="a session or device ends once")
-_WINDOW = "a step-up window of ten minutes"
 _OPERATOR = "an operator's step-up window, and a row of the trail for each call"
 _NOTICE = {Dear.TEXT: 1, Dear.MAIL: 1, Dear.SIGNATURE: 2}
 _RESET_ENDS = {Dear.SIGNATURE: 2, Dear.TEXT: 1, Dear.MAIL: 1}
@@ -100,16 +99,15 @@ AUTH: Mapping[str, Due] = {
     "POST /v1/session/token": Due({Dear.SIGNATURE: 1}, bound="it costs what reading a session does"),
     "POST /v1/password/strength": Due({Dear.RATING: 1}, (auth.PASSWORD_STRENGTH,)),
     "POST /v1/password": Due(
-        {Dear.RATING: 1, Dear.HASH: 1, Dear.CHANGE: 1, Dear.SIGNATURE: 1, Dear.TEXT: 1, Dear.MAIL: 1}, bound=_WINDOW
+        {Dear.RATING: 1, Dear.HASH: 1, Dear.CHANGE: 1, Dear.SIGNATURE: 1, Dear.TEXT: 1, Dear.MAIL: 1},
+        (auth.PASSWORD_CHANGE,),
     ),
-    "PUT /v1/phone": _TEXT,
+    "PUT /v1/phone": Due({Dear.TEXT: 1, Dear.SIGNATURE: 1}, (auth.PHONE_CHANGE, *_TEXTED)),
     "POST /v1/phone/sms": _TEXT,
     "POST /v1/phone/verify": Due(
         {Dear.HASH: 1, Dear.CHANGE: 1, Dear.SIGNATURE: 2, Dear.TEXT: 2, Dear.MAIL: 1}, (otp.VERIFY_PHONE,)
     ),
-    "DELETE /v1/phone": Due(
-        {Dear.CHANGE: 1, Dear.SIGNATURE: 1, Dear.TEXT: 1, Dear.MAIL: 1}, bound="a phone is removed once"
-    ),
+    "DELETE /v1/phone": Due({Dear.CHANGE: 1, Dear.SIGNATURE: 1, Dear.TEXT: 1, Dear.MAIL: 1}, (auth.PHONE_CHANGE,)),
     "DELETE /v1/two-factor": Due({Dear.CHANGE: 1, Dear.SIGNATURE: 1}, bound="it is turned off once"),
     "POST /v1/two-factor/enrollment": Due({Dear.DRAWING: 1}, (otp.BEGIN_ENROLLMENT,)),
     "POST /v1/two-factor/enrollment/<id:enrollment_id>/confirm": Due(

@@ -46,7 +46,7 @@ class Taken:
 
     ``counts``: the tries in each charge's longest window, this one included. ``waits``: seconds until each charge has
     room, 0 where it has. ``read``: what stood at the keys that were to be read in the same step: text, a list of fields
-    and values, or None.
+    and values, or None. ``weighed``: what each tally says.
     """
 
     allowed: bool
@@ -54,6 +54,7 @@ class Taken:
     counts: tuple[int, ...]
     waits: tuple[int, ...]
     read: tuple[Any, ...] = ()
+    weighed: "tuple[Weighed, ...]" = ()
 
     def require(self) -> "Taken":
         """Raise 429 too_many_requests unless the budget had room."""
@@ -65,8 +66,8 @@ class Taken:
 # A refused try is not counted: it was not evaluated, and counting it would let a stranger extend the owner's wait.
 # ARGV is three a counter: its max, its milliseconds (0: it is a durable one, and must be there already), and the place
 # of the key that must be there for it to count (0: none must). The keys after the counters are read in the same step.
-_TAKE = LuaScript("""
-local counters, spent, counted, waits, counts, read = #ARGV / 3, false, {}, {}, {}, {}
+_COUNT = """
+local spent, counted, waits, counts, read = false, {}, {}, {}, {}
 for i = 1, counters do
   local count, condition = redis.call('GET', KEYS[i]), tonumber(ARGV[3 * i])
   if not count and ARGV[3 * i - 1] == '0' then return false end
@@ -82,11 +83,53 @@ for i = 1, counters do
     if counts[i] == 1 and ARGV[3 * i - 1] ~= '0' then redis.call('PEXPIRE', KEYS[i], ARGV[3 * i - 1]) end
   end
 end
-for i = counters + 1, #KEYS do
+"""
+_READ = """
+for i = counters + 1, last_read do
   local reader = ({string = 'GET', hash = 'HGETALL'})[redis.call('TYPE', KEYS[i]).ok]
   read[i - counters] = reader and redis.call(reader, KEYS[i]) or false
 end
-return {waits, counts, read}
+"""
+_TAKE = LuaScript(f"local counters, last_read = #ARGV / 3, #KEYS{_COUNT}{_READ}return {{waits, counts, read}}")
+
+# A script of its own, so that a verification pays nothing for it. The last keys are the tallies. After the triples,
+# ARGV has: the most that a sender adds, the number of tallies, the place of each tally's counter, the senders, and the
+# number of counters. A tally lives as long as its counter.
+_TAKE_AND_WEIGH = LuaScript(
+    """
+local counters = tonumber(ARGV[#ARGV])
+local each, tallies = tonumber(ARGV[3 * counters + 1]), tonumber(ARGV[3 * counters + 2])
+local last_read, first_sender = #KEYS - tallies, 3 * counters + 3 + tallies
+"""
+    + _COUNT
+    + """
+local weighed = {}
+for i = 1, tallies do
+  local tally, counter = KEYS[last_read + i], KEYS[tonumber(ARGV[3 * counters + 2 + i])]
+  local weighs = not spent
+  for sender = first_sender, #ARGV - 1 do
+    if tonumber(redis.call('HGET', tally, ARGV[sender]) or '0') >= each then weighs = false end
+  end
+  if weighs then
+    for sender = first_sender, #ARGV - 1 do redis.call('HINCRBY', tally, ARGV[sender], 1) end
+    redis.call('HINCRBY', tally, 'all', 1)
+    redis.call('PEXPIRE', tally, redis.call('PTTL', counter))
+  end
+  weighed[i] = {weighs and 1 or 0, tonumber(redis.call('HGET', tally, 'all') or '0')}
+end
+"""
+    + _READ
+    + "return {waits, counts, read, weighed}"
+)
+
+# A try that was none after all: it leaves the tallies that it was weighed in. ARGV are its senders.
+_UNWEIGH = LuaScript("""
+for _, tally in ipairs(KEYS) do
+  for _, field in ipairs({'all', unpack(ARGV)}) do
+    if tonumber(redis.call('HGET', tally, field) or '0') > 0 then redis.call('HINCRBY', tally, field, -1) end
+  end
+end
+return 1
 """)
 
 # Gives tries back; a window that ended meanwhile stays ended.
@@ -130,7 +173,40 @@ class Charge:
         return [number for window, life in rows for number in (window.max, life, condition)]
 
 
-def take(redis: "Redis", *charges: Charge, read: Sequence[str] = (), recall: Callable[[], int] | None = None) -> Taken:
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """What a tally says after a try: whether this try was added to it, and its sum."""
+
+    is_added: bool
+    sum: int
+
+
+@dataclass(frozen=True, slots=True)
+class Weighing:
+    """Weighs tries by who makes them: a sender adds at most ``each`` to a tally until one of its tries is answered.
+
+    ``tallies`` are Redis hashes by the charge whose longest window they share. ``senders`` are fields of each.
+    A try is added only when none of its senders has added its most. It is taken all the same.
+    """
+
+    tallies: Mapping[Charge, str]
+    senders: tuple[str, ...]
+    each: int
+
+    def args(self, charges: Sequence[Charge], counters: int) -> list[str | int]:
+        """What the script needs beyond the charges' own triples."""
+        ends = dict(zip(charges, itertools.accumulate(len(c.rate.windows) for c in charges), strict=True))
+        places = [ends[charge] for charge in self.tallies]
+        return [self.each, len(places), *places, *self.senders, counters]
+
+
+def take(
+    redis: "Redis",
+    *charges: Charge,
+    read: Sequence[str] = (),
+    recall: Callable[[], int] | None = None,
+    weighing: Weighing | None = None,
+) -> Taken:
     """Count one try against every charge, or against none when one of them is spent; then read these keys.
 
     One round trip, all of it one step. Where the count of a durable charge is lost, ``recall`` says where it stood,
@@ -139,17 +215,31 @@ def take(redis: "Redis", *charges: Charge, read: Sequence[str] = (), recall: Cal
     """
     counters = _keys(charges)
     conditions = [0 if c.only_while is None else len(counters) + read.index(c.only_while) + 1 for c in charges]
-    args = [number for charge, place in zip(charges, conditions, strict=True) for number in charge.args(place)]
-    reply = _TAKE.run(redis, [*counters, *read], args)
+    args: list[str | int] = [
+        number for charge, place in zip(charges, conditions, strict=True) for number in charge.args(place)
+    ]
+    keys, script = [*counters, *read], _TAKE
+    if weighing is not None:
+        script = _TAKE_AND_WEIGH
+        keys += weighing.tallies.values()
+        args += weighing.args(charges, len(counters))
+    reply = script.run(redis, keys, args)
     if reply is None and recall is not None:
         _put_back(redis, charges, recall())
-        reply = _TAKE.run(redis, [*counters, *read], args)
+        reply = script.run(redis, keys, args)
     if reply is None:
         raise Unavailable("redis")
-    waits_ms, counts, replies = reply
+    waits_ms, counts, replies, *tallied = reply
     ends = list(itertools.accumulate(len(charge.rate.windows) for charge in charges))
     waits = tuple(-(-max(waits_ms[start:end]) // 1000) for start, end in zip([0, *ends], ends, strict=False))
-    return Taken(not any(waits), max(waits), tuple(counts[end - 1] for end in ends), waits, tuple(replies))
+    weighed = tuple(Weighed(bool(is_added), total) for is_added, total in (tallied[0] if tallied else ()))
+    return Taken(not any(waits), max(waits), tuple(counts[end - 1] for end in ends), waits, tuple(replies), weighed)
+
+
+def unweigh(redis: "Redis", tallies: Sequence[str], senders: Sequence[str]) -> None:
+    """Take a try out of the tallies that it was added to. Raises RedisError."""
+    if tallies:
+        _UNWEIGH.run(redis, tallies, senders)
 
 
 def _put_back(redis: "Redis", charges: tuple[Charge, ...], count: int) -> None:

@@ -15,7 +15,7 @@ from services.otp.domain.attempt import Verify
 from services.otp.domain.lane import Lane
 from services.otp.domain.passcode import Passcode
 from services.otp.domain.purpose import Purpose
-from services.otp.limits import sms_day_charge
+from services.otp.limits import SMS_LANE, sms_day_charge
 from services.otp.sms_challenge import RequestSms, SmsChallenge
 from shared import delivery
 from shared.delivery import Claimed
@@ -60,6 +60,7 @@ class Simulation:
         self._windows = sms_day_charge(Purpose.LOGIN, deps.sms_daily_cap).keys()
         for lane in self.fates:
             self._windows += [lane_store.paused_key(lane), *lane_store.credited(lane, probe=True)]
+            self._windows += lane_store.tallies_with(lane, [True] * len(SMS_LANE))
 
     def run(self, everybody: Iterable[Ask]) -> None:
         """Let all of them ask, and those who read their text enter its code."""

@@ -1,7 +1,7 @@
 """What Redis keeps of a lane besides its sends: how many codes came back, and whether its SMS are paused.
 
-A counter of codes that came back lives exactly as long as the window of sends that it is compared with. Prefixes stand
-in the keys as they are: ten thousand numbers or more share one.
+A counter of codes that came back lives exactly as long as the window of sends that it is compared with, and so does the
+tally of sends that the breaker weighs. Prefixes stand in the keys as they are: ten thousand numbers or more share one.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from redis import Redis
 
 from services.otp.domain.lane import Lane
 from services.otp.domain.purpose import Purpose
-from services.otp.limits import SMS_LANE, SMS_PAUSE_LASTS, SMS_PROBE
-from shared.budgets import Charge, Rate
+from services.otp.limits import SMS_LANE, SMS_PAUSE_LASTS, SMS_PROBE, SMS_UNANSWERED_OF_A_SENDER
+from shared.budgets import Charge, Rate, Weighing
 from shared.clock import unix_milliseconds
 from shared.lua import LuaScript
 
@@ -47,6 +47,27 @@ def paused_key(lane: Lane) -> str:
 def verified_key(rate: Rate, lane: Lane) -> str:
     """How many codes came back in this row's window."""
     return f"otp:sms-verified:{rate.name}:{lane.subject}"
+
+
+def tally_key(rate: Rate, lane: Lane) -> str:
+    """The weighed sends of this row's window: their sum, and how many of each sender are unanswered."""
+    return f"otp:weighed-sends:{rate.name}:{lane.subject}"
+
+
+def senders(account_id: str, phone: str) -> tuple[str, str]:
+    """Who sends: the account, and the phone (its keyed digest)."""
+    return f"account:{account_id}", f"phone:{phone}"
+
+
+def weighing(lane: Lane, account_id: str, phone: str) -> Weighing:
+    """How a send is weighed in each row."""
+    tallies = {Charge(row.rate, lane.subject): tally_key(row.rate, lane) for row in SMS_LANE}
+    return Weighing(tallies, senders(account_id, phone), SMS_UNANSWERED_OF_A_SENDER)
+
+
+def tallies_with(lane: Lane, weighed: Sequence[bool]) -> list[str]:
+    """The tallies that hold a send; ``weighed`` has an item for each row of SMS_LANE, or none."""
+    return [tally_key(row.rate, lane) for row, is_added in zip(SMS_LANE, weighed, strict=False) if is_added]
 
 
 def credited(lane: Lane, *, probe: bool) -> Sequence[str]:
@@ -86,7 +107,8 @@ def pause(redis: Redis, lane: Lane, pause_id: str, now: datetime) -> bool:
 
 def resume(redis: Redis, lane: Lane, pause_id: str) -> bool:
     """End this pause and begin to count anew. False when it has ended already. Raises RedisError."""
-    keys = [paused_key(lane), _PAUSED, *credited(lane, probe=True)]
+    tallies = tallies_with(lane, [True] * len(SMS_LANE))
+    keys = [paused_key(lane), _PAUSED, *credited(lane, probe=True), *tallies]
     return int(_RESUME.run(redis, keys, [pause_id, lane.subject])) == 1
 
 

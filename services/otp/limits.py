@@ -47,7 +47,9 @@ class LaneRow:
 # SMS pumping (README.md has what the numbers cost). People enter 60 to 90 % of the codes that they ask for, pumps none:
 # a quarter tells them apart. A code comes back some 40 s after its send, so what a lane is sent within 40 s must fit
 # into the unjudged ones, or honest users trip their own breaker: raise the first number if yours ask faster than that.
-# The hour finds the flood, the day finds who stays below it.
+# The hour finds the flood, the day finds who stays below it. The rule counts senders rather than sends: an account, and
+# a phone, adds at most so many unanswered sends to a window. So fifteen senders can pause a prefix, and two cannot.
+SMS_UNANSWERED_OF_A_SENDER = 2
 SMS_LANE = (
     LaneRow(Rate("otp.sms.prefix.hour", by="lane", windows=(Window(600, HOUR),)), ConversionRule(30, 4)),
     LaneRow(Rate("otp.sms.prefix.day", by="lane", windows=(Window(3_000, DAY),)), ConversionRule(90, 4)),

@@ -68,6 +68,7 @@ def request(deps: Deps, command: RequestSms) -> SmsChallenge:
         permit.prefix,
         permit.probe,
         device_known,
+        permit.weighed,
     )
     envelope = Envelope(
         account_id=command.account_id,

@@ -1,7 +1,7 @@
 """What a send must pass: its owner's budgets, then the guards against SMS pumping. One round trip counts for all.
 
 Whoever pumps rotates accounts, phones and addresses; what stays is the range that earns. So sends are counted by
-prefix and purpose (a lane), and compared with the codes of that lane that came back.
+prefix and purpose (a lane), weighed by who makes them, and compared with the codes of that lane that came back.
 """
 
 from collections.abc import Iterable, Mapping
@@ -54,13 +54,15 @@ _DETAILS: Mapping[Cause, str] = {
 class Permit:
     """The send is counted. ``live``: the passcodes of its slot that live already, newest first.
 
-    ``probe``: its lane is paused, and this one tries whether it may go on.
+    ``probe``: its lane is paused, and this one tries whether it may go on. ``weighed``: whether the breaker counts it,
+    in each row of SMS_LANE.
     """
 
     phone: str
     prefix: str
     live: list[LivePasscode]
     probe: bool
+    weighed: tuple[bool, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,9 @@ def take(deps: Deps, slot: Slot, phone: PhoneNumber, *, device_known: bool) -> P
     digest, lane = deps.digest_keys.newest.mac("phone", phone.e164), Lane.of(slot.purpose, phone)
     charges = _Charges.of(deps, slot, digest, lane, device_known=device_known)
     everything = charges.counted(probe=True)
-    taken = budgets.take(deps.redis, *everything, read=[slot.key, *lane_store.state_keys(lane)])
+    weighing = lane_store.weighing(lane, slot.account_id, digest)
+    taken = budgets.take(deps.redis, *everything, read=[slot.key, *lane_store.state_keys(lane)], weighing=weighing)
+    weighed = tuple(tally.is_added for tally in taken.weighed)
     waits = dict(zip(everything, taken.waits, strict=True))
     sends = dict(zip(everything, taken.counts, strict=True))
     if wait := max(waits[charge] for charge in charges.person):
@@ -106,12 +110,13 @@ def take(deps: Deps, slot: Slot, phone: PhoneNumber, *, device_known: bool) -> P
     state = lane_store.read_state(taken.read[1:])
     if state.pause_id is None:
         evidence = [
-            Evidence(row.rule, sends[charge], verified)
-            for row, charge, verified in zip(SMS_LANE, charges.prefix, state.verified, strict=True)
+            Evidence(row.rule, tally.sum, verified)
+            for row, tally, verified in zip(SMS_LANE, taken.weighed, state.verified, strict=True)
         ]
         if conversion.outrun(evidence):
             _pause(deps, lane, evidence)
             _uncount(deps, taken, charges.counted(probe=False))
+            budgets.unweigh(deps.redis, lane_store.tallies_with(lane, weighed), weighing.senders)
             raise _unavailable(Cause.DESTINATION, 0)
     elif conversion.healed(ProbeRound(state.probes_verified, SMS_PROBES_NEEDED)):
         # Not the lane's: its counts end with the pause, and what others have counted anew since is theirs.
@@ -125,7 +130,8 @@ def take(deps: Deps, slot: Slot, phone: PhoneNumber, *, device_known: bool) -> P
     if wait := waits[charges.day]:
         raise _unavailable(Cause.TODAY, wait)
     _report_spent(deps, sends[charges.day])
-    return Permit(digest, lane.prefix, parse(taken.read[0], deps.clock()), probe=state.pause_id is not None)
+    live = parse(taken.read[0], deps.clock())
+    return Permit(digest, lane.prefix, live, probe=state.pause_id is not None, weighed=weighed)
 
 
 def give_back(deps: Deps, slot: Slot, passcode: LivePasscode) -> None:
@@ -133,6 +139,8 @@ def give_back(deps: Deps, slot: Slot, passcode: LivePasscode) -> None:
     lane = Lane(slot.purpose, passcode.prefix)
     charges = _Charges.of(deps, slot, passcode.phone, lane, device_known=passcode.device_known)
     budgets.refund(deps.redis, *charges.counted(probe=passcode.probe))
+    senders = lane_store.senders(slot.account_id, passcode.phone)
+    budgets.unweigh(deps.redis, lane_store.tallies_with(lane, passcode.weighed), senders)
 
 
 def _pause(deps: Deps, lane: Lane, evidence: Iterable[Evidence]) -> None:

@@ -7,7 +7,7 @@ account lets a reset find them without SCAN.
 import hmac
 import json
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from redis import Redis
@@ -32,22 +32,33 @@ LIVE_AT_ONCE = 2  # the current one and the one before it: texts overtake each o
 # not be paid for by a newer one. The rest of the slot dies with the winner, so that two live codes give one success.
 # What was accepted is kept in the same step: a repeated request finds it however soon it comes, and whoever died. And
 # its lane is credited: the keys from the third on are pairs, a counter of sends and the one of codes that came back,
-# which lives as long.
+# which lives as long. The last ARGV[3] keys are the tallies that hold its send, and there its senders (the other ARGV)
+# have one unanswered send less.
 _CLAIM = LuaScript("""
 local passcode = redis.call('HGET', KEYS[1], ARGV[1])
 if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return redis.call('HEXISTS', KEYS[2], ARGV[1]) * 2 end
 redis.call('DEL', KEYS[1], KEYS[2])
 redis.call('HSET', KEYS[2], ARGV[1], passcode)
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
-for i = 3, #KEYS, 2 do
+local pairs_end = #KEYS - tonumber(ARGV[3])
+for i = 3, pairs_end, 2 do
   local left = redis.call('PTTL', KEYS[i])
   if left > 0 then
     redis.call('INCR', KEYS[i + 1])
     redis.call('PEXPIRE', KEYS[i + 1], left)
   end
 end
+for i = pairs_end + 1, #KEYS do
+  for sender = 4, #ARGV do
+    if tonumber(redis.call('HGET', KEYS[i], ARGV[sender]) or '0') > 0 then
+      redis.call('HINCRBY', KEYS[i], ARGV[sender], -1)
+    end
+  end
+end
 return 1
 """)
+# What an earlier release has stored of a send: phone, prefix, probe, device_known.
+_SENT_BEFORE_WEIGHED = 4
 _ACCEPTED_AGAIN_MS = int(ACCEPTED_AGAIN_FOR.total_seconds() * 1000)
 
 
@@ -83,8 +94,9 @@ class Slot:
 class LivePasscode:
     """One passcode that was sent, and what its send was counted under: the phone's keyed digest and the prefix.
 
-    ``probe``: it went out while its lane was paused. ``device_known``: a known device paid for it. One that an earlier
-    release has stored has no prefix, and its return credits nobody.
+    ``probe``: it went out while its lane was paused. ``device_known``: a known device paid for it. ``weighed``: whether
+    the breaker counted its send, in each row of SMS_LANE. One that an earlier release has stored has no prefix, and its
+    return credits nobody.
     """
 
     message_id: str
@@ -95,6 +107,7 @@ class LivePasscode:
     prefix: str = ""
     probe: bool = False
     device_known: bool = False
+    weighed: tuple[bool, ...] = ()
 
 
 def parse(reply: Sequence[str] | None, now: datetime) -> list[LivePasscode]:
@@ -145,9 +158,12 @@ def claim(redis: Redis, slot: Slot, passcode: LivePasscode) -> Claim:
 
     In the same step its lane is credited with a code that came back.
     """
-    credited = lane_store.credited(Lane(slot.purpose, passcode.prefix), probe=passcode.probe)
-    keys = [slot.key, slot.accepted_key, *credited]
-    return Claim(int(_CLAIM.run(redis, keys, [passcode.message_id, _ACCEPTED_AGAIN_MS])))
+    lane = Lane(slot.purpose, passcode.prefix)
+    tallies = lane_store.tallies_with(lane, passcode.weighed)
+    keys = [slot.key, slot.accepted_key, *lane_store.credited(lane, probe=passcode.probe), *tallies]
+    senders = lane_store.senders(slot.account_id, passcode.phone)
+    args: list[str | int] = [passcode.message_id, _ACCEPTED_AGAIN_MS, len(tallies), *senders]
+    return Claim(int(_CLAIM.run(redis, keys, args)))
 
 
 def queue_forget(pipeline: Pipeline, slot: Slot, passcodes: Sequence[LivePasscode]) -> None:
@@ -219,10 +235,11 @@ def _index(account_id: str) -> str:
 
 
 def _dump(passcode: LivePasscode) -> str:
-    sent = [passcode.phone, passcode.prefix, passcode.probe, passcode.device_known]
+    sent = [passcode.phone, passcode.prefix, passcode.probe, passcode.device_known, passcode.weighed]
     return json.dumps([passcode.key_id, passcode.digest, rfc3339(passcode.expires_at), *sent])
 
 
 def _load(message_id: str, value: str) -> LivePasscode:
     key_id, digest, expires_at, *sent = json.loads(value)
-    return LivePasscode(message_id, key_id, digest, parse_rfc3339(expires_at), *sent)
+    weighed = tuple(sent.pop()) if len(sent) > _SENT_BEFORE_WEIGHED else ()
+    return replace(LivePasscode(message_id, key_id, digest, parse_rfc3339(expires_at), *sent), weighed=weighed)

@@ -5,7 +5,6 @@ stranger can do anything that refuses the owner in the owner's own browser.
 """
 
 from collections import Counter
-from datetime import datetime, timedelta
 
 from services.auth import limits as gateway_limits
 from services.otp import attempts_store
@@ -27,7 +26,6 @@ class Model:
     def __init__(self, stage: Stage, account_id: str, tally: Counter) -> None:
         self.stage, self.account_id, self.tally = stage, account_id, tally
         self.ledger = Ledger(lambda: stage.clock.now)
-        self.texts_at: list[datetime] = []
         # The row of failures: as it was evaluated; of it, the owner's own; and by how much Redis may be off since two
         # tries crossed: a failure that a success overtook, and one that was compared in the moment of a loss. A try
         # that meets a stop levels SQL with Redis; what that takes from the owner's share is ``early``.
@@ -111,16 +109,6 @@ class Model:
         self.failures = self.own_failures = self.ahead = self.lost_in_flight = self.early = 0
         self.met_a_stop = False
         self.told.clear()
-
-    def prefix_may_pause(self) -> bool:
-        """Whether the guard against SMS pumping has had enough unanswered texts; how it heals is tested elsewhere."""
-        for row in otp_limits.SMS_LANE:
-            span = timedelta(seconds=row.rate.windows[0].seconds)
-            pausing = [at for at in self.texts_at if self.stage.clock.now - at < span + otp_limits.SMS_PAUSE_LASTS]
-            for start, at in enumerate(pausing):
-                if sum(later - at < span for later in pausing[start:]) >= row.rule.unjudged_sends:
-                    return True
-        return False
 
     def settle(self) -> None:
         """A tenth of a second later: what is recorded after the answers agrees with what they were."""

@@ -177,13 +177,8 @@ class Moves:
         said, sent = self.call(
             lambda: login_sms.send(self.stage.gateway, browser.client, str(browser.challenge_id), browser.binding)
         )
-        if said == "sms_unavailable" and expected == IN:
-            assert self.model.prefix_may_pause(), "so few texts pause no prefix"
-            self.model.ledger.give_back(*rows)
-            return said
         assert said == expected, (browser.name, said, expected)
         if said == IN:
-            self.model.texts_at.append(self.stage.clock.now)
             code = self.stage.passcode(sent.message_id)  # type: ignore[attr-defined]
             browser.text = code, self.stage.clock.now + TEXT_LIVES
             self.people.sent.add(code)
@@ -221,7 +216,6 @@ class Moves:
         self.stage.world.redis.flushall()
         self.model.ledger.forget()
         self.people.session, self.model.ahead = None, 0
-        self.model.texts_at.clear()
         for browser in self.people.browsers.values():
             browser.challenge_id = browser.challenge_ends_at = browser.text = None
         self.tally["redis lost"] += 1

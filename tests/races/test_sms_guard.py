@@ -106,3 +106,19 @@ def test_one_code_entered_many_times_at_once_is_credited_once(world: World):
 def test_sends_of_a_day_at_once_never_exceed_its_cap(world: World):
     world.redis.set("budget:otp.sms.day:86400:all", 5_000 * 80 // 100 - 3, ex=1000)
     assert statuses(pump(world, THREADS)) == {202: 3, 409: THREADS - 3}
+
+
+def test_two_accounts_at_once_weigh_no_more_than_two_sends_each(world: World):
+    def send(number: int):
+        account, phone = f"acc_{number % 2}", f"+447400{number:06}"
+        binding = {"binding": f"chl_{number}"}
+        return world.send_sms(account=account, purpose="phone_verification", phone=phone, **binding)
+
+    for _ in range(4):
+        at_once(THREADS, send)
+        world.redis.delete(*world.redis.keys("budget:otp.sms.proof.*"), *world.redis.keys("budget:otp.sms.resend:*"))
+    for row in SMS_LANE:
+        tally = world.redis.hgetall(lane_store.tally_key(row.rate, LANE))
+        accounts = {name: int(count) for name, count in tally.items() if name.startswith("account:")}
+        assert int(tally["all"]) == sum(accounts.values())
+        assert accounts == {"account:acc_0": 2, "account:acc_1": 2}

@@ -2,6 +2,8 @@
 
 import secrets
 
+from redis import Redis
+
 from deploy.attack.browser import Browser
 from deploy.attack.people import new_number, race, sign_in
 from deploy.attack.probe import Probe, Target, new_address
@@ -11,6 +13,7 @@ from deploy.portal import Answer
 ACCOUNTS = 6
 SENDS_AN_ACCOUNT = 5  # in ten minutes, also to a phone; the tables are services/{otp,auth}/limits.py
 SENDS_AN_ADDRESS = 20
+UNJUDGED_SENDS = 30
 
 # Mobile numbers of countries that pumping likes, each in the country's own name.
 FAR = {
@@ -116,6 +119,33 @@ def _sent(answers: list[Answer]) -> int:
     return sum(answer.status == 202 for answer in answers)
 
 
+@watched
+def paused_by_two(target: Target, watch: Watch) -> str:
+    """Two accounts have more texts sent to one prefix than a window has unjudged ones, and enter none."""
+    control = target.need_control()
+    target.need_addresses()
+    browsers = [sign_in(target, target.account()) for _ in range(2)]
+    sent = 0
+    with Redis.from_url(control.settings.redis_url) as redis:
+        while sent <= UNJUDGED_SENDS:
+            for browser in browsers:
+                answers = [_send(target.copy_of(browser), "DE", _quiet_number()) for _ in range(SENDS_AN_ACCOUNT)]
+                sent += _sent(answers)
+                sixth = _send(target.copy_of(browser), "DE", _quiet_number())
+                watch.refused("a sixth text", sixth, "too_many_requests")
+            for key in redis.scan_iter(match="budget:otp.sms.proof.*", count=1000):
+                redis.delete(key)  # ten minutes later
+    bystander = sign_in(target, target.account())
+    paused = _send(bystander, "DE", _quiet_number())
+    watch.holds(f"{sent} texts of two accounts paused a prefix: {paused.status} {paused.code}", paused.status == 202)
+    return f"{sent} texts of two accounts to one prefix"
+
+
+def _quiet_number() -> str:
+    """A number of a range that no other probe uses."""
+    return f"0160 1{secrets.randbelow(10**6):06d}"
+
+
 PROBES = (
     Probe(
         31,
@@ -124,6 +154,15 @@ PROBES = (
         "Twilio: SMS pumping fraud",
         pumping,
         # Where all our clients have one address, it uses up what the others' texts need.
+        alone=True,
+    ),
+    Probe(
+        69,
+        "prefix-paused-by-two",
+        "Two accounts pause a prefix for everybody",
+        "found here",
+        paused_by_two,
+        # It ends the windows of all other senders.
         alone=True,
     ),
 )

@@ -21,7 +21,10 @@ class ConversionRule:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a window holds: sends, this one included, and how many of their codes were entered."""
+    """What a window holds: weighed sends, this one included, and how many codes were entered.
+
+    One account, or one phone, has at most two unanswered sends among them, so a few senders can't pause a prefix.
+    """
 
     rule: ConversionRule
     sends: int

@@ -1,6 +1,7 @@
 """The guards against SMS pumping, over otp's own routes."""
 
 import dataclasses
+import json
 
 import pytest
 import structlog
@@ -9,7 +10,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 from services.otp import lane_store
 from services.otp.domain.lane import Lane
 from services.otp.domain.purpose import Purpose
-from services.otp.limits import SMS_LANE, SMS_PAUSE_LASTS, SMS_PROBE, SMS_PROBES_NEEDED
+from services.otp.limits import (
+    SMS_LANE,
+    SMS_PAUSE_LASTS,
+    SMS_PROBE,
+    SMS_PROBES_NEEDED,
+    SMS_UNANSWERED_OF_A_SENDER,
+)
 from services.otp.sms_metrics import SmsCollector
 from shared.envelope import open_envelope
 from shared.scraping import READ_EVERY_SECONDS
@@ -60,7 +67,7 @@ class Crowd:
 
     def end(self, pattern):
         """These windows are over."""
-        self.world.redis.delete(*self.world.redis.keys(pattern))
+        self.world.redis.delete(*self.world.redis.keys(pattern) or ["none"])
 
     def next_round(self):
         self.end("budget:otp.sms.probe:*")
@@ -125,6 +132,7 @@ class TestBreaker:
             assert crowd.pump(times) == [202] * times
             sent += times
             crowd.end("budget:otp.sms.prefix.hour:*")
+            crowd.end("otp:weighed-sends:otp.sms.prefix.hour:*")
         assert crowd.ask() == 409
 
     def test_a_window_that_ended_takes_its_verifications_along(self, crowd):
@@ -159,6 +167,79 @@ class TestBreaker:
         assert crowd.answer.json["cause"] == "destination"
         assert 0 < crowd.answer.json["retry_after"] == int(crowd.answer.headers["Retry-After"]) <= 100
         assert not crowd.world.redis.exists(PAUSED)
+
+
+class TestSenders:
+    """The breaker weighs who sends: an account, or a phone, adds at most two unanswered sends to a window."""
+
+    def send(self, crowd, account, number, times):
+        """So many sends of this account to this phone, past the budgets that bound one sender."""
+        answers = []
+        for _ in range(times):
+            crowd.end("budget:otp.sms.proof.*")
+            crowd.end("budget:otp.sms.resend:*")
+            phone = f"{RANGE}{number:06}"
+            crowd.answer = crowd.world.send_sms(account=account, purpose="phone_verification", phone=phone)
+            crowd.account = account
+            answers.append(crowd.answer.status_code)
+        return answers
+
+    def weighed(self, crowd, row=HOURLY):
+        key = lane_store.tally_key(row.rate, Lane(Purpose.PHONE_VERIFICATION, "447400"))
+        return int(crowd.world.redis.hget(key, "all") or 0)
+
+    def test_two_accounts_pause_nothing(self, crowd):
+        for number in range(2 * UNJUDGED):
+            assert self.send(crowd, f"acc_thief_{number % 2}", number, 1) == [202]
+        assert self.weighed(crowd) == self.weighed(crowd, DAILY) == 2 * SMS_UNANSWERED_OF_A_SENDER
+        assert crowd.pump(UNJUDGED - 4) == [202] * (UNJUDGED - 4)
+
+    def test_nor_does_one_phone_with_many_accounts(self, crowd):
+        for number in range(2 * UNJUDGED):
+            assert self.send(crowd, f"acc_thief_{number}", 7, 1) == [202]
+        assert self.weighed(crowd) == SMS_UNANSWERED_OF_A_SENDER
+
+    def test_many_senders_do(self, crowd):
+        senders = UNJUDGED // SMS_UNANSWERED_OF_A_SENDER
+        for number in range(senders):
+            assert self.send(crowd, f"acc_{number}", number, 3) == [202] * 3
+        assert self.send(crowd, "acc_more", 999, 1) == [409]
+
+    def test_a_sender_whose_code_came_back_may_add_another(self, crowd):
+        for times in range(1, 4):
+            assert self.send(crowd, "acc_ann", 1, 1) == [202]
+            crowd.enter()
+            assert self.weighed(crowd) == times
+        self.send(crowd, "acc_ann", 1, 5)
+        assert self.weighed(crowd) == 3 + SMS_UNANSWERED_OF_A_SENDER
+
+    def test_the_code_of_a_send_that_was_not_weighed_frees_no_place(self, crowd):
+        self.send(crowd, "acc_ann", 1, 3)
+        crowd.enter()
+        self.send(crowd, "acc_ann", 1, 3)
+        assert self.weighed(crowd) == SMS_UNANSWERED_OF_A_SENDER
+
+    def test_a_withdrawn_send_was_not_weighed(self, crowd):
+        self.send(crowd, "acc_ann", 1, 1)
+        path = f"sms-challenges/{crowd.answer.json['message_id']}"
+        body = {"purpose": "phone_verification", "binding": "chl_1"}
+        crowd.world.account("DELETE", path, body, account="acc_ann")
+        assert self.weighed(crowd) == 0
+        self.send(crowd, "acc_ann", 1, 3)
+        assert self.weighed(crowd) == SMS_UNANSWERED_OF_A_SENDER
+
+    def test_a_tally_ends_with_its_window(self, crowd):
+        self.send(crowd, "acc_ann", 1, 1)
+        for row in SMS_LANE:
+            key = lane_store.tally_key(row.rate, Lane(Purpose.PHONE_VERIFICATION, "447400"))
+            assert 0 < crowd.world.redis.ttl(key) <= row.rate.windows[0].seconds
+
+    def test_a_code_that_an_earlier_release_has_stored_is_good(self, crowd):
+        crowd.ask()
+        slot = f"otp:sms:{crowd.account}:phone_verification:chl_1"
+        [(message_id, stored)] = crowd.world.redis.hgetall(slot).items()
+        crowd.world.redis.hset(slot, message_id, json.dumps(json.loads(stored)[:-1]))
+        crowd.enter()
 
 
 class TestPause:
