@@ -14,7 +14,7 @@ from tests.support.outages import frozen
 
 pytestmark = pytest.mark.e2e
 
-# How long otp has had the request when it is stopped: not yet, while it hashes ten backup codes, about when it is done.
+# How long otp has had the request when it is stopped: not yet, in the middle of it or about when it is done, and after.
 MOMENTS = (0.0, 0.05, 0.2)
 KEY = {"Idempotency_Key": "once-1"}
 

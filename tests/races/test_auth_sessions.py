@@ -12,6 +12,7 @@ from services.auth import challenge_store, events, login, password_change, sessi
 from services.auth.challenge_store import LoginChallenge
 from services.auth.consequences import Acting
 from services.auth.deps import Deps
+from services.auth.limits import SESSIONS_AT_MOST
 from services.auth.login import Answer, SignedIn
 from services.auth.otp_client import Verified
 from services.auth.store import devices
@@ -30,6 +31,7 @@ from tests.support.auth import (
     FakeOtp,
     ListPublisher,
     TurnedClock,
+    end_all,
     end_one,
     fresh,
     make_account,
@@ -199,6 +201,28 @@ def test_a_session_is_ended_once(deps, round_):
     acting = Acting(*sign_in(deps, account))
     answers = answers_at_once(*[lambda: sessions.end(deps, CLIENT, acting, session.id)] * THREADS)
     assert Counter(answers) == {True: 1, False: THREADS - 1}
+
+
+def test_logins_at_once_leave_an_account_fifty_sessions(deps):
+    account = make_account(deps, "mia@example.com")
+    for _ in range(SESSIONS_AT_MOST - 2):
+        sign_in(deps, account)
+    answers_at_once(*[verifier(deps, begin(deps, account)) for _ in range(THREADS)])
+    assert len(live(deps, account)) == deps.redis.hlen(f"auth:sessions:{account.id}") == SESSIONS_AT_MOST
+
+
+def test_ending_all_sessions_costs_the_same_after_sixty_and_after_a_thousand(deps):
+    account = make_account(deps, "mia@example.com")
+
+    def commands_of_ending(opened):
+        for _ in range(opened):
+            sign_in(deps, account)
+        deps.redis.config_resetstat()
+        assert len(end_all(deps, account)) == SESSIONS_AT_MOST
+        return sum(row["calls"] for row in deps.redis.info("commandstats").values())
+
+    commands_of_ending(60)  # the server learns the script
+    assert commands_of_ending(60) == commands_of_ending(1000) <= 5 * SESSIONS_AT_MOST
 
 
 def test_tries_at_once_never_exceed_a_budget(deps):
