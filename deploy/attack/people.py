@@ -15,7 +15,7 @@ from deploy.portal import Answer, AuthenticatorApp
 T = TypeVar("T")
 
 _RACE_SECONDS = 60.0
-# Many enrolments at once empty otp's stock of hashed sheets. Then a confirmation hashes ten backup codes itself, and on a
+# Many enrolments at once empty otp's stock of hashed sheets. Then a confirmation hashes ten backup codes itself: on a
 # busy machine two at a time take longer than the gateway waits.
 _ENROLLING = threading.Lock()
 _CONFIRM_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 0.0)

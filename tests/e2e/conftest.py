@@ -60,8 +60,8 @@ class Person:
         path = f"/v1/two-factor/enrollment/{begun['enrollment_id']}/confirm"
         # The code of the step before: the one of now stays fresh for the test.
         code = self.app.before()
-        # A stack that has just begun may have no sheet ready, and ten hashes may take longer than the gateway waits. The
-        # same call made again has the same sheet.
+        # A stack that has just begun may have no sheet ready, and ten hashes may take longer than the gateway waits.
+        # The same call made again has the same sheet.
         answer = wait_for(lambda: _unless_away(portal.post(path, {"code": code})), seconds=40)
         assert answer.status == 200, answer.body
         self.codes = answer.body["recovery_codes"]
