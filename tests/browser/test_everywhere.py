@@ -238,3 +238,12 @@ def test_no_cell_of_a_csv_begins_a_formula(visitor):
     assert line == ",".join(
         [*(f'"\'{cell}"' for cell in cells[:9]), '"say ""=1"""', '"1 + 1"', '"7"'],
     )
+
+
+def test_the_reference_draws_itself_under_its_policy(visitor):
+    page = visitor.open("/docs/")
+    expect(page.locator("#swagger-ui .opblock").first).to_be_visible()
+    page.locator("#swagger-ui .opblock", has_text="/v1/time").first.click()
+    page.get_by_role("button", name="Try it out").click()
+    page.get_by_role("button", name="Execute").click()
+    expect(page.locator("#swagger-ui .live-responses-table")).to_contain_text("unix_seconds")

@@ -1,6 +1,7 @@
 """The API reference for people at ``/docs``: Swagger UI with its own files. ``API_DOCS=off`` leaves it out.
 
-The package has a page of its own, with a script inside. This one has none, so its policy can forbid them.
+The package has a page of its own, with a script inside. This one has none, so its policy can forbid them. Its layout
+has no bar on top, because the logo there brings an inline style.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ blueprint = Blueprint("reference", __name__, url_prefix="/docs")
 
 _FILES = files("flask_swagger_ui").joinpath("dist")
 _STYLES = ("index.css", "swagger-ui.css")
-_SCRIPTS = ("swagger-ui-bundle.js", "swagger-ui-standalone-preset.js")
+_SCRIPTS = ("swagger-ui-bundle.js",)
 _ICON = "favicon-32x32.png"
 _SERVED = frozenset({*_STYLES, *_SCRIPTS, _ICON})
 
@@ -25,8 +26,7 @@ window.ui = SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#swagger-ui",
   deepLinking: true,
-  layout: "StandaloneLayout",
-  presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
+  layout: "BaseLayout",
 });
 """
 _PAGE = "\n".join(

@@ -27,7 +27,7 @@ def test_the_page_runs_files_of_ours_alone_and_stands_in_no_frame(browser):
 
 def test_each_file_that_the_page_names_is_served(browser):
     names = re.findall(r'(?:href|src)="([^"]+)"', browser.get("/docs/").text)
-    assert len(names) == 6
+    assert len(names) == 5
     for name in names:
         with browser.get(name) as answer:
             assert answer.status_code == 200, name
