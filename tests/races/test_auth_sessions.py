@@ -91,7 +91,7 @@ def begin(deps, account):
         expires_at=deps.clock().replace(hour=6),
         device_id=None,
         ip=CLIENT.ip,
-        user_agent=CLIENT.user_agent,
+        user_agent=CLIENT.browser,
         binding_digest=token_digest(BINDING),
     )
     challenge_store.put(deps.redis, challenge, NOW)
