@@ -36,32 +36,21 @@ USER 10001:10001
 # Signals go to the server alone, which ends its own children in order.
 ENTRYPOINT ["dumb-init", "--single-child", "--"]
 
-# Granian reads its options here; deploy/local/programs.py says why these.
+# shared/serving.py says how it serves.
 FROM runtime AS web
-ENV GRANIAN_INTERFACE=wsgi \
-    GRANIAN_HOST=0.0.0.0 \
-    GRANIAN_PORT=8080 \
-    GRANIAN_HTTP=1 \
-    GRANIAN_WEBSOCKETS=false \
-    GRANIAN_WORKERS=1 \
-    GRANIAN_BLOCKING_THREADS_IDLE_TIMEOUT=600 \
-    GRANIAN_WORKERS_KILL_TIMEOUT=5 \
-    GRANIAN_RESPAWN_INTERVAL=10 \
-    GRANIAN_LOG_LEVEL=warning \
+ENV WEB_PORT=8080 \
     METRICS_HOST=0.0.0.0 \
     METRICS_PORT=9464
 EXPOSE 8080 9464
 HEALTHCHECK --interval=10s --timeout=20s --start-period=30s CMD ["python", "-m", "shared.health", "web"]
 
 FROM web AS auth
-ENV GRANIAN_BLOCKING_THREADS=8
-CMD ["granian", "services.auth.wsgi:app"]
+CMD ["python", "-m", "shared.serving", "services.auth.wsgi:app", "--host", "0.0.0.0", "--threads", "8"]
 
 # MALLOC_MMAP_THRESHOLD_: otp hashes seldom; without it glibc keeps argon2's 19 MiB of each thread for good.
 FROM web AS otp
-ENV GRANIAN_BLOCKING_THREADS=4 \
-    MALLOC_MMAP_THRESHOLD_=1048576
-CMD ["granian", "services.otp.wsgi:app"]
+ENV MALLOC_MMAP_THRESHOLD_=1048576
+CMD ["python", "-m", "shared.serving", "services.otp.wsgi:app", "--host", "0.0.0.0", "--threads", "4"]
 
 FROM runtime AS notify
 HEALTHCHECK --interval=15s --timeout=30s --start-period=30s CMD ["python", "-m", "shared.health", "worker"]

@@ -29,9 +29,9 @@ _REPLY_SECONDS = 3.0
 
 
 def web(env: Environment, clock: Clock) -> str | None:
-    """What is wrong with the HTTP server on ``GRANIAN_PORT``, or None; its ``/readyz`` looks at its own clock."""
+    """What is wrong with the HTTP server on ``WEB_PORT``, or None; its ``/readyz`` looks at its own clock."""
     del clock
-    port = env.integer("GRANIAN_PORT", 8080, minimum=1)
+    port = env.integer("WEB_PORT", 8080, minimum=1)
     env.done()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_REPLY_SECONDS)
     try:

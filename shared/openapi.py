@@ -11,7 +11,7 @@ PROBLEM_JSON = "application/problem+json"
 PROBLEM = "Problem"  # as the document names the schema
 
 # Refused before a view is reached, or by a store under it: any route may answer so.
-BY_EVERY_ROUTE = ("bad_request", "body_too_large", "unsupported_media_type", "service_unavailable")
+BY_EVERY_ROUTE = ("bad_request", "request_timeout", "body_too_large", "unsupported_media_type", "service_unavailable")
 BY_PARSER: Mapping[str, tuple[str, ...]] = {  # by where the parser reads
     "json": ("malformed_body", "validation_failed"),
     "query": ("validation_failed",),

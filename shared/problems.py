@@ -18,6 +18,7 @@ PROBLEMS: dict[str, ProblemType] = {
     "malformed_body": ProblemType(400, "Malformed body", "The body is not a JSON object that we can read."),
     "validation_failed": ProblemType(422, "Validation failed", "One or more fields are missing, unknown or wrong."),
     "body_too_large": ProblemType(413, "Body too large", "A request body may have at most 16 KiB."),
+    "request_timeout": ProblemType(408, "Request timeout", "The request did not arrive in time; send it again."),
     "unsupported_media_type": ProblemType(415, "Unsupported media type", "Send application/json."),
     "bad_request": ProblemType(400, "Bad request", "The request could not be understood."),
     "not_found": ProblemType(404, "Not found", "There is nothing at this address for you."),

@@ -23,8 +23,8 @@ from shared.ids import new_id
 from shared.openapi import PROBLEM_JSON
 from shared.problems import Refusal, Unavailable
 from shared.rest import IdConverter, RestApi
+from shared.whole_requests import MAX_BODY_BYTES, REFUSED
 
-MAX_BODY_BYTES = 16 * 1024
 NOT_STORED = {"Cache-Control": "no-store"}
 # What an answer that is no page says to a browser: run nothing, show it in no frame, guess no type, tell no other site.
 # Pages have a policy and a Referrer-Policy of their own, which go before these.
@@ -131,6 +131,8 @@ def problem_response(refusal: Refusal) -> Response:
         response.headers["Retry-After"] = str(refusal.retry_after_seconds)
     if refusal.problem.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
+    if refusal.problem.status == 408:
+        response.headers["Connection"] = "close"  # RFC 9110 §15.5.9
     return response
 
 
@@ -182,6 +184,8 @@ def _register_request_rules(
         begin_request()
         g.request_id = new_id("req")
         structlog.contextvars.bind_contextvars(request_id=g.request_id)
+        if (refused := request.environ.get(REFUSED)) is not None:
+            raise Refusal(refused)
         if request.environ.get("PATH_INFO", "").startswith("//"):  # werkzeug takes it for the path behind the slashes
             request.url_rule, request.routing_exception = None, NotFound()
         if isinstance(request.routing_exception, RequestRedirect):

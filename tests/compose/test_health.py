@@ -59,18 +59,18 @@ def web_server():
 
 def test_a_web_server_is_healthy_when_it_says_that_it_is_ready(monkeypatch, web_server):
     port, _ = web_server
-    assert asked(monkeypatch, "web", GRANIAN_PORT=port) == 0
+    assert asked(monkeypatch, "web", WEB_PORT=port) == 0
 
 
 def test_a_web_server_that_is_not_ready_says_why(monkeypatch, capsys, web_server):
     port, answers = web_server
     answers[0] = 503
-    assert asked(monkeypatch, "web", GRANIAN_PORT=port) == 1
+    assert asked(monkeypatch, "web", WEB_PORT=port) == 1
     assert "redis" in capsys.readouterr().out
 
 
 def test_no_web_server_is_not_healthy(monkeypatch):
-    assert asked(monkeypatch, "web", GRANIAN_PORT=str(free_port())) == 1
+    assert asked(monkeypatch, "web", WEB_PORT=str(free_port())) == 1
 
 
 def test_a_worker_is_healthy_while_it_answers_through_the_broker(monkeypatch, capsys, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from deploy.attack.probes import PROBES
 from deploy.local.settings import ROOT
 
-DOCUMENTS = [*sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("services/*/README.md")), ROOT / "README.md"]
+DOCUMENTS = [*sorted((ROOT / "docs").rglob("*.md")), *sorted(ROOT.glob("services/*/README.md")), ROOT / "README.md"]
 MODEL = (ROOT / "docs" / "threat-model.md").read_text()
 A_FILE = re.compile(r"`((?:services|shared|tests|deploy|docs)/[\w./-]+)`")
 

@@ -96,4 +96,6 @@ def test_a_server_s_parent_loads_nothing_of_an_app_and_no_command_line():
         check=True,
         timeout=60,
     )
-    assert {"services", "shared", "click", "granian.cli", "psutil"} & set(done.stdout.split()) == set()
+    loaded = set(done.stdout.split())
+    assert {"services", "flask", "structlog", "click", "granian.cli", "psutil"} & loaded == set()
+    assert {name for name in loaded if name.startswith("shared.")} == {"shared.serving", "shared.whole_requests"}
