@@ -1,5 +1,6 @@
 """Runs the benchmark and prints its table. Compare figures within one run only: machines differ and are shared."""
 
+import contextlib
 import os
 import random
 import sys
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from deploy.attack.slow import CONNECTIONS, slow_clients
 from deploy.bench import workers
 from deploy.bench.flood import flood_of_logins
 from deploy.bench.floor_servers import floor_servers
@@ -32,6 +34,7 @@ WRONG_PER_ACCOUNT = 1  # besides the first one, which is not measured; a third o
 ROUNDS = 4  # floor and verification take turns, so that a noisy neighbour disturbs both
 LOGIN_CONCURRENCY = 4
 FLOOD_CLIENTS, FLOOD_ACCOUNTS = 16, 40  # who flood logins; who verify meanwhile, one after the other
+SLOW_ACCOUNTS = 100  # who verify beside slow connections, and as many without them
 SMS_REQUESTS, SMS_PAUSE_SECONDS = 121, 0.15  # the first one opens connections and is not counted
 SMS = "SMS request until the provider has it"
 
@@ -58,7 +61,8 @@ def _run(stack: Stack, floor_url: str, stub: TwilioStub) -> tuple[Table, Table]:
     """The calls and the programs."""
     cores = os.cpu_count() or 1
     idle = usage(stack)
-    pool = fill(stack, sum(CONCURRENCY.values()) + 2 * FLOOD_ACCOUNTS + SMS_REQUESTS)
+    verifiers = sum(CONCURRENCY.values()) + 2 * FLOOD_ACCOUNTS + 3 * SLOW_ACCOUNTS
+    pool = fill(stack, verifiers + SMS_REQUESTS)
     challenges: Challenges = {}
     table = Table(title=f"{cores} cores; compare within this run only")
     for column in ("what", "conc.", "calls", "per s", "p50 ms", "p99 ms", "against"):
@@ -68,8 +72,7 @@ def _run(stack: Stack, floor_url: str, stub: TwilioStub) -> tuple[Table, Table]:
     ideal = f"{logins.per_second / argon2_per_second:.0%} of {argon2_per_second:.0f}/s that argon2 allows"
     _row(table, "login with password", LOGIN_CONCURRENCY, logins, ideal)
 
-    verifying = pool[: sum(CONCURRENCY.values()) + 2 * FLOOD_ACCOUNTS]
-    _first_tries(stack, verifying, challenges)
+    _first_tries(stack, pool[:verifiers], challenges)
     start = 0
     spent: dict[str, float] = {}
     verified = 0
@@ -91,6 +94,11 @@ def _run(stack: Stack, floor_url: str, stub: TwilioStub) -> tuple[Table, Table]:
         verification, flood = _in_a_flood(stack, pool[start : start + FLOOD_ACCOUNTS], challenges, clients)
         start += FLOOD_ACCOUNTS
         _row(table, what, 1, verification, flood)
+    for beside in ("", "auth", "otp"):
+        what = f", {CONNECTIONS} slow connections at {beside}" if beside else ", no slow connections"
+        verification, health = _beside_slow(stack, pool[start : start + SLOW_ACCOUNTS], challenges, beside)
+        start += SLOW_ACCOUNTS
+        _row(table, f"TOTP verification{what}", 1, verification, f"GET /healthz p99 {health.percentile(0.99):.1f} ms")
     _row(table, f"{SMS}, redis", 1, _sms(stack, pool[start:], challenges, stub), "")
     return table, _process_table(idle, usage(stack), spent, verified)
 
@@ -166,6 +174,21 @@ def _in_a_flood(stack: Stack, accounts: list[Pooled], challenges: Challenges, cl
         measured = drive(stack.base_url, calls, 1)
     answered = ", ".join(f"{count} times {status}" for status, count in sorted(statuses.items()))
     return measured, f"{clients} clients flood: {answered}"
+
+
+def _beside_slow(
+    stack: Stack, accounts: list[Pooled], challenges: Challenges, beside: str
+) -> tuple[Measured, Measured]:
+    """One client's verifications, and its calls of ``/healthz`` there, beside slow connections at ``beside``."""
+    urls = {"": stack.base_url, "auth": stack.base_url, "otp": stack.settings.otp_url}
+    calls = _verify_calls(accounts, challenges)
+    large = "/healthz" if beside == "otp" else "/docs/swagger-ui-bundle.js"
+    with contextlib.ExitStack() as meanwhile:
+        if beside:
+            meanwhile.enter_context(slow_clients(urls[beside], "/v1/login", large, again=True))
+        verification = drive(stack.base_url, calls, 1)
+        health = drive(urls[beside], [Call("/healthz", {}, 200, "10.0.0.1", method="GET")] * len(calls), 1)
+    return verification, health
 
 
 def _verify_calls(accounts: list[Pooled], challenges: Challenges) -> list[Call]:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One POST, the status that it must have, and the client address that the proxy in front of us reports.
+    """One call, the status that it must have, and the client address that the proxy in front of us reports.
 
     ``binding`` proves that this client began the login that it answers.
     """
@@ -24,6 +24,7 @@ class Call:
     ip: str
     binding: str = ""
     keep: Callable[[Any], None] | None = None
+    method: str = "POST"
 
 
 @dataclass(slots=True)
@@ -82,7 +83,8 @@ def _client(host: str, waiting: "queue.SimpleQueue[Call]", measured: Measured) -
             return
         headers = {"Content-Type": "application/json", "X-Forwarded-For": call.ip, "X-Challenge-Binding": call.binding}
         started = time.perf_counter()
-        connection.request("POST", call.path, json.dumps(call.body), headers)
+        body = None if call.method == "GET" else json.dumps(call.body)
+        connection.request(call.method, call.path, body, headers)
         response = connection.getresponse()
         data = response.read()
         measured.latencies_ms.append((time.perf_counter() - started) * 1000)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deploy.local.settings import ROOT
 
-FILES = tuple(f"tests/attack/mutations{part}.toml" for part in ("", "_b", "_c", "_d", "_edge"))
+FILES = tuple(f"tests/attack/mutations{part}.toml" for part in ("", "_b", "_c", "_d", "_edge", "_connections"))
 _LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", "var*", "tests", "docs", "__pycache__", ".*_cache")
 
 

@@ -23,6 +23,7 @@ from deploy.attack.probes import (
     restored,
     roads,
     sessions,
+    slow_connections,
     sms,
     stores,
     stores_divided,
@@ -33,7 +34,7 @@ from deploy.attack.probes import (
 
 MODULES: tuple[ModuleType, ...] = (
     *(budgets, codes, factors, roads),
-    *(accounts, devices, hostile, pages, pumping, sessions, sms, stores, timing),
+    *(accounts, devices, hostile, pages, pumping, sessions, slow_connections, sms, stores, timing),
     *(what_ends_what, under_way, challenges, resets, ceremony, operators),
     *(broker, stores_divided, repeats, restored, dear, edge),
 )

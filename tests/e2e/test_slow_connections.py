@@ -1,0 +1,50 @@
+"""Five hundred connections that send half a request, or never read: codes go on, and each connection is ended."""
+
+import time
+
+import pytest
+import urllib3
+
+from deploy.attack.slow import CONNECTIONS, slow_clients
+
+pytestmark = pytest.mark.e2e
+
+ENDED_WITHIN_SECONDS = 10.0
+SERVERS = {
+    "auth": (lambda stack: stack.base_url, "/v1/login", "/docs/swagger-ui-bundle.js"),
+    "otp": (lambda stack: stack.settings.otp_url, "/accounts/acc_0/verifications", "/healthz"),
+}
+
+
+def slowest(call, times):
+    seconds = []
+    for _ in range(times):
+        started = time.monotonic()
+        call()
+        seconds.append(time.monotonic() - started)
+    return max(seconds)
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_codes_go_on_beside_slow_connections(stack, make_person, server):
+    url_of, path, large = SERVERS[server]
+    url = url_of(stack)
+    member = make_person()
+    member.enrolled()
+    logins = [(portal := member.portal(), member.challenge(portal)) for _ in range(2)]
+    pool = urllib3.PoolManager(retries=False, timeout=5)
+
+    def healthy():
+        assert pool.request("GET", f"{url}/healthz").status == 200
+
+    quiet = slowest(healthy, 100)
+    with slow_clients(url, path, large, again=False) as clients:
+        assert clients.open == CONNECTIONS, clients.lasted()
+        assert slowest(healthy, 100) <= max(2 * quiet, 0.25)
+        for portal, challenge in logins:
+            started = time.monotonic()
+            assert portal.verify(challenge, member.codes.pop()).status == 200
+            assert time.monotonic() - started < 2
+        clients.wait(ENDED_WITHIN_SECONDS)
+        lasted = {kind: max(seconds) for kind, seconds in clients.lasted().items()}
+    assert {kind: seconds for kind, seconds in lasted.items() if seconds >= ENDED_WITHIN_SECONDS} == {}
