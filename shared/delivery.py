@@ -97,7 +97,8 @@ class Delivery:
 
 _UNSENT = "notify:unsent"  # message ids by the milliseconds at which they were queued
 _TOO_LATE = "too_late"  # of DeliveryReason, whose home imports this one
-_CHANGES, _CARRIER = "notify:changes", "notify:changes:carrier"
+CHANGES = "notify:changes"  # what auth is to hear, as JSON; services/notify/notice_store.py adds to it, too
+_CARRIER = "notify:changes:carrier"
 
 
 def _sealed_key(message_id: str) -> str:
@@ -152,7 +153,7 @@ def claiming(message_id: str, now: datetime, deadline: datetime) -> Call[Claimed
     expired = _event(message_id, DeliveryStatus.EXPIRED, now, _TOO_LATE, None) if at >= latest else ""
     return Call(
         scripts.CLAIM,
-        [_sealed_key(message_id), _status_key(message_id), _UNSENT, _CHANGES],
+        [_sealed_key(message_id), _status_key(message_id), _UNSENT, CHANGES],
         [
             at,
             int(LEASE.total_seconds() * 1000),
@@ -203,7 +204,7 @@ def advancing(
     """
     return Call(
         scripts.ADVANCE,
-        [_sealed_key(message_id), _status_key(message_id), _UNSENT, _CHANGES],
+        [_sealed_key(message_id), _status_key(message_id), _UNSENT, CHANGES],
         [
             status,
             RANK[status],
@@ -276,12 +277,12 @@ def _event(message_id: str, status: DeliveryStatus, now: datetime, reason: str |
 def changes(redis: Redis, carrier: str, lease: timedelta, limit: int) -> list[str]:
     """The oldest events that were not carried yet, as JSON; none while another carrier's lease lasts."""
     milliseconds = int(lease.total_seconds() * 1000)
-    return cast("list[str]", scripts.TAKE_CHANGES.run(redis, [_CHANGES, _CARRIER], [carrier, milliseconds, limit]))
+    return cast("list[str]", scripts.TAKE_CHANGES.run(redis, [CHANGES, _CARRIER], [carrier, milliseconds, limit]))
 
 
 def drop_changes(redis: Redis, carried: list[str]) -> None:
     """Forget events that the broker has taken."""
-    scripts.DROP_CHANGES.run(redis, [_CHANGES], carried)
+    scripts.DROP_CHANGES.run(redis, [CHANGES], carried)
 
 
 def read(redis: Redis, message_id: str) -> Delivery | None:

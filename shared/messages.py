@@ -37,12 +37,16 @@ class SendSmsCode(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendSmsNotice(Message):
-    """Tell the owner by SMS. ``sealed`` holds recipient and text, readable by notify alone."""
+    """Tell the owner by SMS. ``sealed`` holds recipient and text, readable by notify alone.
+
+    ``kind``: which budgets it is charged to (shared/sending_budgets.py).
+    """
 
     TYPE: ClassVar[str] = "send_sms_notice"
     message_id: str
     sealed: str
     deadline: datetime
+    kind: str = "security"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +236,16 @@ class SmsDeliveryChanged(Message):
     provider: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeNotSent(Message):
+    """The budgets of a notice were used up, so it went by no text (``channel`` sms) or by no mail (email)."""
+
+    TYPE: ClassVar[str] = "notice.not_sent"
+    account_id: str
+    message_id: str
+    channel: str
+
+
 SMS_CODES, SMS_RECEIPTS, SMS_NOTICES, EMAIL_NOTICES = "sms.codes", "sms.receipts", "sms.notices", "email.notices"
 AUTH_EVENTS, OTP_EVENTS = "auth.events", "otp.events"
 
@@ -264,6 +278,7 @@ ROUTES: dict[type[Message], tuple[str, ...]] = {  # message -> the queues of tho
     SessionEnded: (OTP_EVENTS,),
     OpenThingsEnded: (OTP_EVENTS,),
     SmsDeliveryChanged: (AUTH_EVENTS,),
+    NoticeNotSent: (AUTH_EVENTS,),
 }
 
 AUTH, OTP, NOTIFY = "auth", "otp", "notify"
@@ -290,6 +305,7 @@ SENT_BY: dict[type[Message], str | None] = {
     SessionEnded: AUTH,
     OpenThingsEnded: AUTH,
     SmsDeliveryChanged: NOTIFY,
+    NoticeNotSent: NOTIFY,
 }
 
 # message -> how long the broker must keep it; all others for as long as it takes. RabbitMQ drops what waited longer at

@@ -31,6 +31,7 @@ from shared.messages import (
     AuthenticatorsReinstated,
     AuthenticatorsSuspended,
     Message,
+    NoticeNotSent,
     OpenThingsEnded,
     RecordReceipt,
     RecoveryCodeSpent,
@@ -79,6 +80,7 @@ VOID_AFTER_RESTORE_OF: Mapping[type[Message], frozenset[str]] = {
     RecoveryCodesRegenerated: _NONE,
     SecondFactorLocked: _NONE,
     SmsDeliveryChanged: _NONE,
+    NoticeNotSent: _NONE,
     # notify has no database. otp's restore deletes the texts of codes, and what notices link to is void by its own row.
     SendSmsCode: _NONE,
     SendSmsNotice: _NONE,

@@ -39,6 +39,8 @@ LETTERS, CANARIES = ("dead_letters", "dead_letters:order"), "canaries"
 # shared/delivery.py: what otp leaves for notify, and what auth shows of it.
 DELIVERY, UNSENT = "notify:delivery:*", "notify:unsent"
 LEFT_FOR_NOTIFY = ("notify:sealed:*", DELIVERY, UNSENT)
+# shared/sending_budgets.py: the day's count of texts, to which codes and notices add.
+TEXTS_OF_DAY = "budget:otp.sms.day:*"
 # What a worker writes besides its tasks: dead letters and canaries.
 OF_WORKERS = (*LETTERS, CANARIES)
 SEEN_BY_WORKERS = (UNSENT, "dead_letters:order", CANARIES)
@@ -73,7 +75,7 @@ OTP_WORKER = User(
 NOTIFY = User(
     "notify",
     "the courier of codes and notices",
-    owns=("notify:*", INBOX),
+    owns=("notify:*", "budget:notify.*", TEXTS_OF_DAY, INBOX),
     reads=SEEN_BY_WORKERS,
     writes=OF_WORKERS,
     takes=(SMS_CODES, SMS_RECEIPTS, SMS_NOTICES, EMAIL_NOTICES),

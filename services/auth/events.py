@@ -31,6 +31,7 @@ from shared.messages import (
     NEW_BROWSERS,
     AuthenticatorEnrolled,
     Message,
+    NoticeNotSent,
     RecoveryCodeSpent,
     RecoveryCodesRegenerated,
     SecondFactorLocked,
@@ -211,6 +212,11 @@ def _sms_delivery_changed(event: Event[SmsDeliveryChanged]) -> None:
     )
 
 
+def _notice_not_sent(event: Event[NoticeNotSent]) -> None:
+    message = event.message
+    event.write(Entry.NOTICE_NOT_SENT, actor=SYSTEM, message_id=message.message_id, channel=message.channel)
+
+
 @dataclass(frozen=True, slots=True)
 class Handler:
     """What an event does in SQL, and the change that it reports, if that ends anything (CVE-2023-31140)."""
@@ -234,4 +240,5 @@ HANDLERS: Mapping[type[Message], Handler] = {
     TwoFactorResetFoundNothing: Handler(gives=_reset_found_nothing),
     TwoFactorResetApplied: Handler(_reset_applied, _finish_reset, Change.RESET_APPLIED),
     SmsDeliveryChanged: Handler(_sms_delivery_changed),
+    NoticeNotSent: Handler(_notice_not_sent),
 }

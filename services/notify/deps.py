@@ -14,7 +14,10 @@ from shared.signing import Verifier
 
 @dataclass(frozen=True, slots=True)
 class Deps:
-    """Built once by the worker; ``redis`` is the state server, ``sleep`` waits inside a use case."""
+    """Built once by the worker; ``redis`` is the state server, ``sleep`` waits inside a use case.
+
+    ``sms_daily_cap``: all texts of a day, codes included.
+    """
 
     redis: Redis
     sms: SmsRouter
@@ -22,4 +25,5 @@ class Deps:
     private_keys: KeyList
     verifier: Verifier
     clock: Clock
+    sms_daily_cap: int
     sleep: Callable[[float], None]

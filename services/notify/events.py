@@ -1,4 +1,6 @@
-"""Tell auth what became of the codes: carries the events that shared/delivery.py leaves in Redis to the broker.
+"""Tell auth what became of codes and notices: carries the events that scripts leave in Redis to the broker.
+
+The scripts are those of shared/delivery.py and notice_store.py.
 
 At least once: what was published and not dropped is published again, and auth acts once for each event. Many travel as
 one message, because a publish for each SMS would cost as much as the SMS.
@@ -14,7 +16,7 @@ from redis.exceptions import RedisError
 
 from shared.delivery import changes, drop_changes
 from shared.ids import new_id
-from shared.messages import ROUTES, SmsDeliveryChanged, UnreadableMessage, decode
+from shared.messages import AUTH_EVENTS, NOTIFY, SENT_BY, UnreadableMessage, decode
 from shared.problems import Unavailable
 from shared.queueing import Publisher
 from shared.signed_messages import sign
@@ -49,8 +51,7 @@ class Carrier:
         """Publish one batch; how many events it had. Raises Unavailable("broker") and RedisError."""
         texts = changes(self._redis, self._id, LEASE, BATCH)
         if texts:
-            for queue in ROUTES[SmsDeliveryChanged]:
-                self._publisher.publish_to(queue, [self._signed(text, queue) for text in texts])
+            self._publisher.publish_to(AUTH_EVENTS, [self._signed(text, AUTH_EVENTS) for text in texts])
             drop_changes(self._redis, texts)
         return len(texts)
 
@@ -84,7 +85,7 @@ class Carrier:
             message = decode(document)
         except UnreadableMessage:
             return document
-        return sign(message, self._signer, queue) if isinstance(message, SmsDeliveryChanged) else document
+        return sign(message, self._signer, queue) if SENT_BY[type(message)] == NOTIFY else document
 
     def _run(self) -> None:
         pause = threading.Event()

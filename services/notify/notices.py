@@ -1,4 +1,7 @@
-"""Deliver a notice to an account's owner, by SMS or by email.
+"""Deliver a notice to an account's owner, by SMS or by email, within its budgets.
+
+A notice over budget is not sent. auth adds an entry to the timeline for it, and what a text would have said is in the
+mail, because the two are recorded together.
 
 Notices have a long deadline and no hurry. A delay longer than one hop is kept in the store as "not before", and the
 task comes round in short hops until then.
@@ -11,7 +14,7 @@ import structlog
 from services.notify import notice_store
 from services.notify.deps import Deps
 from services.notify.domain.retries import DONE, NOTICE_DELAYS, Done, Outcome, hop, next_attempt
-from services.notify.notice_store import Claimed, Settled
+from services.notify.notice_store import Bill, Claimed, OverBudget, Settled
 from services.notify.providers import (
     EmailMessage,
     ProviderMisconfigured,
@@ -21,12 +24,14 @@ from services.notify.providers import (
 )
 from services.notify.providers.router import NOTICE, GivenUp, Later, Sent
 from services.notify.recording import insist
+from shared import sending_budgets
 from shared.clock import after
 from shared.delivery import Held
 from shared.envelope import Envelope, open_envelope
 from shared.messages import SendEmailNotice, SendSmsNotice
 from shared.phone import PhoneNumber
 from shared.sealing import CannotOpen
+from shared.sending_budgets import Kind
 
 Notice = SendSmsNotice | SendEmailNotice
 
@@ -40,21 +45,54 @@ def deliver_notice(deps: Deps, command: Notice) -> Outcome:
     if now >= command.deadline:
         facts.warning("notice overdue")
         return DONE
-    match notice_store.claim(deps.redis, command.message_id, now, command.deadline):
+    envelope = _open(deps, command)
+    bill = None if isinstance(envelope, CannotOpen) else _bill(deps, command, envelope)
+    match notice_store.claim(deps.redis, command.message_id, now, command.deadline, bill):
         case Claimed(attempt):
-            return _send(deps, command, facts.bind(attempt=attempt), attempt)
+            return _send(deps, command, envelope, facts.bind(attempt=attempt), attempt)
         case Held(wait_seconds):
             return hop(wait_seconds)
+        case OverBudget():
+            facts.warning("notice over budget")
         case Settled():
             facts.info("notice not sent again")
     return DONE
 
 
-def _send(deps: Deps, command: Notice, facts: Any, attempt: int) -> Outcome:  # noqa: ANN401 - a bound logger
+def _open(deps: Deps, command: Notice) -> Envelope | CannotOpen:
     try:
-        envelope = open_envelope(deps.private_keys, command.sealed)
+        return open_envelope(deps.private_keys, command.sealed)
     except CannotOpen as error:
-        facts.error("notice unreadable", detail=str(error))
+        return error
+
+
+def _bill(deps: Deps, command: Notice, envelope: Envelope) -> Bill | None:
+    """What it is charged to; None for a number that is none, because it is not sent."""
+    key = deps.private_keys.newest
+    if isinstance(command, SendEmailNotice):
+        address = key.mac("address in budgets", envelope.recipient)
+        return Bill(envelope.account_id, "email", sending_budgets.charges_of_mail(envelope.account_id, address))
+    try:
+        phone = PhoneNumber(envelope.recipient)
+    except ValueError:
+        return None
+    digest = key.mac("phone in budgets", phone.e164)
+    kind = command.kind if command.kind in sending_budgets.TABLE else Kind.NEWS  # a later release may have more kinds
+    charges = sending_budgets.charges_of_notice(
+        Kind(kind), envelope.account_id, digest, phone.prefix(), deps.sms_daily_cap
+    )
+    return Bill(envelope.account_id, "sms", charges)
+
+
+def _send(
+    deps: Deps,
+    command: Notice,
+    envelope: Envelope | CannotOpen,
+    facts: Any,  # noqa: ANN401 - a bound logger
+    attempt: int,
+) -> Outcome:
+    if isinstance(envelope, CannotOpen):
+        facts.error("notice unreadable", detail=str(envelope))
         return _settle(deps, command)
     if isinstance(command, SendSmsNotice):
         return _by_sms(deps, command, envelope, facts)

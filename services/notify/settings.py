@@ -9,6 +9,7 @@ from typing import Final
 from shared.keys import KeyList
 from shared.messages import AUTH, OTP
 from shared.secret import Secret
+from shared.sending_budgets import SMS_DAILY_CAP
 from shared.settings import SMTP, Environment, Mode, StoreSettings
 from shared.store_urls import is_loopback
 
@@ -75,6 +76,7 @@ class NotifySettings:
     public_keys: Mapping[str, KeyList]
     sms_providers: tuple[str, ...]
     sms_rates: Mapping[str, float]
+    sms_daily_cap: int
     email_provider: str
     twilio: TwilioSettings | None
     http: HttpSmsSettings | None
@@ -98,6 +100,7 @@ class NotifySettings:
             public_keys={AUTH: env.keys("AUTH_VERIFY_KEYS"), OTP: env.keys("OTP_VERIFY_KEYS")},
             sms_providers=sms_providers,
             sms_rates=_sms_rates(env),
+            sms_daily_cap=env.integer("SMS_DAILY_CAP", SMS_DAILY_CAP, minimum=1),
             email_provider=email_provider,
             twilio=_twilio(env) if "twilio" in sms_providers else None,
             http=_http(env) if "http" in sms_providers else None,

@@ -78,6 +78,7 @@ deps = Deps(
     private_keys=settings.private_keys,
     verifier=Verifier(settings.public_keys),
     clock=clock,
+    sms_daily_cap=settings.sms_daily_cap,
     sleep=time.sleep,
 )
 register_tasks(celery, deps)

@@ -6,12 +6,13 @@ from datetime import timedelta
 
 from services.otp.domain.conversion import ConversionRule
 from services.otp.domain.purpose import Purpose
+from shared import sending_budgets
 from shared.budgets import DAY, HOUR, MINUTE, Charge, Rate, Window
+from shared.sending_budgets import PREFIX_OF_CODES, Kind
 
 # RFC 4226 §7.3: throttling per account that holds across login sessions. With a window of three steps, 50 tries a day
 # guess a TOTP with a chance of 0.015 % a day.
 GUESSES = (Window(5, 5 * MINUTE), Window(20, HOUR), Window(50, DAY))
-SENDS = (Window(5, 10 * MINUTE), Window(20, DAY))  # Twilio Verify's own: 5 in 10 minutes
 
 VERIFY_LOGIN = Rate("otp.verify.login", by="account", windows=GUESSES)
 # A stranger who has the password spends the row above; a browser that the owner trusted has its own, so the owner is
@@ -24,15 +25,10 @@ CONFIRM_ENROLLMENT = Rate("otp.confirm", by="account", windows=GUESSES)
 BEGIN_ENROLLMENT = Rate("otp.enrollment.begin", by="account", windows=(Window(10, 10 * MINUTE), Window(50, DAY)))
 REGENERATE_CODES = Rate("otp.recovery_codes", by="account", windows=(Window(5, 10 * MINUTE), Window(20, DAY)))
 
-# Who asks for a text pays from rows that nobody with less in hand can spend. A stranger who has the password asks for
-# logins from a browser that the account doesn't know; a stranger with an account of his own can have a text sent to any
-# number, to prove it. A known browser and an open session have been through a second factor.
-SMS_ACCOUNT = Rate("otp.sms.account", by="account", windows=SENDS)
-SMS_PHONE = Rate("otp.sms.phone", by="phone (keyed digest)", windows=SENDS)
-SMS_ACCOUNT_KNOWN_DEVICE = Rate("otp.sms.device.account", by="account", windows=SENDS)
-SMS_PHONE_KNOWN_DEVICE = Rate("otp.sms.device.phone", by="phone (keyed digest)", windows=SENDS)
-SMS_ACCOUNT_PROOF = Rate("otp.sms.proof.account", by="account", windows=SENDS)
-SMS_PHONE_PROOF = Rate("otp.sms.proof.phone", by="phone (keyed digest)", windows=SENDS)
+# Codes by SMS; why there are three of each: shared/sending_budgets.py.
+SMS_ACCOUNT, SMS_PHONE = sending_budgets.TABLE[Kind.LOGIN].rates
+SMS_ACCOUNT_KNOWN_DEVICE, SMS_PHONE_KNOWN_DEVICE = sending_budgets.TABLE[Kind.LOGIN_KNOWN_DEVICE].rates
+SMS_ACCOUNT_PROOF, SMS_PHONE_PROOF = sending_budgets.TABLE[Kind.PHONE_PROOF].rates
 SMS_RESEND = Rate("otp.sms.resend", by="purpose, account and binding", windows=(Window(1, 30),))
 
 
@@ -51,23 +47,14 @@ class LaneRow:
 # a phone, adds at most so many unanswered sends to a window. So fifteen senders can pause a prefix, and two cannot.
 SMS_UNANSWERED_OF_A_SENDER = 2
 SMS_LANE = (
-    LaneRow(Rate("otp.sms.prefix.hour", by="lane", windows=(Window(600, HOUR),)), ConversionRule(30, 4)),
-    LaneRow(Rate("otp.sms.prefix.day", by="lane", windows=(Window(3_000, DAY),)), ConversionRule(90, 4)),
+    LaneRow(PREFIX_OF_CODES[0], ConversionRule(30, 4)),
+    LaneRow(PREFIX_OF_CODES[1], ConversionRule(90, 4)),
 )
 # While a lane is paused, a few go out all the same. Two codes of one round that come back end the pause; so
 # does a day.
 SMS_PROBE = Rate("otp.sms.probe", by="lane", windows=(Window(3, 15 * MINUTE),))
 SMS_PROBES_NEEDED = 2
 SMS_PAUSE_LASTS = timedelta(days=1)
-
-# All sends of a day, and which share of it each purpose may fill: whoever pumps proves phones, for that takes no phone
-# that was proven before. What that leaves belongs to logins.
-SMS_DAILY_CAP = 5_000
-SMS_DAILY_PERCENT: Mapping[Purpose, int] = {
-    Purpose.LOGIN: 100,
-    Purpose.STEP_UP: 100,
-    Purpose.PHONE_VERIFICATION: 80,
-}
 
 # NIST SP 800-63B-4 §3.2.2: no more than 100 consecutive failures on one account. All of them are one count, and it ends
 # where the least that must be refused is refused: each row below it keeps something back that whoever spends it can't
@@ -113,6 +100,12 @@ SENDS_OF: Mapping[tuple[Purpose, bool], tuple[Rate, Rate]] = {
     (Purpose.STEP_UP, False): (SMS_ACCOUNT_KNOWN_DEVICE, SMS_PHONE_KNOWN_DEVICE),  # an open session asks
     (Purpose.PHONE_VERIFICATION, False): (SMS_ACCOUNT_PROOF, SMS_PHONE_PROOF),
 }
+# Up to which share of the day's texts a purpose may go is its kind's.
+KIND_OF: Mapping[Purpose, Kind] = {
+    Purpose.LOGIN: Kind.LOGIN,
+    Purpose.STEP_UP: Kind.LOGIN_KNOWN_DEVICE,
+    Purpose.PHONE_VERIFICATION: Kind.PHONE_PROOF,
+}
 
 # What support's unlock clears. Sends stay spent (they cost money); a device's own row ends by itself.
 UNLOCKED = (VERIFY_LOGIN, VERIFY_STEP_UP, VERIFY_PHONE, CONFIRM_ENROLLMENT, *_CONSECUTIVE_FAILURES.values())
@@ -127,9 +120,8 @@ def verify_charge(purpose: Purpose, account_id: str, device_id: str | None) -> C
 
 
 def sms_day_charge(purpose: Purpose, cap: int) -> Charge:
-    """The row that all sends of a day share, up to where this purpose may fill it."""
-    most = cap * SMS_DAILY_PERCENT[purpose] // 100
-    return Charge(Rate("otp.sms.day", by="all sends", windows=(Window(most, DAY),)), "all")
+    """The row that all texts of a day share, up to where this purpose may fill it."""
+    return sending_budgets.day_charge(KIND_OF[purpose], cap)
 
 
 def stop_at(purpose: Purpose, *, six_digits: bool, device_known: bool) -> int:

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from services.otp.limits import SMS_DAILY_CAP
 from shared import journaling, metrics_port
 from shared.journal import Journal
 from shared.keys import Key, KeyList
 from shared.metrics_port import MetricsPort
 from shared.secret import Secret
+from shared.sending_budgets import SMS_DAILY_CAP
 from shared.settings import Environment, Mode, StoreSettings, web_address
 
 

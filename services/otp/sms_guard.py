@@ -15,8 +15,8 @@ from services.otp.deps import Deps
 from services.otp.domain import conversion
 from services.otp.domain.conversion import Evidence, ProbeRound
 from services.otp.domain.lane import Lane
+from services.otp.domain.purpose import PURPOSES_BY_SMS
 from services.otp.limits import (
-    SMS_DAILY_PERCENT,
     SMS_LANE,
     SMS_PROBE,
     SMS_PROBES_NEEDED,
@@ -156,7 +156,7 @@ def _uncount(deps: Deps, taken: Taken, charges: tuple[Charge, ...]) -> None:
 
 def _report_spent(deps: Deps, sends: int) -> None:
     """Once for each purpose that has no more sends today: the count passes each mark once."""
-    for purpose in SMS_DAILY_PERCENT:
+    for purpose in PURPOSES_BY_SMS:
         if sends == sms_day_charge(purpose, deps.sms_daily_cap).rate.windows[0].max:
             log.warning("sms of the day spent", purpose=purpose, sends=sends)
 

@@ -59,7 +59,7 @@ def test_an_image_holds_its_service_and_what_all_share(stack, service):
         packages
         == {
             "auth": ["granian", "flask", "twilio", "phonenumbers"],
-            "otp": ["granian", "flask", "pyotp", "phonenumbers"],
+            "otp": ["granian", "flask", "pyotp"],
             "notify": ["twilio"],
         }[service]
     )

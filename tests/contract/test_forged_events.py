@@ -194,6 +194,7 @@ def example(kind, **facts):
         "reason": None,
         "provider": "twilio",
         "voided_by": None,
+        "channel": "sms",
         **facts,
     }
     return kind(**{member.name: known[member.name] for member in dataclasses.fields(kind)})

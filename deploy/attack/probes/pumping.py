@@ -1,19 +1,24 @@
 """SMS pumping: many texts to ranges that pay whoever has them sent (row 31)."""
 
 import secrets
+import time
 
 from redis import Redis
 
 from deploy.attack.browser import Browser
-from deploy.attack.people import new_number, race, sign_in
+from deploy.attack.people import enrol, expect, new_number, prove_number, prove_phone, race, sign_in
 from deploy.attack.probe import Probe, Target, new_address
+from deploy.attack.steps import new_password
 from deploy.attack.watch import Watch, watched
 from deploy.portal import Answer
 
 ACCOUNTS = 6
 SENDS_AN_ACCOUNT = 5  # in ten minutes, also to a phone; the tables are services/{otp,auth}/limits.py
 SENDS_AN_ADDRESS = 20
+CHANGES = 25
+NOTICES = 2  # in ten minutes; shared/sending_budgets.py
 UNJUDGED_SENDS = 30
+QUIET_SECONDS = 8
 
 # Mobile numbers of countries that pumping likes, each in the country's own name.
 FAR = {
@@ -120,6 +125,34 @@ def _sent(answers: list[Answer]) -> int:
 
 
 @watched
+def by_changes(target: Target, watch: Watch) -> str:
+    """One account changes its password again and again, and each change tells the owner's phone."""
+    account = target.account()
+    browser, password, changed = sign_in(target, account), account.password, 0
+    expect(browser.post("/v1/reauthenticate", {"password": password}), 200)
+    phone = prove_number(target, browser)
+    for _ in range(CHANGES):
+        expect(browser.post("/v1/reauthenticate", {"password": password}), 200)
+        wanted = new_password()
+        if browser.post("/v1/password", {"new_password": wanted}).status == 200:
+            password, changed = wanted, changed + 1
+    watch.holds(f"{changed} changes of one password went through", 0 < changed < CHANGES, CHANGES)
+    _few_texts(target, watch, phone)
+    return f"{CHANGES} changes of one password"
+
+
+@watched
+def by_new_sheets(target: Target, watch: Watch) -> str:
+    """One account makes new backup codes again and again, and each sheet tells the owner's phone."""
+    owner = enrol(target)
+    phone = prove_phone(owner)
+    for _ in range(CHANGES):
+        owner.browser.post("/v1/two-factor/recovery-codes")
+    _few_texts(target, watch, phone)
+    return f"{CHANGES} new sheets of one account"
+
+
+@watched
 def paused_by_two(target: Target, watch: Watch) -> str:
     """Two accounts have more texts sent to one prefix than a window has unjudged ones, and enter none."""
     control = target.need_control()
@@ -141,6 +174,23 @@ def paused_by_two(target: Target, watch: Watch) -> str:
     return f"{sent} texts of two accounts to one prefix"
 
 
+def _few_texts(target: Target, watch: Watch, number: str) -> None:
+    """Wait for the notices of the changes, then count the texts among them."""
+    phone = "+49" + number.replace(" ", "").removeprefix("0")
+    inbox = target.need_inbox()
+
+    def texts() -> int:
+        return sum(message["channel"] == "sms" and message["to"] == phone for message in inbox.messages())
+
+    seen, quiet_since = texts(), time.monotonic()
+    while time.monotonic() - quiet_since < QUIET_SECONDS:
+        time.sleep(0.5)
+        if texts() != seen:
+            seen, quiet_since = texts(), time.monotonic()
+    most = NOTICES + 1  # the code that proved the phone
+    watch.holds(f"{seen} texts came, {most} may come", seen <= most, CHANGES)
+
+
 def _quiet_number() -> str:
     """A number of a range that no other probe uses."""
     return f"0160 1{secrets.randbelow(10**6):06d}"
@@ -156,6 +206,8 @@ PROBES = (
         # Where all our clients have one address, it uses up what the others' texts need.
         alone=True,
     ),
+    Probe(40, "texts-by-changes", "Texts by changes of a password, past the budgets", "found here", by_changes),
+    Probe(40, "texts-by-new-sheets", "Texts by new backup codes", "CVE-2026-107830", by_new_sheets),
     Probe(
         69,
         "prefix-paused-by-two",

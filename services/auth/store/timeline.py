@@ -52,6 +52,7 @@ class Entry(StrEnum):
     SMS_REQUESTED = "sms.requested"
     SMS_REFUSED = "sms.refused"
     SMS_DELIVERY = "sms.delivery_changed"
+    NOTICE_NOT_SENT = "notice.not_sent"
     SUPPORT_VIEWED = "support.viewed"
     SUPPORT_SEARCHED = "support.searched"
     ROLE_CHANGED = "role.changed"

@@ -19,6 +19,7 @@ from shared.messages import (
     QUEUES,
     ROUTES,
     AuthenticatorEnrolled,
+    NoticeNotSent,
     RecoveryCodeSpent,
     RecoveryCodesRegenerated,
     SecondFactorLocked,
@@ -94,6 +95,7 @@ def one_of_each(account_id, reset_id="rst_x"):
         SmsDeliveryChanged(id="evt_8", message_id="sms_1", status="sent", **common),
         TwoFactorResetApprovalLapsed(id="evt_9", reset_id=reset_id, **common),
         TwoFactorResetFoundNothing(id="evt_10", reset_id=reset_id, **common),
+        NoticeNotSent(id="evt_11", message_id="msg_1", channel="sms", **common),
     ]
 
 
@@ -101,7 +103,7 @@ def test_every_event_on_our_queue_has_a_handler():
     assert {kind for kind, queues in ROUTES.items() if AUTH_EVENTS in queues} == set(events.HANDLERS)
 
 
-@pytest.mark.parametrize("index", range(10))
+@pytest.mark.parametrize("index", range(11))
 def test_an_event_delivered_twice_acts_once(deps, ann, index):
     message = one_of_each(ann.id)[index]
     events.handle(deps, message)
@@ -111,7 +113,7 @@ def test_an_event_delivered_twice_acts_once(deps, ann, index):
     assert notices_in(deps) == notices
 
 
-@pytest.mark.parametrize("index", range(10))
+@pytest.mark.parametrize("index", range(11))
 def test_an_event_about_nobody_is_dropped(deps, index):
     events.handle(deps, one_of_each("acc_nobody")[index])
     assert events_in(deps) == notices_in(deps) == []
@@ -387,3 +389,12 @@ def test_the_worker_needs_no_key_of_others():
         "PUBLIC_ORIGIN",
     }
     WorkerSettings.from_env(Environment({name: auth.ENVIRONMENT[name] for name in needed}))
+
+
+def test_a_notice_over_budget_becomes_an_entry_of_the_timeline(deps, ann):
+    common = {"account_id": ann.id, "occurred_at": LATER}
+    events.handle(deps, NoticeNotSent(id="evt_1", message_id="msg_1", channel="sms", **common))
+    (row,) = timeline_of(deps, ann)
+    assert (row.type, row.actor) == ("notice.not_sent", "system")
+    assert row.details == {"message_id": "msg_1", "channel": "sms"}
+    assert notices_in(deps) == []

@@ -14,6 +14,7 @@ from shared.database import reading, writing
 from shared.messages import (
     AuthenticatorEnrolled,
     AuthenticatorsReinstated,
+    NoticeNotSent,
     RecoveryCodeSpent,
     RecoveryCodesRegenerated,
     SecondFactorLocked,
@@ -35,6 +36,7 @@ MEMBERS = {
     RecoveryCodeSpent: {"remaining": 9},
     SecondFactorLocked: {"consecutive_failures": 100},
     SmsDeliveryChanged: {"message_id": "sms_1", "status": "sent"},
+    NoticeNotSent: {"message_id": "msg_1", "channel": "sms"},
 }
 
 

@@ -17,6 +17,7 @@ from shared.envelope import Envelope
 from shared.keys import KeyList
 from shared.messages import Message, SendEmailNotice, SendSmsCode, SendSmsNotice, decode
 from shared.sealed_text import SealedText
+from shared.sending_budgets import SMS_DAILY_CAP
 from tests.support.signing import SIGNERS, VERIFIER
 
 # Far ahead: fakeredis forgets by the clock of the machine what has an end in ours.
@@ -86,6 +87,7 @@ class Courier:
             private_keys=self.private_keys,
             verifier=VERIFIER,
             clock=self.clock,
+            sms_daily_cap=SMS_DAILY_CAP,
             sleep=self._sleep,
         )
         self._pauses_until_back: int | None = None
@@ -101,9 +103,17 @@ class Courier:
         if len(self.slept) == self._pauses_until_back:
             self.server.connected = True
 
-    def seal(self, recipient: str = PHONE, *, life: float = 300, subject: str | None = None, body: str = BODY) -> str:
+    def seal(
+        self,
+        recipient: str = PHONE,
+        *,
+        life: float = 300,
+        subject: str | None = None,
+        body: str = BODY,
+        account: str = ACCOUNT,
+    ) -> str:
         expires_at = self.clock() + timedelta(seconds=life)
-        return Envelope(ACCOUNT, recipient, subject, body, expires_at).seal(self.public_keys.newest)
+        return Envelope(account, recipient, subject, body, expires_at).seal(self.public_keys.newest)
 
     def code(
         self,
@@ -130,7 +140,15 @@ class Courier:
         deadline = now + timedelta(seconds=life) if deadline is None else deadline
         return SendSmsCode(id=f"cmd_{message_id}", occurred_at=now, message_id=message_id, deadline=deadline)
 
-    def notice(self, kind=SendSmsNotice, message_id: str = "ntc_1", *, life: float = 3600, sealed: str | None = None):
+    def notice(
+        self,
+        kind=SendSmsNotice,
+        message_id: str = "ntc_1",
+        *,
+        life: float = 3600,
+        sealed: str | None = None,
+        text_kind: str | None = None,
+    ):
         now = self.clock()
         recipient = PHONE if kind is SendSmsNotice else ADDRESS
         return kind(
@@ -139,6 +157,7 @@ class Courier:
             message_id=message_id,
             sealed=sealed or self.seal(recipient, subject="2FA is on", life=life),
             deadline=now + timedelta(seconds=life),
+            **({"kind": text_kind} if text_kind else {}),
         )
 
     def email_notice(self, **how) -> SendEmailNotice:

@@ -8,7 +8,8 @@ from services.notify.notices import deliver_notice
 from services.notify.providers import ProviderMisconfigured, ProviderUnavailable, RecipientRejected
 from shared.delivery_reasons import DeliveryReason
 from shared.messages import SendEmailNotice, SendSmsNotice
-from tests.unit.notify.courier import ADDRESS, BODY, CODE, PHONE
+from shared.sending_budgets import SMS_DAILY_CAP
+from tests.unit.notify.courier import ACCOUNT, ADDRESS, BODY, CODE, PHONE
 
 KINDS = [SendSmsNotice, SendEmailNotice]
 
@@ -149,3 +150,103 @@ def test_no_log_line_shows_a_recipient_or_a_text(courier, kind, troubles, log_te
     assert "ntc_1" in text
     for planted in (PHONE, PHONE[1:], ADDRESS, CODE, "Your code", "not a number"):
         assert planted not in text
+
+
+class TestBudgets:
+    """shared/sending_budgets.py: what a notice is charged to, and what becomes of one over budget."""
+
+    def send(self, courier, number, kind=SendSmsNotice, **how):
+        notice = courier.notice(kind, f"ntc_{number}", **how)
+        assert deliver_notice(courier.deps, notice) == DONE
+        return notice
+
+    def test_two_texts_of_security_go_in_ten_minutes(self, courier, log_text):
+        notices = [self.send(courier, number) for number in range(4)]
+        assert [message.message_id for message in courier.sms.sent] == ["ntc_0", "ntc_1"]
+        assert "notice over budget" in log_text()
+        told = [(event.account_id, event.message_id, event.channel) for event in courier.changes()]
+        assert told == [(ACCOUNT, notice.message_id, "sms") for notice in notices[2:]]
+
+    def test_one_over_budget_is_told_once_and_never_sent(self, courier):
+        notices = [self.send(courier, number) for number in range(3)]
+        courier.redis.delete(*courier.redis.keys("budget:*"))
+        deliver_notice(courier.deps, notices[2])
+        assert len(courier.sms.sent) == 2
+        assert len(courier.changes()) == 1
+
+    def test_no_kind_takes_from_another(self, courier):
+        for number in range(9):
+            self.send(courier, number, text_kind="news")
+        assert len(courier.sms.sent) == 2
+        self.send(courier, "change", text_kind="security")
+        self.send(courier, "words", text_kind="ceremony")
+        assert [message.message_id for message in courier.sms.sent[2:]] == ["ntc_change", "ntc_words"]
+
+    def test_nor_do_notices_take_from_codes_but_for_the_day(self, courier):
+        self.send(courier, 1)
+        spent = courier.redis.keys("budget:otp.*")
+        assert spent == ["budget:otp.sms.day:86400:all"]
+        assert courier.redis.get(spent[0]) == "1"
+
+    def test_codes_leave_a_tenth_of_the_day_to_security(self, courier):
+        courier.redis.set("budget:otp.sms.day:86400:all", SMS_DAILY_CAP * 90 // 100, ex=100)
+        self.send(courier, 1, text_kind="news")
+        assert courier.sms.sent == []
+        self.send(courier, 2, text_kind="security")
+        assert len(courier.sms.sent) == 1
+        courier.redis.set("budget:otp.sms.day:86400:all", SMS_DAILY_CAP, ex=100)
+        self.send(courier, 3, text_kind="security")
+        assert len(courier.sms.sent) == 1
+
+    def test_a_flood_of_notices_leaves_codes_half_of_the_day(self, courier):
+        courier.redis.set("budget:notify.text.day:86400:all", SMS_DAILY_CAP * 40 // 100, ex=100)
+        self.send(courier, 1)
+        assert courier.sms.sent == []
+
+    def test_a_phone_has_its_own_whatever_the_account(self, courier):
+        for number in range(4):
+            sealed = courier.seal(account=f"acc_{number}")
+            self.send(courier, number, sealed=sealed)
+        assert len(courier.sms.sent) == 2
+
+    def test_a_prefix_has_its_most(self, courier):
+        courier.redis.set("budget:notify.text.prefix:3600:417912", 300, ex=100)
+        self.send(courier, 1)
+        assert courier.sms.sent == []
+
+    def test_mails_have_budgets_of_their_own(self, courier):
+        for number in range(25):
+            self.send(courier, number, SendEmailNotice)
+        assert len(courier.email.sent) == 20
+        assert [event.channel for event in courier.changes()] == ["email"] * 5
+        self.send(courier, "text")
+        assert len(courier.sms.sent) == 1
+
+    def test_a_text_over_budget_was_mailed(self, courier):
+        for number in range(5):
+            self.send(courier, number)
+            self.send(courier, f"mail_{number}", SendEmailNotice)
+        assert (len(courier.sms.sent), len(courier.email.sent)) == (2, 5)
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_a_try_that_is_repeated_is_charged_once(self, courier, kind):
+        provider(courier, kind).troubles = [ProviderUnavailable("down")] * 3
+        courier.run(deliver_notice, courier.notice(kind))
+        counts = {courier.redis.get(key) for key in courier.redis.keys("budget:*")}
+        assert counts == {"1"}
+
+    def test_all_counters_end(self, courier):
+        self.send(courier, 1)
+        self.send(courier, 2, SendEmailNotice)
+        assert all(0 < courier.redis.ttl(key) <= 86400 for key in courier.redis.keys("budget:*"))
+
+    def test_no_counter_shows_a_recipient(self, courier):
+        self.send(courier, 1)
+        self.send(courier, 2, SendEmailNotice)
+        keys = " ".join(courier.redis.keys())
+        assert PHONE[1:] not in keys
+        assert ADDRESS not in keys
+
+    def test_what_a_later_release_calls_it_is_news(self, courier):
+        self.send(courier, 1, text_kind="another")
+        assert courier.redis.keys("budget:notify.text.news.account:*")

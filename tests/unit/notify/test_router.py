@@ -418,7 +418,10 @@ def test_a_code_that_waits_for_its_turn_is_queued_and_no_thread_waits_with_it():
 def test_codes_go_before_notices():
     courier = Courier(rates={"fake-sms": 1.0})
     codes = [courier.code(f"msg_{number}") for number in range(5)]
-    notices = [courier.notice(message_id=f"ntc_{number}") for number in range(5)]
+    notices = [
+        courier.notice(message_id=f"ntc_{number}", sealed=courier.seal(f"+4179123456{number}", account=f"acc_{number}"))
+        for number in range(5)
+    ]
     sent_at(
         courier, [*notices, *codes], lambda deps, order: (deliver_notice if order in notices else deliver)(deps, order)
     )

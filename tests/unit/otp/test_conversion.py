@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.otp.domain.conversion import ConversionRule, Evidence, ProbeRound, healed, outrun
-from services.otp.domain.lane import HIDDEN_DIGITS, NATIONAL_DIGITS, Lane, prefix_of
+from services.otp.domain.lane import Lane
 from services.otp.domain.purpose import PURPOSES_BY_SMS, Purpose
 from services.otp.limits import SMS_LANE, SMS_PROBE, SMS_PROBES_NEEDED
 from shared.phone import PhoneNumber
@@ -60,26 +60,6 @@ def test_the_table_can_heal_and_its_longer_windows_allow_more():
     for row in SMS_LANE:
         assert row.rule.unjudged_sends < row.rate.windows[0].max
         assert row.rule.sends_per_verification > 1 / 0.6, "the worst honest conversion must do"
-
-
-def test_a_prefix_is_the_country_code_and_four_digits():
-    examples = {
-        "+447400123456": "447400", "+14155550100": "14155", "+393123456789": "393123", "+4915123456789": "491512",
-        "+35799123456": "3579912", "+4520123456": "452012",
-        "+3546111234": "354611",  # Iceland has seven digits, Saint Helena five: fewer are shown
-        "+29051234": "2905",
-        "+9991234567": "999123",  # nobody's country code
-    }  # fmt: skip
-    assert {number: prefix_of(PhoneNumber(number)) for number in examples} == examples
-
-
-@given(NUMBERS)
-def test_a_prefix_is_no_personal_data(phone):
-    """Seven digits at most, and ten thousand numbers at least share it."""
-    prefix = prefix_of(phone)
-    assert phone.e164.startswith(f"+{prefix}")
-    assert 1 <= len(prefix) <= 3 + NATIONAL_DIGITS == 7
-    assert len(phone.e164) - 1 - len(prefix) >= HIDDEN_DIGITS == 4
 
 
 @given(NUMBERS, st.sampled_from(PURPOSES_BY_SMS))

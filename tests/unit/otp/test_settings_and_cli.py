@@ -7,11 +7,11 @@ import pytest
 from click.testing import CliRunner
 
 from services.otp.__main__ import main
-from services.otp.limits import SMS_DAILY_CAP
 from services.otp.settings import OtpSettings, WorkerSettings
 from shared.database import create_database
 from shared.keys import encode_key
 from shared.migrations import differences, heads, upgrade
+from shared.sending_budgets import SMS_DAILY_CAP
 from shared.settings import Environment, SettingsError
 from tests.support import signing
 from tests.support.otp import ENVIRONMENT, make_world

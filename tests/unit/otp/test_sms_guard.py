@@ -328,17 +328,21 @@ class TestDay:
         assert self.spread(crowd, 9, "phone_verification") == [202] * 8 + [409]
         assert crowd.answer.json["cause"] == "today"
         assert 0 < crowd.answer.json["retry_after"] <= 86400
-        assert self.spread(crowd, 3, "login") == [202] * 2 + [409]
+        assert self.spread(crowd, 3, "login") == [202, 409, 409]
 
-    def test_logins_may_use_all_of_it(self, crowd):
-        assert self.spread(crowd, 11, "login") == [202] * 10 + [409]
+    def test_logins_leave_a_tenth_to_notices(self, crowd):
+        assert self.spread(crowd, 10, "login") == [202] * 9 + [409]
         assert crowd.ask() == 409
+
+    def test_notices_count_too(self, crowd):
+        crowd.world.redis.set("budget:otp.sms.day:86400:all", 8, ex=100)
+        assert self.spread(crowd, 2, "login") == [202, 409]
 
     def test_each_mark_is_reported_once(self, crowd):
         with structlog.testing.capture_logs() as logs:
             self.spread(crowd, 12, "login")
         told = [(line["purpose"], line["sends"]) for line in logs if line["event"] == "sms of the day spent"]
-        assert told == [("phone_verification", 8), ("login", 10), ("step_up", 10)]
+        assert sorted(told) == [("login", 9), ("phone_verification", 8), ("step_up", 9)]
 
 
 def test_a_request_costs_the_round_trips_that_it_did(crowd, monkeypatch):

@@ -28,6 +28,7 @@ export function facts(item) {
   if (typeof d.clock_skew_seconds === "number" && d.clock_skew_seconds) {
     said.push(t(d.clock_skew_seconds > 0 ? "activity.clock_fast" : "activity.clock_slow", { amount: duration(Math.abs(d.clock_skew_seconds)) }));
   }
+  if (d.channel) said.push(has("channel", d.channel));
   if (d.cause) said.push(has("cause", d.cause));
   if (d.status) said.push(state(d));
   if (d.purpose) said.push(has("purpose", d.purpose));
