@@ -75,19 +75,51 @@ def record(
 
     It is signed here because the relay holds no key: it can hold a message back, and can neither make nor change one.
     """
-    connection.execute(
-        insert(tables.outbox),
-        [
-            {
-                "queue": queue,
-                "document": compact(sign(message, signer, queue, not_before)),
-                "recorded_at": message.occurred_at,
-                "not_before": not_before,
-            }
-            for queue in ROUTES[type(message)]
-        ],
-    )
+    rows = [_row(message, signer, queue, not_before) for queue in ROUTES[type(message)]]
+    connection.execute(insert(tables.outbox), rows)
     journaling.note(connection, getattr(message, "account_id", None), message.TYPE, message.occurred_at)
+
+
+def record_for_later(
+    connection: Connection, tables: OutboxTables, message: Message, signer: Signer, *, not_before: datetime
+) -> int:
+    """Record a message of one queue that ``replace`` may still change; its position."""
+    (queue,) = ROUTES[type(message)]
+    row = insert(tables.outbox).values(_row(message, signer, queue, not_before)).returning(tables.outbox.c.position)
+    return int(connection.execute(row).scalar_one())
+
+
+def replace(
+    connection: Connection,
+    tables: OutboxTables,
+    position: int,
+    message: Message,
+    signer: Signer,
+    *,
+    not_before: datetime,
+) -> bool:
+    """Put this message in the place of one that waits there for the same moment; False when that one is gone.
+
+    The relay may have read the old one when its moment has come, so call it, and commit, well before that.
+    """
+    (queue,) = ROUTES[type(message)]
+    box = tables.outbox
+    waits = (
+        box.c.position == position,
+        box.c.queue == queue,
+        box.c.not_before == not_before,
+        box.c.published_at.is_(None),
+    )
+    return connection.execute(update(box).where(*waits).values(_row(message, signer, queue, not_before))).rowcount == 1
+
+
+def _row(message: Message, signer: Signer, queue: str, not_before: datetime | None) -> dict[str, Any]:
+    return {
+        "queue": queue,
+        "document": compact(sign(message, signer, queue, not_before)),
+        "recorded_at": message.occurred_at,
+        "not_before": not_before,
+    }
 
 
 def handle_once(connection: Connection, tables: OutboxTables, message_id: str, at: datetime) -> bool:

@@ -40,6 +40,10 @@ STEP_UP_LIFE = timedelta(minutes=10)
 TRUSTED_DEVICE_LIFE = timedelta(days=30)
 TOKEN_LIFE = timedelta(minutes=5)
 NOTICE_LIFE = timedelta(hours=24)
+# Equal notices of so long become one: the first goes at once, and one more stands for all of them. It waits a moment
+# longer, because a transaction that has counted one may commit a little later.
+NOTICES_MERGED_FOR = timedelta(minutes=5)
+MERGED_NOTICE_WAITS = timedelta(seconds=30)
 REPEATABLE_FOR = timedelta(seconds=60)  # a change whose answer was lost; otp keeps its answers as long
 UNLOCK_APPROVAL_LIFE = timedelta(hours=24)
 LOOK_LASTS = timedelta(minutes=10)  # within it, a console that refreshes a list leaves one entry

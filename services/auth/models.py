@@ -208,6 +208,16 @@ timeline_anchors = Table(
     Column("signature", String(80), nullable=False),
 )
 
+notice_series = Table(
+    "notice_series",
+    metadata,
+    Column("account_id", String(40), primary_key=True),
+    Column("fingerprint", String(64), primary_key=True),  # of recipient and text without its time (notices.py)
+    Column("times", Integer, nullable=False),
+    Column("ends_at", UtcDateTime, nullable=False),
+    Column("position", BigInteger, nullable=True),  # in the outbox, of the notice for all of them
+)
+
 timeline_erasures = Table(
     "timeline_erasures",
     metadata,

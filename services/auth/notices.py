@@ -1,16 +1,24 @@
-"""Telling the owner: every notice is sealed for notify and recorded with the change that it reports."""
+"""Telling the owner: every notice is sealed for notify and recorded with the change that it reports.
 
-from collections.abc import Iterable
+Equal notices of a few minutes become one. The first goes at once. The second waits in the outbox until the minutes are
+over, and each further one takes its place there with a higher number.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection
 
 from services.auth.deps import WorkerDeps
 from services.auth.domain import notice_texts
 from services.auth.domain.account import Account
-from services.auth.domain.notice_texts import Kind
-from services.auth.limits import NOTICE_LIFE
+from services.auth.domain.notice_texts import Kind, Notice
+from services.auth.limits import MERGED_NOTICE_WAITS, NOTICE_LIFE, NOTICES_MERGED_FOR
 from services.auth.models import BOX
+from services.auth.store import notice_series
 from shared import outbox
 from shared.envelope import Envelope
 from shared.ids import new_id
@@ -70,21 +78,77 @@ def tell(
 
     ``extra_phones`` are told besides (the number that was just replaced), and first, because they may be the owner's
     when the new one is not. ``values`` fill the text of this kind.
+
+    A notice that equals one of the last minutes but for its time is counted, and one more notice says how many there
+    were.
     """
-    notice = notice_texts.render(kind, origin=deps.settings.public_origin, at=now, **values)
-    deadline = now + NOTICE_LIFE
-
-    def sealed(recipient: str, subject: str | None, body: str) -> str:
-        return Envelope(account.id, recipient, subject, body, deadline).seal(deps.settings.notify_public_key)
-
-    def record(kind_of_message: type[SendSmsNotice | SendEmailNotice], text: str, **more: str) -> None:
-        message_id = new_id("msg")
-        message = kind_of_message(
-            id=message_id, occurred_at=now, message_id=message_id, sealed=text, deadline=deadline, **more
-        )
-        outbox.record(connection, BOX, message, deps.signer)
-
+    telling = _Telling(connection, deps, account, kind, now, values)
     own = () if account.phone is None else (account.phone,)
     for phone in dict.fromkeys((*extra_phones, *own)):
-        record(SendSmsNotice, sealed(phone.e164, None, notice.sms), kind=charged_as(kind))
-    record(SendEmailNotice, sealed(account.email, notice.subject, notice.email))
+        telling.text(phone)
+    telling.mail()
+
+
+@dataclass(frozen=True, slots=True)
+class _Telling:
+    """One occasion, told to each recipient on its channel."""
+
+    connection: Connection
+    deps: WorkerDeps
+    account: Account
+    kind: Kind
+    at: datetime
+    values: Mapping[str, object]
+
+    def text(self, phone: PhoneNumber) -> None:
+        """Tell this phone."""
+        charged = charged_as(self.kind)
+
+        def make(notice: Notice) -> SendSmsNotice:
+            return SendSmsNotice(**self._members(phone.e164, None, notice.sms), kind=charged)
+
+        self._record(phone.e164, self._rendered().sms, make)
+
+    def mail(self) -> None:
+        """Tell the account's address."""
+        address = self.account.email
+
+        def make(notice: Notice) -> SendEmailNotice:
+            return SendEmailNotice(**self._members(address, notice.subject, notice.email))
+
+        self._record(address, self._rendered().email, make)
+
+    def _record(self, recipient: str, body: str, make: Callable[[Notice], SendSmsNotice | SendEmailNotice]) -> None:
+        connection, deps, account_id = self.connection, self.deps, self.account.id
+        if self.kind in notice_texts.HAS_LINK:
+            outbox.record(connection, BOX, make(self._rendered()), deps.signer)
+            return
+        # All but the time: equal occasions differ in it.
+        content = "\0".join((self.kind, recipient, body.replace(notice_texts.written(self.at), "")))
+        fingerprint = hashlib.sha256(content.encode()).hexdigest()
+        series = notice_series.count(connection, account_id, fingerprint, deps.clock(), NOTICES_MERGED_FOR)
+        message = make(self._rendered(series.times))
+        if series.times == 1:
+            outbox.record(connection, BOX, message, deps.signer)
+            return
+        due, waiting = series.ends_at + MERGED_NOTICE_WAITS, series.position
+        if waiting is None or not outbox.replace(connection, BOX, waiting, message, deps.signer, not_before=due):
+            position = outbox.record_for_later(connection, BOX, message, deps.signer, not_before=due)
+            notice_series.set_position(connection, account_id, fingerprint, position)
+
+    def _rendered(self, times: int = 1) -> Notice:
+        origin = self.deps.settings.public_origin
+        return notice_texts.render(self.kind, origin=origin, at=self.at, times=times, **self.values)
+
+    def _members(self, recipient: str, subject: str | None, body: str) -> dict[str, Any]:
+        message_id, deadline = new_id("msg"), self.at + NOTICE_LIFE
+        sealed = Envelope(self.account.id, recipient, subject, body, deadline).seal(
+            self.deps.settings.notify_public_key
+        )
+        return {
+            "id": message_id,
+            "occurred_at": self.at,
+            "message_id": message_id,
+            "sealed": sealed,
+            "deadline": deadline,
+        }

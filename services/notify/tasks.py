@@ -35,7 +35,7 @@ from shared.messages import (
     UnreadableMessage,
     decode,
 )
-from shared.signed_messages import Gate
+from shared.signed_messages import Gate, NotDueYet
 
 log = structlog.get_logger("notify.tasks")
 
@@ -74,10 +74,10 @@ def _task(deps: Deps, letters: DeadLetters, queue: str, consumer: Consumer) -> C
         outcome: Outcome | None
         try:
             act = partial(handle, deps, gate, consumer)
-            outcome = act_or_keep(letters, queue, task, document, act, (RedisError,))
-        except RedisError as error:
+            outcome = act_or_keep(letters, queue, task, document, act, (RedisError, NotDueYet))
+        except (RedisError, NotDueYet) as error:
             # A task that fails is acknowledged, and its message lost.
-            log.warning("store does not answer", queue=queue, task_id=task.request.id, cause=type(error).__name__)
+            log.warning("message comes again", queue=queue, task_id=task.request.id, cause=type(error).__name__)
             outcome = Again(STORE_PAUSE_SECONDS)
         if isinstance(outcome, Again):
             _come_again(task, queue, outcome.seconds)
@@ -86,7 +86,10 @@ def _task(deps: Deps, letters: DeadLetters, queue: str, consumer: Consumer) -> C
 
 
 def handle(deps: Deps, gate: Gate, consumer: Consumer, document: object) -> Outcome:
-    """Check and serve one message. Raises UnreadableMessage for what does not belong here, and RedisError."""
+    """Check and serve one message.
+
+    Raises UnreadableMessage for what does not belong here, NotDueYet, and RedisError.
+    """
     message = gate.open(document)
     if type(message) is not consumer.message:
         raise UnreadableMessage(f"{message.TYPE} does not belong here")

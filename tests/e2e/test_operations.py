@@ -161,12 +161,16 @@ def test_a_flood_of_notices_delays_no_code(stack, person, inbox, publisher, redi
     key, signer = KeyList.parse(keys["NOTIFY_PUBLIC_KEY"]).newest, signer_of("auth", keys)
     now = datetime.now(UTC)
     later = now + timedelta(hours=1)
-    sealed = Envelope("acc_flood", "+41791234567", None, "a flood", later).seal(key)
+    # An account, a phone and a prefix for each few of them, or their budgets would end the flood.
+    floods = [
+        Envelope(f"acc_flood_{number}", f"+4179{number:07}", None, "a flood", later).seal(key)
+        for number in range(1_000_000, 1_000_000 + 10_000 * NOTICES, 10_000)
+    ]
     portal = person.portal()
     challenge = person.challenge(portal)
     stack.stop_program("background")
     try:
-        for _ in range(NOTICES):
+        for sealed in floods:
             notice = SendSmsNotice(
                 id=new_id("cmd"), occurred_at=now, message_id=new_id("ntc"), sealed=sealed, deadline=later
             )

@@ -17,6 +17,7 @@ SENDS_AN_ACCOUNT = 5  # in ten minutes, also to a phone; the tables are services
 SENDS_AN_ADDRESS = 20
 CHANGES = 25
 NOTICES = 2  # in ten minutes; shared/sending_budgets.py
+EQUAL_NOTICES, NEW_SHEET = 2, "New backup codes were made"
 UNJUDGED_SENDS = 30
 QUIET_SECONDS = 8
 
@@ -149,6 +150,9 @@ def by_new_sheets(target: Target, watch: Watch) -> str:
     for _ in range(CHANGES):
         owner.browser.post("/v1/two-factor/recovery-codes")
     _few_texts(target, watch, phone)
+    inbox, address = target.need_inbox().messages(), owner.account.email
+    mails = sum(mail["to"] == address and mail["subject"].startswith(NEW_SHEET) for mail in inbox)
+    watch.holds(f"{mails} mails came, {EQUAL_NOTICES} may come", 0 < mails <= EQUAL_NOTICES, CHANGES)
     return f"{CHANGES} new sheets of one account"
 
 

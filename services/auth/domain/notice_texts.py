@@ -276,17 +276,26 @@ _VALUE_MAX = 200
 _NOT_PRINTABLE = re.compile(r"[^ -~]+")
 
 
-def render(kind: Kind, *, origin: str, at: datetime, **values: object) -> Notice:
-    """The texts of an occasion. Raises KeyError when one of its values is missing: a programming error."""
+# Each notice of these has a link of its own, so none of them stands for another.
+HAS_LINK = frozenset(kind for kind, text in _TEXTS.items() if "_url}" in text.happened + text.act + text.sms)
+
+
+def render(kind: Kind, *, origin: str, at: datetime, times: int = 1, **values: object) -> Notice:
+    """The texts of an occasion, or of so many equal ones, of which ``at`` is the last.
+
+    Raises KeyError when one of its values is missing: a programming error.
+    """
     text = _TEXTS[kind]
+    repeated = f" ({times} times)" if times > 1 else ""
     known = {
         **{name: value if isinstance(value, OwnWords) else _one_line(value) for name, value in values.items()},
         "origin": origin,
         "site": origin.partition("://")[2],
-        "when": written(at),
+        "when": written(at) + repeated,
     }
     email = f"{text.happened}\n\nWhen: {{when}}\n\n{text.act}\n\n-- \n{{site}}\n"
-    return Notice(text.subject, email.format_map(known), text.sms.format_map(known))
+    sms = text.sms if "{when}" in text.sms else f"{text.sms}{repeated}"
+    return Notice(text.subject + repeated, email.format_map(known), sms.format_map(known))
 
 
 def written(at: datetime) -> str:

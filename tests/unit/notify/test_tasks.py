@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import pytest
 from celery.exceptions import Reject, Retry
 
@@ -9,7 +11,7 @@ from shared.messages import QUEUES, SMS_CODES, SMS_NOTICES, UnreadableMessage, e
 from shared.queueing import make_celery
 from shared.secret import Secret
 from shared.signed_messages import Gate
-from tests.support.signing import VERIFIER
+from tests.support.signing import VERIFIER, signed
 
 CODES = tasks.CONSUMERS[SMS_CODES]
 
@@ -88,6 +90,18 @@ def test_a_store_that_does_not_answer_is_asked_again(app, courier, monkeypatch):
     assert [(options["queue"], options["countdown"]) for options in published] == [(SMS_CODES, STORE_PAUSE_SECONDS)]
 
 
+def test_a_notice_that_is_early_by_a_moment_comes_again(app, courier, monkeypatch):
+    """It stands for several equal ones, and the relay's clock is ahead of ours."""
+    published = []
+    task, _ = _retrying_task(app, courier, monkeypatch, lambda *_, **options: published.append(options), SMS_NOTICES)
+    early = courier.clock() + timedelta(seconds=1)
+    with pytest.raises(Retry):
+        task.run(signed(courier.notice(), not_before=early))
+    assert [(options["queue"], options["countdown"]) for options in published] == [(SMS_NOTICES, STORE_PAUSE_SECONDS)]
+    assert letters_of(courier) == []
+    assert courier.sms.sent == []
+
+
 # --- before it is a task ----------------------------------------------------------------------------------------------
 
 
@@ -134,9 +148,9 @@ def letters_of(courier):
     return DeadLetters(courier.redis, courier.clock).all()
 
 
-def _retrying_task(app, courier, monkeypatch, publish):
-    """The task of sms.codes as a worker calls it, with the provider down and the broker as given."""
-    task = app.tasks[QUEUES[SMS_CODES]]
+def _retrying_task(app, courier, monkeypatch, publish, queue=SMS_CODES):
+    """The task of this queue as a worker calls it, with the provider down and the broker as given."""
+    task = app.tasks[QUEUES[queue]]
     order = courier.code()
     courier.sms.troubles = [ProviderUnavailable("down")]
     task.push_request(args=[encode(order)], kwargs={}, called_directly=False, delivery_info={}, is_eager=False)
