@@ -92,6 +92,16 @@ class Parser(FlaskParser):
             raise Refusal("malformed_body")
         return body
 
+    def load_querystring(self, req: Request, schema: Schema) -> Any:  # noqa: ANN401
+        """The query's parameters, each of them once, because readers differ in which of two counts.
+
+        Raises Refusal validation_failed.
+        """
+        twice = {name: ["Stands twice."] for name, values in req.args.lists() if len(values) > 1}
+        if twice:
+            raise Refusal("validation_failed", extra={"errors": _named_as_ours(twice)})
+        return super().load_querystring(req, schema)
+
     def handle_error(
         self,
         error: ValidationError,

@@ -24,8 +24,14 @@ from deploy.local.settings import LocalSettings
 from deploy.local.stack import Stack, StackError, find_running, running_stack
 
 # We are the proxy that is trusted: each of our browsers then has an address of its own. With a token (of no account
-# anywhere) the gateway checks callbacks, though this stack sends its texts to the development inbox.
-SETTINGS: Mapping[str, str] = {"TRUSTED_PROXY_COUNT": "1", "TWILIO_AUTH_TOKEN": secrets.token_hex(16)}
+# anywhere) the gateway checks callbacks, though this stack sends its texts to the development inbox. Tokens
+# and ways back are meant for the other service.
+SETTINGS: Mapping[str, str] = {
+    "TRUSTED_PROXY_COUNT": "1",
+    "TWILIO_AUTH_TOKEN": secrets.token_hex(16),
+    "SIGN_IN_TARGETS": "/billing",
+    "TOKEN_AUDIENCES": "https://billing.example",
+}
 _CLOCKS_AGREE_SECONDS = 5
 _MEMBERS_A_PROBE, _MOST_TEAMS, _MOST_SUPPORT = 8, 12, 48
 

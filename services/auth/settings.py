@@ -1,11 +1,14 @@
 """What the gateway and its worker read from the environment, once."""
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from services.auth.domain import targets
 from services.auth.domain.hosts import Hosts, origin_of
 from services.auth.domain.identity_checks import Times
+from services.auth.domain.targets import Targets
 from shared import journaling, messages, metrics_port
 from shared.journal import Journal
 from shared.keys import Key, KeyList
@@ -45,6 +48,8 @@ class AuthSettings(WorkerSettings):
     otp_api_key: Key
     digest_keys: KeyList
     jwt_signing_keys: KeyList
+    token_audiences: frozenset[str]
+    sign_in_targets: Targets
     trusted_proxy_count: int
     enrollment_word_required: bool
     enrollment_word_life_seconds: int
@@ -64,6 +69,8 @@ class AuthSettings(WorkerSettings):
             "otp_api_key": _newest(env.keys("OTP_API_KEYS")),
             "digest_keys": env.keys("AUTH_DIGEST_KEYS"),
             "jwt_signing_keys": env.keys("JWT_SIGNING_KEYS"),
+            "token_audiences": _audiences(env),
+            "sign_in_targets": _targets(env),
             "trusted_proxy_count": _trusted_proxy_count(env, members["public_origin"]),
             "enrollment_word_required": _on(env, "ENROLLMENT_WORD_REQUIRED"),
             "enrollment_word_life_seconds": env.integer("ENROLLMENT_WORD_LIFE_SECONDS", 24 * 3600, minimum=1),
@@ -133,6 +140,8 @@ class AuditSettings:
         return settings
 
 
+_AUDIENCE = re.compile(r"[!-+\--~]{1,200}")  # printable ASCII without a space and a comma
+
 # Where SMS may go unless the operator says otherwise: every further country is a further route for SMS pumping.
 DEFAULT_SMS_COUNTRIES = "AT,AU,BE,CA,CH,DE,DK,ES,FI,FR,GB,IE,IT,LU,NL,NO,NZ,PT,SE,US"
 
@@ -164,6 +173,22 @@ def database_url_from_env(env: Environment | None = None) -> str:
 def _on(env: Environment, name: str) -> bool:
     """A switch that is on unless it is set to off."""
     return env.choice(name, ("on", "off"), default="on") == "on"
+
+
+def _audiences(env: Environment) -> frozenset[str]:
+    """Read whom a token may be for, besides the public origin."""
+    listed = [one.strip() for one in env.text("TOKEN_AUDIENCES", "").split(",") if one.strip()]
+    if any(not _AUDIENCE.fullmatch(one) for one in listed):
+        env.fault("TOKEN_AUDIENCES must list names or URLs, without spaces, by commas")
+    return frozenset(listed)
+
+
+def _targets(env: Environment) -> Targets:
+    try:
+        return targets.parse(env.text("SIGN_IN_TARGETS", ""))
+    except ValueError as error:
+        env.fault(f"SIGN_IN_TARGETS {error}")
+        return Targets(())
 
 
 def _otp_url(env: Environment) -> str:

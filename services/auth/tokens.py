@@ -13,15 +13,26 @@ from services.auth.domain.session import Session, amr
 from shared.clock import unix_seconds
 from shared.ids import new_id
 from shared.keys import Key
+from shared.problems import Refusal
 
 
-def issue(deps: Deps, account: Account, session: Session) -> tuple[str, int]:
-    """A signed token and its life in seconds. ``amr`` and ``acr`` say how the session was proven (RFC 8176)."""
+def issue(deps: Deps, account: Account, session: Session, audience: str | None = None) -> tuple[str, int]:
+    """Sign a token for one service and return it with its life in seconds.
+
+    ``amr`` and ``acr`` say how the session was proven (RFC 8176). ``aud`` names the service that may accept the token,
+    so no other service can use it as the account (RFC 8725 §3.9). It is the public origin unless the caller names
+    another audience of the settings. Raises Refusal validation_failed for an audience that is not in the settings.
+    """
+    origin = deps.settings.public_origin
+    audience = origin if audience is None else audience
+    if audience != origin and audience not in deps.settings.token_audiences:
+        raise Refusal("validation_failed", extra={"errors": {"audience": ["Not an audience of the settings."]}})
     key = deps.settings.jwt_signing_keys.newest
     now = unix_seconds(deps.clock())
     life = int(limits.TOKEN_LIFE.total_seconds())
     claims = {
-        "iss": deps.settings.public_origin,
+        "iss": origin,
+        "aud": audience,
         "sub": account.id,
         "sid": session.id,
         "iat": now,

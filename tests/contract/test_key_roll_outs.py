@@ -101,7 +101,8 @@ def tokens_of_the_portal(_world, writer, reader):
     except KeyError:
         return False
     options = {"verify_exp": False, "verify_iat": False}
-    return jwt.decode(token, key, algorithms=["EdDSA"], options=options)["sub"] == "acc_1"
+    audience = auth.ENVIRONMENT["PUBLIC_ORIGIN"]
+    return jwt.decode(token, key, algorithms=["EdDSA"], audience=audience, options=options)["sub"] == "acc_1"
 
 
 def signed_events(_world, writer, reader):

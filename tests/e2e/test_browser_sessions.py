@@ -85,7 +85,7 @@ def test_a_remembered_browser_skips_the_code_and_a_foreign_device_does_not(brows
     assert log_in(browser, other)[1]["status"] == "second_factor_required"
 
 
-def test_forward_auth_says_who_it_is(stack, browser, person):
+def test_forward_auth_says_who_it_is_and_no_without_what_is_demanded(stack, browser, person):
     assert browser.send("GET", "/v1/session/verify")[0] == 401
     log_in(browser, person)
     connection = http.client.HTTPConnection(urlsplit(stack.base_url).netloc, timeout=10)
@@ -96,4 +96,20 @@ def test_forward_auth_says_who_it_is(stack, browser, person):
     assert response.getheader("X-Account-Id") == person.id
     assert response.getheader("X-Assurance") == "aal1"
     assert response.getheader("X-Factors") == "password"
+    response.read()
+    for query, status in (
+        ("assurance=aal1&max_age=600&role=member", 204),
+        ("assurance=aal2", 403),
+        ("phishing_resistant=true", 403),
+        ("role=support", 403),
+        ("assurance=aal1&assurance=aal2", 422),
+        ("acr=aal2", 422),
+    ):
+        connection.request("GET", f"/v1/session/verify?{query}", headers={"Cookie": cookie})
+        response = connection.getresponse()
+        response.read()
+        assert (query, response.status) == (query, status)
+    connection.request("GET", "/v1/session/verify", headers={"X-Forwarded-Uri": "//evil.example"})
+    response = connection.getresponse()
+    assert (response.status, response.getheader("Location")) == (401, f"{stack.base_url}/login")
     connection.close()

@@ -89,7 +89,8 @@ class SignsIn:
         self.tokens.append(portal.post("/v1/session/token").body["token"])
         key_set = jwt.PyJWKSet.from_dict(portal.get("/.well-known/jwks.json").body)
         for token in self.tokens:
-            jwt.decode(token, key_set[jwt.get_unverified_header(token)["kid"]], algorithms=["EdDSA"])
+            key = key_set[jwt.get_unverified_header(token)["kid"]]
+            jwt.decode(token, key, algorithms=["EdDSA"], audience=self.stack.base_url)
 
 
 def renew(stack, *programs):

@@ -147,7 +147,7 @@ def test_a_token_for_other_services_verifies_against_the_key_set(stack, make_per
     token = person.enrolled().post("/v1/session/token").body["token"]
     key_set = jwt.PyJWKSet.from_dict(Portal(stack.base_url).get("/.well-known/jwks.json").body)
     key = key_set[jwt.get_unverified_header(token)["kid"]]
-    claims = jwt.decode(token, key, algorithms=["EdDSA"], issuer=stack.base_url)
+    claims = jwt.decode(token, key, algorithms=["EdDSA"], issuer=stack.base_url, audience=stack.base_url)
     assert claims["sub"] == person.id
     assert claims["acr"] == "aal2"
     assert set(claims["amr"]) == {"pwd", "otp", "mfa"}

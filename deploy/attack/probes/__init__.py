@@ -22,6 +22,7 @@ from deploy.attack.probes import (
     resets,
     restored,
     roads,
+    services,
     sessions,
     slow_connections,
     sms,
@@ -36,7 +37,7 @@ MODULES: tuple[ModuleType, ...] = (
     *(budgets, codes, factors, roads),
     *(accounts, devices, hostile, pages, pumping, sessions, slow_connections, sms, stores, timing),
     *(what_ends_what, under_way, challenges, resets, ceremony, operators),
-    *(broker, stores_divided, repeats, restored, dear, edge),
+    *(broker, stores_divided, repeats, restored, dear, edge, services),
 )
 
 PROBES: tuple[Probe, ...] = tuple(

@@ -97,6 +97,11 @@ class Session:
         return replace(self, renewed_at=max(at, self._token_since + timedelta.resolution))
 
     @property
+    def proven_at(self) -> datetime:
+        """When a factor was last shown: at the sign-in, or at a step-up after it."""
+        return max(at for at in (self.authenticated_at, self.stepped_up_at, self.small_step_up_at) if at is not None)
+
+    @property
     def assurance(self) -> AssuranceLevel:
         """The level reached."""
         return assurance(self.factors)

@@ -1,9 +1,11 @@
-"""To the page that was asked for before the login, and to nowhere else."""
+"""To the page that was asked for before the login, to a service that the settings list, and to nowhere else."""
 
 from urllib.parse import quote
 
 from flask import current_app
 from werkzeug.exceptions import HTTPException
+
+from services.auth.routes.guard import deps
 
 # Where somebody who has logged in may be sent. An address must be one of these in the very spelling that we would give
 # it, so nothing of another site can be in it (CWE-601).
@@ -14,9 +16,11 @@ ENDPOINTS = frozenset(
 
 
 def page_asked_for(address: str | None) -> str | None:
-    """The path of the page that ``address`` names, or None when it names none of these."""
+    """Return the path of the page or of the listed service that ``address`` names, or None when it names none."""
     if not address:
         return None
+    if deps().settings.sign_in_targets.take(address):
+        return address
     routes = current_app.url_map.bind("")
     try:
         endpoint, values = routes.match(address, method="GET")

@@ -1,26 +1,32 @@
 """HTTP of sessions: look, list, end, step up, forward-auth, tokens."""
 
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
-from flask import Response, jsonify, make_response
+from flask import Response, jsonify, make_response, request
 
-from services.auth import pages, session_store, sessions, step_up, tokens, views
-from services.auth.domain.session import Session
+from services.auth import forward_auth, pages, session_store, sessions, step_up, tokens, views
+from services.auth.domain.account import Role
+from services.auth.domain.demand import Demand
+from services.auth.domain.session import AssuranceLevel, Session
 from services.auth.routes.cookies import forget_session
 from services.auth.routes.guard import client, current, deps, live_session, signed_in
 from services.auth.schemas.common import PageArgs
 from services.auth.schemas.session import (
+    ForwardAuthArgs,
     ReauthenticateArgs,
     SessionListSchema,
     SessionSchema,
     SmsSentSchema,
+    TokenArgs,
     TokenSchema,
 )
 from services.auth.sms_request import SentCode
 from shared.bodies import NothingSchema
 from shared.problems import Refusal
 from shared.rest import RestBlueprint
+from shared.web import problem_response
 
 blueprint = RestBlueprint("session", __name__, description="Sessions and step-up")
 
@@ -95,11 +101,19 @@ def send_sms(_args: dict[str, Any]) -> SentCode:
 
 
 @blueprint.route("/v1/session/verify", methods=["GET"])
+@blueprint.arguments(ForwardAuthArgs, location="query")
 @blueprint.response(204)
-@blueprint.refuses("not_authenticated")
-def forward_auth() -> Response:
-    """For nginx auth_request and Traefik ForwardAuth: 204 with who it is, or 401."""
-    session, _token = live_session()
+@blueprint.refuses("not_authenticated", "second_factor_required", "forbidden")
+def check_for_proxy(args: dict[str, Any]) -> Response:
+    """For nginx auth_request, Traefik ForwardAuth and Caddy forward_auth: 204 with who it is, 401 or 403.
+
+    401 has the address of the login in Location. It leads back to the path in X-Forwarded-Uri, if the settings list it.
+    """
+    try:
+        session, _token = live_session()
+        forward_auth.require(deps(), session, _demand(args))
+    except Refusal as refusal:
+        return _with_sign_in(refusal)
     response = make_response("", 204)
     response.headers["X-Account-Id"] = session.account_id
     response.headers["X-Assurance"] = session.assurance
@@ -107,14 +121,31 @@ def forward_auth() -> Response:
     return response
 
 
+def _demand(args: dict[str, Any]) -> Demand:
+    return Demand(
+        assurance=AssuranceLevel(args["assurance"]),
+        max_age=timedelta(seconds=int(args["max_age"])) if args["max_age"] else None,
+        phishing_resistant=args["phishing_resistant"] == "true",
+        role=Role(args["role"]) if args["role"] else None,
+    )
+
+
+def _with_sign_in(refusal: Refusal) -> Response:
+    response, settings = problem_response(refusal), deps().settings
+    if refusal.problem.status == 401 and settings.portal:
+        asked = request.headers.get("X-Forwarded-Uri")
+        response.headers["Location"] = settings.sign_in_targets.sign_in_address(settings.public_origin, asked)
+    return response
+
+
 @blueprint.route("/v1/session/token", methods=["POST"])
 @signed_in
-@blueprint.arguments(NothingSchema)
+@blueprint.arguments(TokenArgs)
 @blueprint.response(200, TokenSchema)
-def session_token(_args: dict[str, Any]) -> dict[str, Any]:
-    """A five-minute JWT for the portal's other services."""
+def session_token(args: dict[str, Any]) -> dict[str, Any]:
+    """A five-minute JWT for one of the portal's other services, which is named in ``aud``."""
     principal = current()
-    token, seconds = tokens.issue(deps(), principal.account, principal.session)
+    token, seconds = tokens.issue(deps(), principal.account, principal.session, args["audience"])
     return {"token": token, "token_type": "Bearer", "expires_in": seconds}
 
 

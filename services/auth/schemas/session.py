@@ -2,8 +2,9 @@
 
 from marshmallow import Schema, fields, validate
 
+from services.auth.domain.account import Role
 from services.auth.schemas.common import Browser, Time, code_field, password_field
-from shared.bodies import Flag, Text
+from shared.bodies import Flag, Pattern, Text
 
 
 class LoginArgs(Schema):
@@ -147,6 +148,34 @@ class SessionListSchema(Schema):
 
     items = fields.List(fields.Nested(SessionListItem))
     next_cursor = fields.String(allow_none=True)
+
+
+class ForwardAuthArgs(Schema):
+    """What a proxy demands of the session. A request without a parameter asks for any live session."""
+
+    assurance = Text(load_default="aal1", validate=validate.OneOf(["aal1", "aal2"]))
+    max_age = Text(
+        load_default=None,
+        validate=Pattern(r"[1-9][0-9]{0,8}"),
+        metadata={"description": "Seconds since the last sign-in or step-up, at most."},
+    )
+    role = Text(load_default=None, validate=validate.OneOf([role.value for role in Role]))
+    phishing_resistant = Text(
+        load_default="false",
+        validate=validate.OneOf(["true", "false"]),
+        metadata={"description": "No factor of this release is: with true, each session is refused."},
+    )
+
+
+class TokenArgs(Schema):
+    """The service that the token is for."""
+
+    audience = Text(
+        load_default=None,
+        validate=validate.Length(min=1, max=200),
+        load_only=True,
+        metadata={"description": "An audience of the gateway's settings. Default: the public origin."},
+    )
 
 
 class TokenSchema(Schema):

@@ -22,10 +22,11 @@ def rotated(app, deps):
     return two
 
 
-def read(token, jwks):
+def read(token, jwks, audience=ENVIRONMENT["PUBLIC_ORIGIN"]):
     key = jwt.PyJWKSet.from_dict(jwks)[jwt.get_unverified_header(token)["kid"]]
-    options = {"verify_exp": False, "verify_iat": False, "require": ["exp", "iat", "iss", "sub"]}
-    return jwt.decode(token, key, algorithms=["EdDSA"], issuer=ENVIRONMENT["PUBLIC_ORIGIN"], options=options)
+    options = {"verify_exp": False, "verify_iat": False, "require": ["exp", "iat", "iss", "sub", "aud"]}
+    issuer = ENVIRONMENT["PUBLIC_ORIGIN"]
+    return jwt.decode(token, key, algorithms=["EdDSA"], issuer=issuer, audience=audience, options=options)
 
 
 def test_a_token_says_who_it_is_and_how_well_proven(api, ann, clock):
@@ -41,6 +42,7 @@ def test_a_token_says_who_it_is_and_how_well_proven(api, ann, clock):
     assert claims.pop("jti").startswith("jwt_")
     assert claims == {
         "iss": "http://portal.example:8080",
+        "aud": "http://portal.example:8080",
         "sub": ann.id,
         "sid": caller.session.id,
         "iat": issued,
@@ -65,6 +67,44 @@ def test_it_claims_no_more_than_was_shown(api, ann, factors, amr, acr):
     token = api(ann, *factors).post("/v1/session/token").json["token"]
     claims = read(token, api().get("/.well-known/jwks.json").json)
     assert (claims["amr"], claims["acr"]) == (amr, acr)
+
+
+@pytest.fixture
+def two_services(app, deps):
+    listed = "https://billing.example, reports"
+    app.extensions["latchkey"] = replace(deps, settings=settings(TOKEN_AUDIENCES=listed))
+
+
+@pytest.mark.usefixtures("two_services")
+@pytest.mark.parametrize("audience", ["https://billing.example", "reports", "http://portal.example:8080"])
+def test_it_is_for_the_service_that_the_caller_names_and_for_no_other(api, ann, audience):
+    token = api(ann).post("/v1/session/token", {"audience": audience}).json["token"]
+    jwks = api().get("/.well-known/jwks.json").json
+    assert read(token, jwks, audience)["aud"] == audience
+    with pytest.raises(jwt.InvalidAudienceError):
+        read(token, jwks, "https://other.example")
+
+
+@pytest.mark.usefixtures("two_services")
+@pytest.mark.parametrize(
+    "audience",
+    [
+        *("https://evil.example", "https://billing.example/", "https://billing.example.evil.example", "REPORTS"),
+        *("reports ", "reports,https://billing.example", "*", "", ["reports"], {"audience": "reports"}, 1, True),
+        "http://portal.example:8080/",
+    ],
+)
+def test_there_is_none_for_an_audience_that_is_not_listed(api, ann, audience):
+    answer = api(ann).post("/v1/session/token", {"audience": audience})
+    assert problem(answer) == (422, "validation_failed")
+    assert set(answer.json["errors"]) == {"audience"}
+
+
+def test_without_the_setting_the_public_origin_is_the_only_audience(api, ann):
+    caller, jwks = api(ann), api().get("/.well-known/jwks.json").json
+    for body in ({}, {"audience": None}, {"audience": "http://portal.example:8080"}):
+        assert read(caller.post("/v1/session/token", body).json["token"], jwks)["aud"] == "http://portal.example:8080"
+    assert problem(caller.post("/v1/session/token", {"audience": "reports"})) == (422, "validation_failed")
 
 
 def test_each_has_an_id_of_its_own(api, ann):

@@ -1,10 +1,12 @@
 """The page that was asked for, and no other place, comes after the login."""
 
+from dataclasses import replace
+
 import pytest
 
 from services.auth.store import accounts
 from shared.database import writing
-from tests.support.auth import PASSWORD
+from tests.support.auth import PASSWORD, settings
 from tests.support.portal import Page
 
 NOT_OURS = [
@@ -77,6 +79,43 @@ def test_nobody_is_sent_anywhere_else(browser, deps, tom, asked):
     assert "evil" not in page.get_data(as_text=True)
     assert browser.post("/login", email=tom.email, password=PASSWORD, next=asked).headers["Location"] == "/"
     assert browser.get("/", asked=asked).headers["Location"] == "/two-factor"
+
+
+SERVICE = "/billing/invoices?year=2026"
+
+
+@pytest.fixture
+def services_here(app, deps):
+    app.extensions["latchkey"] = replace(deps, settings=settings(SIGN_IN_TARGETS="/billing"))
+
+
+@pytest.mark.usefixtures("services_here")
+def test_a_login_leads_back_to_a_service_that_the_settings_list(browser, tom):
+    assert way_back_input(browser.get("/login", asked=SERVICE)) == [SERVICE]
+    welcome = browser.post("/login", email=tom.email, password=PASSWORD, next=SERVICE).headers["Location"]
+    assert browser.client.get(welcome).headers["Location"] == SERVICE
+
+
+@pytest.mark.usefixtures("services_here")
+@pytest.mark.parametrize("asked", [*NOT_OURS, "/billing/../team", "/billing//x", "/billing/%2e%2e/x", "/billing#x"])
+def test_a_listed_service_opens_no_way_to_elsewhere(browser, tom, asked):
+    assert way_back_input(browser.get("/login", asked=asked)) == []
+    assert browser.post("/login", email=tom.email, password=PASSWORD, next=asked).headers["Location"] == "/"
+    assert browser.get("/", asked=asked).headers["Location"] == "/two-factor"
+
+
+@pytest.mark.parametrize("path", ["/%5Cevil.example", "/%5C%5Cevil.example/x", "/%2Fevil.example", "/evil.example%0a"])
+@pytest.mark.parametrize("signed_in", [False, True])
+def test_no_link_is_made_of_the_path_that_was_requested(browser, deps, tom, path, signed_in):
+    if signed_in:
+        browser.signed_in(deps, tom)
+    page = browser.client.get(f"http://portal.example:8080{path}", headers={"Accept": "text/html"})
+    assert (page.status_code, page.mimetype) == (404, "text/html")
+    links = [
+        value for _, attrs in Page(page).tags for name, value in attrs.items() if name in {"href", "action", "src"}
+    ]
+    assert links
+    assert not [link for link in links if "evil" in link]
 
 
 def test_whoever_must_set_2fa_up_again_begins_there(browser, deps, tom):
