@@ -108,6 +108,7 @@ AUTH: Mapping[str, Due] = {
         {Dear.HASH: 1, Dear.CHANGE: 1, Dear.SIGNATURE: 2, Dear.TEXT: 2, Dear.MAIL: 1}, (otp.VERIFY_PHONE,)
     ),
     "DELETE /v1/phone": Due({Dear.CHANGE: 1, Dear.SIGNATURE: 1, Dear.TEXT: 1, Dear.MAIL: 1}, (auth.PHONE_CHANGE,)),
+    "PUT /v1/team/<id:account_id>/phone": Due(_NOTICE, (auth.MEMBER_PHONE_CHANGE,)),
     "DELETE /v1/two-factor": Due({Dear.CHANGE: 1, Dear.SIGNATURE: 1}, bound="it is turned off once"),
     "POST /v1/two-factor/enrollment": Due({Dear.DRAWING: 1}, (otp.BEGIN_ENROLLMENT,)),
     "POST /v1/two-factor/enrollment/<id:enrollment_id>/confirm": Due(

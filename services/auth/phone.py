@@ -8,6 +8,9 @@ import contextlib
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection
 
 from services.auth import consequences, limits, notices, phone_numbers, phone_proof_store, sms_request
 from services.auth.consequences import Acting
@@ -51,15 +54,17 @@ def set_phone(deps: Deps, client: Client, account: Account, acting: Acting, coun
     """
     phone = phone_numbers.parse(country, number, deps.settings.sms_countries)
     binding = _new_binding(acting.session)
-    with _charged(deps, limits.PHONE_CHANGE, account):
-        _store_pending(deps, client, account, acting, phone, binding, actor=OWNER)
+    with _charged(deps, limits.PHONE_CHANGE, account), consequences.holding(deps, acting, account.id) as connection:
+        _write_pending(connection, client, account, phone, binding, deps.clock(), actor=OWNER)
     return sms_request.send_code(deps, client, SmsOrder(account, "phone_verification", binding, phone))
 
 
 def set_member_phone(
     deps: Deps, client: Client, owner: Account, acting: Acting, account_id: str, country: str, number: str
 ) -> PhoneNumber:
-    """Set a member's number, as an owner of the same team. The member proves it; until then it is of no use.
+    """Set a member's number, as an owner of the same team, and tell the member.
+
+    The member proves the number; until then it is of no use.
 
     Raises Refusal forbidden, not_found (also for another team's account), country_not_allowed, invalid_phone,
     too_many_requests.
@@ -71,8 +76,16 @@ def set_member_phone(
     if member is None or member.team_id != owner.team_id:
         raise Refusal("not_found")
     phone = phone_numbers.parse(country, number, deps.settings.sms_countries)
-    with _charged(deps, limits.MEMBER_PHONE_CHANGE, owner):
-        _store_pending(deps, client, member, acting, phone, new_id("phb"), actor=timeline.team_owner(owner.id))
+    with (
+        _charged(deps, limits.MEMBER_PHONE_CHANGE, owner),
+        consequences.holding(deps, acting, member.id) as connection,
+    ):
+        now = deps.clock()
+        actor = timeline.team_owner(owner.id)
+        _write_pending(connection, client, member, phone, new_id("phb"), now, actor=actor)
+        if member.id != owner.id:
+            kind = Kind.PHONE_SET_BY_TEAM_OWNER
+            notices.tell(connection, deps, member, kind, now, phone_hint=phone.masked())
     return phone
 
 
@@ -173,16 +186,20 @@ def _requested_by(binding: str) -> str | None:
     return session_id if dot else None
 
 
-def _store_pending(
-    deps: Deps, client: Client, account: Account, acting: Acting, phone: PhoneNumber, binding: str, *, actor: str
+def _write_pending(
+    connection: Connection,
+    client: Client,
+    account: Account,
+    phone: PhoneNumber,
+    binding: str,
+    now: datetime,
+    *,
+    actor: str,
 ) -> None:
     """Store the number with its new binding: a code for an earlier number proves nothing about this one."""
-    now = deps.clock()
-    with consequences.holding(deps, acting, account.id) as connection:
-        accounts.set_pending_phone(connection, account.id, phone, binding)
-        timeline.write(
-            connection, account.id, Entry.PHONE_PENDING, now, actor=actor, ip=client.ip, phone_hint=phone.masked()
-        )
+    accounts.set_pending_phone(connection, account.id, phone, binding)
+    hint = phone.masked()
+    timeline.write(connection, account.id, Entry.PHONE_PENDING, now, actor=actor, ip=client.ip, phone_hint=hint)
 
 
 def _bound_anew(deps: Deps, account: Account, acting: Acting) -> tuple[PhoneNumber, str]:

@@ -32,6 +32,7 @@ class Kind(StrEnum):
     RECOVERY_CODES_REGENERATED = "recovery_codes_regenerated"
     PHONE_CHANGED = "phone_changed"
     PHONE_REMOVED = "phone_removed"
+    PHONE_SET_BY_TEAM_OWNER = "phone_set_by_team_owner"
     TRUSTED_DEVICE_ADDED = "trusted_device_added"
     SECOND_FACTOR_FAILED = "second_factor_failed"
     SECOND_FACTOR_LOCKED = "second_factor_locked"
@@ -205,6 +206,15 @@ _TEXTS: Mapping[Kind, _Text] = {
         "The phone number {phone_hint} was removed from your account. No more codes go there.",
         _ACT,
         "{site}: the phone {phone_hint} was removed from your account at {when}. Not you? Contact support.",
+    ),
+    Kind.PHONE_SET_BY_TEAM_OWNER: _Text(
+        "A team owner entered a phone number for you",
+        "An owner of your team entered the phone number {phone_hint} for your account. No codes go there before you "
+        "verify it in a session of your own.",
+        "If this is your number, sign in at {origin} and verify it on the Team page. If it is not, do not verify it, "
+        "and contact support.",
+        "{site}: a team owner entered the phone {phone_hint} for your account at {when}. No codes go there before you "
+        "verify it. Not yours? Contact support.",
     ),
     Kind.TRUSTED_DEVICE_ADDED: _Text(
         "A browser is remembered for 30 days",

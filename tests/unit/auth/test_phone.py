@@ -340,6 +340,26 @@ def test_an_owner_sets_a_members_number_and_the_member_proves_it(deps, api, owne
     assert fresh(deps, bob).phone == OTHER_PHONE
 
 
+def test_a_member_is_told_of_the_number_that_an_owner_set_and_an_owner_not_of_the_own_one(deps, api, owner, ann, bob):
+    caller = api(owner)
+    caller.put(f"/v1/team/{owner.id}/phone", NUMBER)
+    assert notices_in(deps) == []
+    caller.put(f"/v1/team/{bob.id}/phone", NUMBER)
+    (mail,) = notices_in(deps)
+    assert mail.recipient == bob.email
+    assert OTHER_PHONE.masked() in mail.body
+    assert OTHER_PHONE.e164 not in mail.body
+    caller.put(f"/v1/team/{ann.id}/phone", NUMBER)
+    assert {notice.recipient for notice in notices_in(deps)} == {bob.email, ann.email, PHONE.e164}
+
+
+def test_nobody_is_told_of_a_number_that_was_not_set(deps, api, owner, ann, bob):
+    api(ann).put(f"/v1/team/{bob.id}/phone", NUMBER)
+    api(owner, stepped_up=False).put(f"/v1/team/{bob.id}/phone", NUMBER)
+    api(owner).put(f"/v1/team/{bob.id}/phone", {"country": "DE", "number": "1"})
+    assert notices_in(deps) == []
+
+
 def test_a_members_number_outlives_the_session_of_the_owner_who_set_it(deps, api, owner, bob):
     setting = api(owner)
     setting.put(f"/v1/team/{bob.id}/phone", NUMBER)
