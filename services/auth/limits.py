@@ -36,6 +36,7 @@ IDENTITY_CHECK_TRIES = 5  # two words hold 18 bits; after this many wrong tries 
 CHALLENGE_LIFE = timedelta(minutes=10)
 SESSION_LIFE = timedelta(hours=12)  # NIST SP 800-63B-4 §2.2.3: AAL2 sessions end within 24 h
 SESSIONS_AT_MOST = 50  # of an account; the oldest ends when one more opens
+ENDED_SESSIONS_KNOWN = 100  # an account, for as long as a session lives: to end one of them again is no error
 STEP_UP_LIFE = timedelta(minutes=10)
 TRUSTED_DEVICE_LIFE = timedelta(days=30)
 TOKEN_LIFE = timedelta(minutes=5)

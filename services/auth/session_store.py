@@ -15,7 +15,7 @@ from redis import Redis
 from services.auth import challenge_store, session_json, standing_answer
 from services.auth.challenge_store import LoginChallenge
 from services.auth.domain.session import Factor, PassOn, Session, StepUp
-from services.auth.limits import REPEATABLE_FOR, SESSIONS_AT_MOST
+from services.auth.limits import ENDED_SESSIONS_KNOWN, REPEATABLE_FOR, SESSION_LIFE, SESSIONS_AT_MOST
 from shared import outbox
 from shared.clock import rfc3339
 from shared.ids import new_token, token_digest
@@ -245,6 +245,21 @@ def is_live(redis: "Redis", account_id: str, session_id: str) -> bool:
     """Whether the account has a live session of this id."""
     digest = redis.hget(_index_key(account_id), session_id)
     return digest is not None and redis.exists(f"{_SESSION}{digest!s}") == 1
+
+
+def note_ended(redis: "Redis", account_id: str, session_id: str) -> None:
+    """Remember the id of a session that its owner ends, so that a repeat of the call is told from a foreign id."""
+    key = f"auth:ended-sessions:{account_id}"
+    with redis.pipeline(transaction=True) as pipeline:
+        pipeline.lpush(key, session_id)
+        pipeline.ltrim(key, 0, ENDED_SESSIONS_KNOWN - 1)
+        pipeline.expire(key, SESSION_LIFE)
+        pipeline.execute()
+
+
+def was_ended(redis: "Redis", account_id: str, session_id: str) -> bool:
+    """Whether ``note_ended`` remembers this session of the account."""
+    return redis.lpos(f"auth:ended-sessions:{account_id}", session_id) is not None
 
 
 def step_up(redis: "Redis", session: Session, token: str, at: datetime, factors: tuple[Factor, ...]) -> Session | None:

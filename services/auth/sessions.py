@@ -31,7 +31,9 @@ def record_displaced(connection: Connection, deps: Deps, client: Client, opened:
 
 
 def end(deps: Deps, client: Client, acting: Acting, session_id: str) -> bool:
-    """End one of the account's sessions, with all that the session has begun; False when there is none of that id.
+    """End one of the account's sessions, with all that the session has begun; False when the id is not one of them.
+
+    A repeat of the call finds the session ended, and records nothing.
 
     No write of that session is committed after this returns. Raises Refusal not_authenticated; Unavailable when the
     session has ended and otp does not answer: what otp has under way for it may still be committed.
@@ -72,6 +74,7 @@ def _end(
         deps, Change.SESSION_ENDED, account_id, acting=acting, otp=deps.otp, concerned=concerned
     ) as changing:
         if session_store.is_live(deps.redis, account_id, session_id):
+            session_store.note_ended(deps.redis, account_id, session_id)
             facts = {"ip": client.ip, "session_id": session_id, **details}
             timeline.write(changing.connection, account_id, Entry.SESSION_ENDED, changing.now, **facts)
-    return session_id in changing.session_ids
+    return session_id in changing.session_ids or session_store.was_ended(deps.redis, account_id, session_id)

@@ -60,18 +60,19 @@ def remember(
 def revoke(deps: Deps, client: Client, acting: Acting, device_id: str) -> bool:
     """End a device, and the sessions it has opened; whether the session that orders it is one of those.
 
-    Raises Refusal not_found, also for another account's device; not_authenticated; Unavailable when all has ended and
-    otp does not answer: what otp has under way for the sessions may still be committed.
+    A repeat of the call finds the device ended, and records nothing. Raises Refusal not_found, also for another
+    account's device; not_authenticated; Unavailable when all has ended and otp does not answer: what otp has under way
+    for the sessions may still be committed.
     """
     account_id, concerned = acting.session.account_id, Concerned(device_ids=(device_id,))
     with consequences.changing(
         deps, Change.DEVICE_ENDED, account_id, acting=acting, otp=deps.otp, concerned=concerned
     ) as changing:
-        if not devices.revoke(changing.connection, account_id, device_id, changing.now):
+        connection, now = changing.connection, changing.now
+        if devices.revoke(connection, account_id, device_id, now):
+            timeline.write(connection, account_id, Entry.DEVICES_REVOKED, now, ip=client.ip, device_id=device_id)
+        elif not devices.exists(connection, account_id, device_id):
             raise Refusal("not_found")
-        timeline.write(
-            changing.connection, account_id, Entry.DEVICES_REVOKED, changing.now, ip=client.ip, device_id=device_id
-        )
     return changing.acting_ended
 
 

@@ -108,6 +108,12 @@ def revoke(connection: Connection, account_id: str, device_id: str, now: datetim
     return connection.execute(statement.values(revoked_at=now)).rowcount == 1
 
 
+def exists(connection: Connection, account_id: str, device_id: str) -> bool:
+    """Whether the account has or had a device of this id."""
+    query = select(devices.c.id).where(devices.c.id == device_id, devices.c.account_id == account_id)
+    return connection.execute(query).first() is not None
+
+
 def revoke_all(connection: Connection, account_id: str, created_before: datetime, now: datetime) -> int:
     """Revoke every device of the account made before a moment; how many."""
     statement = update(devices).where(

@@ -10,7 +10,7 @@ from shared.database import reading, writing
 from shared.messages import TwoFactorResetApplied
 from shared.problems import Unavailable
 from tests.support import auth
-from tests.support.auth import CLIENT, PHONE, events_in, notices_in, sign_in, timeline_of
+from tests.support.auth import CLIENT, PHONE, events_in, notices_in, sign_in, timeline_of, types_of
 from tests.support.sign_in import challenge, complete, log_in, problem, trusted_token, verify
 
 # Every marked call (ASVS 7.5.1), and a body that it would take.
@@ -326,12 +326,26 @@ def test_a_device_whose_sessions_otp_does_not_end_in_time_is_not_called_ended(de
     assert session in {event.session_id for event in events_in(deps) if event.TYPE == "session.ended"}
 
 
-def test_revoking_twice_is_not_found(deps, api, stranger, mia, otp):
+def test_a_device_that_is_ended_again_stays_ended_and_leaves_one_entry(deps, api, stranger, mia, eve, otp):
     trusted_token(stranger, otp, mia)
     (device,) = trusted(deps, mia)
-    caller = api(mia)
-    assert caller.delete(f"/v1/trusted-devices/{device.id}").status_code == 204
-    assert problem(caller.delete(f"/v1/trusted-devices/{device.id}")) == (404, "not_found")
+    caller, path = api(mia), f"/v1/trusted-devices/{device.id}"
+    assert [caller.delete(path).status_code for _ in range(3)] == [204, 204, 204]
+    assert types_of(deps, mia).count("trusted_device.revoked") == 1
+    assert trusted(deps, mia) == []
+    assert problem(api(eve).delete(path)) == (404, "not_found")
+    assert problem(caller.delete("/v1/trusted-devices/dev_none")) == (404, "not_found")
+
+
+def test_a_repeat_ends_in_otp_what_the_first_call_could_not(deps, api, stranger, mia, otp):
+    token = trusted_token(stranger, otp, mia)
+    log_in(stranger, mia, device_token=token)
+    (device,) = trusted(deps, mia)
+    caller, path = api(mia), f"/v1/trusted-devices/{device.id}"
+    otp.ending_refusal = Unavailable("otp")
+    assert problem(caller.delete(path)) == (503, "service_unavailable")
+    otp.ending_refusal = None
+    assert caller.delete(path).status_code == 204
 
 
 def test_a_browser_is_remembered_in_words_of_ours(deps, stranger, mia, otp):

@@ -269,6 +269,34 @@ def test_an_owner_ends_another_session_and_it_is_over_at_once(deps, api, ann):
     assert types_of(deps, ann) == ["session.ended"]
 
 
+def test_a_session_that_is_ended_again_stays_ended_and_leaves_one_entry(deps, api, ann, tom):
+    other, _ = sign_in(deps, ann)
+    caller, path = api(ann), f"/v1/sessions/{other.id}"
+    assert [caller.delete(path).status_code for _ in range(3)] == [204, 204, 204]
+    assert types_of(deps, ann) == ["session.ended"]
+    assert [event.session_id for event in events_in(deps)] == [other.id]
+    assert problem(api(tom).delete(path)) == (404, "not_found")
+
+
+def test_a_repeat_of_an_end_that_otp_did_not_answer_is_no_error(deps, api, ann, otp):
+    other, _ = sign_in(deps, ann)
+    caller, path = api(ann), f"/v1/sessions/{other.id}"
+    otp.ending_refusal = Unavailable("otp")
+    assert problem(caller.delete(path)) == (503, "service_unavailable")
+    otp.ending_refusal = None
+    assert caller.delete(path).status_code == 204
+
+
+def test_what_is_remembered_of_ended_sessions_is_bounded_and_ends(deps, redis, ann):
+    for number in range(150):
+        session_store.note_ended(redis, ann.id, f"ses_{number}")
+    key = f"auth:ended-sessions:{ann.id}"
+    assert redis.llen(key) == 100
+    assert 0 < redis.ttl(key) <= SESSION_LIFE.total_seconds()
+    assert session_store.was_ended(redis, ann.id, "ses_149")
+    assert not session_store.was_ended(redis, ann.id, "ses_0")
+
+
 def test_otp_is_told_by_an_event_too_because_a_killed_gateway_makes_no_call(deps, api, ann):
     other, _ = sign_in(deps, ann)
     assert api(ann).delete(f"/v1/sessions/{other.id}").status_code == 204
