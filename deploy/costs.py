@@ -99,8 +99,8 @@ AUTH: Mapping[str, Due] = {
     "POST /v1/session/token": Due({Dear.SIGNATURE: 1}, bound="it costs what reading a session does"),
     "POST /v1/password/strength": Due({Dear.RATING: 1}, (auth.PASSWORD_STRENGTH,)),
     "POST /v1/password": Due(
-        {Dear.RATING: 1, Dear.HASH: 1, Dear.CHANGE: 1, Dear.SIGNATURE: 1, Dear.TEXT: 1, Dear.MAIL: 1},
-        (auth.PASSWORD_CHANGE,),
+        {Dear.RATING: 1, Dear.HASH: 2, Dear.CHANGE: 1, Dear.SIGNATURE: 1, Dear.TEXT: 1, Dear.MAIL: 1},
+        (auth.PASSWORD_CHANGE, auth.REAUTHENTICATE),
     ),
     "PUT /v1/phone": Due({Dear.TEXT: 1, Dear.SIGNATURE: 1}, (auth.PHONE_CHANGE, *_TEXTED)),
     "POST /v1/phone/sms": _TEXT,

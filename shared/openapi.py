@@ -5,7 +5,7 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
-from shared.problems import PROBLEMS
+from shared.problems import IN_SESSION, PROBLEMS
 
 PROBLEM_JSON = "application/problem+json"
 PROBLEM = "Problem"  # as the document names the schema
@@ -35,7 +35,10 @@ class ProblemSchema(Schema):
     code = fields.String(required=True, metadata={"enum": list(PROBLEMS)})
     retry_after = fields.Integer(metadata={"description": "Seconds; with 429, 503 and sms_unavailable."})
     cause = fields.String(
-        metadata={"enum": ["destination", "today", "country", "changed"], "description": "Of sms_unavailable."}
+        metadata={
+            "enum": ["destination", "today", "country", "changed", "current"],
+            "description": "Of sms_unavailable. With invalid_credentials: current, which is the current password.",
+        }
     )
     errors = fields.Dict(metadata={"description": "With validation_failed: what is wrong, by member."})
     clock_skew_seconds = fields.Integer(
@@ -47,11 +50,13 @@ class ProblemSchema(Schema):
     part = fields.String(metadata={"description": "With service_unavailable: what does not answer."})
 
 
-def responses(codes: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """The response of each status that these codes have; its description lists them."""
+def responses(codes: Iterable[str], in_session: Iterable[str] = ()) -> dict[str, dict[str, Any]]:
+    """The response of each status that these codes have, elsewhere and in a session; its description lists them."""
     by_status: dict[int, list[str]] = {}
     for code in dict.fromkeys(codes):
         by_status.setdefault(PROBLEMS[code].status, []).append(code)
+    for code in in_session:
+        by_status.setdefault(IN_SESSION[code], []).append(code)
     return {str(status): _response(status, names) for status, names in sorted(by_status.items())}
 
 

@@ -1,6 +1,6 @@
 """Every error that leaves a service, in one table (RFC 9457)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -99,11 +99,15 @@ PROBLEMS: dict[str, ProblemType] = {
     "internal_error": ProblemType(500, "Internal error", "Something went wrong on our side; it has been logged."),
 }
 
+# The status of a code where the request has a live session: 401 would say that the session has ended.
+IN_SESSION: dict[str, int] = {"invalid_credentials": 422}
+
 
 class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault of the program
     """A use case says no. ``code`` names a row of PROBLEMS; an unknown code is a programming error.
 
-    ``reason`` is for logs and the attempt record only; ``extra`` are members of the problem document.
+    ``reason`` is for logs and the attempt record only; ``extra`` are members of the problem document. ``in_session``
+    takes the status of the code in IN_SESSION.
     """
 
     def __init__(
@@ -114,8 +118,10 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault of the pr
         retry_after_seconds: int | None = None,
         reason: str | None = None,
         extra: dict[str, Any] | None = None,
+        in_session: bool = False,
     ) -> None:
-        self.problem = PROBLEMS[code]
+        problem = PROBLEMS[code]
+        self.problem = replace(problem, status=IN_SESSION[code]) if in_session else problem
         self.code = code
         self.detail = detail or self.problem.detail
         self.retry_after_seconds = retry_after_seconds

@@ -62,6 +62,11 @@ class RestBlueprint(Blueprint):  # type: ignore[misc]  # flask-smorest ships no 
         return _documents("refusals", codes)
 
     @staticmethod
+    def refuses_in_session(*codes: str) -> Callable[[V], V]:
+        """Document what this view refuses with under the status that the code has in a session."""
+        return _documents("session_refusals", codes)
+
+    @staticmethod
     def refuses_writes(*codes: str) -> Callable[[V], V]:
         """Document what a guard refuses with where the view's method writes."""
         return _documents("write_refusals", codes)
@@ -80,7 +85,7 @@ class RestBlueprint(Blueprint):  # type: ignore[misc]  # flask-smorest ships no 
         of_writes = doc_info.get("write_refusals", ()) if method in openapi.UNSAFE_METHODS else ()
         codes = [*api.refusals(method), *of_writes, *doc_info.get("refusals", ())]
         answers = {str(status): answer for status, answer in doc.get("responses", {}).items()}
-        for status, refusal in openapi.responses(codes).items():
+        for status, refusal in openapi.responses(codes, doc_info.get("session_refusals", ())).items():
             given = answers.get(status)
             own = given if isinstance(given, dict) else {}  # else smorest's name for a document that is not ours
             answers[status] = {**refusal, **own, "description": refusal["description"]}

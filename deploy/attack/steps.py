@@ -55,7 +55,8 @@ def new_password() -> str:
 def change_password(owner: Owner, browser: Browser) -> Owner:
     """The owner with the new password; the browser's step-up window must be open."""
     password = new_password()
-    expect(browser.post("/v1/password", {"new_password": password}), 200)
+    body = {"current_password": owner.account.password, "new_password": password}
+    expect(browser.post("/v1/password", body), 200)
     return replace(owner, account=replace(owner.account, password=password))
 
 

@@ -1,6 +1,6 @@
 """Changing the password: everything that the old one opened is shut."""
 
-from services.auth import consequences, limits, notices, password_strength
+from services.auth import consequences, limits, notices, password_strength, step_up
 from services.auth.consequences import Acting
 from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account
@@ -20,18 +20,31 @@ def rate(deps: Deps, account: Account, password: str) -> Strength:
     return _assess(deps, account, password)
 
 
-def change(deps: Deps, client: Client, account: Account, acting: Acting, new_password: str) -> tuple[Strength, Acting]:
+def change(
+    deps: Deps, client: Client, account: Account, acting: Acting, current_password: str, new_password: str
+) -> tuple[Strength, Acting]:
+    """Set the password for a caller who knows the current one; as set_new.
+
+    A wrong current password is charged to the row of reauthentication, so that a stolen session has no second row of
+    guesses here. Raises Refusal invalid_credentials (422), too_many_requests, and what set_new raises.
+    """
+    guess, changed = Charge(limits.REAUTHENTICATE, account.id), Charge(limits.PASSWORD_CHANGE, account.id)
+    budgets.take(deps.redis, guess, changed).require()
+    with budgets.given_back_on_outage(deps.redis, guess, changed):
+        is_right = step_up.is_password(deps, account, current_password)
+    if not is_right:
+        detail = "The current password is wrong."
+        raise Refusal("invalid_credentials", detail=detail, extra={"cause": "current"}, in_session=True)
+    budgets.refund(deps.redis, guess)
+    with budgets.given_back_on_outage(deps.redis, changed):
+        return set_new(deps, client, account, acting, new_password)
+
+
+def set_new(deps: Deps, client: Client, account: Account, acting: Acting, new_password: str) -> tuple[Strength, Acting]:
     """Set the password, end what its row says, tell the owner; the strength, and the session under its new token.
 
-    Raises Refusal too_many_requests, password_too_weak with zxcvbn's advice, not_authenticated; Unavailable.
+    Raises Refusal password_too_weak with zxcvbn's advice, not_authenticated; Unavailable.
     """
-    charge = Charge(limits.PASSWORD_CHANGE, account.id)
-    budgets.take(deps.redis, charge).require()
-    with budgets.given_back_on_outage(deps.redis, charge):
-        return _change(deps, client, account, acting, new_password)
-
-
-def _change(deps: Deps, client: Client, account: Account, acting: Acting, new_password: str) -> tuple[Strength, Acting]:
     strength = _assess(deps, account, new_password)
     if not strength.acceptable:
         advice = " ".join([strength.warning, *strength.suggestions]).strip()

@@ -72,10 +72,15 @@ def reauthenticate(
     return proven
 
 
-def _proven(deps: Deps, account: Account, session: Session, password: str, code: str | None) -> tuple[Factor, ...]:
+def is_password(deps: Deps, account: Account, password: str) -> bool:
+    """Whether this is the account's password. The caller counts the try. Raises Unavailable."""
     with reading(deps.database) as connection:
         encoded = accounts.password_hash(connection, account.id)
-    if encoded is None or not deps.hashing.verify(encoded, password):
+    return encoded is not None and deps.hashing.verify(encoded, password)
+
+
+def _proven(deps: Deps, account: Account, session: Session, password: str, code: str | None) -> tuple[Factor, ...]:
+    if not is_password(deps, account, password):
         raise Refusal("invalid_credentials", detail="The password is wrong.")
     if not deps.otp.state(account.id).enabled:
         return (Factor.PASSWORD,)

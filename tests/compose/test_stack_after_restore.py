@@ -29,7 +29,7 @@ def test_the_runbook_of_a_restore_does_what_it_says(stack, tmp_path):
     taken_at = rfc3339(system_clock())
     stack.run(*postgres, "for name in auth otp; do pg_dump -Fc -f /tmp/$name $name; done")
     assert member.log_in(email, old).status == 200
-    assert member.post("/v1/password", {"new_password": new}).status == 200
+    assert member.post("/v1/password", {"current_password": old, "new_password": new}).status == 200
 
     here.compose("stop", "auth", "auth-worker", "otp", "otp-worker", "notify", "notices", "relay", files=[])
     stack.run(*postgres, "for name in auth otp; do pg_restore --clean --if-exists -d $name /tmp/$name; done")

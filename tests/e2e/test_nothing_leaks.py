@@ -242,7 +242,8 @@ class Story:
         new = self.plant("password", "quite another 9 horses stapled")
         renewed = again.post("/v1/reauthenticate", {"password": self.owner.password, "code": self.totp()})
         assert renewed.status == 200, renewed.body
-        assert again.post("/v1/password", {"new_password": new}).status == 200
+        change = {"current_password": self.owner.password, "new_password": new}
+        assert again.post("/v1/password", change).status == 200
         time.sleep(1)  # the notices meet the two stubs
         # A worker is killed while it holds a text, and the gateway and otp meet what they can't read.
         os.kill(self.stack.pid_of("notify-codes"), signal.SIGKILL)

@@ -126,7 +126,8 @@ class TestAuthsDatabaseIsLocked:
     def test_password_change_and_the_old_one_holds(self, lock, plain):
         portal = plain.signed_in()
         with lock:
-            assert_unavailable(lambda: portal.post("/v1/password", {"new_password": "nine dry herons gossip"}), "sql")
+            body = {"current_password": plain.password, "new_password": "nine dry herons gossip"}
+            assert_unavailable(lambda: portal.post("/v1/password", body), "sql")
         assert plain.portal().log_in(plain.email, plain.password).status == 200
 
     def test_enrolment_which_otp_has_confirmed_shows_its_codes(self, lock, fragile):

@@ -90,8 +90,8 @@ class Openings(Restores):
     @rule(which=ANY)
     def change_the_password(self, which: int) -> None:
         own = self._stepped_up(which)
-        self.password = f"seven wet otters juggle {new_id('pw').lower()}"
-        self._change("POST", "/v1/password", own, {"new_password": self.password})
+        current, self.password = self.password, f"seven wet otters juggle {new_id('pw').lower()}"
+        self._change("POST", "/v1/password", own, {"current_password": current, "new_password": self.password})
         self.model.password_changed(own)
 
     @precondition(lambda self: self._own() and self.is_on)

@@ -77,7 +77,7 @@ def people(deps):
 
 
 def _password(deps, account, thief):
-    password_change.change(deps, CLIENT, account, thief, NEW_PASSWORD)
+    password_change.set_new(deps, CLIENT, account, thief, NEW_PASSWORD)
 
 
 def _pending_phone(deps, account, thief):
@@ -137,8 +137,8 @@ def test_two_changes_at_once_leave_one_session_and_it_has_one_token(deps, people
     """The second one finds that the first has ended its session, or has given it another token."""
     account, owner, thief = people
     answers = answers_at_once(
-        lambda: password_change.change(deps, CLIENT, account, owner, NEW_PASSWORD),
-        lambda: password_change.change(deps, CLIENT, account, thief, NEW_PASSWORD),
+        lambda: password_change.set_new(deps, CLIENT, account, owner, NEW_PASSWORD),
+        lambda: password_change.set_new(deps, CLIENT, account, thief, NEW_PASSWORD),
     )
     assert answers.count("not_authenticated") == 1
     (live,) = session_store.sessions_of(deps.redis, account.id)

@@ -150,7 +150,7 @@ def test_one_challenge_makes_one_session_though_the_commit_of_some_fails(deps, r
 
 
 def _change_password(deps, account, own):
-    password_change.change(deps, CLIENT, account, Acting(own.session, own.token), NEW_PASSWORD)
+    password_change.set_new(deps, CLIENT, account, Acting(own.session, own.token), NEW_PASSWORD)
 
 
 def _disable(deps, account, own):

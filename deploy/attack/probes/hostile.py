@@ -44,7 +44,7 @@ FIELDS: list[tuple[str, str, dict[str, object]]] = [
     ("POST", "/v1/login", {"email": "a@example.com", "password": "x", "transport": "bearer"}),
     ("POST", "/v1/login/chl_0/verify", {"code": "123456", "remember_device": True}),
     ("POST", "/v1/reauthenticate", {"password": "x", "code": "123456"}),
-    ("POST", "/v1/password", {"new_password": "x"}),
+    ("POST", "/v1/password", {"current_password": "x", "new_password": "x"}),
     ("PUT", "/v1/phone", {"country": "DE", "number": "0151 23456789"}),
     ("POST", "/v1/phone/verify", {"code": "123456"}),
     ("POST", "/v1/two-factor/enrollment/enr_0/confirm", {"code": "123456"}),

@@ -135,7 +135,7 @@ def by_changes(target: Target, watch: Watch) -> str:
     for _ in range(CHANGES):
         expect(browser.post("/v1/reauthenticate", {"password": password}), 200)
         wanted = new_password()
-        if browser.post("/v1/password", {"new_password": wanted}).status == 200:
+        if browser.post("/v1/password", {"current_password": password, "new_password": wanted}).status == 200:
             password, changed = wanted, changed + 1
     watch.holds(f"{changed} changes of one password went through", 0 < changed < CHANGES, CHANGES)
     _few_texts(target, watch, phone)

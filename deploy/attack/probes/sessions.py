@@ -34,7 +34,7 @@ def marked_calls(own_id: str) -> list[tuple[str, str, object]]:
         ("POST", "/v1/phone/sms", None),
         ("DELETE", "/v1/phone", None),
         ("PUT", f"/v1/team/{own_id}/phone", phone),
-        ("POST", "/v1/password", {"new_password": new_password()}),
+        ("POST", "/v1/password", {"current_password": new_password(), "new_password": new_password()}),
         ("DELETE", "/v1/two-factor", None),
     ]
 
@@ -86,7 +86,30 @@ def password_oracle(target: Target, watch: Watch) -> str:
     if not watch.holes:
         watch.refused("the right password after that", _reauthenticate(first, account.password), "too_many_requests")
         watch.refused("the same from another session", _reauthenticate(second, account.password), "too_many_requests")
-    return "12 wrong passwords three at a time, then the right one, from two sessions"
+    _guess_at_change(watch, target)
+    return "12 wrong passwords three at a time, then the right one, from two sessions; 12 more where it is changed"
+
+
+def _guess_at_change(watch: Watch, target: Target) -> None:
+    """Guess the current password where a new one is set."""
+    account = target.account()
+    session = sign_in(target, account)
+
+    def change(current: str) -> Answer:
+        return session.post("/v1/password", {"current_password": current, "new_password": new_password()})
+
+    answers = [change(f"wrong guess {number}") for number in range(12)]
+    changed = any(answer.status == 200 for answer in answers)
+    watch.holds("a new password was set without the current one", not changed, len(answers))
+    evaluated = sum(answer.code == "invalid_credentials" for answer in answers)
+    watch.holds(
+        f"{evaluated} of 12 guesses at the current password were answered, {REAUTHENTICATIONS} may be",
+        evaluated <= REAUTHENTICATIONS,
+    )
+    if not watch.holes:
+        watch.refused("the right current password after that", change(account.password), "too_many_requests")
+        after = _reauthenticate(session, account.password)
+        watch.refused("reauthentication after guesses at the change", after, "too_many_requests")
 
 
 def _reauthenticate(browser: Browser, password: str, code: str | None = None) -> Answer:

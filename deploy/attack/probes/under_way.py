@@ -38,13 +38,12 @@ def _password_round(target: Target, account: Account, start: float) -> tuple[boo
     """Whether the new password took effect after the session's end, and the account with its present password."""
     owner, thief = sign_in(target, account), sign_in(target, account)
     wanted = new_password()
+    body = {"current_password": account.password, "new_password": wanted}
 
     def unchanged() -> bool:
         return target.browser().log_in(account.email, account.password).status == 200
 
-    answer, late = _crossed(
-        owner, thief, start, lambda: thief.post("/v1/password", {"new_password": wanted}), unchanged
-    )
+    answer, late = _crossed(owner, thief, start, lambda: thief.post("/v1/password", body), unchanged)
     return late, replace(account, password=wanted) if answer.status == 200 else account
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from services.auth.portal.texts import Texts
 from shared.problems import Refusal
 
-# A form that has no such field shows it above its button.
+# By code, or by code and cause. A form that has no such field shows it above its button.
 FIELD_OF: Mapping[str, str] = {
     "invalid_credentials": "password",
+    "invalid_credentials_current": "current_password",
     "invalid_passcode": "code",
     "second_factor_locked": "code",
     "enrollment_word_required": "word",
@@ -43,7 +44,7 @@ def answer(texts: Texts, refusal: Refusal) -> Answer:
     sentence = texts(key) if key in texts else refusal.detail
     if refusal.retry_after_seconds is not None:
         sentence = f"{sentence} {texts('form.retry_after', time=duration(texts, refusal.retry_after_seconds))}"
-    name = FIELD_OF.get(refusal.code)
+    name = FIELD_OF.get(closer.removeprefix("problem.")) or FIELD_OF.get(refusal.code)
     return Answer({name: sentence}) if name else Answer(form=sentence)
 
 

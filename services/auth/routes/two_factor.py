@@ -20,6 +20,7 @@ from services.auth.schemas.two_factor import (
     EnrollmentSchema,
     PasswordAnswer,
     PasswordArgs,
+    PasswordChangeArgs,
     RecoveryCodesSchema,
     StrengthSchema,
     TwoFactorSchema,
@@ -171,13 +172,14 @@ def password_strength(args: dict[str, Any]) -> Strength:
 
 @blueprint.route("/password", methods=["POST"])
 @stepped_up_small
-@blueprint.arguments(PasswordArgs)
+@blueprint.arguments(PasswordChangeArgs)
 @blueprint.response(200, PasswordAnswer)
 @blueprint.refuses("password_too_weak", "too_many_requests")
+@blueprint.refuses_in_session("invalid_credentials")
 def change_password(args: dict[str, Any]) -> dict[str, Any]:
     """Change the password; ends other sessions and trusted devices."""
     principal = current()
     strength, acting = password_change.change(
-        deps(), client(), principal.account, principal.acting, args["new_password"]
+        deps(), client(), principal.account, principal.acting, args["current_password"], args["new_password"]
     )
     return {"strength": strength, **hand_over(acting)}

@@ -107,6 +107,12 @@ class PasswordArgs(Schema):
     new_password = password_field(required=True)
 
 
+class PasswordChangeArgs(PasswordArgs):
+    """The current password and the new one."""
+
+    current_password = password_field(required=True)
+
+
 class StrengthSchema(Schema):
     """zxcvbn's verdict, 0 (guessed at once) to 4."""
 

@@ -211,7 +211,8 @@ def restored(drill, people):
     assert try_code(ann, people.used).status == 200
     assert try_code(ann, ann.codes[0]).status == 200
     assert clients["ann"].post("/v1/logout").status == 204
-    changed = clients["bob"].post("/v1/password", {"new_password": NEW_PASSWORD})
+    body = {"current_password": people.bob.password, "new_password": NEW_PASSWORD}
+    changed = clients["bob"].post("/v1/password", body)
     assert changed.status == 200, changed.body
     people.cyd.enrolled()
     assert just_signed_in(people.dan).call("DELETE", "/v1/two-factor").status == 204

@@ -51,7 +51,7 @@ def trusted(deps, account):
 
 def change_password(deps, account):
     session, token = sign_in(deps, account)
-    password_change.change(deps, CLIENT, account, Acting(session, token), NEW_PASSWORD)
+    password_change.set_new(deps, CLIENT, account, Acting(session, token), NEW_PASSWORD)
 
 
 def reset_of(deps, reset):

@@ -215,7 +215,7 @@ def _code_accepted(factor: Factor) -> Callable:
 
 
 BY: dict[Change, Callable] = {
-    Change.PASSWORD_CHANGED: lambda deps, mia: password_change.change(
+    Change.PASSWORD_CHANGED: lambda deps, mia: password_change.set_new(
         deps, CLIENT, mia.account, mia.own, "nine dry badgers hum softly"
     )[1],
     Change.PASSWORD_SET_BY_MAIL: lambda deps, mia: command_line.give_password(

@@ -196,7 +196,7 @@ def test_with_2fa_off_there_is_nothing_to_skip(deps, stranger, tom):
 
 
 def _change_password(deps, account, session, token):
-    password_change.change(deps, CLIENT, account, Acting(session, token), "nine dry badgers hum softly")
+    password_change.set_new(deps, CLIENT, account, Acting(session, token), "nine dry badgers hum softly")
 
 
 def _disable(deps, account, session, token):

@@ -108,7 +108,7 @@ def test_a_mailbox_proves_nothing_after_the_command_line_has_set_the_password(se
 def test_the_owners_own_change_of_the_password_leaves_the_mailbox_a_proof(settled_days, begin, ann, clock):
     clock.turn(days=40)
     acting = Acting(*auth.sign_in(settled_days, ann))
-    password_change.change(settled_days, CLIENT, ann, acting, "nine dry badgers hum softly")
+    password_change.set_new(settled_days, CLIENT, ann, acting, "nine dry badgers hum softly")
     assert begin("email_code").status_code == 201
 
 
@@ -476,6 +476,8 @@ def test_an_operator_is_reset_by_three_and_after_a_day(deps, api, sam, sue, make
 def test_what_ends_all_other_sessions_ends_the_checks(deps, api, sam, mia):
     pass_checks(deps, sam, mia, ["phone_code", "video_id"])
     assert standing(deps, sam, mia) == ["phone_code", "video_id"]
-    changed = api(mia).post("/v1/password", {"new_password": "nine dry badgers hum softly"})
+    changed = api(mia).post(
+        "/v1/password", {"current_password": auth.PASSWORD, "new_password": "nine dry badgers hum softly"}
+    )
     assert changed.status_code == 200, changed.text
     assert standing(deps, sam, mia) == []

@@ -17,7 +17,7 @@ NEW_PASSWORD = "nine dry badgers hum softly"
 
 def change_password(deps, account):
     session, token = sign_in(deps, account)
-    password_change.change(deps, CLIENT, account, Acting(session, token), NEW_PASSWORD)
+    password_change.set_new(deps, CLIENT, account, Acting(session, token), NEW_PASSWORD)
     end_one(deps, account, session)
 
 

@@ -1,3 +1,4 @@
+import itertools
 from contextlib import ExitStack
 
 import pytest
@@ -9,13 +10,13 @@ from shared.budgets import Charge
 from shared.database import reading
 from tests.support import auth
 from tests.support.auth import add_device, notices_in, sign_in, timeline_of, types_of
-from tests.support.sign_in import log_in, problem, who_is
+from tests.support.sign_in import log_in, problem, spent, who_is
 
 NEW = "nine dry badgers hum softly"
 
 
-def change(caller, password=NEW):
-    return caller.post("/v1/password", {"new_password": password})
+def change(caller, password=NEW, current=auth.PASSWORD):
+    return caller.post("/v1/password", {"current_password": current, "new_password": password})
 
 
 def stored_hash(deps, account):
@@ -83,6 +84,80 @@ def test_a_weak_one_is_refused_with_advice_and_changes_nothing(deps, api, tom, p
     assert types_of(deps, tom) == []
 
 
+# --- the current password ---------------------------------------------------------------------------------------------
+
+
+def test_it_takes_the_current_password(deps, api, tom):
+    caller, before = api(tom), stored_hash(deps, tom)
+    sign_in(deps, tom)
+    answer = change(caller, current="seven wet otters juggled")
+    assert problem(answer) == (422, "invalid_credentials")
+    assert answer.json["detail"] == "The current password is wrong."
+    assert answer.json["cause"] == "current"
+    assert "WWW-Authenticate" not in answer.headers
+    assert stored_hash(deps, tom) == before
+    assert len(live(deps, tom)) == 2
+    assert (types_of(deps, tom), notices_in(deps)) == ([], [])
+    assert who_is(api, caller.token).status_code == 200
+    assert change(caller).status_code == 200
+
+
+@pytest.mark.parametrize("current", [None, "", "x" * 129, 7, ["x"], "a\x00b"])
+def test_it_takes_one_that_may_be_a_password(api, tom, current):
+    answer = change(api(tom), current=current)
+    assert problem(answer) == (422, "validation_failed")
+    assert set(answer.json["errors"]) == {"current_password"}
+
+
+def test_it_takes_no_new_one_alone(api, tom):
+    answer = api(tom).post("/v1/password", {"new_password": NEW})
+    assert problem(answer) == (422, "validation_failed")
+    assert set(answer.json["errors"]) == {"current_password"}
+
+
+def test_the_new_password_is_current_for_the_next_change(api, tom):
+    caller = api(tom)
+    change(caller)
+    assert caller.post("/v1/reauthenticate", {"password": NEW}).status_code == 200
+    assert problem(change(caller, "ten dry badgers hum softly")) == (422, "invalid_credentials")
+    assert change(caller, "ten dry badgers hum softly", current=NEW).status_code == 200
+
+
+def test_guesses_here_and_at_reauthenticate_share_one_row(deps, api, tom):
+    caller, other = api(tom), api(tom)
+    assert [problem(change(caller, current=f"wrong {n}"))[0] for n in range(3)] == [422] * 3
+    for n in range(2):
+        answer = other.post("/v1/reauthenticate", {"password": f"wrong {n}"})
+        assert problem(answer) == (401, "invalid_credentials")
+    refused = change(caller)
+    assert problem(refused) == (429, "too_many_requests")
+    assert int(refused.headers["Retry-After"]) > 0
+    assert problem(other.post("/v1/reauthenticate", {"password": auth.PASSWORD})) == (429, "too_many_requests")
+    assert log_in(api(), tom).status_code == 200
+
+
+def test_a_right_one_is_not_charged_even_when_the_new_one_is_too_weak(deps, api, tom):
+    caller = api(tom)
+    for _ in range(7):
+        assert problem(change(caller, "password1234")) == (422, "password_too_weak")
+    assert spent(deps, limits.REAUTHENTICATE, tom.id) == [0, 0, 0]
+
+
+def test_an_outage_is_not_charged(deps, api, tom):
+    caller = api(tom)
+    with ExitStack() as places:
+        for _ in range(4):
+            places.enter_context(deps.hashing.place())
+        assert problem(change(caller)) == (503, "service_unavailable")
+    assert spent(deps, limits.REAUTHENTICATE, tom.id) == [0, 0, 0]
+
+
+def test_the_document_tells_the_status_that_a_session_gets(api):
+    told = api().get("/openapi.json").json["paths"]["/v1/password"]["post"]["responses"]
+    assert "invalid_credentials" in told["422"]["description"]
+    assert "invalid_credentials" not in told["401"]["description"]
+
+
 def test_it_needs_step_up(deps, api, tom):
     before = stored_hash(deps, tom)
     assert problem(change(api(tom, stepped_up=False))) == (403, "step_up_required")
@@ -141,7 +216,8 @@ def test_rating_passwords_has_a_budget(api, tom):
 
 def test_so_many_changes_and_no_more(deps, api, tom):
     most = limits.PASSWORD_CHANGE.windows[0].max
-    answers = [change(api(tom), f"nine dry badgers hum softly {number}") for number in range(most + 2)]
+    passwords = [auth.PASSWORD, *(f"nine dry badgers hum softly {number}" for number in range(most + 2))]
+    answers = [change(api(tom), new, current=old) for old, new in itertools.pairwise(passwords)]
     assert [answer.status_code for answer in answers] == [200] * most + [429] * 2
     assert answers[-1].json["code"] == "too_many_requests"
     assert 0 < answers[-1].json["retry_after"] <= 3600
@@ -154,11 +230,11 @@ def test_refused_passwords_count_too(api, tom):
     assert problem(change(caller)) == (429, "too_many_requests")
 
 
-def test_nobody_pays_for_another(api, tom, ann):
+def test_nobody_pays_for_another(api, tom, mia):
     caller = api(tom)
     for _ in range(limits.PASSWORD_CHANGE.windows[0].max + 1):
         change(caller, "password1234")
-    assert change(api(ann)).status_code == 200
+    assert change(api(mia)).status_code == 200
 
 
 def test_an_outage_costs_no_try(deps, api, tom):

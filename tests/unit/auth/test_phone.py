@@ -13,6 +13,7 @@ from shared.problems import Refusal
 from tests.support.auth import (
     CLIENT,
     OTHER_PHONE,
+    PASSWORD,
     PHONE,
     end_one,
     fresh,
@@ -231,7 +232,8 @@ def end(requesting, owner):
 
 
 def change_the_password(_requesting, owner):
-    assert owner.post("/v1/password", {"new_password": "nine dry badgers hum softly"}).status_code == 200
+    body = {"current_password": PASSWORD, "new_password": "nine dry badgers hum softly"}
+    assert owner.post("/v1/password", body).status_code == 200
 
 
 def live_on(_requesting, _owner):
@@ -244,33 +246,33 @@ VERIFY = "/v1/phone/verify"
 
 
 @pytest.mark.parametrize("happens", ENDS)
-def test_a_code_proves_nothing_in_a_session_that_did_not_request_it(deps, api, ann, otp, happens):
-    requesting, other = api(ann), api(ann, Factor.PASSWORD, Factor.TRUSTED_DEVICE, **NO_WINDOW)
+def test_a_code_proves_nothing_in_a_session_that_did_not_request_it(deps, api, mia, otp, happens):
+    requesting, other = api(mia), api(mia, Factor.PASSWORD, Factor.TRUSTED_DEVICE, **NO_WINDOW)
     requesting.put("/v1/phone", NUMBER)
-    happens(requesting, api(ann))
+    happens(requesting, api(mia))
     if happens is change_the_password:
-        other = api(ann, Factor.PASSWORD, Factor.TRUSTED_DEVICE, **NO_WINDOW)
+        other = api(mia, Factor.PASSWORD, Factor.TRUSTED_DEVICE, **NO_WINDOW)
     answer = other.post(VERIFY, {"code": "424242"})
     assert (answer.status_code, answer.json["code"]) == (401, "invalid_passcode")
-    assert fresh(deps, ann).phone == PHONE
+    assert fresh(deps, mia).phone == PHONE
     assert bool(otp.live_sms) == (happens is live_on)
     if happens is live_on:
         assert requesting.post(VERIFY, {"code": "424242"}).status_code == 200
 
 
 @pytest.mark.parametrize("happens", ENDS)
-def test_a_code_for_the_same_number_is_requested_by_another_session_after_a_step_up(deps, api, ann, otp, happens):
-    requesting = api(ann)
+def test_a_code_for_the_same_number_is_requested_by_another_session_after_a_step_up(deps, api, mia, otp, happens):
+    requesting = api(mia)
     requesting.put("/v1/phone", NUMBER)
-    happens(requesting, api(ann))
-    without = api(ann, Factor.PASSWORD, Factor.TRUSTED_DEVICE, **NO_WINDOW).post("/v1/phone/sms")
+    happens(requesting, api(mia))
+    without = api(mia, Factor.PASSWORD, Factor.TRUSTED_DEVICE, **NO_WINDOW).post("/v1/phone/sms")
     assert (without.status_code, without.json["code"]) == (403, "step_up_required")
-    other = api(ann)
+    other = api(mia)
     assert other.post("/v1/phone/sms").status_code == 202
     if happens is live_on:
         assert requesting.post(VERIFY, {"code": "424242"}).status_code == 401
     assert other.post(VERIFY, {"code": "424242"}).status_code == 200
-    assert (fresh(deps, ann).phone, otp.sent_to[-1]) == (OTHER_PHONE, OTHER_PHONE.e164)
+    assert (fresh(deps, mia).phone, otp.sent_to[-1]) == (OTHER_PHONE, OTHER_PHONE.e164)
 
 
 def test_a_number_that_an_earlier_release_stored_is_proven_and_can_be_sent_another_code(deps, api, bob, otp):

@@ -28,6 +28,7 @@ from tests.support.auth import (
     NOTIFY_PRIVATE_KEYS,
     NOW,
     OTHER_PHONE,
+    PASSWORD,
     PHONE,
     Api,
     events_in,
@@ -88,6 +89,9 @@ def world(otp_file, tmp_path, redis, clock):
 @pytest.fixture
 def otp(world):
     return LossyOtp(world)
+
+
+NEW_PASSWORD = {"current_password": PASSWORD, "new_password": "nine dry walruses whistle"}
 
 
 @pytest.fixture
@@ -322,7 +326,7 @@ def test_a_disable_of_which_otp_answers_no_ending_leaves_a_session_that_enrols(a
 def test_a_password_change_that_fails_leaves_a_session_that_turns_2fa_off(api, on, otp):
     caller = api(on)
     otp.lose = "/endings"
-    assert problem(caller.post("/v1/password", {"new_password": "nine dry walruses whistle"}))[0] == 503
+    assert problem(caller.post("/v1/password", NEW_PASSWORD))[0] == 503
     assert caller.delete("/v1/two-factor").status_code == 204
 
 
@@ -349,7 +353,7 @@ def test_the_old_name_of_a_session_ends_by_an_event_when_otp_does_not_answer_to_
     caller = api(on)
     old = session_store.find(deps.redis, caller.token).call_id
     otp.lose, otp.spares = "/endings", 1
-    assert caller.post("/v1/password", {"new_password": "nine dry walruses whistle"}).status_code == 200
+    assert caller.post("/v1/password", NEW_PASSWORD).status_code == 200
     assert old in {event.session_id for event in events_in(deps) if event.TYPE == "session.ended"}
     assert caller.get("/v1/session").status_code == 200
 
@@ -419,7 +423,7 @@ def test_without_another_secret_a_repeat_gets_no_new_token(deps, api, on):
 def test_after_a_later_change_the_token_that_nobody_got_is_void(deps, api, tom, world):
     caller, again = confirmed(deps, api, tom, world)
     forget_kept_answers(deps)
-    assert caller.post("/v1/password", {"new_password": "nine dry walruses whistle"}).status_code == 200
+    assert caller.post("/v1/password", NEW_PASSWORD).status_code == 200
     assert problem(again()) == (401, "not_authenticated")
 
 
@@ -447,7 +451,7 @@ def test_a_sheet_is_not_told_again_after_a_later_change(deps, api, tom, world, c
     if since == "disable":
         assert caller.delete("/v1/two-factor").status_code == 204
     elif since == "password":
-        assert caller.post("/v1/password", {"new_password": "nine dry walruses whistle"}).status_code == 200
+        assert caller.post("/v1/password", NEW_PASSWORD).status_code == 200
     elif since == "event of otp":  # the gateway died before it could keep the answer
         world.give_recovery_codes(tom.id)
         events.handle(deps, decode(world.events()[-1]))

@@ -233,11 +233,12 @@ def test_a_texted_code_opens_the_small_window_and_no_more(api, mia, otp):
 
 def test_the_small_window_is_enough_to_change_the_password_and_closes_with_it(api, mia, otp):
     caller = api(mia, Factor.PASSWORD, Factor.TRUSTED_DEVICE, stepped_up=False)
-    refused = caller.post("/v1/password", {"new_password": "nine dry badgers hum softly"})
+    body = {"current_password": auth.PASSWORD, "new_password": "nine dry badgers hum softly"}
+    refused = caller.post("/v1/password", body)
     assert (problem(refused), refused.json["step_up"]) == ((403, "step_up_required"), "small")
     stepped_up_by_sms(caller, mia, otp)
     before = caller.token
-    assert caller.post("/v1/password", {"new_password": "nine dry badgers hum softly"}).status_code == 200
+    assert caller.post("/v1/password", body).status_code == 200
     assert caller.token != before
     assert caller.get("/v1/session").json["step_up"] is None
 

@@ -244,7 +244,7 @@ UNDER_WAY = {
 def test_a_call_under_way_with_a_copy_of_the_token_changes_nothing_once_the_owner_has_another(deps, mia, otp, call):
     """The thief's call and the owner's come from one session. The owner's ended with success."""
     copied = Acting(*sign_in(deps, mia))
-    _, owner = password_change.change(deps, CLIENT, mia, copied, "nine dry badgers hum softly")
+    _, owner = password_change.set_new(deps, CLIENT, mia, copied, "nine dry badgers hum softly")
     with pytest.raises(Refusal, match="not_authenticated"):
         UNDER_WAY[call](deps, mia, copied)
     assert otp.enabled == {mia.id}

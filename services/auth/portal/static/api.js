@@ -128,8 +128,9 @@ export function showProblem(form, problem) {
     }
   } else if (problem.document?.clock_skew_seconds !== undefined) {
     wrong.code = t("clock.wrong_code");
-  } else if (fieldOf[problem.code]) {
-    wrong[fieldOf[problem.code]] = sentence(problem);
+  } else {
+    const field = fieldOf[`${problem.code}_${problem.document?.cause}`] ?? fieldOf[problem.code];
+    if (field) wrong[field] = sentence(problem);
   }
   const shown = Object.entries(wrong).map(([name, text]) => setError(form, name, text)).filter(Boolean);
   if (shown.length) {

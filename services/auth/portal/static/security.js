@@ -61,8 +61,8 @@ $("#generate").addEventListener("click", () => {
   rate();
 });
 
-onSubmit(form, async ({ new_password }) => {
-  await steppedUp(() => post("/v1/password", { new_password }));
+onSubmit(form, async ({ current_password, new_password }) => {
+  await steppedUp(() => post("/v1/password", { current_password, new_password }));
   clearTimeout(typing);
   asked++;  // a rating that is still under way is of the password before
   form.reset();
