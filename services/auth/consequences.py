@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 from redis.exceptions import RedisError
 from sqlalchemy import Connection
 
-from services.auth import reset_steps, session_store
+from services.auth import limits, reset_steps, session_store
 from services.auth.deps import WorkerDeps
 from services.auth.domain.consequences import CONSEQUENCES, Change, Own, Row, Scope
 from services.auth.domain.session import Factor, PassOn, Session, StepUp
@@ -114,7 +114,7 @@ def changing(
         accounts.hold(connection, account_id)
         state = Changing(connection, deps.clock(), acting)
         yield state
-        order = order_of(row, acting, concerned, cause)
+        order = order_of(row, acting, concerned, cause, now=state.now)
         ended = _end(deps, account_id, order)
         state.session_ids = ended.session_ids
         end_in_sql(connection, deps, row, account_id, before=state.now)
@@ -129,19 +129,21 @@ def changing(
         _end_call_id(deps, otp, acting.session)
     elif row.sessions is Scope.ALL:
         _end(deps, account_id, order)
-    elif order.acting_lingers and state.acting_ended:
+    elif order.lingers_until and state.acting_ended:
         with suppress(RedisError):  # then it ends within the minute
             session_store.end(deps.redis, account_id, Order(session_ids=ended.session_ids))
     if row.sessions is Scope.ITS_OWN:
         _end_in_otp(otp, row, account_id, ended.session_ids)
 
 
-def order_of(row: Row, acting: Acting | None, concerned: Concerned, cause: str | None = None) -> Order:
+def order_of(
+    row: Row, acting: Acting | None, concerned: Concerned, cause: str | None = None, *, now: datetime
+) -> Order:
     """Turn a row into the order that ends sessions and logins in Redis."""
     spared = acting is not None and row.own in {Own.KEPT, Own.NEW_TOKEN}
     return Order(
         acting=acting.token if acting is not None else None,
-        acting_lingers=row.sessions is Scope.BY_SMS,
+        lingers_until=now + limits.REPEATABLE_FOR if row.sessions is Scope.BY_SMS else None,
         logins=row.logins is Scope.ALL,
         cause=cause,
         all_sessions=row.sessions is Scope.ALL,

@@ -102,7 +102,7 @@ def handle(deps: WorkerDeps, message: Message) -> None:
 
 def _end_in_redis(deps: WorkerDeps, ends: Row, account_id: str, message: Message, cause: str) -> None:
     order = replace(
-        consequences.order_of(ends, None, Concerned(), cause),
+        consequences.order_of(ends, None, Concerned(), cause, now=deps.clock()),
         spare=getattr(message, "session_id", None),
         before=message.occurred_at,
         lost_factors=ends.lost,

@@ -34,7 +34,7 @@ SUPPORT_FOUND = Rate("auth.support.found", "operator", (Window(200, HOUR), Windo
 IDENTITY_CHECK_TRIES = 5  # two words hold 18 bits; after this many wrong tries the check must be begun anew
 
 CHALLENGE_LIFE = timedelta(minutes=10)
-SESSION_LIFE = timedelta(hours=12)  # NIST SP 800-63B-4 §2.2.3: AAL2 sessions end within 24 h
+LONGEST_SESSION = timedelta(hours=24)  # NIST SP 800-63B-4 §2.2.3, of AAL2; the settings say how long ours live
 SESSIONS_AT_MOST = 50  # of an account; the oldest ends when one more opens
 ENDED_SESSIONS_KNOWN = 100  # an account, for as long as a session lives: to end one of them again is no error
 STEP_UP_LIFE = timedelta(minutes=10)

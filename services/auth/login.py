@@ -22,7 +22,7 @@ from services.auth import (
 from services.auth.challenge_store import LoginChallenge
 from services.auth.deps import Client, Deps, by_ip, charged_by_ip, subject
 from services.auth.domain.account import Account, email_key
-from services.auth.domain.session import Factor, Session, StepUp, opened_by
+from services.auth.domain.session import Factor, Session, SessionTimes, StepUp, opened_by
 from services.auth.otp_client import TwoFactorState
 from services.auth.store import accounts, devices
 from services.auth.store.devices import Device
@@ -109,7 +109,14 @@ def log_in(
     factors = (Factor.PASSWORD, Factor.TRUSTED_DEVICE) if state.enabled else (Factor.PASSWORD,)
     trust_factor = device.won_by if device is not None and state.enabled else None
     session, token = _new_session(
-        account, factors, transport, client, now, device_id=device.id if device else None, trust_factor=trust_factor
+        deps.settings.session_times,
+        account,
+        factors,
+        transport,
+        client,
+        now,
+        device_id=device.id if device else None,
+        trust_factor=trust_factor,
     )
     sessions.end_replaced(deps, client, replaces)
     with _opening(deps, client, session, token, epoch) as connection:
@@ -157,9 +164,8 @@ def _complete(deps: Deps, client: Client, challenge: LoginChallenge, answer: Ans
     factor, known = Factor(verified.factor), challenge.device_id is not None
     remembers = answer.remember_device or (challenge.transport == "cookie" and not known)
     device_id = challenge.device_id or (new_id("dev") if remembers else None)
-    session, token = _new_session(
-        account, (Factor.PASSWORD, factor), challenge.transport, client, now, device_id=device_id
-    )
+    times, factors = deps.settings.session_times, (Factor.PASSWORD, factor)
+    session, token = _new_session(times, account, factors, challenge.transport, client, now, device_id=device_id)
     sessions.end_replaced(deps, client, answer.replaces)
     device_token = None
     with _opening(deps, client, session, token, challenge.epoch, challenge) as connection:
@@ -256,6 +262,7 @@ def _challenge(
 
 
 def _new_session(
+    times: SessionTimes,
     account: Account,
     factors: tuple[Factor, ...],
     transport: str,
@@ -273,7 +280,8 @@ def _new_session(
         transport=transport,
         authenticated_at=now,
         stepped_up_at=now if opened_by(factors) is StepUp.FULL else None,
-        expires_at=now + limits.SESSION_LIFE,
+        expires_at=now + min(times.idle, times.life),
+        ends_at=now + times.life,
         ip=client.ip,
         user_agent=client.browser,
         signed_in_with=factors,

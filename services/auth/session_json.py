@@ -5,7 +5,7 @@ import json
 from services.auth.domain.session import Factor, Session
 from shared.clock import parse_rfc3339, rfc3339
 
-_TIMES = ("authenticated_at", "stepped_up_at", "expires_at", "small_step_up_at", "renewed_at")
+_TIMES = ("authenticated_at", "stepped_up_at", "expires_at", "small_step_up_at", "renewed_at", "ends_at")
 
 
 def dump(session: Session) -> str:

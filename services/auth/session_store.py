@@ -15,7 +15,7 @@ from redis import Redis
 from services.auth import challenge_store, session_json, standing_answer
 from services.auth.challenge_store import LoginChallenge
 from services.auth.domain.session import Factor, PassOn, Session, StepUp
-from services.auth.limits import ENDED_SESSIONS_KNOWN, REPEATABLE_FOR, SESSION_LIFE, SESSIONS_AT_MOST
+from services.auth.limits import ENDED_SESSIONS_KNOWN, LONGEST_SESSION, REPEATABLE_FOR, SESSIONS_AT_MOST
 from shared import outbox
 from shared.clock import rfc3339
 from shared.ids import new_token, token_digest
@@ -59,8 +59,19 @@ if too_many > 0 then
 end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 redis.call('HSET', KEYS[3], ARGV[4], ARGV[5])
-redis.call('PEXPIRE', KEYS[3], ARGV[3])
+redis.call('PEXPIRE', KEYS[3], ARGV[10])
 return reply
+""")
+
+# A use moves the end of a session, but not past its last possible one, and never back.
+_KEEP = LuaScript("""
+local raw = redis.call('GET', KEYS[1])
+if not raw then return 0 end
+local session = cjson.decode(raw)
+if session.expires_at >= ARGV[1] or session.ends_at < ARGV[1] then return 1 end
+session.expires_at = ARGV[1]
+redis.call('SET', KEYS[1], cjson.encode(session), 'PX', ARGV[2])
+return 1
 """)
 
 # Only the login that opened the session has claimed the challenge, so no other login's challenge comes back.
@@ -120,7 +131,10 @@ for _, id in ipairs(redis.call('HKEYS', KEYS[2])) do
   end
   if ends then
     if key == order.acting and order.lingers_ms > 0 then
-      if redis.call('PTTL', key) > order.lingers_ms then redis.call('PEXPIRE', key, order.lingers_ms) end
+      if redis.call('PTTL', key) > order.lingers_ms then
+        session.expires_at, session.ends_at = order.lingers_until, order.lingers_until
+        redis.call('SET', key, cjson.encode(session), 'PX', order.lingers_ms)
+      end
     else
       redis.call('DEL', key)
       redis.call('HDEL', KEYS[2], id)
@@ -170,7 +184,15 @@ end
 return reply
 """)
 
-_REPLACE = LuaScript("return redis.call('SET', KEYS[1], ARGV[1], 'XX', 'KEEPTTL') and 1 or 0")
+# When the session ends stays as Redis has it: another request may have moved that meanwhile.
+_REPLACE = LuaScript("""
+local raw = redis.call('GET', KEYS[1])
+if not raw then return 0 end
+local stored, session = cjson.decode(raw), cjson.decode(ARGV[1])
+session.expires_at, session.ends_at = stored.expires_at, stored.ends_at
+redis.call('SET', KEYS[1], cjson.encode(session), 'KEEPTTL')
+return 1
+""")
 _SESSION = "auth:session:"
 _WINDOWS = {StepUp.FULL: "stepped_up_at", StepUp.SMALL: "small_step_up_at"}  # members of a session
 
@@ -217,10 +239,11 @@ def open_session(
     keys = [epoch_key(session.account_id), _session_key(token), _index_key(session.account_id)]
     if challenge_id is not None:
         keys += [challenge_store.key(challenge_id), challenge_store.index_key(session.account_id)]
-    life_ms = int((session.expires_at - session.authenticated_at).total_seconds() * 1000)
+    ends_at = session.ends_at or session.expires_at
     args: list[str | int] = [
-        *(epoch, session_json.dump(session), life_ms, session.id, token_digest(token)),
-        *(method or "", challenge_id or "", _SESSION, SESSIONS_AT_MOST),
+        *(epoch, session_json.dump(session), _milliseconds(session.expires_at - session.authenticated_at)),
+        *(session.id, token_digest(token), method or "", challenge_id or "", _SESSION, SESSIONS_AT_MOST),
+        _milliseconds(ends_at - session.authenticated_at),
     ]
     opened, *ended = _OPEN.run(redis, keys, args)
     return Opened(tuple(str(session_id) for session_id in ended)) if int(opened) == 1 else None
@@ -241,6 +264,16 @@ def find(redis: "Redis", token: str) -> Session | None:
     return None if raw is None else session_json.load(raw)
 
 
+def keep(redis: "Redis", token: str, expires_at: datetime, now: datetime) -> bool:
+    """Move the end of a session that is used, in one step; False when it has ended."""
+    args: list[str | int] = [rfc3339(expires_at), _milliseconds(expires_at - now)]
+    return int(_KEEP.run(redis, [_session_key(token)], args)) == 1
+
+
+def _milliseconds(time: timedelta) -> int:
+    return time // timedelta(milliseconds=1)
+
+
 def is_live(redis: "Redis", account_id: str, session_id: str) -> bool:
     """Whether the account has a live session of this id."""
     digest = redis.hget(_index_key(account_id), session_id)
@@ -253,7 +286,7 @@ def note_ended(redis: "Redis", account_id: str, session_id: str) -> None:
     with redis.pipeline(transaction=True) as pipeline:
         pipeline.lpush(key, session_id)
         pipeline.ltrim(key, 0, ENDED_SESSIONS_KNOWN - 1)
-        pipeline.expire(key, SESSION_LIFE)
+        pipeline.expire(key, LONGEST_SESSION)
         pipeline.execute()
 
 
@@ -285,14 +318,14 @@ def sessions_of(redis: "Redis", account_id: str) -> list[Session]:
 class Order:
     """What a change ends in Redis. The table of changes (domain.consequences) says which members a change sets.
 
-    ``acting`` is the token of the session that orders it: nothing happens when that has ended. With ``acting_lingers``
-    it lives for a minute more where it would end, so that it may repeat a call that fails. ``renewed`` is that session
-    as it lives on under a new token, and ``pass_on`` keeps that token for a repeat of the call. ``before`` spares what
-    began or was renewed after a moment. Every order voids the account's answer that may be repeated.
+    ``acting`` is the token of the session that orders it: nothing happens when that has ended. With ``lingers_until``,
+    a minute from now, it lives until then where it would end, so that it may repeat a call that fails. ``renewed`` is
+    that session as it lives on under a new token, and ``pass_on`` keeps that token for a repeat of the call. ``before``
+    spares what began or was renewed after a moment. Every order voids the account's answer that may be repeated.
     """
 
     acting: str | None = None
-    acting_lingers: bool = False
+    lingers_until: datetime | None = None
     logins: bool = False
     cause: str | None = None
     all_sessions: bool = False
@@ -323,7 +356,8 @@ def end(redis: "Redis", account_id: str, order: Order) -> Ended:
     token = new_token() if order.renewed is not None else None
     document: dict[str, Any] = {
         "acting": _session_key(order.acting) if order.acting else "",
-        "lingers_ms": REPEATABLE_FOR // timedelta(milliseconds=1) if order.acting_lingers else 0,
+        "lingers_ms": _milliseconds(REPEATABLE_FOR) if order.lingers_until else 0,
+        "lingers_until": rfc3339(order.lingers_until) if order.lingers_until else "",
         "logins": order.logins,
         "cause": f"auth:logins_ended:{order.cause}" if order.cause else "",
         # Of several orders with the same cause only the first ends logins, because a login has no time to compare.
@@ -341,7 +375,7 @@ def end(redis: "Redis", account_id: str, order: Order) -> Ended:
         "renewed": token_digest(token) if token else "",
         "passed_on": order.pass_on.key if order.pass_on else "",
         "sealed": order.pass_on.seal(token) if order.pass_on and token else "",
-        "passed_on_ms": int(REPEATABLE_FOR.total_seconds() * 1000),
+        "passed_on_ms": _milliseconds(REPEATABLE_FOR),
         "session": session_json.dump(order.renewed) if order.renewed else "",
         "sessions": _SESSION,
         "challenges": challenge_store.PREFIX,

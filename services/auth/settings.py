@@ -8,7 +8,9 @@ from typing import Any
 from services.auth.domain import targets
 from services.auth.domain.hosts import Hosts, origin_of
 from services.auth.domain.identity_checks import Times
+from services.auth.domain.session import SessionTimes
 from services.auth.domain.targets import Targets
+from services.auth.limits import LONGEST_SESSION
 from shared import journaling, messages, metrics_port
 from shared.journal import Journal
 from shared.keys import Key, KeyList
@@ -50,6 +52,7 @@ class AuthSettings(WorkerSettings):
     jwt_signing_keys: KeyList
     token_audiences: frozenset[str]
     sign_in_targets: Targets
+    session_times: SessionTimes
     trusted_proxy_count: int
     enrollment_word_required: bool
     enrollment_word_life_seconds: int
@@ -71,6 +74,7 @@ class AuthSettings(WorkerSettings):
             "jwt_signing_keys": env.keys("JWT_SIGNING_KEYS"),
             "token_audiences": _audiences(env),
             "sign_in_targets": _targets(env),
+            "session_times": _session_times(env),
             "trusted_proxy_count": _trusted_proxy_count(env, members["public_origin"]),
             "enrollment_word_required": _on(env, "ENROLLMENT_WORD_REQUIRED"),
             "enrollment_word_life_seconds": env.integer("ENROLLMENT_WORD_LIFE_SECONDS", 24 * 3600, minimum=1),
@@ -181,6 +185,13 @@ def _audiences(env: Environment) -> frozenset[str]:
     if any(not _AUDIENCE.fullmatch(one) for one in listed):
         env.fault("TOKEN_AUDIENCES must list names or URLs, without spaces, by commas")
     return frozenset(listed)
+
+
+def _session_times(env: Environment) -> SessionTimes:
+    life = _seconds(env, "SESSION_LIFE_SECONDS", 12 * _HOUR, _MINUTE)
+    if life > LONGEST_SESSION:
+        env.fault("SESSION_LIFE_SECONDS must be at most 86400: a session of a second factor ends within 24 hours")
+    return SessionTimes(life, _seconds(env, "SESSION_IDLE_SECONDS", _HOUR, _MINUTE))
 
 
 def _targets(env: Environment) -> Targets:

@@ -19,7 +19,7 @@ from services.auth import challenge_store, session_store
 from services.auth.challenge_store import LoginChallenge
 from services.auth.domain.account import Account, Role
 from services.auth.domain.session import Factor, Session
-from services.auth.limits import CHALLENGE_LIFE, SESSION_LIFE
+from services.auth.limits import CHALLENGE_LIFE, LONGEST_SESSION
 from shared.clock import system_clock
 from shared.database import create_database
 from shared.hashing import HashingPool
@@ -64,7 +64,7 @@ def new_session(redis, account_id: str, now: datetime) -> str:
         transport="bearer",
         authenticated_at=now,
         stepped_up_at=now,
-        expires_at=now + SESSION_LIFE,
+        expires_at=now + LONGEST_SESSION,
         ip="192.0.2.7",
         user_agent="fuzz",
     )

@@ -3,6 +3,8 @@
 import itertools
 import time
 from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import event
@@ -12,6 +14,7 @@ from services.auth import challenge_store, events, login, password_change, sessi
 from services.auth.challenge_store import LoginChallenge
 from services.auth.consequences import Acting
 from services.auth.deps import Deps
+from services.auth.domain.session import Factor
 from services.auth.limits import SESSIONS_AT_MOST
 from services.auth.login import Answer, SignedIn
 from services.auth.otp_client import Verified
@@ -147,6 +150,40 @@ def test_one_challenge_makes_one_session_though_the_commit_of_some_fails(deps, r
     assert live(deps, account) == {signed_in.session.id}
     assert answers_at_once(enter) == ["challenge_expired"]
     assert types_of(deps, account).count("session.started") == 1
+
+
+@pytest.mark.parametrize("round_", range(ROUNDS))
+def test_no_use_revives_a_session_that_ends_meanwhile(deps, round_):
+    deps = replace(deps, settings=auth.settings(SESSION_IDLE_SECONDS="3600"))
+    account = make_account(deps, "mia@example.com")
+    session, token = sign_in(deps, account)
+
+    def use(minutes):
+        return lambda: session_store.keep(deps.redis, token, session.expires_at + timedelta(minutes=minutes), NOW)
+
+    uses = [use(minutes) for minutes in range(1, THREADS)]
+    uses.insert(round_, lambda: end_one(deps, account, session))
+    answers_at_once(*uses)
+    assert (session_store.find(deps.redis, token), live(deps, account)) == (None, set())
+
+
+@pytest.mark.parametrize("round_", range(ROUNDS))
+def test_the_latest_of_uses_at_once_counts_and_a_step_up_beside_them_is_not_lost(deps, round_):
+    deps = replace(deps, settings=auth.settings(SESSION_IDLE_SECONDS="3600"))
+    account = make_account(deps, "mia@example.com")
+    session, token = sign_in(deps, account, Factor.PASSWORD, stepped_up=False)
+
+    def use(minutes):
+        return lambda: session_store.keep(deps.redis, token, session.expires_at + timedelta(minutes=minutes), NOW)
+
+    uses = [use(minutes) for minutes in range(1, THREADS)]
+    uses.insert(round_, lambda: session_store.step_up(deps.redis, session, token, NOW, (Factor.PASSWORD, Factor.TOTP)))
+    answers_at_once(*uses)
+    found = session_store.find(deps.redis, token)
+    assert found.expires_at == session.expires_at + timedelta(minutes=THREADS - 1)
+    assert (found.assurance, found.stepped_up_at) == ("aal2", NOW)
+    left = deps.redis.pttl(f"auth:session:{token_digest(token)}")
+    assert 4_400_000 < left <= (3600 + 60 * (THREADS - 1)) * 1000
 
 
 def _change_password(deps, account, own):

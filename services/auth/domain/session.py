@@ -54,8 +54,23 @@ WITHOUT_SECOND_FACTOR = frozenset({Factor.PASSWORD})
 
 
 @dataclass(frozen=True, slots=True)
+class SessionTimes:
+    """How long a session lives: ``life`` at most, ``idle`` without use."""
+
+    life: timedelta
+    idle: timedelta
+
+
+# A use moves the end of a session only when that is a sixtieth of the idle time later. So a session in use costs one
+# write a minute, where the idle time is an hour, and ends 59 to 60 minutes after its last use.
+_STEPS = 60
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """A signed-in browser or client.
+
+    ``expires_at`` is when it ends if it is not used again, ``ends_at`` when it ends however much it is used.
 
     ``stepped_up_at`` is the last full proof, ``small_step_up_at`` the last one by a texted code; either may be None.
     ``signed_in_with`` are the factors of the sign-in itself, without later proofs. ``device_id`` is the
@@ -78,6 +93,7 @@ class Session:
     trust_factor: Factor | None = None
     small_step_up_at: datetime | None = None
     renewed_at: datetime | None = None
+    ends_at: datetime | None = None  # None: a use does not move its end
 
     @property
     def call_id(self) -> str:
@@ -95,6 +111,13 @@ class Session:
     def renewed(self, at: datetime) -> "Session":
         """The session with a new token from this moment, and so with another ``call_id``."""
         return replace(self, renewed_at=max(at, self._token_since + timedelta.resolution))
+
+    def end_after_use(self, now: datetime, idle: timedelta) -> datetime | None:
+        """When the session ends after a use at ``now``; None where this use does not move its end."""
+        if self.ends_at is None:
+            return None
+        ends = min(now + idle, self.ends_at)
+        return ends if ends - self.expires_at >= idle / _STEPS else None
 
     @property
     def proven_at(self) -> datetime:

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ParamSpec, TypeVar, cast
 
 from flask import Response, current_app, g, request
@@ -30,6 +30,7 @@ R = TypeVar("R")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 DEVICE_HEADER = "X-Device-Token"
 BINDING_HEADER = "X-Challenge-Binding"
+UNATTENDED_HEADER = "X-Unattended"  # a page looks again by itself, so nobody uses the session
 USER_AGENT_READ = 400
 HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
 _RESTORES_FINISHED = "latchkey_restores_finished"
@@ -158,12 +159,21 @@ def presented_token() -> str | None:
 
 
 def live_session() -> tuple[Session, str]:
-    """The session of this request and its token, without a look at the account. Raises 401 not_authenticated."""
-    token = presented_token()
+    """The session of this request and its token, without a look at the account. Raises 401 not_authenticated.
+
+    The request counts as a use of the session, unless a page made it by itself and says so.
+    """
+    token, now = presented_token(), deps().clock()
     session = session_store.find(deps().redis, token) if token else None
-    if session is None or token is None or session.expires_at <= deps().clock():
+    if session is None or token is None or session.expires_at <= now:
         raise Refusal("not_authenticated")
-    return session, token
+    is_used = UNATTENDED_HEADER not in request.headers
+    ends = session.end_after_use(now, deps().settings.session_times.idle) if is_used else None
+    if ends is None:
+        return session, token
+    if not session_store.keep(deps().redis, token, ends, now):
+        raise Refusal("not_authenticated")
+    return replace(session, expires_at=ends), token
 
 
 def current() -> Principal:

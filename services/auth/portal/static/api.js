@@ -36,6 +36,8 @@ export async function call(method, path, body, more = {}) {
 }
 
 export const get = (path) => call("GET", path);
+/** As get, for a page that looks again by itself: it does not keep the session of an absent person alive. */
+export const look = (path) => call("GET", path, undefined, { "X-Unattended": "1" });
 export const post = (path, body) => call("POST", path, body);
 export const put = (path, body) => call("PUT", path, body);
 export const remove = (path) => call("DELETE", path);

@@ -30,7 +30,7 @@ export function showSessions() {
   const again = () => load(place, async () => {
     const sessions = await all("/v1/sessions");
     return el("ul", { class: "rows" }, ...sessions.map((session) => el("li", {},
-      el("div", { class: "what" }, el("p", {}, browserName(session.browser)), el("small", {}, t("lists.since", { date: dateTime(session.authenticated_at), ip: session.ip }))),
+      el("div", { class: "what" }, el("p", {}, browserName(session.browser)), el("small", {}, t("lists.since", { date: dateTime(session.authenticated_at), ip: session.ip }), " ", t("lists.ends", { date: dateTime(session.expires_at) }))),
       session.current
         ? el("span", { class: "pill good" }, t("lists.this_one"))
         : onClick(el("button", { type: "button", "aria-label": `${t("lists.end")}: ${browserName(session.browser)}` }, t("lists.end")), async () => {

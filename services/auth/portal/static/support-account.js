@@ -1,7 +1,7 @@
 // One account for support: its state, why its owner can't get in, and the ceremony of a reset.
 
 import { facts, late, line, tone, words } from "./activity.js";
-import { all, change, get, load, onClick, onSubmit, post, steppedUp } from "./api.js";
+import { all, change, get, load, look, onClick, onSubmit, post, steppedUp } from "./api.js";
 import { $, csv, dateTime, download, duration, el, knows, say, show, t, toTheSecond } from "./page.js";
 
 const id = $("#name").dataset.id, base = `/v1/support/accounts/${id}`;
@@ -156,7 +156,7 @@ const fieldsIn = (place) => [...place.querySelectorAll("input, textarea")];
 
 /** Look whether an answer came. Nothing is drawn when none did, so that nobody is disturbed while writing. */
 async function refreshChecks() {
-  const answer = await get(CHECKS).catch(() => seen);
+  const answer = await look(CHECKS).catch(() => seen);
   const isSame = JSON.stringify(answer) === JSON.stringify(seen);
   if (isSame || $("#checks [aria-busy]")) checking = setTimeout(refreshChecks, CHECKS_EVERY);
   else drawChecks({ answer });
@@ -232,14 +232,14 @@ onSubmit(form, async ({ ticket, reason, reason_kind }) => {
 /** Show a reset, and ask again until it is over. Whoever asks last is answered: an older look would show what was. */
 async function follow(reset_id) {
   clearTimeout(following);
-  const look = ++looks;
+  const turn = ++looks;
   let reset = null;
   try {
-    reset = await get(`/v1/support/two-factor-resets/${reset_id}`);
+    reset = await look(`/v1/support/two-factor-resets/${reset_id}`);
   } catch {
     // The next look may find it.
   }
-  if (look !== looks) return;
+  if (turn !== looks) return;
   if (!reset) {
     following = setTimeout(() => follow(reset_id), FOLLOW_EVERY);
     return;

@@ -1,6 +1,6 @@
 // Team: who belongs to the account, and the cell phone that each proves.
 
-import { all, change, get, load, onClick, onSubmit, post, put, remove, sentence, steppedUp } from "./api.js";
+import { all, change, get, load, look, onClick, onSubmit, post, put, remove, sentence, steppedUp } from "./api.js";
 import { $, duration, el, language, say, show, t } from "./page.js";
 
 const me = $("#me").dataset, dialog = $("#edit"), form = $("#edit-form"), country = form.elements.country;
@@ -127,7 +127,7 @@ function follow(messageId) {
     if (prove.hidden) return;
     let found = null;
     try {
-      const { items } = await get("/v1/activity?limit=20");
+      const { items } = await look("/v1/activity?limit=20");
       found = items.find((item) => item.type === "sms.delivery_changed" && item.details.message_id === messageId)?.details;
     } catch {
       // The next look may find it.
