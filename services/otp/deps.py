@@ -39,8 +39,8 @@ class Deps(WorkerDeps):
     sms_daily_cap: int
 
 
-# Of the server's four request threads so many may wait for a drawing; the others stay free for codes.
-DRAWINGS_AT_A_TIME = 2
+# Of the server's four request threads so many may wait for a drawing; one stays free for codes.
+DRAWINGS_AT_A_TIME = 3
 
 
 def make_deps(
