@@ -80,11 +80,12 @@ def reset_at_once(
 
 
 def _words(messages: Messages, sent_to: str) -> list[str]:
-    """The words in the messages to this recipient, who is known by the last four characters at least."""
+    """The words in the messages to this recipient: an address, or a phone that is known by its last four digits."""
+    known_by = sent_to if "@" in sent_to else sent_to[-4:]
     return [
         match.group(1)
         for message in messages()
-        if str(message["to"]).endswith(sent_to[-4:]) and (match := _WORDS.search(str(message["body"])))
+        if str(message["to"]).endswith(known_by) and (match := _WORDS.search(str(message["body"])))
     ]
 
 
