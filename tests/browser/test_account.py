@@ -191,6 +191,7 @@ def test_no_flow_loads_its_page_anew(visitor, ann, inbox):
     assert documents == ["/login", "/", "/two-factor"]
     prove_phone(page, inbox, enrolled=ann)
     page.get_by_role("navigation").get_by_role("link", name="Security").click()
+    page.get_by_label("Current password").fill(ann.password)
     page.get_by_label("New password").fill("nine dry walruses whistle")
     page.get_by_role("button", name="Change Password").click()
     expect(page.get_by_text("Your password is changed.")).to_be_visible()
