@@ -19,6 +19,8 @@ from shared.deadline import at_most
 
 TURN_WAIT_SECONDS, BUSY_WAIT_SECONDS = 1.0, 1.0  # of one process, of SQLite; both together still in time for a 503
 _TURN = "latchkey_write_turn"
+# An engine's execution option: what each writing transaction calls with its connection, last before it commits.
+BEFORE_COMMIT = "latchkey_before_commit"
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -88,6 +90,8 @@ def writing(engine: Engine) -> Iterator[Connection]:
         if _is_sqlite(engine):  # its driver does not begin by itself, see _configure
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         yield connection
+        if before_commit := engine.get_execution_options().get(BEFORE_COMMIT):
+            before_commit(connection)
 
 
 @contextmanager

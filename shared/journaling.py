@@ -13,9 +13,10 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import structlog
-from sqlalchemy import Connection, Engine, Row, event
+from sqlalchemy import Connection, Engine, Row
 
 from shared.clock import Clock, parse_rfc3339, rfc3339
+from shared.database import BEFORE_COMMIT
 from shared.journal import Entry, Journal
 from shared.problems import Unavailable
 from shared.settings import Environment
@@ -37,8 +38,21 @@ class _Note:
 
 @dataclass(frozen=True, slots=True)
 class _Attached:
+    """One engine's journal, and what its transactions under way have noted. An abandoned one takes its notes along."""
+
+    journal: Journal
     kinds: Collection[str]
+    snapshot: Snapshot
     notes: "WeakKeyDictionary[Connection, dict[tuple[str, str], _Note]]" = field(default_factory=WeakKeyDictionary)
+
+    def write(self, connection: Connection) -> None:
+        if notes := self.notes.pop(connection, None):
+            self.journal.append(
+                [
+                    Entry(one.kind, one.account_id, one.at, one.actor, self.snapshot(connection, one.account_id, one.kind))
+                    for one in notes.values()
+                ]
+            )
 
 
 def attach(engine: Engine, journal: Journal, kinds: Collection[str], snapshot: Snapshot) -> None:
@@ -46,24 +60,12 @@ def attach(engine: Engine, journal: Journal, kinds: Collection[str], snapshot: S
 
     ``snapshot`` reads the account's state, in the transaction. It locks the row where the state covers more than the
     transaction has changed, so that the journal's order is that of the commits.
+
+    SQLAlchemy's commit event is not used, because a listener on the engine makes each read cost 29 us of CPU more
+    (74 instead of 46 us for ``SELECT 1`` on SQLite, 5,000 reads in one process).
     """
-    attached = _Attached(frozenset(kinds))
-    engine.update_execution_options(**{_OPTION: attached})
-
-    @event.listens_for(engine, "commit")
-    def _write(connection: Connection) -> None:
-        notes = attached.notes.pop(connection, {})
-        if notes:
-            journal.append(
-                [
-                    Entry(one.kind, one.account_id, one.at, one.actor, snapshot(connection, one.account_id, one.kind))
-                    for one in notes.values()
-                ]
-            )
-
-    @event.listens_for(engine, "rollback")
-    def _forget(connection: Connection) -> None:
-        attached.notes.pop(connection, None)
+    attached = _Attached(journal, frozenset(kinds), snapshot)
+    engine.update_execution_options(**{_OPTION: attached, BEFORE_COMMIT: attached.write})
 
 
 def note(connection: Connection, account_id: str | None, kind: str, at: datetime, actor: str = "") -> None:

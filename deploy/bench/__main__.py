@@ -17,6 +17,7 @@ from rich.table import Table
 
 from deploy.attack.slow import CONNECTIONS, slow_clients
 from deploy.bench import workers
+from deploy.bench.busy import PROCESSES, confirmations
 from deploy.bench.flood import flood_of_logins
 from deploy.bench.floor_servers import floor_servers
 from deploy.bench.load import Call, Measured, drive
@@ -35,6 +36,7 @@ ROUNDS = 4  # floor and verification take turns, so that a noisy neighbour distu
 LOGIN_CONCURRENCY = 4
 FLOOD_CLIENTS, FLOOD_ACCOUNTS = 16, 40  # who flood logins; who verify meanwhile, one after the other
 SLOW_ACCOUNTS = 100  # who verify beside slow connections, and as many without them
+NEWCOMERS = 15  # who turn 2FA on while the host is busy
 SMS_REQUESTS, SMS_PAUSE_SECONDS = 121, 0.15  # the first one opens connections and is not counted
 SMS = "SMS request until the provider has it"
 
@@ -99,6 +101,9 @@ def _run(stack: Stack, floor_url: str, stub: TwilioStub) -> tuple[Table, Table]:
         verification, health = _beside_slow(stack, pool[start : start + SLOW_ACCOUNTS], challenges, beside)
         start += SLOW_ACCOUNTS
         _row(table, f"TOTP verification{what}", 1, verification, f"GET /healthz p99 {health.percentile(0.99):.1f} ms")
+    newcomers = fill(stack, NEWCOMERS, name="newcomer", enrolled=False)
+    busy = f"{PROCESSES} processes keep the cores busy"
+    _row(table, "2FA confirmed, with its backup codes", 1, confirmations(stack, newcomers), busy)
     _row(table, f"{SMS}, redis", 1, _sms(stack, pool[start:], challenges, stub), "")
     return table, _process_table(idle, usage(stack), spent, verified)
 

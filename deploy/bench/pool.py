@@ -28,25 +28,25 @@ PASSWORD = "bench-pool-correct-horse-7"  # noqa: S105 - of accounts that live as
 
 @dataclass(frozen=True, slots=True)
 class Pooled:
-    """One account with 2FA on and a proven phone; ``ip`` is where it calls from."""
+    """One account, and its authenticator's key where 2FA is on; ``ip`` is where it calls from."""
 
     email: str
     secret: str
     ip: str
 
 
-def fill(stack: Stack, count: int) -> list[Pooled]:
-    """Make ``count`` accounts."""
+def fill(stack: Stack, count: int, *, name: str = "bench", enrolled: bool = True) -> list[Pooled]:
+    """Make ``count`` accounts, whose addresses begin with ``name``; with 2FA on if ``enrolled``."""
     keys = read_keys(stack.settings.keys_file)
     box = SecretBox(KeyList.parse(keys["OTP_SECRET_KEYS"]))
     encoded = HashingPool(max_waiting=1).hash(PASSWORD)
     now = system_clock()
     pool: list[Pooled] = []
-    enrolled: list[tuple[NewAuthenticator, str]] = []
+    authenticators: list[NewAuthenticator] = []
     with writing(create_database(f"sqlite:///{stack.var_dir}/auth.sqlite3")) as connection:
         team = accounts.team_named(connection, "Benchmark", now)
         for number in range(count):
-            email, secret = f"bench{number}@example.com", pyotp.random_base32(32)
+            email, secret = f"{name}{number}@example.com", pyotp.random_base32(32)
             account = accounts.add(
                 connection,
                 team_id=team,
@@ -65,9 +65,9 @@ def fill(stack: Stack, count: int) -> list[Pooled]:
             )
             enrollment_id = new_id("enr")
             sealed = box.seal(Secret(pyotp.TOTP(secret).byte_secret()), account.id, enrollment_id)
-            enrolled.append((NewAuthenticator(enrollment_id, account.id, email, sealed, now), secret))
+            authenticators.append(NewAuthenticator(enrollment_id, account.id, email, sealed, now))
             pool.append(Pooled(email, secret, f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"))
     with writing(create_database(f"sqlite:///{stack.var_dir}/otp.sqlite3")) as connection:
-        for authenticator, _secret in enrolled:
+        for authenticator in authenticators if enrolled else ():
             otp_store.put_active(connection, authenticator)
     return pool

@@ -1,6 +1,7 @@
-"""Five hundred connections that send half a request, or never read: codes go on, and each connection is ended."""
+"""Five hundred connections that send half a request, or never read: codes go on, and each connection is ended.
 
-import time
+How long a code takes meanwhile is a row of `make bench`.
+"""
 
 import pytest
 import urllib3
@@ -16,15 +17,6 @@ SERVERS = {
 }
 
 
-def slowest(call, times):
-    seconds = []
-    for _ in range(times):
-        started = time.monotonic()
-        call()
-        seconds.append(time.monotonic() - started)
-    return max(seconds)
-
-
 @pytest.mark.parametrize("server", SERVERS)
 def test_codes_go_on_beside_slow_connections(stack, make_person, server):
     url_of, path, large = SERVERS[server]
@@ -37,14 +29,12 @@ def test_codes_go_on_beside_slow_connections(stack, make_person, server):
     def healthy():
         assert pool.request("GET", f"{url}/healthz").status == 200
 
-    quiet = slowest(healthy, 100)
     with slow_clients(url, path, large, again=False) as clients:
         assert clients.open == CONNECTIONS, clients.lasted()
-        assert slowest(healthy, 100) <= max(2 * quiet, 0.25)
+        for _ in range(100):
+            healthy()
         for portal, challenge in logins:
-            started = time.monotonic()
             assert portal.verify(challenge, member.codes.pop()).status == 200
-            assert time.monotonic() - started < 2
         clients.wait(ENDED_WITHIN_SECONDS)
         lasted = {kind: max(seconds) for kind, seconds in clients.lasted().items()}
     assert {kind: seconds for kind, seconds in lasted.items() if seconds >= ENDED_WITHIN_SECONDS} == {}

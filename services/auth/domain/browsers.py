@@ -4,6 +4,8 @@ The User-Agent is free text of whoever sends it. It may be a formula, a link or 
 is kept, shown or sent. Only these words are.
 """
 
+from functools import lru_cache
+
 # Both tables: a word of ours, and its signs in a User-Agent. The first row with a sign counts, because a browser names
 # those that it descends from, too.
 _BROWSERS = (
@@ -28,6 +30,7 @@ _SYSTEMS = (
 UNKNOWN = "unknown browser"
 
 
+@lru_cache(1024)
 def describe(user_agent: str) -> str:
     """Describe a User-Agent, such as ``Firefox on Windows``, ``Firefox`` or ``unknown browser``.
 

@@ -1,6 +1,7 @@
 """Which address a client has, and which network it stands for."""
 
 import re
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 # What one customer is given whole (RFC 6177, RFC 7934): with a budget for each address of it there would be no budget.
@@ -30,6 +31,7 @@ def network_of(ip: str) -> str:
     return UNKNOWN if address is None else str(address)
 
 
+@lru_cache(2048)  # each request asks at least twice, for the client and for the network of its budgets
 def _address_in(text: str) -> IPv4Address | IPv6Address | None:
     bare = text.strip().strip('"')
     with_port = _WITH_PORT.fullmatch(bare)
