@@ -47,10 +47,11 @@ class _Attached:
 
     def write(self, connection: Connection) -> None:
         if notes := self.notes.pop(connection, None):
+            states = [self.snapshot(connection, one.account_id, one.kind) for one in notes.values()]
             self.journal.append(
                 [
-                    Entry(one.kind, one.account_id, one.at, one.actor, self.snapshot(connection, one.account_id, one.kind))
-                    for one in notes.values()
+                    Entry(one.kind, one.account_id, one.at, one.actor, state)
+                    for one, state in zip(notes.values(), states, strict=True)
                 ]
             )
 

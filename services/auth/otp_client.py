@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import quote
 
-from services.auth.otp_line import Line, LineDown
+from services.auth.otp_line import PATIENCE, Line, LineDown, Patience
 from shared.clock import Clock, parse_rfc3339
 from shared.keys import Key, encode_key
 from shared.problems import PROBLEMS, Refusal, Unavailable
@@ -68,8 +68,8 @@ class OtpClient:
     ``clock``: the Redis server's, which all processes agree on; commands have none.
     """
 
-    def __init__(self, base_url: str, api_key: Key, clock: Clock | None = None) -> None:
-        self._line = Line(base_url, clock)
+    def __init__(self, base_url: str, api_key: Key, clock: Clock | None = None, patience: Patience = PATIENCE) -> None:
+        self._line = Line(base_url, clock, patience)
         self._headers = {
             "Authorization": f"Bearer {encode_key(api_key.material.reveal())}",
             "Content-Type": "application/json",

@@ -8,6 +8,7 @@ Each request says how long its caller waits and when it gives up, so that otp do
 """
 
 import threading
+from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPSConnection, RemoteDisconnected
 from urllib.parse import urlsplit
 
@@ -17,8 +18,22 @@ from shared.breaker import Breaker
 from shared.clock import Clock, after, unix_milliseconds
 from shared.deadline import GIVES_UP_AT_HEADER, TIME_LEFT_HEADER, at_most
 
-CONNECT_SECONDS, READ_SECONDS = 0.5, 2.2  # together under the three seconds in which a 503 is due
-OPENS_AFTER_FAILURES, TRY_SECONDS = 5, 0.5
+OPENS_AFTER_FAILURES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a call waits. The first two together stay under the three seconds in which a 503 is due.
+
+    ``retry_seconds`` is for the answer of a call that follows a failed one.
+    """
+
+    connect_seconds: float = 0.5
+    read_seconds: float = 2.2
+    retry_seconds: float = 0.5
+
+
+PATIENCE = Patience()
 
 
 class LineDown(Exception):  # noqa: N818 - a state, as Unavailable is
@@ -31,10 +46,10 @@ class Line:
     ``clock``: the Redis server's, which otp reads too. Without one a request does not say when its caller gives up.
     """
 
-    def __init__(self, base_url: str, clock: Clock | None = None) -> None:
-        self._clock = clock
+    def __init__(self, base_url: str, clock: Clock | None = None, patience: Patience = PATIENCE) -> None:
+        self._clock, self._patience = clock, patience
         self._prefix = urlsplit(base_url).path.rstrip("/")
-        self._kept = _KeptConnection(base_url)
+        self._kept = _KeptConnection(base_url, patience.connect_seconds)
         self._breaker = Breaker("otp", _line_down, opens_after=OPENS_AFTER_FAILURES)
 
     def exchange(
@@ -45,7 +60,8 @@ class Line:
         A request that ``hashes`` gets its whole time, because the short try that follows a failure is too short for it.
         """
         with self._breaker.call(_down):
-            seconds = TRY_SECONDS if self._breaker.failed_last and not hashes else READ_SECONDS
+            is_retry = self._breaker.failed_last and not hashes
+            seconds = self._patience.retry_seconds if is_retry else self._patience.read_seconds
             connection = self._kept.connection
             try:
                 kept = _make_ready(connection)
@@ -94,10 +110,10 @@ def _line_down(error: BaseException) -> bool:
 
 
 class _KeptConnection(threading.local):
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, connect_seconds: float) -> None:
         url = urlsplit(base_url)
         kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
-        self.connection = kind(url.netloc, timeout=CONNECT_SECONDS)
+        self.connection = kind(url.netloc, timeout=connect_seconds)
 
 
 # What a closed connection is met with. A time-out is none of them.

@@ -23,7 +23,7 @@ EXPECTED_AT_MOST = 48
 # Below this many the thread hashes without a pause. Above, it leaves a core four fifths of its time.
 SCARCE = 4
 _PAUSE_BY_WORK = 4
-_PAUSE_AFTER_FAILURE_SECONDS = 5
+PAUSE_AFTER_FAILURE_SECONDS = 5.0
 
 log = structlog.get_logger("otp.sheets")
 
@@ -38,10 +38,13 @@ def hashed_sheet(hashing: HashingPool) -> HashedSheet:
 
 
 class SheetStock:
-    """One thread keeps ``ahead`` sheets ready, and one more for each enrollment that has begun."""
+    """One thread keeps ``ahead`` sheets ready, and one more for each enrollment that has begun.
 
-    def __init__(self, hashing: HashingPool, *, ahead: int) -> None:
-        self._hashing, self._ahead = hashing, ahead
+    ``pause_seconds``: between a sheet that could not be hashed and the next try.
+    """
+
+    def __init__(self, hashing: HashingPool, *, ahead: int, pause_seconds: float = PAUSE_AFTER_FAILURE_SECONDS) -> None:
+        self._hashing, self._ahead, self._pause_seconds = hashing, ahead, pause_seconds
         self._ready: deque[HashedSheet] = deque()
         self._expected = 0
         self._changed = threading.Condition()
@@ -86,7 +89,7 @@ class SheetStock:
                 sheet = [(code, self._hash(code)) for code in new_sheet()]
             except Exception:
                 log.exception("no sheet made ahead")
-                time.sleep(_PAUSE_AFTER_FAILURE_SECONDS)
+                time.sleep(self._pause_seconds)
                 continue
             with self._changed:
                 self._ready.append(sheet)

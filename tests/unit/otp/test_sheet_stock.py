@@ -73,9 +73,8 @@ def test_without_a_stock_there_is_none():
     assert len(stock) == 0
 
 
-def test_a_failure_does_not_end_it(hashing, monkeypatch):
-    monkeypatch.setattr("services.otp.sheet_stock._PAUSE_AFTER_FAILURE_SECONDS", 0)
+def test_a_failure_does_not_end_it(hashing):
     hashing.failures = 2
-    stock = SheetStock(hashing, ahead=1)
+    stock = SheetStock(hashing, ahead=1, pause_seconds=0)
     stock.fill()
     wait_for(lambda: len(stock) == 1)
