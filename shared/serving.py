@@ -8,9 +8,9 @@ tests/contract/test_serving.py says what it must do.
 
 import argparse
 import contextlib
+import os
 import resource
 import socket
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +24,6 @@ from granian.log import LogLevels
 from granian.server.common import WORKERS_METHODS
 from granian.server.mp import WorkerProcess
 
-from shared.settings import Environment, SettingsError
 from shared.whole_requests import Arrivals, Directly
 
 # From the connection, or from the end of the last answer, to the end of the next head; so this also ends a connection
@@ -157,17 +156,13 @@ def _allow_descriptors(wanted: int) -> None:
 
 def main(load: Callable[[str], Any] | None = None) -> None:
     """Read the command line and serve; without ``--port`` the setting WEB_PORT counts."""
-    env = Environment()
     parser = argparse.ArgumentParser(prog="shared.serving")
     parser.add_argument("app")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=env.integer("WEB_PORT", 8080, minimum=1))
+    # Not by shared.settings: the parent stays for good and loads as little as it can (tests/unit/deploy/test_lean.py).
+    parser.add_argument("--port", type=int, default=os.environ.get("WEB_PORT", "8080"))
     parser.add_argument("--threads", type=int, required=True)
     options = parser.parse_args()
-    try:
-        env.done()
-    except SettingsError as error:
-        sys.exit(str(error))
     serve(options.app, host=options.host, port=options.port, threads=options.threads, load=load)
 
 
