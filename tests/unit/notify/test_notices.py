@@ -215,9 +215,9 @@ class TestBudgets:
         assert courier.sms.sent == []
 
     def test_mails_have_budgets_of_their_own(self, courier):
-        for number in range(25):
+        for number in range(65):
             self.send(courier, number, SendEmailNotice)
-        assert len(courier.email.sent) == 20
+        assert len(courier.email.sent) == 60
         assert [event.channel for event in courier.changes()] == ["email"] * 5
         self.send(courier, "text")
         assert len(courier.sms.sent) == 1
