@@ -90,10 +90,10 @@ def enrol(target: Target, account: Account | None = None) -> Owner:
         for pause in _CONFIRM_PAUSES:
             # The same code: when the answer of a confirmation was lost, the same call gets it again.
             answer = impatient.post(path, {"code": code})
-            if answer.status not in {401, 503}:
+            if answer.status not in {422, 503}:
                 break
             time.sleep(pause)
-            if answer.status == 401:  # the step ended meanwhile
+            if answer.status == 422:  # the step ended meanwhile
                 code = app.before()
     browser.token = impatient.token
     owner = Owner(target, account, app, list(expect(answer, 200)["recovery_codes"]), browser)

@@ -174,8 +174,7 @@ def password_strength(args: dict[str, Any]) -> Strength:
 @stepped_up_small
 @blueprint.arguments(PasswordChangeArgs)
 @blueprint.response(200, PasswordAnswer)
-@blueprint.refuses("password_too_weak", "too_many_requests")
-@blueprint.refuses_in_session("invalid_credentials")
+@blueprint.refuses("invalid_credentials", "password_too_weak", "too_many_requests")
 def change_password(args: dict[str, Any]) -> dict[str, Any]:
     """Change the password; ends other sessions and trusted devices."""
     principal = current()

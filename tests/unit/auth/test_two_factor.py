@@ -120,7 +120,7 @@ def test_a_wrong_code_turns_nothing_on_and_ends_nothing(deps, api, tom, otp):
     caller = api(tom, Factor.PASSWORD)
     sign_in(deps, tom)
     answer = confirm(caller, otp, tom, "000000")
-    assert problem(answer) == (401, "invalid_passcode")
+    assert problem(answer) == (422, "invalid_passcode")
     assert set(answer.json) == {"type", "title", "status", "detail", "code"}
     assert otp.enabled == set()
     assert len(live(deps, tom)) == 2
