@@ -15,8 +15,8 @@ from deploy.portal import Answer, AuthenticatorApp
 T = TypeVar("T")
 
 _RACE_SECONDS = 60.0
-# Many enrolments at once empty otp's stock of hashed sheets. Then a confirmation hashes ten backup codes itself: on a
-# busy machine two at a time take longer than the gateway waits.
+# Many enrolments at once empty otp's stock of hashed sheets. Then one confirmation at a time waits for the next sheet,
+# which a busy machine may not make within the gateway's deadline.
 _ENROLLING = threading.Lock()
 _CONFIRM_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 0.0)
 _STEP_UPS = 2
