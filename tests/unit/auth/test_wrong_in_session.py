@@ -79,7 +79,7 @@ def test_a_wrong_secret_is_422_and_the_session_goes_on(api, mia, call):
 
 
 def test_the_document_says_so_for_every_route_of_a_session(of_sessions):
-    assert len(of_sessions) == 43
+    assert len(of_sessions) >= 43
     for route, operation in of_sessions.items():
         assert operation["responses"]["401"]["description"] == "not_authenticated", route
         told = operation["responses"].get("422", {}).get("description", "")
