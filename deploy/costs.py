@@ -96,7 +96,7 @@ AUTH: Mapping[str, Due] = {
         {Dear.HASH: 2, Dear.SIGNATURE: 2, Dear.TEXT: 1, Dear.MAIL: 1}, (auth.REAUTHENTICATE, otp.VERIFY_STEP_UP)
     ),
     "POST /v1/reauthenticate/sms": _TEXT,
-    "POST /v1/session/token": Due({Dear.SIGNATURE: 1}, bound="it costs what reading a session does"),
+    "POST /v1/session/token": Due({Dear.SIGNATURE: 1}, (auth.SESSION_TOKEN,), "an account has 50 sessions at most"),
     "POST /v1/password/strength": Due({Dear.RATING: 1}, (auth.PASSWORD_STRENGTH,)),
     "POST /v1/password": Due(
         {Dear.RATING: 1, Dear.HASH: 2, Dear.CHANGE: 1, Dear.SIGNATURE: 1, Dear.TEXT: 1, Dear.MAIL: 1},

@@ -50,13 +50,12 @@ class ProblemSchema(Schema):
     part = fields.String(metadata={"description": "With service_unavailable: what does not answer."})
 
 
-def responses(codes: Iterable[str], in_session: Iterable[str] = ()) -> dict[str, dict[str, Any]]:
-    """The response of each status that these codes have, elsewhere and in a session; its description lists them."""
+def responses(codes: Iterable[str], *, in_session: bool) -> dict[str, dict[str, Any]]:
+    """The response of each status that these codes have, in a session or without; its description lists them."""
     by_status: dict[int, list[str]] = {}
+    statuses = IN_SESSION if in_session else {}
     for code in dict.fromkeys(codes):
-        by_status.setdefault(PROBLEMS[code].status, []).append(code)
-    for code in in_session:
-        by_status.setdefault(IN_SESSION[code], []).append(code)
+        by_status.setdefault(statuses.get(code, PROBLEMS[code].status), []).append(code)
     return {str(status): _response(status, names) for status, names in sorted(by_status.items())}
 
 

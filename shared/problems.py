@@ -100,14 +100,13 @@ PROBLEMS: dict[str, ProblemType] = {
 }
 
 # The status of a code where the request has a live session: 401 would say that the session has ended.
-IN_SESSION: dict[str, int] = {"invalid_credentials": 422}
+IN_SESSION: dict[str, int] = {"invalid_credentials": 422, "invalid_passcode": 422}
 
 
 class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault of the program
     """A use case says no. ``code`` names a row of PROBLEMS; an unknown code is a programming error.
 
-    ``reason`` is for logs and the attempt record only; ``extra`` are members of the problem document. ``in_session``
-    takes the status of the code in IN_SESSION.
+    ``reason`` is for logs and the attempt record only; ``extra`` are members of the problem document.
     """
 
     def __init__(
@@ -118,16 +117,18 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault of the pr
         retry_after_seconds: int | None = None,
         reason: str | None = None,
         extra: dict[str, Any] | None = None,
-        in_session: bool = False,
     ) -> None:
-        problem = PROBLEMS[code]
-        self.problem = replace(problem, status=IN_SESSION[code]) if in_session else problem
+        self.problem = PROBLEMS[code]
         self.code = code
         self.detail = detail or self.problem.detail
         self.retry_after_seconds = retry_after_seconds
         self.reason = reason
         self.extra = extra or {}
         super().__init__(code)
+
+    def answer_in_session(self) -> None:
+        """Take the status of IN_SESSION, if the code stands there: the request has a live session."""
+        self.problem = replace(self.problem, status=IN_SESSION.get(self.code, self.problem.status))
 
     def document(self) -> dict[str, Any]:
         """The problem document (RFC 9457 §3.1)."""

@@ -62,9 +62,11 @@ class RestBlueprint(Blueprint):  # type: ignore[misc]  # flask-smorest ships no 
         return _documents("refusals", codes)
 
     @staticmethod
-    def refuses_in_session(*codes: str) -> Callable[[V], V]:
-        """Document what this view refuses with under the status that the code has in a session."""
-        return _documents("session_refusals", codes)
+    def answers_in_session(view: V) -> V:
+        """Document that this view answers to a live session alone, so its refusals have their status in a session."""
+        apidoc = getattr(view, "_apidoc", {})
+        view._apidoc = {**apidoc, "in_session": True}  # type: ignore[attr-defined]  # noqa: SLF001
+        return view
 
     @staticmethod
     def refuses_writes(*codes: str) -> Callable[[V], V]:
@@ -85,7 +87,7 @@ class RestBlueprint(Blueprint):  # type: ignore[misc]  # flask-smorest ships no 
         of_writes = doc_info.get("write_refusals", ()) if method in openapi.UNSAFE_METHODS else ()
         codes = [*api.refusals(method), *of_writes, *doc_info.get("refusals", ())]
         answers = {str(status): answer for status, answer in doc.get("responses", {}).items()}
-        for status, refusal in openapi.responses(codes, doc_info.get("session_refusals", ())).items():
+        for status, refusal in openapi.responses(codes, in_session=doc_info.get("in_session", False)).items():
             given = answers.get(status)
             own = given if isinstance(given, dict) else {}  # else smorest's name for a document that is not ours
             answers[status] = {**refusal, **own, "description": refusal["description"]}

@@ -15,8 +15,8 @@ from deploy.portal import Answer, AuthenticatorApp
 T = TypeVar("T")
 
 _RACE_SECONDS = 60.0
-# Many enrolments at once empty otp's stock of hashed sheets. Then a confirmation hashes ten backup codes itself: on a
-# busy machine two at a time take longer than the gateway waits.
+# Many enrolments at once empty otp's stock of hashed sheets. Then one confirmation at a time waits for the next sheet,
+# which a busy machine may not make within the gateway's deadline.
 _ENROLLING = threading.Lock()
 _CONFIRM_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 0.0)
 _STEP_UPS = 2
@@ -90,10 +90,10 @@ def enrol(target: Target, account: Account | None = None) -> Owner:
         for pause in _CONFIRM_PAUSES:
             # The same code: when the answer of a confirmation was lost, the same call gets it again.
             answer = impatient.post(path, {"code": code})
-            if answer.status not in {401, 503}:
+            if answer.status not in {422, 503}:
                 break
             time.sleep(pause)
-            if answer.status == 401:  # the step ended meanwhile
+            if answer.status == 422:  # the step ended meanwhile
                 code = app.before()
     browser.token = impatient.token
     owner = Owner(target, account, app, list(expect(answer, 200)["recovery_codes"]), browser)

@@ -3,10 +3,12 @@
 import argparse
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 from deploy.compose import secret_files
 from deploy.compose.accounts import seed
 from deploy.compose.containers import DEVELOPMENT, PRODUCTION, ComposeError, Containers
+from deploy.local.announce import has_reference
 from deploy.local.demo_data import DemoData
 from deploy.local.files import make_private_dir
 from deploy.local.settings import LocalSettings, SettingsError
@@ -32,7 +34,8 @@ def up(containers: Containers) -> None:
     except ComposeError:
         containers.call("logs", "--tail", str(LOG_LINES))
         raise
-    print(_ready_text(seed(containers), containers), flush=True)
+    demo = seed(containers)
+    print(ready_text(demo, containers.demo_file, has_reference=has_reference(demo.base_url)), flush=True)
 
 
 def scale(containers: Containers, workers: int) -> None:
@@ -53,15 +56,19 @@ def down(containers: Containers, *, forget: bool) -> None:
         containers.demo_file.unlink(missing_ok=True)
 
 
-def _ready_text(demo: DemoData, containers: Containers) -> str:
-    return f"""
-Latchkey is running in containers. `make down` stops it; the next `make up` finds its data again.
-
-  API          {demo.base_url}/v1
-  Reference    {demo.base_url}/docs
-  SMS, email   {demo.base_url}/dev/inbox.json
-  Accounts     {containers.demo_file}
-"""
+def ready_text(demo: DemoData, demo_file: Path, *, has_reference: bool) -> str:
+    """What a person does next. ``has_reference``: the gateway serves its API reference."""
+    lines = [
+        "",
+        "Latchkey is running in containers. `make down` stops it; the next `make up` finds its data again.",
+        "",
+        f"  API          {demo.base_url}/v1",
+        *([f"  Reference    {demo.base_url}/docs"] if has_reference else []),
+        f"  SMS, email   {demo.base_url}/dev/inbox.json",
+        f"  Accounts     {demo_file}",
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def main(arguments: list[str]) -> int:

@@ -100,7 +100,7 @@ class Story:
         app = AuthenticatorApp(begun["secret"])
         stage.say(f"The page shows a QR code and the key {begun['secret'][:4]}…; the phone scans it")
         path = f"/v1/two-factor/enrollment/{begun['enrollment_id']}/confirm"
-        stage.expect(portal.post(path, {"code": self.wrong_code(app)}), 401, "invalid_passcode")
+        stage.expect(portal.post(path, {"code": self.wrong_code(app)}), 422, "invalid_passcode")
         if stage.expect(portal.get("/v1/two-factor"), 200)["enabled"]:
             stage.fail("2FA is on although no code has confirmed it")
         stage.say("A wrong code: 2FA stays off")

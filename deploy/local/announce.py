@@ -37,7 +37,8 @@ def main() -> int:
     if missing:
         print(failure_text(settings, missing), flush=True)
         return 1
-    print(ready_text(read_demo(settings.demo_file), settings.var_dir), flush=True)
+    demo = read_demo(settings.demo_file)
+    print(ready_text(demo, settings.var_dir, has_reference=has_reference(demo.base_url)), flush=True)
     # Written last: who waits for it may rely on everything above.
     write_private(settings.ready_file, settings.base_url + "\n")
     return 0
@@ -90,6 +91,11 @@ def answers_200(url: str) -> bool:
         connection.close()
 
 
+def has_reference(base_url: str) -> bool:
+    """Whether this gateway serves its API reference: API_DOCS=off leaves it out."""
+    return answers_200(f"{base_url}/docs/")
+
+
 def _answering_workers(settings: LocalSettings, programs: Sequence[Program]) -> set[str]:
     """The workers among these programs that answer a ping; each has a ping exchange of its own user."""
     workers: dict[str, list[str]] = {}
@@ -127,8 +133,8 @@ def _or_empty(ask: Callable[[], dict[str, str]]) -> dict[str, str]:
         return {}
 
 
-def ready_text(demo: DemoData, var_dir: Path) -> str:
-    """What a person does next."""
+def ready_text(demo: DemoData, var_dir: Path, *, has_reference: bool) -> str:
+    """What a person does next. ``has_reference``: the gateway serves its API reference."""
     width = max((len(account.email) for account in demo.accounts), default=0)
     lines = [
         "",
@@ -136,7 +142,7 @@ def ready_text(demo: DemoData, var_dir: Path) -> str:
         "",
         f"  Portal       {pages_of(demo.base_url)}/",
         f"  API          {demo.base_url}/v1",
-        f"  Reference    {demo.base_url}/docs",
+        *([f"  Reference    {demo.base_url}/docs"] if has_reference else []),
         f"  SMS, email   {pages_of(demo.base_url)}/dev/inbox",
         "",
         "  Accounts (also in " + _short(var_dir / "demo.json") + ", for scripts)",

@@ -26,7 +26,7 @@ def change(
     """Set the password for a caller who knows the current one; as set_new.
 
     A wrong current password is charged to the row of reauthentication, so that a stolen session has no second row of
-    guesses here. Raises Refusal invalid_credentials (422), too_many_requests, and what set_new raises.
+    guesses here. Raises Refusal invalid_credentials, too_many_requests, and what set_new raises.
     """
     guess, changed = Charge(limits.REAUTHENTICATE, account.id), Charge(limits.PASSWORD_CHANGE, account.id)
     budgets.take(deps.redis, guess, changed).require()
@@ -34,7 +34,7 @@ def change(
         is_right = step_up.is_password(deps, account, current_password)
     if not is_right:
         detail = "The current password is wrong."
-        raise Refusal("invalid_credentials", detail=detail, extra={"cause": "current"}, in_session=True)
+        raise Refusal("invalid_credentials", detail=detail, extra={"cause": "current"})
     budgets.refund(deps.redis, guess)
     with budgets.given_back_on_outage(deps.redis, changed):
         return set_new(deps, client, account, acting, new_password)

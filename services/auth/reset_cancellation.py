@@ -12,7 +12,7 @@ from services.auth.consequences import Acting
 from services.auth.deps import Client, Deps, by_ip
 from services.auth.domain.account import Account
 from services.auth.domain.notice_texts import Kind
-from services.auth.domain.reset import CANCELLABLE, ReasonKind, Reset, Status
+from services.auth.domain.reset import CANCELLABLE, OVER_WITHOUT_EFFECT, ReasonKind, Reset, Status
 from services.auth.limits import RESET_CANCEL_IP
 from services.auth.operators import Operator
 from services.auth.store import accounts, timeline
@@ -42,14 +42,15 @@ def cancel(deps: Deps, client: Client, operator: Operator, account_id: str, rese
 def cancel_own(deps: Deps, client: Client, account: Account, acting: Acting, reset_id: str) -> None:
     """The owner, signed in, cancels it; no session does where the factor was stolen, for the thief may hold it.
 
-    Raises Refusal not_found, reset_not_open, forbidden, not_authenticated.
+    A repeat of the call finds the reset cancelled, and records nothing. So does a call for a reset that has ended.
+    Raises Refusal not_found, reset_not_open (it is approved or applied), forbidden, not_authenticated.
     """
     reset = operators.reset_of(deps, account, reset_id)
     if reset.reason_kind is ReasonKind.STOLEN and reset.status in CANCELLABLE:
         raise Refusal("forbidden", detail="Cancel it by the link in our mail, or sign in with a backup code.")
     with consequences.holding(deps, acting) as connection:
-        is_done = _cancel_as_owner(connection, deps, client, account, reset)
-    if not is_done:
+        is_over = _cancel_as_owner(connection, deps, client, account, reset) or _is_over(connection, reset)
+    if not is_over:
         raise Refusal("reset_not_open")
 
 
@@ -93,6 +94,12 @@ def _cancel_from(connection: Connection, deps: Deps, client: Client, account: Ac
         return False
     identity_checks.cancel(connection, client, account, now, actor=OWNER)
     return reset is None or _cancel_as_owner(connection, deps, client, account, reset)
+
+
+def _is_over(connection: Connection, reset: Reset) -> bool:
+    """Whether the reset was cancelled or has ended, as it stands now."""
+    found = store.by_id(connection, reset.id)
+    return found is not None and found.status in OVER_WITHOUT_EFFECT
 
 
 def _cancel_as_owner(connection: Connection, deps: Deps, client: Client, account: Account, reset: Reset) -> bool:

@@ -10,6 +10,8 @@ from services.auth import limits
 from services.auth.deps import Deps
 from services.auth.domain.account import Account
 from services.auth.domain.session import Session, amr
+from shared import budgets
+from shared.budgets import Charge
 from shared.clock import unix_seconds
 from shared.ids import new_id
 from shared.keys import Key
@@ -21,12 +23,14 @@ def issue(deps: Deps, account: Account, session: Session, audience: str | None =
 
     ``amr`` and ``acr`` say how the session was proven (RFC 8176). ``aud`` names the service that may accept the token,
     so no other service can use it as the account (RFC 8725 §3.9). It is the public origin unless the caller names
-    another audience of the settings. Raises Refusal validation_failed for an audience that is not in the settings.
+    another audience of the settings. Raises Refusal validation_failed for an audience that is not in the settings,
+    too_many_requests.
     """
     origin = deps.settings.public_origin
     audience = origin if audience is None else audience
     if audience != origin and audience not in deps.settings.token_audiences:
         raise Refusal("validation_failed", extra={"errors": {"audience": ["Not an audience of the settings."]}})
+    budgets.take(deps.redis, Charge(limits.SESSION_TOKEN, session.id)).require()
     key = deps.settings.jwt_signing_keys.newest
     now = unix_seconds(deps.clock())
     life = int(limits.TOKEN_LIFE.total_seconds())

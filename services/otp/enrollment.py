@@ -31,7 +31,7 @@ from services.otp.domain.totp import SharedSecret, match_step
 from services.otp.limits import BEGIN_ENROLLMENT, CONFIRM_ENROLLMENT
 from services.otp.models import outbox as outbox_tables
 from services.otp.outcomes import answer, attempt_row
-from services.otp.sheet_stock import HashedSheet
+from services.otp.sheet_stock import HashedSheet, hashed_sheet
 from services.otp.store import NewAuthenticator
 from shared import budgets, outbox
 from shared.budgets import Charge
@@ -158,7 +158,8 @@ def _coach(secret: SharedSecret, passcode: Passcode, at: TimeStep) -> Rejected:
 
 
 def _activate(deps: Deps, command: Confirm, step: TimeStep) -> list[str]:
-    sheet = recovery_codes.new_hashed_sheet(deps)
+    # Outside the transaction, because it may wait for a sheet.
+    sheet = deps.sheets.take_expected() or hashed_sheet(deps.hashing)
     try:
         return _activate_with(deps, command, step, sheet)
     except Refusal:

@@ -17,14 +17,6 @@ from shared.messages import RecoveryCodesRegenerated
 from shared.problems import Refusal
 
 
-def new_hashed_sheet(deps: Deps) -> HashedSheet:
-    """Ten codes with their hashes, outside any transaction: where no sheet is ready, it takes tenths of a second.
-
-    Raises Unavailable when none is ready and the hashing pool is full.
-    """
-    return deps.sheets.take() or hashed_sheet(deps.hashing)
-
-
 def regenerate(deps: Deps, account_id: str, session_id: str | None = None, call: Call | None = None) -> list[str]:
     """Make a new sheet; the old codes die. With a ``call``, its repeat within a minute has the same sheet.
 
@@ -43,7 +35,18 @@ def regenerate(deps: Deps, account_id: str, session_id: str | None = None, call:
 
 
 def _regenerate(deps: Deps, account_id: str, session_id: str | None, call: Call | None, charge: Charge) -> list[str]:
-    sheet = new_hashed_sheet(deps)
+    # Outside the transaction, because it may wait for a sheet.
+    sheet = deps.sheets.take_spare() or hashed_sheet(deps.hashing)
+    try:
+        return _replace(deps, account_id, session_id, call, charge, sheet)
+    except Refusal:
+        deps.sheets.give_back(sheet)  # nobody has seen it
+        raise
+
+
+def _replace(
+    deps: Deps, account_id: str, session_id: str | None, call: Call | None, charge: Charge, sheet: HashedSheet
+) -> list[str]:
     now = deps.clock()
     with writing(deps.database) as connection:
         sessions_store.hold(connection, account_id, session_id)

@@ -68,8 +68,8 @@ def again(call, *statuses):
 
 def confirmed_again(person, portal, path, body):
     """The sheet, by the same code; by the next one where a busy machine took longer than a code lives."""
-    answer = again(lambda: portal.post(path, body), 200, 401)
-    if answer.status == 401:  # so nothing was done
+    answer = again(lambda: portal.post(path, body), 200, 422)
+    if answer.status == 422:  # so nothing was done
         answer = again(lambda: portal.post(path, {"code": person.app.near(0)}), 200)
     return answer.body["recovery_codes"]
 

@@ -120,7 +120,7 @@ class Story:
         self.secrets["totp"] = key_material("TOTP secret", begun["secret"])
         self.app = AuthenticatorApp(begun["secret"])
         path = f"/v1/two-factor/enrollment/{begun['enrollment_id']}/confirm"
-        assert client.post(path, {"code": self.plant("passcode of the app", "000000")}).status == 401
+        assert client.post(path, {"code": self.plant("passcode of the app", "000000")}).status == 422
         code = self.plant("passcode of the app", self.app.before())
         # Ten hashes take their time on a machine that is busy.
         answer = wait_for(lambda: (answer := client.post(path, {"code": code})).status != 503 and answer, seconds=40)
@@ -136,7 +136,7 @@ class Story:
         assert client.post("/v1/reauthenticate", proof).status == 200  # turning 2FA on has closed the window
         sent = client.call("PUT", "/v1/phone", {"country": "DE", "number": NATIONAL})
         assert sent.status == 202, sent.body
-        assert client.post("/v1/phone/verify", {"code": self.plant("passcode by SMS", "000001")}).status == 401
+        assert client.post("/v1/phone/verify", {"code": self.plant("passcode by SMS", "000001")}).status == 422
         assert client.post("/v1/phone/verify", {"code": self.text(sent.body["reference"])}).status == 200
 
     def sign_in_in_every_way(self):

@@ -38,3 +38,14 @@ def test_codes_go_on_beside_slow_connections(stack, make_person, server):
         clients.wait(ENDED_WITHIN_SECONDS)
         lasted = {kind: max(seconds) for kind, seconds in clients.lasted().items()}
     assert {kind: seconds for kind, seconds in lasted.items() if seconds >= ENDED_WITHIN_SECONDS} == {}
+
+
+@pytest.mark.parametrize("service", ["auth", "otp"])
+def test_metrics_are_shown_beside_slow_connections(stack, service):
+    url = stack.settings.metrics_urls[service]
+    with slow_clients(url.removesuffix("/metrics"), "/metrics", "/metrics", again=False) as clients:
+        for _ in range(3):
+            assert urllib3.request("GET", url, retries=False, timeout=10).status == 200
+        clients.wait(ENDED_WITHIN_SECONDS)
+        lasted = {kind: max(seconds) for kind, seconds in clients.lasted().items()}
+    assert {kind: seconds for kind, seconds in lasted.items() if seconds >= ENDED_WITHIN_SECONDS} == {}

@@ -1,11 +1,21 @@
 """Races run against real servers: what is atomic in a fake proves nothing."""
 
+from contextlib import ExitStack
+
 import pytest
 
 from deploy.local.redis_server import redis_server
+from services.auth.deps import Deps
+from shared.database import create_database
+from shared.messages import AUTH
 from shared.migrations import upgrade
+from shared.redis_client import connect
+from shared.secret import Secret
+from tests.support import auth
+from tests.support.auth import ListPublisher, TurnedClock
 from tests.support.free_port import free_port
 from tests.support.postgres import Databases, postgres_server
+from tests.support.signing import SIGNERS
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +42,31 @@ def new_database(request, tmp_path):
         return url
 
     return make
+
+
+@pytest.fixture
+def gateway(real_redis_url, new_database):
+    """Makes the gateway's dependencies over these servers, with an otp in memory of this kind and this hashing pool."""
+    with ExitStack() as opened:
+
+        def make(kind_of_otp, hashing):
+            database, redis, clock = (
+                create_database(new_database("auth")),
+                connect(Secret(real_redis_url)),
+                TurnedClock(),
+            )
+            opened.callback(database.dispose)
+            opened.callback(redis.close)
+            redis.flushall()
+            return Deps(
+                settings=auth.settings(),
+                database=database,
+                redis=redis,
+                otp=kind_of_otp(clock),
+                publisher=ListPublisher(),
+                hashing=hashing,
+                clock=clock,
+                signer=SIGNERS[AUTH],
+            )
+
+        yield make

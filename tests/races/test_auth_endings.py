@@ -7,30 +7,14 @@ import pytest
 
 from services.auth import password_change, phone, session_store, sessions, step_up
 from services.auth.consequences import Acting
-from services.auth.deps import Deps
 from services.auth.domain.session import Factor
 from services.auth.store import accounts
-from shared.database import create_database, reading
+from shared.database import reading
 from shared.hashing import HashingPool
 from shared.ids import token_digest
-from shared.messages import AUTH
 from shared.problems import Refusal, Unavailable
-from shared.redis_client import connect
-from shared.secret import Secret
 from tests.support import auth
-from tests.support.auth import (
-    CLIENT,
-    OTHER_PHONE,
-    PHONE,
-    FakeOtp,
-    ListPublisher,
-    TurnedClock,
-    fresh,
-    make_account,
-    sign_in,
-    types_of,
-)
-from tests.support.signing import SIGNERS
+from tests.support.auth import CLIENT, OTHER_PHONE, PHONE, FakeOtp, fresh, make_account, sign_in, types_of
 from tests.support.threads import answers_at_once
 
 ROUNDS = 8
@@ -52,21 +36,8 @@ class HeldHashing(HashingPool):
 
 
 @pytest.fixture
-def deps(real_redis_url, new_database):
-    database, redis, clock = create_database(new_database("auth")), connect(Secret(real_redis_url)), TurnedClock()
-    redis.flushall()
-    yield Deps(
-        settings=auth.settings(),
-        database=database,
-        redis=redis,
-        otp=FakeOtp(clock),
-        publisher=ListPublisher(),
-        hashing=HeldHashing(),
-        clock=clock,
-        signer=SIGNERS[AUTH],
-    )
-    redis.close()
-    database.dispose()
+def deps(gateway):
+    return gateway(FakeOtp, HeldHashing())
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from sqlalchemy.exc import OperationalError
 from services.auth import challenge_store, events, login, password_change, session_store, sessions, two_factor
 from services.auth.challenge_store import LoginChallenge
 from services.auth.consequences import Acting
-from services.auth.deps import Deps
 from services.auth.domain.session import Factor
 from services.auth.limits import SESSIONS_AT_MOST
 from services.auth.login import Answer, SignedIn
@@ -21,27 +20,12 @@ from services.auth.otp_client import Verified
 from services.auth.store import devices
 from shared import budgets
 from shared.budgets import Charge, Rate, Window
-from shared.database import create_database, reading
+from shared.database import reading
 from shared.hashing import HashingPool
 from shared.ids import new_id, token_digest
 from shared.messages import TwoFactorResetApplied
-from shared.redis_client import connect
-from shared.secret import Secret
 from tests.support import auth
-from tests.support.auth import (
-    CLIENT,
-    NOW,
-    FakeOtp,
-    ListPublisher,
-    TurnedClock,
-    end_all,
-    end_one,
-    fresh,
-    make_account,
-    sign_in,
-    types_of,
-)
-from tests.support.signing import SIGNERS
+from tests.support.auth import CLIENT, NOW, FakeOtp, end_all, end_one, fresh, make_account, sign_in, types_of
 from tests.support.threads import answers_at_once
 
 BINDING = "held by the client"
@@ -66,21 +50,8 @@ class InstantHashing(HashingPool):
 
 
 @pytest.fixture
-def deps(real_redis_url, new_database):
-    database, redis, clock = create_database(new_database("auth")), connect(Secret(real_redis_url)), TurnedClock()
-    redis.flushall()
-    yield Deps(
-        settings=auth.settings(),
-        database=database,
-        redis=redis,
-        otp=GenerousOtp(clock),
-        publisher=ListPublisher(),
-        hashing=InstantHashing(max_waiting=1, threads=1),
-        clock=clock,
-        signer=SIGNERS["auth"],
-    )
-    redis.close()
-    database.dispose()
+def deps(gateway):
+    return gateway(GenerousOtp, InstantHashing(max_waiting=1, threads=1))
 
 
 def begin(deps, account):

@@ -12,7 +12,8 @@ from deploy.portal import Answer
 # zxcvbn's own call takes 2 to 12 s for the first of these, and 0.1 s for the others.
 HOSTILE_PASSWORDS = ("4@8({[<369&#!1|0$5+7%2" * 3, "1" * 128, "qw" * 64, "aab" * 42)
 RATING_SECONDS = 1.0
-SHEETS, ENROLLMENTS, SESSIONS = 5, 10, 50  # the tables are services/otp/limits.py and services/auth/limits.py
+# The tables are services/otp/limits.py and services/auth/limits.py.
+SHEETS, ENROLLMENTS, SESSIONS, TOKENS = 5, 10, 50, 60
 
 
 @watched
@@ -84,6 +85,18 @@ def endless_sessions(target: Target, watch: Watch) -> str:
     return f"{SESSIONS + 3} sessions of one account, the oldest ones after that, and the list by pages"
 
 
+@watched
+def endless_tokens(target: Target, watch: Watch) -> str:
+    """Have tokens for the portal's other services signed without end."""
+    account = target.account()
+    browser, neighbour = sign_in(target, account), sign_in(target, account)
+    for _ in range(TOKENS):
+        watch.served("a token", browser.post("/v1/session/token"))
+    watch.refused(f"token {TOKENS + 1} in a minute", browser.post("/v1/session/token"), "too_many_requests")
+    watch.served("a token of another session", neighbour.post("/v1/session/token"))
+    return f"{TOKENS + 1} tokens of one session, and one of another session of the account"
+
+
 PROBES = (
     Probe(
         38,
@@ -96,4 +109,5 @@ PROBES = (
     Probe(39, "dear-backup-codes", "New backup codes until others get none", "found here", dear_backup_codes),
     Probe(39, "dear-enrolments", "QR codes drawn without a budget", "found here", dear_enrolments),
     Probe(39, "endless-sessions", "Sessions opened and listed without end", "found here", endless_sessions),
+    Probe(39, "endless-tokens", "Tokens signed without a budget", "found here", endless_tokens),
 )

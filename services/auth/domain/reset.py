@@ -56,6 +56,8 @@ class EndedBecause(StrEnum):
 
 CANCELLABLE = (Status.AWAITING_APPROVAL, Status.COOLING_OFF)
 OPEN_STATUSES = (*CANCELLABLE, Status.APPROVED)
+# It has removed nothing and never will, so there is nothing left to cancel.
+OVER_WITHOUT_EFFECT = (Status.CANCELLED, Status.ENDED)
 
 # Where a reset of this path goes once nobody's approval is missing.
 AFTER_APPROVAL = {Path.IMMEDIATE: Status.APPROVED, Path.COOL_OFF: Status.COOLING_OFF}

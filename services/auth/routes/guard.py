@@ -193,7 +193,7 @@ def signed_in(view: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         _authenticate()
-        return view(*args, **kwargs)
+        return _view_in_session(view, *args, **kwargs)
 
     return _documented(guarded, view, "Needs a session.", "not_authenticated")
 
@@ -212,7 +212,7 @@ def _needing(needed: StepUp, view: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         _require_step_up(_authenticate().session, needed)
-        return view(*args, **kwargs)
+        return _view_in_session(view, *args, **kwargs)
 
     needs = f"Needs a session and an open step-up window ({needed})."
     return _documented(guarded, view, needs, "not_authenticated", "step_up_required")
@@ -238,7 +238,7 @@ def support_operator(view: Callable[P, R]) -> Callable[P, R]:
             raise Refusal("enrollment_required", detail=_ENROL_ANEW, extra={"cause": "operator"})
         if request.method not in SAFE_METHODS:
             _require_step_up(principal.session, StepUp.FULL)
-        return view(*args, **kwargs)
+        return _view_in_session(view, *args, **kwargs)
 
     needs = "Needs role support, a sign-in with a second factor that is on; a write needs an open step-up window, too."
     codes = ("not_authenticated", "forbidden", "second_factor_required", "enrollment_required")
@@ -255,6 +255,15 @@ def _is_console_closed(account: Account) -> bool:
 def _require_step_up(session: Session, needed: StepUp) -> None:
     if not step_up.suffices(session, needed, deps().clock()):
         raise Refusal("step_up_required", extra={"step_up": needed})
+
+
+def _view_in_session(view: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call the view of a guard that found a live session: a wrong code or password is 422, as 401 would end it."""
+    try:
+        return view(*args, **kwargs)
+    except Refusal as refusal:
+        refusal.answer_in_session()
+        raise
 
 
 def _authenticate() -> Principal:
@@ -287,4 +296,5 @@ def _documented(guarded: Callable[P, R], view: Callable[P, R], needs: str, *code
     """Tell the OpenAPI document what the guard asks for, and what it refuses with."""
     document: dict[str, Any] = {"security": [{"bearer": []}, {"cookie": []}], "description": needs}
     guarded._apidoc = {**getattr(view, "_apidoc", {}), "manual_doc": document}  # type: ignore[attr-defined]  # noqa: SLF001
-    return RestBlueprint.refuses_writes("enrollment_required")(RestBlueprint.refuses(*codes)(guarded))
+    told = RestBlueprint.answers_in_session(RestBlueprint.refuses(*codes)(guarded))
+    return RestBlueprint.refuses_writes("enrollment_required")(told)

@@ -41,6 +41,9 @@ def confirm_check(args: dict[str, Any]) -> Response:
 @blueprint.response(204)
 @blueprint.refuses("not_found", "reset_not_open", "forbidden")
 def cancel_own(_args: dict[str, Any], reset_id: str) -> Response:
-    """Cancel the reset of one's own account. One of a stolen factor takes the link in the mail or a backup code."""
+    """Cancel the reset of one's own account; 204 also when it is cancelled or has ended already.
+
+    One of a stolen factor takes the link in the mail or a backup code.
+    """
     reset_cancellation.cancel_own(deps(), client(), current().account, current().acting, reset_id)
     return make_response("", 204)

@@ -142,6 +142,7 @@ def _with_sign_in(refusal: Refusal) -> Response:
 @signed_in
 @blueprint.arguments(TokenArgs)
 @blueprint.response(200, TokenSchema)
+@blueprint.refuses("too_many_requests")
 def session_token(args: dict[str, Any]) -> dict[str, Any]:
     """A five-minute JWT for one of the portal's other services, which is named in ``aud``."""
     principal = current()

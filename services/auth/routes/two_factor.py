@@ -101,15 +101,30 @@ def _or_finished(view: Callable[P, Response]) -> Callable[P, Response]:
     return finished
 
 
+def _or_off(view: Callable[P, Response]) -> Callable[P, Response]:
+    """Answer 204 where 2FA is off already. It stands outside ``repeatable``, which gives a kept answer first."""
+
+    @functools.wraps(view)
+    def done(*args: P.args, **kwargs: P.kwargs) -> Response:
+        try:
+            return view(*args, **kwargs)
+        except Refusal as refusal:
+            if refusal.code != "two_factor_off":
+                raise
+            return make_response("", 204)
+
+    return done
+
+
 @blueprint.route("/two-factor", methods=["DELETE"])
+@_or_off
 @repeatable
 @_or_finished
 @stepped_up
 @blueprint.arguments(NothingSchema)
 @blueprint.response(204)
-@blueprint.refuses("two_factor_off")
 def disable(_args: dict[str, Any]) -> Response:
-    """Turn 2FA off."""
+    """Turn 2FA off; 204 also when it is off already."""
     principal = current()
     hand_over(two_factor.disable(deps(), principal.account, principal.acting))
     return make_response("", 204)
@@ -174,8 +189,7 @@ def password_strength(args: dict[str, Any]) -> Strength:
 @stepped_up_small
 @blueprint.arguments(PasswordChangeArgs)
 @blueprint.response(200, PasswordAnswer)
-@blueprint.refuses("password_too_weak", "too_many_requests")
-@blueprint.refuses_in_session("invalid_credentials")
+@blueprint.refuses("invalid_credentials", "password_too_weak", "too_many_requests")
 def change_password(args: dict[str, Any]) -> dict[str, Any]:
     """Change the password; ends other sessions and trusted devices."""
     principal = current()

@@ -103,7 +103,7 @@ def test_a_wrong_code_changes_nothing_and_says_one_sentence(deps, api, bob):
     caller = api(bob)
     caller.put("/v1/phone", NUMBER)
     answer = caller.post("/v1/phone/verify", {"code": "000000"})
-    assert (answer.status_code, answer.json["code"]) == (401, "invalid_passcode")
+    assert (answer.status_code, answer.json["code"]) == (422, "invalid_passcode")
     assert set(answer.json) == {"type", "title", "status", "detail", "code"}
     assert fresh(deps, bob).phone is None
 
@@ -253,7 +253,7 @@ def test_a_code_proves_nothing_in_a_session_that_did_not_request_it(deps, api, m
     if happens is change_the_password:
         other = api(mia, Factor.PASSWORD, Factor.TRUSTED_DEVICE, **NO_WINDOW)
     answer = other.post(VERIFY, {"code": "424242"})
-    assert (answer.status_code, answer.json["code"]) == (401, "invalid_passcode")
+    assert (answer.status_code, answer.json["code"]) == (422, "invalid_passcode")
     assert fresh(deps, mia).phone == PHONE
     assert bool(otp.live_sms) == (happens is live_on)
     if happens is live_on:
@@ -270,7 +270,7 @@ def test_a_code_for_the_same_number_is_requested_by_another_session_after_a_step
     other = api(mia)
     assert other.post("/v1/phone/sms").status_code == 202
     if happens is live_on:
-        assert requesting.post(VERIFY, {"code": "424242"}).status_code == 401
+        assert requesting.post(VERIFY, {"code": "424242"}).status_code == 422
     assert other.post(VERIFY, {"code": "424242"}).status_code == 200
     assert (fresh(deps, mia).phone, otp.sent_to[-1]) == (OTHER_PHONE, OTHER_PHONE.e164)
 
@@ -378,7 +378,7 @@ def test_the_code_that_a_members_ended_session_requested_proves_nothing_in_anoth
     requesting.post("/v1/phone/sms")
     end(requesting, api(bob))
     answer = api(bob, **NO_WINDOW).post(VERIFY, {"code": "424242"})
-    assert (answer.status_code, answer.json["code"]) == (401, "invalid_passcode")
+    assert (answer.status_code, answer.json["code"]) == (422, "invalid_passcode")
     assert (fresh(deps, bob).phone, otp.live_sms) == (None, {})
 
 

@@ -1,10 +1,14 @@
 """The page that shows the API document, and the setting that leaves both out."""
 
 import re
+import threading
 from dataclasses import replace
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 
+from deploy.local.announce import has_reference
+from deploy.local.ports import free_port
 from services.auth.app import create_app
 from tests.support import auth
 
@@ -47,3 +51,21 @@ def test_the_reference_can_be_off(deps):
     assert off.get("/v1/time").status_code == 200
     on = create_app(deps).test_client()
     assert "/docs/" in on.get("/login", headers={"Host": "localhost"}).text
+
+
+class Quiet(WSGIRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize(("setting", "is_served"), [("on", True), ("off", False)])
+def test_a_start_can_ask_whether_it_is_served(deps, setting, is_served):
+    app = create_app(replace(deps, settings=auth.settings(API_DOCS=setting)))
+    with make_server("127.0.0.1", free_port(), app, handler_class=Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            assert has_reference(f"http://127.0.0.1:{server.server_port}") is is_served
+        finally:
+            server.shutdown()
+            thread.join()

@@ -102,7 +102,7 @@ def test_a_wrong_password_does_not_and_otp_is_not_asked(deps, api, mia, otp, clo
     caller = api(mia)
     clock.turn(hours=1)
     otp.expect(mia.id, "step_up", caller.session.id)
-    assert problem(reauthenticate(caller, "wrong", code="424242")) == (401, "invalid_credentials")
+    assert problem(reauthenticate(caller, "wrong", code="424242")) == (422, "invalid_credentials")
     assert otp.codes
     assert caller.get("/v1/session").json["step_up_until"] is None
     assert types_of(deps, mia) == []
@@ -113,7 +113,7 @@ def test_a_wrong_code_does_not_and_nobody_hears_why(api, mia, otp, clock):
     clock.turn(hours=1)
     otp.verify = lambda *_: (_ for _ in ()).throw(CodeRefused(reason="replayed", recent_failures=3))
     answer = reauthenticate(caller, code="424242")
-    assert problem(answer) == (401, "invalid_passcode")
+    assert problem(answer) == (422, "invalid_passcode")
     assert set(answer.json) == {"type", "title", "status", "detail", "code"}
     assert caller.get("/v1/session").json["step_up_until"] is None
 
@@ -122,7 +122,7 @@ def test_a_code_for_a_login_or_for_another_session_does_not(deps, api, mia, otp)
     caller, other = api(mia), api(mia)
     otp.expect(mia.id, "login", caller.session.id)
     otp.expect(mia.id, "step_up", other.session.id)
-    assert problem(reauthenticate(caller, code="424242")) == (401, "invalid_passcode")
+    assert problem(reauthenticate(caller, code="424242")) == (422, "invalid_passcode")
 
 
 def test_it_opens_for_this_session_only(api, mia, otp, clock):
@@ -161,7 +161,7 @@ def test_an_outage_opens_nothing(api, mia, otp, clock, redis_server, what):
 def test_five_tries_in_five_minutes_and_then_not_even_the_right_one(api, tom):
     caller = api(tom)
     for _ in range(5):
-        assert reauthenticate(caller, "wrong").status_code == 401
+        assert reauthenticate(caller, "wrong").status_code == 422
     answer = reauthenticate(caller)
     assert problem(answer) == (429, "too_many_requests")
     assert 0 < int(answer.headers["Retry-After"]) <= 300

@@ -6,6 +6,8 @@ import pytest
 from jwt.utils import base64url_encode
 
 from services.auth.domain.session import Factor
+from services.auth.limits import SESSION_TOKEN
+from shared.budgets import Charge
 from shared.clock import unix_seconds
 from shared.keys import KeyList, encode_key
 from tests.support.auth import ENVIRONMENT, NOW, settings
@@ -148,6 +150,28 @@ def test_a_token_that_was_changed_does_not_verify(api, ann):
     jwks = api().get("/.well-known/jwks.json").json
     with pytest.raises(jwt.InvalidSignatureError):
         read(f"{head}.{promoted}.{signature}", jwks)
+
+
+def test_a_session_has_sixty_in_a_minute_and_another_one_its_own(api, ann, redis):
+    caller, other = api(ann), api(ann)
+    assert {caller.post("/v1/session/token").status_code for _ in range(60)} == {200}
+    refused = caller.post("/v1/session/token")
+    assert problem(refused) == (429, "too_many_requests")
+    assert 0 < int(refused.headers["Retry-After"]) <= 60
+    assert other.post("/v1/session/token").status_code == 200
+    assert caller.get("/v1/session").status_code == 200
+    redis.delete(*Charge(SESSION_TOKEN, caller.session.id).keys()[:1])  # as when the minute is over
+    assert caller.post("/v1/session/token").status_code == 200
+
+
+@pytest.mark.usefixtures("two_services")
+def test_all_audiences_count_together_and_one_that_is_refused_does_not(api, ann):
+    caller = api(ann)
+    for _ in range(20):
+        assert problem(caller.post("/v1/session/token", {"audience": "none"})) == (422, "validation_failed")
+        for audience in (None, "reports", "https://billing.example"):
+            assert caller.post("/v1/session/token", {"audience": audience}).status_code == 200
+    assert problem(caller.post("/v1/session/token", {"audience": "reports"})) == (429, "too_many_requests")
 
 
 def test_there_is_none_without_a_session(api):

@@ -235,7 +235,7 @@ def full(hashing):
 def test_a_wrong_password_at_step_up_is_paid_for_though_otp_is_down(deps, api, mia, otp):
     caller = api(mia)
     otp.go_down()
-    assert caller.post("/v1/reauthenticate", {"password": "wrong", "code": "424242"}).status_code == 401
+    assert caller.post("/v1/reauthenticate", {"password": "wrong", "code": "424242"}).status_code == 422
     assert spent(deps, limits.REAUTHENTICATE, mia.id) == [1, 1, 1]
 
 

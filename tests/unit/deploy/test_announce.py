@@ -3,6 +3,7 @@ import threading
 
 import pytest
 
+from deploy.compose import __main__ as compose
 from deploy.local.announce import answers_200, failure_text, ready_text
 from deploy.local.demo_data import DemoAccount, DemoData
 from deploy.local.ports import free_port
@@ -36,7 +37,7 @@ def test_ready_is_a_200_and_nothing_else(server):
 
 def test_the_announcement_names_addresses_accounts_and_the_next_step(tmp_path):
     demo = DemoData("http://here:1", (DemoAccount("1", "a@example.com", "pass-word", "support", "SECRET"),))
-    text = ready_text(demo, tmp_path)
+    text = ready_text(demo, tmp_path, has_reference=True)
     for part in (
         "http://here:1/docs",
         "http://here:1/dev/inbox",
@@ -46,6 +47,15 @@ def test_the_announcement_names_addresses_accounts_and_the_next_step(tmp_path):
         "make demo",
     ):
         assert part in text
+
+
+@pytest.mark.parametrize("text_of", [ready_text, compose.ready_text])
+def test_it_names_the_reference_only_where_it_is_served(text_of, tmp_path):
+    demo = DemoData("http://here:1", ())
+    served, not_served = (text_of(demo, tmp_path, has_reference=answer) for answer in (True, False))
+    assert "http://here:1/docs" in served
+    assert "/docs" not in not_served
+    assert [line for line in served.splitlines() if "/docs" not in line] == not_served.splitlines()
 
 
 def test_a_failure_names_the_part_and_shows_the_end_of_its_log(tmp_path):

@@ -4,12 +4,22 @@ import logging
 import pytest
 import structlog
 
-from tests.unit.notify.courier import Courier
+from tests.unit.notify.courier import Courier, FakeProvider
 
 
 @pytest.fixture
 def courier():
     return Courier()
+
+
+@pytest.fixture
+def first():
+    return FakeProvider("first")
+
+
+@pytest.fixture
+def second():
+    return FakeProvider("second", idempotent=True)
 
 
 @pytest.fixture

@@ -9,8 +9,10 @@ from datetime import UTC, datetime, timedelta
 import fakeredis
 from nacl.public import PrivateKey
 
+from services.notify.delivery import deliver
 from services.notify.deps import Deps
 from services.notify.domain.retries import Again, Outcome
+from services.notify.providers import ProviderUnavailable
 from services.notify.providers.router import SmsRouter
 from shared import delivery
 from shared.envelope import Envelope
@@ -25,6 +27,7 @@ START = datetime(2126, 11, 24, 12, 0, 0, tzinfo=UTC)
 PHONE = "+41791234567"
 ADDRESS = "owner@portal.example"
 CODE = "481516"
+DOWN = ProviderUnavailable("503")
 BODY = f"Your code is {CODE}. Reference K7.\n\n@portal.example #{CODE}"
 ACCOUNT = "acc_1"
 
@@ -179,3 +182,7 @@ class Courier:
 
     def told(self) -> list[tuple[str, str | None]]:
         return [(event.status, event.reason) for event in self.changes()]
+
+
+def send(courier, message_id):
+    courier.run(deliver, courier.code(message_id))

@@ -1,13 +1,21 @@
 """Calls that cost CPU: enrollments with their QR code, sheets of backup codes with their ten hashes."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
 
+from deploy.portal import wait_for
+from services.otp import enrollment, recovery_codes
+from services.otp.domain.passcode import Passcode
 from services.otp.domain.recovery_code import new_sheet
+from services.otp.enrollment import Confirm
 from services.otp.key_uri import decode_secret
+from services.otp.limits import REGENERATE_CODES
 from services.otp.sheet_stock import SheetStock
+from shared.budgets import Charge
 from shared.hashing import HashingPool
 from shared.secret import Secret
 from tests.support.otp import ACCOUNT, World
@@ -89,7 +97,7 @@ def test_a_sheet_that_could_not_be_made_is_given_back(world: World, hashing):
 class TestHashedAhead:
     @pytest.fixture(autouse=True)
     def _stocked(self, world: World):
-        stock = SheetStock(HashingPool(max_waiting=1, threads=1), ahead=3)
+        stock = SheetStock(HashingPool(max_waiting=1, threads=1), ahead=3)  # which no thread fills
         for _ in range(3):
             stock.give_back([(code, CHEAP_HASH) for code in new_sheet()])
         world.deps = replace(world.deps, sheets=stock, hashing=HashingPool(max_waiting=1, threads=1))
@@ -113,3 +121,62 @@ class TestHashedAhead:
         world.enrol("acc_bob")
         anns, bobs = regenerate(world).json, regenerate(world, account="acc_bob").json
         assert not set(anns["recovery_codes"]) & set(bobs["recovery_codes"])
+
+    def test_new_codes_that_are_not_made_keep_no_sheet(self, world: World):
+        world.enrol()
+        world.account("POST", "endings", {"session_ids": ["ses_1"], "codes": False, "enrollments": False})
+        assert regenerate(world).json["code"] == "session_ended"
+        assert len(world.deps.sheets) == 3
+
+
+class TestEmptyStock:
+    """With hashes that cost what they cost, and a hashing pool that backup codes of others have filled."""
+
+    @pytest.fixture(autouse=True)
+    def _stocked(self, world: World):
+        pool = HashingPool(max_waiting=1, threads=1, patience_seconds=60)
+        stock = SheetStock(pool, ahead=16, patience_seconds=60)
+        stock.fill()
+        world.deps = replace(world.deps, sheets=stock, hashing=pool)
+
+    def test_a_confirmation_and_new_codes_wait_for_the_next_sheet(self, world: World):
+        begun = enrollment.begin(world.deps, "acc_bob", "bob", "ses_2")
+        code = Passcode.parse(world.code(secret=decode_secret(begun.secret)))
+        world.enrol()
+        confirmation = Confirm("acc_bob", begun.id, code, "ses_2")
+        with world.deps.hashing.place(), ThreadPoolExecutor(2) as both:
+            new_codes = both.submit(recovery_codes.regenerate, world.deps, ACCOUNT, "ses_1")
+            confirmed = both.submit(enrollment.confirm, world.deps, confirmation)
+            sheets = [new_codes.result(60), confirmed.result(60)]
+        assert len(set(sheets[0] + sheets[1])) == 20
+
+    def test_new_codes_that_wait_leave_the_hashing_pool_to_backup_codes(self, world: World):
+        class HeldHashing(HashingPool):
+            """Makes sheets when a test lets it, and verifies as ever."""
+
+            go_on = threading.Event()
+
+            def hash_here(self, password):
+                self.go_on.wait(60)
+                return super().hash_here(password)
+
+            def hash_many(self, passwords):
+                with self.place():
+                    self.go_on.wait(60)
+                return super().hash_many(passwords)
+
+        world.enrol()
+        world.enrol("acc_bob")
+        (code, *_) = recovery_codes.regenerate(world.deps, "acc_bob")
+        pool = HeldHashing(max_waiting=1, threads=1, patience_seconds=60)
+        stock = SheetStock(pool, ahead=16, patience_seconds=60)
+        stock.fill()
+        world.deps = replace(world.deps, sheets=stock, hashing=pool)
+        with ThreadPoolExecutor(1) as other:
+            waiting = other.submit(recovery_codes.regenerate, world.deps, ACCOUNT)
+            try:
+                wait_for(lambda: world.redis.get(Charge(REGENERATE_CODES, ACCOUNT).keys()[0]))
+                assert world.verify(code, account="acc_bob").status_code == 200
+            finally:
+                pool.go_on.set()
+            assert len(waiting.result(60)) == 10
