@@ -39,6 +39,7 @@ SESSIONS_AT_MOST = 50  # of an account; the oldest ends when one more opens
 ENDED_SESSIONS_KNOWN = 100  # an account, for as long as a session lives: to end one of them again is no error
 STEP_UP_LIFE = timedelta(minutes=10)
 TRUSTED_DEVICE_LIFE = timedelta(days=30)
+KNOWN_DEVICE_LIFE = timedelta(days=90)  # after its last login
 TOKEN_LIFE = timedelta(minutes=5)
 NOTICE_LIFE = timedelta(hours=24)
 # Equal notices of so long become one: the first goes at once, and one more stands for all of them. It waits a moment

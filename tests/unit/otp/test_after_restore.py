@@ -4,13 +4,14 @@ from datetime import timedelta
 
 import pytest
 
-from services.otp import after_restore, reset
+from services.otp import after_restore, attempts_store, reset
 from services.otp.after_restore import Order
 from services.otp.domain.failure_row import FailureRow
 from services.otp.domain.reconciliation import Conflict, Held, Told, compare
 from services.otp.key_uri import decode_secret
 from services.otp.limits import durable_row
 from shared.clock import parse_rfc3339
+from shared.database import writing
 from shared.messages import AuthenticatorsSuspended, TwoFactorResetApproved
 from shared.secret import Secret
 from tests.support.clock import NOW
