@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from redis import Redis
@@ -205,7 +205,7 @@ def _put_back(redis: "Redis", charges: tuple[Charge, ...], counts: Mapping[Charg
     for charge in charges:
         if charge.rate.durable:
             for key, window in zip(charge.keys(), charge.rate.windows, strict=True):
-                pipeline.set(key, counts[charge], nx=True, ex=window.seconds)
+                pipeline.set(key, counts[replace(charge, only_while=None)], nx=True, ex=window.seconds)
     pipeline.execute()
 
 

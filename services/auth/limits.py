@@ -13,7 +13,7 @@ LOGIN_EMAIL = Rate("auth.login.email", "email", (Window(10, 15 * MINUTE), Window
 LOGIN_KNOWN_DEVICE = Rate("auth.login.device", "device", (Window(10, 15 * MINUTE), Window(50, DAY)))
 VERIFY_IP = Rate("auth.verify.ip", "ip", (Window(60, 5 * MINUTE), Window(600, DAY)))
 SMS_IP = Rate("auth.sms.ip", "ip", (Window(20, 10 * MINUTE), Window(100, DAY)))
-REAUTHENTICATE = Rate("auth.reauthenticate", "account", (Window(5, 5 * MINUTE), Window(20, HOUR), Window(50, DAY)))
+REAUTHENTICATE = Rate("auth.reauthenticate", "session", (Window(5, 5 * MINUTE), Window(20, HOUR), Window(50, DAY)))
 PASSWORD_STRENGTH = Rate("auth.password_strength", "account", (Window(120, MINUTE), Window(2000, DAY)))
 # Every call counts, refused passwords too, because each may cost a strength rating, a hash, a text and a mail.
 PASSWORD_CHANGE = Rate("auth.password_change", "account", (Window(10, HOUR), Window(20, DAY)))

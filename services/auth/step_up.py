@@ -52,12 +52,13 @@ def reauthenticate(
 ) -> Session:
     """Open a step-up window: password, and with 2FA on a code too. The session as it stands now.
 
-    The tries come from a budget of their own, so that a stolen session is no password oracle beside the login's.
+    The tries come from a budget of the session's own. So a stolen session is no password oracle beside the login's, and
+    what it spends holds out no other session.
     After ten wrong codes in a row the session ends. Raises Refusal invalid_credentials, invalid_passcode,
     too_many_requests, not_authenticated; Unavailable.
     """
     now, session = deps.clock(), acting.session
-    charge = Charge(limits.REAUTHENTICATE, account.id)
+    charge = Charge(limits.REAUTHENTICATE, session.id)
     budgets.take(deps.redis, charge).require()
     with budgets.given_back_on_outage(deps.redis, charge):
         try:

@@ -1,7 +1,7 @@
 """How often a code may be tried and sent: the one table. A store that is down refuses."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from services.otp.domain.attempt import Verify
@@ -166,6 +166,15 @@ def failure_rows(purpose: Purpose, account_id: str, binding: str, device_id: str
     return {
         row: Charge(FAILURES_IN_A_ROW[row].rate, subject) for row, subject in subjects.items() if subject is not None
     }
+
+
+# No such key is ever set.
+NEVER_SET = "otp:never-set"
+
+
+def looked_at(row: Charge) -> Charge:
+    """A row of failures that is recalled and read, and neither counts a try nor refuses it. Read NEVER_SET with it."""
+    return replace(row, only_while=NEVER_SET)
 
 
 def spent_row(rows: Iterable[FailureRow], failures: Mapping[FailureRow, int]) -> FailureRow | None:

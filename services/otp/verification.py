@@ -14,7 +14,7 @@ from services.otp.domain.attempt import Brake, Outcome, Throttled, Verified, Ver
 from services.otp.domain.failure_row import FailureRow
 from services.otp.domain.passcode import Passcode
 from services.otp.domain.purpose import PURPOSES
-from services.otp.limits import FAILURES_IN_A_ROW, durable_row, failure_rows, verify_charge
+from services.otp.limits import FAILURES_IN_A_ROW, NEVER_SET, durable_row, failure_rows, looked_at, verify_charge
 from services.otp.outcomes import answer, attempt_row
 from services.otp.sms_store import LivePasscode, Slot
 from shared import budgets
@@ -36,11 +36,10 @@ def verify(deps: Deps, command: Verify) -> Verified:
     rule, charge = PURPOSES[command.purpose], verify_charge(command)
     rows = failure_rows(command.purpose, command.account_id, command.binding, command.device_id)
     counted = rows if command.six_digits else {}
-    charges = (charge, *counted.values())
     slot = Slot(command.account_id, command.purpose, command.binding)
 
     def give_back(pipeline: Pipeline) -> None:
-        budgets.queue_refund(pipeline, *charges)
+        budgets.queue_refund(pipeline, charge, *counted.values())
 
     def recall() -> Mapping[Charge, int]:
         """What is on its way to SQL first: Redis may have been lost in the very moment that it takes."""
@@ -49,13 +48,13 @@ def verify(deps: Deps, command: Verify) -> Verified:
             read = attempts_store.read_failures(connection, command.account_id)
         return {durable_row(row, command.account_id): failures for row, failures in read.in_a_row.items()}
 
-    # A code that counts in no row of failures ends rows all the same, so it must know how they stand.
-    looked_at = [] if counted else [row.keys()[0] for row in rows.values()]
-    taken = budgets.take(deps.redis, *charges, read=[slot.key, slot.accepted_key, *looked_at], recall=recall)
+    # A backup code counts in no row of failures and ends rows all the same, so it looks how they stand.
+    looks = rows.values() if counted else [looked_at(row) for row in rows.values()]
+    taken = budgets.take(deps.redis, charge, *looks, read=[slot.key, slot.accepted_key, NEVER_SET], recall=recall)
     live, accepted = sms_store.parse(taken.read[0], deps.clock()), sms_store.parse_accepted(taken.read[1])
-    stand = dict(zip(rows, taken.counts[1:] if counted else map(int, (n or 0 for n in taken.read[2:])), strict=True))
+    stand = dict(zip(rows, taken.counts[1:], strict=True))
     try:
-        outcome = _throttled(taken, counted) or _compare(deps, command, live, accepted)
+        outcome = _throttled(taken, rows) or _compare(deps, command, live, accepted)
     except (RedisError, DBAPIError, PoolTimeoutError, Unavailable):
         # Either nothing was compared, or the code was right and its claim failed: a wrong code is an outcome, and
         # nothing fails after it. A right code needs no protection against guessing, and whoever meets this 503 has
