@@ -69,7 +69,7 @@ _LOGIN = Due(
 )
 _CODE = Due(
     {Dear.HASH: 1, Dear.CHANGE: 1, Dear.SIGNATURE: 2, Dear.TEXT: 2, Dear.MAIL: 2},
-    (auth.VERIFY_IP, otp.VERIFY_LOGIN, otp.VERIFY_LOGIN_KNOWN_DEVICE),
+    (auth.VERIFY_IP, otp.VERIFY_LOGIN, otp.VERIFY_LOGIN_KNOWN_DEVICE, otp.VERIFY_RECOVERY_CODE),
 )
 _TEXTED = (otp.SMS_ACCOUNT, otp.SMS_ACCOUNT_KNOWN_DEVICE, otp.SMS_ACCOUNT_PROOF, otp.SMS_PHONE, otp.SMS_RESEND)
 _LOGIN_TEXT = Due({Dear.TEXT: 1, Dear.SIGNATURE: 1}, (auth.SMS_IP, *_TEXTED))
@@ -93,7 +93,8 @@ AUTH: Mapping[str, Due] = {
     "DELETE /v1/trusted-devices": _ONE_ENDS,
     "DELETE /v1/trusted-devices/<id:device_id>": _ONE_ENDS,
     "POST /v1/reauthenticate": Due(
-        {Dear.HASH: 2, Dear.SIGNATURE: 2, Dear.TEXT: 1, Dear.MAIL: 1}, (auth.REAUTHENTICATE, otp.VERIFY_STEP_UP)
+        {Dear.HASH: 2, Dear.CHANGE: 1, Dear.SIGNATURE: 2, Dear.TEXT: 1, Dear.MAIL: 1},
+        (auth.REAUTHENTICATE, otp.VERIFY_STEP_UP, otp.VERIFY_RECOVERY_CODE),
     ),
     "POST /v1/reauthenticate/sms": _TEXT,
     "POST /v1/session/token": Due({Dear.SIGNATURE: 1}, (auth.SESSION_TOKEN,), "an account has 50 sessions at most"),
@@ -110,6 +111,9 @@ AUTH: Mapping[str, Due] = {
     "DELETE /v1/phone": Due({Dear.CHANGE: 1, Dear.SIGNATURE: 1, Dear.TEXT: 1, Dear.MAIL: 1}, (auth.PHONE_CHANGE,)),
     "PUT /v1/team/<id:account_id>/phone": Due(_NOTICE, (auth.MEMBER_PHONE_CHANGE,)),
     "DELETE /v1/two-factor": Due({Dear.CHANGE: 1, Dear.SIGNATURE: 1}, bound="it is turned off once"),
+    "DELETE /v1/two-factor/wrong-codes": Due(
+        {Dear.CHANGE: 1, Dear.SIGNATURE: 1}, bound="it takes the full step-up window of a known browser"
+    ),
     "POST /v1/two-factor/enrollment": Due({Dear.DRAWING: 1}, (otp.BEGIN_ENROLLMENT,)),
     "POST /v1/two-factor/enrollment/<id:enrollment_id>/confirm": Due(
         {Dear.HASH: 10, Dear.CHANGE: 1, Dear.SIGNATURE: 1}, (otp.CONFIRM_ENROLLMENT,)
@@ -130,7 +134,13 @@ AUTH: Mapping[str, Due] = {
 OTP: Mapping[str, Due] = {
     f"POST {_ACCOUNTS}/verifications": Due(
         {Dear.HASH: 1, Dear.SIGNATURE: 1},
-        (otp.VERIFY_LOGIN, otp.VERIFY_LOGIN_KNOWN_DEVICE, otp.VERIFY_STEP_UP, otp.VERIFY_PHONE),
+        (
+            otp.VERIFY_LOGIN,
+            otp.VERIFY_LOGIN_KNOWN_DEVICE,
+            otp.VERIFY_STEP_UP,
+            otp.VERIFY_PHONE,
+            otp.VERIFY_RECOVERY_CODE,
+        ),
     ),
     f"POST {_ACCOUNTS}/enrollments": Due({Dear.DRAWING: 1}, (otp.BEGIN_ENROLLMENT,)),
     f"POST {_ACCOUNTS}/enrollments/<id:enrollment_id>/confirm": Due(

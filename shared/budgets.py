@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from redis import Redis
@@ -17,7 +17,7 @@ from shared.problems import Refusal, Unavailable
 from shared.rates import DAY, HOUR, MINUTE, Charge, Rate, Window
 
 __all__ = ["DAY", "HOUR", "MINUTE", "Charge", "Rate", "Taken", "Weighed", "Weighing", "Window", "clear", "count"]
-__all__ += ["given_back_on_outage", "keep_up", "queue_refund", "refund", "take", "unweigh", "waits"]
+__all__ += ["given_back_on_outage", "keep_up", "queue_refund", "queue_refunds", "refund", "take", "unweigh", "waits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +162,13 @@ def take(
     redis: "Redis",
     *charges: Charge,
     read: Sequence[str] = (),
-    recall: Callable[[], int] | None = None,
+    recall: Callable[[], Mapping[Charge, int]] | None = None,
     weighing: Weighing | None = None,
 ) -> Taken:
     """Count one try against every charge, or against none when one of them is spent; then read these keys.
 
-    One round trip, all of it one step. Where the count of a durable charge is lost, ``recall`` says where it stood,
-    and whoever comes first puts it back: however many try at once, all of them count on from there.
+    One round trip, all of it one step. Where the count of a durable charge is lost, ``recall`` says where all of them
+    stood, and whoever comes first puts them back: however many try at once, all of them count on from there.
     Raises RedisError, what ``recall`` raises, and Unavailable when a count is lost again meanwhile.
     """
     counters = _keys(charges)
@@ -200,11 +200,13 @@ def unweigh(redis: "Redis", tallies: Sequence[str], senders: Sequence[str]) -> N
         _UNWEIGH.run(redis, tallies, senders)
 
 
-def _put_back(redis: "Redis", charges: tuple[Charge, ...], count: int) -> None:
+def _put_back(redis: "Redis", charges: tuple[Charge, ...], counts: Mapping[Charge, int]) -> None:
+    pipeline = redis.pipeline(transaction=False)
     for charge in charges:
         if charge.rate.durable:
             for key, window in zip(charge.keys(), charge.rate.windows, strict=True):
-                redis.set(key, count, nx=True, ex=window.seconds)
+                pipeline.set(key, counts[replace(charge, only_while=None)], nx=True, ex=window.seconds)
+    pipeline.execute()
 
 
 def count(redis: "Redis", charge: Charge) -> int:
@@ -224,10 +226,15 @@ def refund(redis: "Redis", *charges: Charge) -> None:
     REFUND_SCRIPT.run(redis, keys, [1] * len(keys))
 
 
-def queue_refund(pipeline: "Pipeline", *charges: Charge, tries: int = 1) -> None:
-    """The same inside a pipeline, for so many tries; what was counted since stays counted."""
-    keys = _keys(charges)
-    REFUND_SCRIPT.queue(pipeline, keys, [tries] * len(keys))
+def queue_refund(pipeline: "Pipeline", *charges: Charge) -> None:
+    """The same inside a pipeline."""
+    queue_refunds(pipeline, dict.fromkeys(charges, 1))
+
+
+def queue_refunds(pipeline: "Pipeline", tries: Mapping[Charge, int]) -> None:
+    """Give so many tries of each charge back inside a pipeline; what was counted since stays counted."""
+    keys, args = _keys(tuple(tries)), [n for charge, n in tries.items() for _ in charge.rate.windows]
+    REFUND_SCRIPT.queue(pipeline, keys, args)
 
 
 @contextlib.contextmanager

@@ -39,6 +39,9 @@ PROBLEMS: dict[str, ProblemType] = {
         403, "Texted link", "The phone may be stolen. Use the link in our mail, or sign in with a backup code."
     ),
     "step_up_required": ProblemType(403, "Step-up required", "Confirm it is you: call /v1/reauthenticate, then retry."),
+    "browser_not_known": ProblemType(
+        403, "Browser not known", "This works in a browser that your account knows: one that is on the list of devices."
+    ),
     # what state it meets
     "challenge_expired": ProblemType(
         410, "Challenge expired", "This sign-in has expired or was completed; start anew."

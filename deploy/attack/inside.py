@@ -49,13 +49,18 @@ def grow_older(stack: Stack, token: str, by: timedelta) -> None:
         redis.set(key, json.dumps(session), keepttl=True)
 
 
+STRANGERS_AT_MOST = 60  # wrong codes of browsers that the account does not know
+
+
 def have_failed(stack: Stack, account_id: str, failures: int) -> None:
     """So many wrong codes in a row, which would take days, and a Redis that was lost after them: SQL alone has them.
+
+    The first of them are strangers' ones, as many as those may have.
 
     The account must have signed in with a code before: what that leaves behind would else end the row again.
     """
     url = environment_of("otp", stack.settings, read_keys(stack.settings.keys_file))["OTP_DATABASE_URL"]
-    of_account = {"account": account_id, "failures": failures}
+    of_account = {"account": account_id, "failures": failures, "strangers": min(failures, STRANGERS_AT_MOST)}
 
     with opened(url) as database:
 
@@ -67,14 +72,34 @@ def have_failed(stack: Stack, account_id: str, failures: int) -> None:
 
         wait_for(settled)
         put = """
-            INSERT INTO verification_states (account_id, consecutive_failures) VALUES (:account, :failures)
-            ON CONFLICT (account_id) DO UPDATE SET consecutive_failures = excluded.consecutive_failures
+            INSERT INTO verification_states (account_id, consecutive_failures, strangers_failures)
+            VALUES (:account, :failures, :strangers)
+            ON CONFLICT (account_id) DO UPDATE SET consecutive_failures = excluded.consecutive_failures,
+            strangers_failures = excluded.strangers_failures
         """
         with writing(database) as connection:
             connection.execute(text(put), of_account)
     with Redis.from_url(stack.settings.redis_url, decode_responses=True) as redis:
-        for key in redis.scan_iter(f"budget:otp.verify.consecutive:*:{account_id}"):
+        for row in ("", ".strangers"):
+            for key in redis.scan_iter(f"budget:otp.verify.consecutive{row}:*:{account_id}"):
+                redis.delete(key)
+
+
+def end_windows(stack: Stack, account_id: str) -> None:
+    """End the account's windows of codes, as waiting a day would; its rows of failures have none."""
+    with Redis.from_url(stack.settings.redis_url, decode_responses=True) as redis:
+        for key in redis.scan_iter(f"budget:otp.verify.login*:{account_id}*"):
             redis.delete(key)
+
+
+def leave_unused(stack: Stack, account_id: str, by: timedelta) -> None:
+    """Move the last use of the account's devices into the past, as waiting would."""
+    url = environment_of("auth", stack.settings, read_keys(stack.settings.keys_file))["AUTH_DATABASE_URL"]
+    with opened(url) as database, writing(database) as connection:
+        devices = Table("devices", MetaData(), autoload_with=connection)
+        for row in connection.execute(select(devices).where(devices.c.account_id == account_id)).all():
+            moved = {"last_used_at": row.last_used_at - by, "created_at": row.created_at - by}
+            connection.execute(update(devices).where(devices.c.id == row.id).values(**moved))
 
 
 def publish_again(stack: Stack, message_id: str, deadline: datetime, copies: int) -> None:

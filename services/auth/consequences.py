@@ -207,8 +207,8 @@ def _as_it_lives_on(row: Row, session: Session, state: Changing) -> Session:
 
 def _end_in_otp(otp: "OtpClient", row: Row, account_id: str, session_ids: Sequence[str]) -> None:
     codes, enrollments = row.codes is Scope.ALL, row.enrollments is Scope.ALL
-    if codes or enrollments or session_ids:
-        otp.end(account_id, session_ids, codes=codes, enrollments=enrollments)
+    if codes or enrollments or row.strangers or session_ids:
+        otp.end(account_id, session_ids, codes=codes, enrollments=enrollments, strangers=row.strangers)
 
 
 def _end_call_id(deps: WorkerDeps, otp: "OtpClient", session: Session) -> None:

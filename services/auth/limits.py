@@ -13,7 +13,7 @@ LOGIN_EMAIL = Rate("auth.login.email", "email", (Window(10, 15 * MINUTE), Window
 LOGIN_KNOWN_DEVICE = Rate("auth.login.device", "device", (Window(10, 15 * MINUTE), Window(50, DAY)))
 VERIFY_IP = Rate("auth.verify.ip", "ip", (Window(60, 5 * MINUTE), Window(600, DAY)))
 SMS_IP = Rate("auth.sms.ip", "ip", (Window(20, 10 * MINUTE), Window(100, DAY)))
-REAUTHENTICATE = Rate("auth.reauthenticate", "account", (Window(5, 5 * MINUTE), Window(20, HOUR), Window(50, DAY)))
+REAUTHENTICATE = Rate("auth.reauthenticate", "session", (Window(5, 5 * MINUTE), Window(20, HOUR), Window(50, DAY)))
 # By session, because a thief with one of them could else use up what the owner's other sessions live on.
 SESSION_TOKEN = Rate("auth.session_token", "session", (Window(60, MINUTE), Window(5000, DAY)))
 PASSWORD_STRENGTH = Rate("auth.password_strength", "account", (Window(120, MINUTE), Window(2000, DAY)))
@@ -41,6 +41,7 @@ SESSIONS_AT_MOST = 50  # of an account; the oldest ends when one more opens
 ENDED_SESSIONS_KNOWN = 100  # an account, for as long as a session lives: to end one of them again is no error
 STEP_UP_LIFE = timedelta(minutes=10)
 TRUSTED_DEVICE_LIFE = timedelta(days=30)
+KNOWN_DEVICE_LIFE = timedelta(days=90)  # after its last login
 TOKEN_LIFE = timedelta(minutes=5)
 NOTICE_LIFE = timedelta(hours=24)
 # Equal notices of so long become one: the first goes at once, and one more stands for all of them. It waits a moment

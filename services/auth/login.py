@@ -17,6 +17,7 @@ from services.auth import (
     reset_steps,
     session_store,
     sessions,
+    spent_failures,
     trusted_devices,
 )
 from services.auth.challenge_store import LoginChallenge
@@ -80,7 +81,7 @@ def log_in(
             found = accounts.credentials(connection, email)
             # Looked for at an unknown address, too: the time of a read would tell which addresses are known.
             account_id = found[0].id if found else NOBODY
-            device = devices.by_token(connection, account_id, device_token) if device_token else None
+            device = devices.by_token(connection, account_id, device_token, now) if device_token else None
         charges = _password_charges(deps, client, email, device)
         budgets.take(deps.redis, *charges).require()
         with budgets.given_back_on_outage(deps.redis, *charges):
@@ -95,7 +96,7 @@ def log_in(
     epoch = session_store.epoch(deps.redis, account.id)
     with reading(deps.database) as connection:
         current = accounts.password_hash(connection, account.id)
-        device = devices.by_token(connection, account.id, device_token) if device_token else None
+        device = devices.by_token(connection, account.id, device_token, now) if device_token else None
     # Another hash may be of the same password, when another sign-in has just renewed it.
     if current != found[1] and not (current and deps.hashing.verify(current, password)):
         raise Refusal("invalid_credentials")
@@ -151,6 +152,7 @@ def verify(deps: Deps, client: Client, answer: Answer) -> SignedIn:
             return _complete(deps, client, challenge, answer, now)
     except Refusal as refusal:
         login_records.tell_of_failures(deps, challenge, refusal, client, now)
+        spent_failures.end(deps, client, refusal, challenge.account_id, device_id=challenge.device_id)
         raise
 
 
@@ -176,6 +178,8 @@ def _complete(deps: Deps, client: Client, challenge: LoginChallenge, answer: Ans
             device_token = trusted_devices.remember(
                 deps, connection, account, session, client, now, known=known, trusted=trusted
             )
+        elif device_id is not None and not devices.touch(connection, device_id, now):
+            raise Refusal("challenge_expired")
         login_records.sign_in(connection, session, client)
         reset_steps.owner_proved(connection, deps, account, factor, now)
     return SignedIn(account, session, token, device_token, answer.remember_device)

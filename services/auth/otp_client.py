@@ -1,9 +1,10 @@
 """The gateway's door to otp: answers as values, outages as 503. How they travel is otp_line's."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -54,12 +55,31 @@ class Throttle:
     until: datetime
 
 
-class CodeRefused(Refusal):
-    """otp refused a code. ``reason`` and ``recent_failures`` are the gateway's; no caller sees them (ASVS 6.3.8)."""
+class SpentRow(StrEnum):
+    """A row of failures that ends something in auth once it is spent; otp has more of them."""
 
-    def __init__(self, *, reason: str | None, recent_failures: int | None, **members: Any) -> None:  # noqa: ANN401
-        super().__init__("invalid_passcode", reason=reason, **members)
+    DEVICE = "device"
+    SESSION = "session"
+
+
+class CodeRefused(Refusal):
+    """otp refused a code, or did not compare it because a row of failures is spent.
+
+    ``reason``, ``recent_failures`` and ``spent_rows`` are the gateway's; no caller sees them (ASVS 6.3.8).
+    """
+
+    def __init__(
+        self,
+        *,
+        reason: str | None,
+        recent_failures: int | None,
+        spent_rows: Collection[str] = (),
+        code: str = "invalid_passcode",
+        **members: Any,  # noqa: ANN401
+    ) -> None:
+        super().__init__(code, reason=reason, **members)
         self.recent_failures = recent_failures
+        self.spent_rows = frozenset(row for row in SpentRow if row in spent_rows)
 
 
 class OtpClient:
@@ -132,15 +152,26 @@ class OtpClient:
         codes: list[str] = self._call("POST", path, body, hashes=True)["recovery_codes"]
         return codes
 
-    def end(self, account_id: str, session_ids: Sequence[str], *, codes: bool, enrollments: bool) -> None:
+    def end(
+        self,
+        account_id: str,
+        session_ids: Sequence[str],
+        *,
+        codes: bool = False,
+        enrollments: bool = False,
+        strangers: bool = False,
+    ) -> None:
         """End what these sessions have begun, and refuse their calls that are still under way.
 
-        ``codes``: all texted codes of the account as well; ``enrollments``: all that wait to be confirmed. An account
-        may have more sessions than one call takes, so they go in batches; each may be repeated.
+        ``codes``: all texted codes of the account as well; ``enrollments``: all that wait to be confirmed;
+        ``strangers``: the row of failures from browsers that the account does not know. An account may have more
+        sessions than one call takes, so they go in batches; each may be repeated.
         """
         for first in range(0, max(1, len(session_ids)), SESSIONS_A_CALL):
             ids = list(session_ids[first : first + SESSIONS_A_CALL])
-            body = {"session_ids": ids, "codes": codes, "enrollments": enrollments}
+            body: dict[str, Any] = {"session_ids": ids, "codes": codes, "enrollments": enrollments}
+            if strangers:  # otp of the previous release does not know the member
+                body["strangers"] = True
             self._call("POST", f"/accounts/{account_id}/endings", body)
 
     def create_sms_challenge(
@@ -200,9 +231,17 @@ def _refusal(status: int, document: Any) -> Refusal:  # noqa: ANN401 - JSON
         "retry_after_seconds": document.get("retry_after"),
         "extra": {name: value for name, value in document.items() if name not in _NOT_EXTRA},
     }
-    if code == "invalid_passcode":
-        return CodeRefused(reason=document.get("reason"), recent_failures=document.get("recent_failures"), **members)
+    if code in {"invalid_passcode", "second_factor_locked"}:
+        return CodeRefused(
+            code=code,
+            reason=document.get("reason"),
+            recent_failures=document.get("recent_failures"),
+            spent_rows=document.get("spent_rows", ()),  # otp of the previous release does not send it
+            **members,
+        )
     return Refusal(code, **members)
 
 
-_NOT_EXTRA = frozenset({"type", "title", "status", "detail", "code", "retry_after", "reason", "recent_failures"})
+_NOT_EXTRA = frozenset(
+    {"type", "title", "status", "detail", "code", "retry_after", "reason", "recent_failures", "spent_rows"}
+)

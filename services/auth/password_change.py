@@ -28,7 +28,7 @@ def change(
     A wrong current password is charged to the row of reauthentication, so that a stolen session has no second row of
     guesses here. Raises Refusal invalid_credentials, too_many_requests, and what set_new raises.
     """
-    guess, changed = Charge(limits.REAUTHENTICATE, account.id), Charge(limits.PASSWORD_CHANGE, account.id)
+    guess, changed = Charge(limits.REAUTHENTICATE, acting.session.id), Charge(limits.PASSWORD_CHANGE, account.id)
     budgets.take(deps.redis, guess, changed).require()
     with budgets.given_back_on_outage(deps.redis, guess, changed):
         is_right = step_up.is_password(deps, account, current_password)

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
 
-from services.auth import consequences, session_store
+from services.auth import consequences, session_store, trusted_devices
 from services.auth.consequences import Acting, Concerned
 from services.auth.deps import Client, Deps
 from services.auth.domain.consequences import Change
@@ -41,13 +42,30 @@ def end(deps: Deps, client: Client, acting: Acting, session_id: str) -> bool:
     return _end(deps, client, acting.session.account_id, session_id, acting)
 
 
-def log_out(deps: Deps, client: Client, acting: Acting) -> None:
-    """End the session itself. If otp does not answer, an event tells it later.
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """The owner ticked "forget this browser". ``device_token`` is what the browser presents, if it has one."""
 
-    Raises Refusal not_authenticated.
+    device_token: str | None
+
+
+def log_out(deps: Deps, client: Client, acting: Acting, forget: Forget | None = None) -> None:
+    """End the session itself, and its device if the browser is to be forgotten.
+
+    If otp does not answer, an event tells it later. Raises Refusal not_authenticated.
     """
+    if forget is not None:
+        with suppress(Unavailable):
+            trusted_devices.forget(deps, client, acting, forget.device_token)
+    if forget is None or session_store.find(deps.redis, acting.token) is not None:
+        with suppress(Unavailable):
+            end(deps, client, acting, acting.session.id)
+
+
+def end_spent(deps: Deps, client: Client, account_id: str, session_id: str) -> None:
+    """End a session whose step-up has met too many wrong codes. If otp does not answer, an event tells it later."""
     with suppress(Unavailable):
-        end(deps, client, acting, acting.session.id)
+        _end(deps, client, account_id, session_id, None, cause="wrong_codes")
 
 
 def end_replaced(deps: Deps, client: Client, token: str | None) -> None:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from services.auth import limits, reset_steps, session_store, sms_request
+from services.auth import limits, reset_steps, session_store, sms_request, spent_failures
 from services.auth.consequences import Acting
 from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account
 from services.auth.domain.session import Factor, Session, StepUp
+from services.auth.otp_client import CodeRefused
 from services.auth.sms_request import SentCode, SmsOrder
 from services.auth.store import accounts, timeline
 from services.auth.store.timeline import Entry
@@ -20,6 +21,8 @@ from shared import budgets
 from shared.budgets import Charge
 from shared.database import reading, writing
 from shared.problems import Refusal
+
+TOO_MANY_WRONG_CODES = "This session has ended after too many wrong codes. Sign in again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +52,22 @@ def reauthenticate(
 ) -> Session:
     """Open a step-up window: password, and with 2FA on a code too. The session as it stands now.
 
-    The tries come from a budget of their own, so that a stolen session is no password oracle beside the login's.
-    Raises Refusal invalid_credentials, invalid_passcode, too_many_requests; Unavailable.
+    The tries come from a budget of the session's own. So a stolen session is no password oracle beside the login's, and
+    what it spends holds out no other session.
+    After ten wrong codes in a row the session ends. Raises Refusal invalid_credentials, invalid_passcode,
+    too_many_requests, not_authenticated; Unavailable.
     """
     now, session = deps.clock(), acting.session
-    charge = Charge(limits.REAUTHENTICATE, account.id)
+    charge = Charge(limits.REAUTHENTICATE, session.id)
     budgets.take(deps.redis, charge).require()
     with budgets.given_back_on_outage(deps.redis, charge):
-        factors = _proven(deps, account, session, password, code)
+        try:
+            factors = _proven(deps, account, session, password, code)
+        except CodeRefused as refused:
+            ids = {"device_id": session.device_id, "session_id": session.id}
+            if spent_failures.end(deps, client, refused, account.id, **ids):
+                raise Refusal("not_authenticated", detail=TOO_MANY_WRONG_CODES) from refused
+            raise
         # The row first, the window before the commit: what can't be recorded opens nothing, and otp accepts the same
         # code again for a minute. A commit that fails leaves the window open, because the proof was given. The gateway
         # then answers 503, and the next try records it.
@@ -88,7 +99,8 @@ def _proven(deps: Deps, account: Account, session: Session, password: str, code:
         raise Refusal(
             "validation_failed", extra={"errors": {"code": ["Two-factor authentication is on: send a code."]}}
         )
-    return Factor.PASSWORD, Factor(deps.otp.verify(account.id, code, "step_up", session.id).factor)
+    verified = deps.otp.verify(account.id, code, "step_up", session.id, session.device_id)
+    return Factor.PASSWORD, Factor(verified.factor)
 
 
 def window(session: Session, now: datetime) -> Window | None:

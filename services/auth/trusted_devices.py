@@ -1,5 +1,11 @@
-"""Browsers that the account knows: remembered at a login, listed, ended. A device's sessions end with it."""
+"""Browsers that the account knows: noted at a login, listed, ended. A device's sessions end with it.
 
+A device ends by its owner, at a logout that forgets it, and after ten wrong codes in a row. One that is not used is no
+longer known after KNOWN_DEVICE_LIFE (store.devices).
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -16,13 +22,13 @@ from services.auth.store.devices import Device
 from services.auth.store.timeline import Entry
 from shared.database import reading
 from shared.ids import new_token
-from shared.problems import Refusal
+from shared.problems import Refusal, Unavailable
 
 
 def listed(deps: Deps, account: Account, *, after: str, limit: int) -> list[Device]:
-    """The account's trusted devices in the order of their ids."""
+    """The account's known devices, trusted ones among them, in the order of their ids."""
     with reading(deps.database) as connection:
-        return devices.trusted(connection, account.id, deps.clock(), after=after, limit=limit)
+        return devices.known(connection, account.id, deps.clock(), after=after, limit=limit)
 
 
 def remember(
@@ -74,6 +80,43 @@ def revoke(deps: Deps, client: Client, acting: Acting, device_id: str) -> bool:
         elif not devices.exists(connection, account_id, device_id):
             raise Refusal("not_found")
     return changing.acting_ended
+
+
+def forget(deps: Deps, client: Client, acting: Acting, device_token: str | None) -> None:
+    """End the device of the session that logs out, and the one whose token its browser has.
+
+    Raises Refusal not_authenticated; Unavailable as ``revoke`` does.
+    """
+    session, now = acting.session, deps.clock()
+    with reading(deps.database) as connection:
+        of_token = devices.by_token(connection, session.account_id, device_token, now) if device_token else None
+    ids = sorted({session.device_id, of_token.id if of_token else None} - {None}, key=str)
+    _end(deps, client, session.account_id, [str(one) for one in ids], acting, cause="forgotten")
+
+
+def end_spent(deps: Deps, client: Client, account_id: str, device_id: str) -> None:
+    """End a device whose row of failures is spent: it is no longer known. A repeat records nothing.
+
+    If otp does not answer, an event tells it later.
+    """
+    with suppress(Unavailable):
+        _end(deps, client, account_id, [device_id], None, cause="wrong_codes")
+
+
+def _end(
+    deps: Deps, client: Client, account_id: str, device_ids: Sequence[str], acting: Acting | None, *, cause: str
+) -> None:
+    if not device_ids:
+        return
+    concerned = Concerned(device_ids=device_ids)
+    with consequences.changing(
+        deps, Change.DEVICE_ENDED, account_id, acting=acting, otp=deps.otp, concerned=concerned
+    ) as changing:
+        connection, now = changing.connection, changing.now
+        for device_id in device_ids:
+            if devices.revoke(connection, account_id, device_id, now):
+                facts = {"device_id": device_id, "cause": cause}
+                timeline.write(connection, account_id, Entry.DEVICES_REVOKED, now, ip=client.ip, **facts)
 
 
 def revoke_all(deps: Deps, client: Client, acting: Acting) -> bool:

@@ -10,6 +10,8 @@ from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account
 from services.auth.domain.consequences import Change
 from services.auth.domain.session import Factor
+from services.auth.store import devices, timeline
+from services.auth.store.timeline import Entry
 from shared.event_queue import STORE_ERRORS
 from shared.problems import Refusal, Unavailable
 
@@ -53,6 +55,21 @@ def finish_disable(deps: Deps, account: Account, acting: Acting) -> Acting | Non
     except Refusal:
         return None
     return _end_what_was_before(deps, Change.FACTOR_REMOVED, account, acting, cause=event_id)
+
+
+def let_strangers_try(deps: Deps, client: Client, acting: Acting) -> None:
+    """End the row of wrong codes from browsers that the account does not know, by the word of its owner.
+
+    Only a browser that the account knows may say it. A repeat is one more such word. Raises Refusal browser_not_known,
+    not_authenticated; Unavailable, and the row may have ended all the same.
+    """
+    account_id, device_id = acting.session.account_id, acting.session.device_id
+    with consequences.changing(deps, Change.STRANGERS_LET_TRY, account_id, acting=acting, otp=deps.otp) as changing:
+        connection, now = changing.connection, changing.now
+        if device_id is None or not devices.is_known(connection, account_id, device_id, now):
+            raise Refusal("browser_not_known")
+        facts = {"ip": client.ip, "device_id": device_id, "browser": client.browser}
+        timeline.write(connection, account_id, Entry.STRANGERS_LET_TRY, now, **facts)
 
 
 def regenerate_recovery_codes(deps: Deps, account: Account, acting: Acting, key: str | None) -> list[str]:

@@ -26,7 +26,7 @@ from services.otp import attempts_store, journaled, sealed_store
 from services.otp.domain.reconciliation import Conflict, Held, Told, compare
 from services.otp.domain.time_step import step_at
 from services.otp.domain.totp import VALIDATION_WINDOW
-from services.otp.limits import consecutive_failures
+from services.otp.limits import durable_row
 from services.otp.models import ACTIVE, PENDING, RESTORES, REVOKED, authenticators, recovery_codes
 from services.otp.restore_keys import lacking
 from services.otp.worker_deps import WorkerDeps
@@ -137,16 +137,17 @@ def _void_in_redis(deps: WorkerDeps, restore: Restore) -> None:
 
 
 def _level_failures(deps: WorkerDeps) -> None:
-    """The row of failures is the higher one of SQL's and Redis's. Redis asks SQL for it at the next try."""
-    prefix = consecutive_failures("").keys()[0]
-    for keys in _pages(deps.redis.scan_iter(match=f"{prefix}*", count=1000)):
-        counts = dict(zip(keys, deps.redis.mget(keys), strict=True))
-        rows = [
-            (key.removeprefix(prefix), int(count), deps.clock()) for key, count in counts.items() if int(count or 0)
-        ]
-        with writing(deps.database) as connection:
-            attempts_store.raise_failures(connection, rows)
-        deps.redis.delete(*keys)
+    """Each row of failures is the higher one of SQL's and Redis's. Redis asks SQL for it at the next try."""
+    for row in attempts_store.TALLIES:
+        prefix = durable_row(row, "").keys()[0]
+        for keys in _pages(deps.redis.scan_iter(match=f"{prefix}*", count=1000)):
+            counts = dict(zip(keys, deps.redis.mget(keys), strict=True))
+            rows = [
+                (key.removeprefix(prefix), int(count), deps.clock()) for key, count in counts.items() if int(count or 0)
+            ]
+            with writing(deps.database) as connection:
+                attempts_store.raise_failures(connection, rows, row)
+            deps.redis.delete(*keys)
 
 
 def _apply_journal(deps: WorkerDeps, entries: Sequence[Entry], progress: Progress) -> None:

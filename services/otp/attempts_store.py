@@ -1,19 +1,71 @@
-"""Attempts, and the count of consecutive failures that survives a lost Redis, in SQL."""
+"""Attempts, and the counts of failures in a row that survive a lost Redis, in SQL."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, Integer, Row, and_, bindparam, insert, or_, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    and_,
+    bindparam,
+    case,
+    insert,
+    or_,
+    select,
+    update,
+)
 
-from services.otp.limits import HARD_STOP, STOP_FOR_STRANGERS_DIGITS
+from services.otp.domain.failure_row import FailureRow
+from services.otp.limits import FAILURES_IN_A_ROW, HARD_STOP
 from services.otp.models import attempts, verification_states
 from shared.dialects import insert_for
+from shared.messages import EVERYWHERE, NEW_BROWSERS
 
 _t, _s = attempts.c, verification_states.c
-_NO_FAILURES: Mapping[str, Any] = {"consecutive_failures": 0, "locked_at": None, "locked_everywhere_at": None}
-_NOT_CLEARED_SINCE = or_(_s.cleared_at.is_(None), _s.cleared_at <= bindparam("at", type_=_s.cleared_at.type))
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """A row of failures in SQL.
+
+    ``told_at`` says when the owner was told that the row is spent; null until then. What failed before ``cleared_at``
+    no longer counts. ``scope`` is where codes are refused then.
+    """
+
+    row: FailureRow
+    failures: Column[int]
+    cleared_at: Column[datetime]
+    told_at: Column[datetime]
+    scope: str
+
+    @property
+    def stop(self) -> int:
+        """The failures at which the row is spent."""
+        return FAILURES_IN_A_ROW[self.row].at_most
+
+    @property
+    def not_cleared_since(self) -> ColumnElement[bool]:
+        """Whether it was last cleared before the parameter ``at``."""
+        return or_(self.cleared_at.is_(None), self.cleared_at <= bindparam("at", type_=self.cleared_at.type))
+
+    @property
+    def ended(self) -> Mapping[str, Any]:
+        """Its columns after its end, but for ``cleared_at``."""
+        return {self.failures.name: 0, self.told_at.name: None}
+
+
+TALLIES: Mapping[FailureRow, Tally] = {
+    FailureRow.STRANGERS: Tally(
+        FailureRow.STRANGERS, _s.strangers_failures, _s.strangers_cleared_at, _s.locked_at, NEW_BROWSERS
+    ),
+    FailureRow.ALL: Tally(FailureRow.ALL, _s.consecutive_failures, _s.cleared_at, _s.locked_everywhere_at, EVERYWHERE),
+}
+_STRANGERS, _ALL = TALLIES[FailureRow.STRANGERS], TALLIES[FailureRow.ALL]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,85 +96,118 @@ def read_attempts(connection: Connection, account_id: str, *, before: int | None
     return connection.execute(query if before is None else query.where(_t.position < before)).all()
 
 
-def add_failures(connection: Connection, failures: Sequence[tuple[str, int, datetime]]) -> None:
-    """Count on for each account, unless its count was cleared after the failures came."""
+def add_failures(connection: Connection, failures: Sequence[tuple[str, Mapping[FailureRow, int], datetime]]) -> None:
+    """Count on for each account and row, unless the row was cleared after the failures came."""
     if not failures:
         return
     statement = insert_for(connection, verification_states).values(
-        account_id=bindparam("account"), consecutive_failures=bindparam("failures", type_=Integer)
+        {
+            "account_id": bindparam("account"),
+            **{tally.failures.name: bindparam(f"new_{row}", type_=Integer) for row, tally in TALLIES.items()},
+        }
     )
-    upsert = statement.on_conflict_do_update(
-        index_elements=[_s.account_id],
-        set_={"consecutive_failures": _s.consecutive_failures + statement.excluded.consecutive_failures},
-        where=_NOT_CLEARED_SINCE,
+    added = {
+        tally.failures.name: case(
+            (tally.not_cleared_since, tally.failures + statement.excluded[tally.failures.name]), else_=tally.failures
+        )
+        for tally in TALLIES.values()
+    }
+    upsert = statement.on_conflict_do_update(index_elements=[_s.account_id], set_=added)
+    connection.execute(
+        upsert,
+        [
+            {"account": account, "at": at, **{f"new_{row}": counts.get(row, 0) for row in TALLIES}}
+            for account, counts, at in failures
+        ],
     )
-    connection.execute(upsert, [{"account": account, "failures": n, "at": at} for account, n, at in failures])
 
 
-def raise_failures(connection: Connection, counted: Sequence[tuple[str, int, datetime]]) -> None:
+def raise_failures(
+    connection: Connection, counted: Sequence[tuple[str, int, datetime]], row: FailureRow = FailureRow.ALL
+) -> None:
     """Redis counted to a stop, so failures were lost on the way here (a killed process): catch up with it."""
     if not counted:
         return
+    tally = TALLIES[row]
+    none_yet = {one.failures.name: 0 for one in TALLIES.values()}
     statement = insert_for(connection, verification_states).values(
-        account_id=bindparam("account"), consecutive_failures=bindparam("failures", type_=Integer)
+        {
+            "account_id": bindparam("account"),
+            **none_yet,
+            tally.failures.name: bindparam("new", type_=Integer),
+        }
     )
+    new = statement.excluded[tally.failures.name]
     upsert = statement.on_conflict_do_update(
         index_elements=[_s.account_id],
-        set_={"consecutive_failures": statement.excluded.consecutive_failures},
-        where=and_(_s.consecutive_failures < statement.excluded.consecutive_failures, _NOT_CLEARED_SINCE),
+        set_={tally.failures.name: new},
+        where=and_(tally.failures < new, tally.not_cleared_since),
     )
-    connection.execute(upsert, [{"account": account, "failures": n, "at": at} for account, n, at in counted])
+    connection.execute(upsert, [{"account": account, "new": n, "at": at} for account, n, at in counted])
 
 
 @dataclass(frozen=True, slots=True)
-class Lock:
-    """A stop that the owner is told of: the failures in a row, and the column that says when it was told."""
+class Standing:
+    """How a row of an account stands. ``untold``: it is spent, and the owner has yet to be told."""
 
     failures: int
-    everywhere: bool
-
-    @property
-    def told_at(self) -> Column[datetime]:
-        """Null until then."""
-        return _s.locked_everywhere_at if self.everywhere else _s.locked_at
+    untold: bool
 
 
-LOCKS = (Lock(STOP_FOR_STRANGERS_DIGITS, everywhere=False), Lock(HARD_STOP, everywhere=True))
-
-
-def read_all_failures(connection: Connection, accounts: Sequence[str]) -> Mapping[str, tuple[int, frozenset[Lock]]]:
-    """The counts of these accounts, and the locks that each has yet to be told of."""
-    query = select(_s.account_id, _s.consecutive_failures, *(lock.told_at for lock in LOCKS))
+def read_all_failures(connection: Connection, accounts: Sequence[str]) -> Mapping[str, Mapping[FailureRow, Standing]]:
+    """How the rows of these accounts stand."""
+    columns = [column for tally in TALLIES.values() for column in (tally.failures, tally.told_at)]
+    query = select(_s.account_id, *columns).where(_s.account_id.in_(accounts))
     standing = {}
-    for account_id, failures, *told in connection.execute(query.where(_s.account_id.in_(accounts))):
-        untold = (lock for lock, at in zip(LOCKS, told, strict=True) if at is None and failures >= lock.failures)
-        standing[account_id] = failures, frozenset(untold)
+    for account_id, *values in connection.execute(query):
+        pairs = zip(TALLIES.items(), values[::2], values[1::2], strict=True)
+        standing[account_id] = {
+            row: Standing(failures, untold=told_at is None and failures >= tally.stop)
+            for (row, tally), failures, told_at in pairs
+        }
     return standing
 
 
-def lock_once(connection: Connection, lock: Lock, account_id: str, now: datetime) -> bool:
-    """Note that the account stands at this stop; True for the one who did."""
+def lock_once(connection: Connection, tally: Tally, account_id: str, now: datetime) -> bool:
+    """Note that the account's row is spent; True for the one who did."""
     statement = update(verification_states).where(
-        _s.account_id == account_id, _s.consecutive_failures >= lock.failures, lock.told_at.is_(None)
+        _s.account_id == account_id, tally.failures >= tally.stop, tally.told_at.is_(None)
     )
-    return connection.execute(statement.values({lock.told_at: now})).rowcount == 1
+    return connection.execute(statement.values({tally.told_at: now})).rowcount == 1
 
 
 def forgive(connection: Connection, accounts: Sequence[str]) -> None:
-    """A success ends the row of failures."""
+    """A success ends the row of all failures. That of strangers stays."""
     if accounts:
         connection.execute(
             update(verification_states)
             .where(_s.account_id.in_(accounts), or_(_s.consecutive_failures > 0, _s.failures_lifted > 0))
-            .values({**_NO_FAILURES, "failures_lifted": 0})
+            .values({**_ALL.ended, "failures_lifted": 0})
         )
 
 
 def clear(connection: Connection, account_id: str, now: datetime) -> None:
-    """End the row of failures for a reset; earlier failures that are still on their way here do not count."""
-    cleared: Mapping[str, Any] = {**_NO_FAILURES, "failures_lifted": 0, "cleared_at": now}
-    statement = insert_for(connection, verification_states).values(account_id=account_id, **cleared)
-    connection.execute(statement.on_conflict_do_update(index_elements=[_s.account_id], set_=cleared))
+    """End both rows for a reset; earlier failures that are still on their way here do not count."""
+    _put(connection, account_id, {**_both_ended(now), "failures_lifted": 0})
+
+
+def end_strangers(connection: Connection, account_id: str, now: datetime) -> None:
+    """End the row of strangers, as ``clear`` does both."""
+    _put(connection, account_id, _ended_at(_STRANGERS, now))
+
+
+def _both_ended(now: datetime) -> Mapping[str, Any]:
+    return {name: value for tally in TALLIES.values() for name, value in _ended_at(tally, now).items()}
+
+
+def _ended_at(tally: Tally, now: datetime) -> Mapping[str, Any]:
+    return {**tally.ended, tally.cleared_at.name: now}
+
+
+def _put(connection: Connection, account_id: str, values: Mapping[str, Any]) -> None:
+    new = {"consecutive_failures": 0, **values}
+    statement = insert_for(connection, verification_states).values(account_id=account_id, **new)
+    connection.execute(statement.on_conflict_do_update(index_elements=[_s.account_id], set_=dict(values)))
 
 
 def lift(connection: Connection, account_id: str, now: datetime) -> bool:
@@ -130,7 +215,7 @@ def lift(connection: Connection, account_id: str, now: datetime) -> bool:
 
     Each unlock adds the failures that it lifts to those that were lifted since the last success.
     """
-    lifted: Mapping[str, Any] = {**_NO_FAILURES, "cleared_at": now}
+    lifted = _both_ended(now)
     statement = insert_for(connection, verification_states).values(account_id=account_id, **lifted)
     together = _s.failures_lifted + _s.consecutive_failures
     upsert = statement.on_conflict_do_update(
@@ -140,13 +225,17 @@ def lift(connection: Connection, account_id: str, now: datetime) -> bool:
     return connection.execute(upsert.returning(_s.account_id)).first() is not None
 
 
-def read_failures_and_lifted(connection: Connection, account_id: str) -> tuple[int, int]:
-    """The failures in a row as SQL knows them, and those that unlocks have lifted since the last success."""
-    query = select(_s.consecutive_failures, _s.failures_lifted).where(_s.account_id == account_id)
-    row = connection.execute(query).one_or_none()
-    return (0, 0) if row is None else (row.consecutive_failures, row.failures_lifted)
+@dataclass(frozen=True, slots=True)
+class FailuresRead:
+    """The rows of an account, and the failures that unlocks have lifted since the last success."""
+
+    in_a_row: Mapping[FailureRow, int]
+    lifted: int
 
 
-def read_failures(connection: Connection, account_id: str) -> int:
-    """The count as SQL knows it."""
-    return connection.execute(select(_s.consecutive_failures).where(_s.account_id == account_id)).scalar() or 0
+def read_failures(connection: Connection, account_id: str) -> FailuresRead:
+    """The counts as SQL knows them."""
+    query = select(*(tally.failures for tally in TALLIES.values()), _s.failures_lifted)
+    row = connection.execute(query.where(_s.account_id == account_id)).one_or_none()
+    *failures, lifted = row if row is not None else (*(0 for _ in TALLIES), 0)
+    return FailuresRead(dict(zip(TALLIES, failures, strict=True)), lifted)

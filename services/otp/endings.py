@@ -1,4 +1,7 @@
-"""What ends in otp because of a change in auth: texted codes, pending enrollments, calls of ended sessions."""
+"""What ends in otp because of a change in auth.
+
+Texted codes, pending enrollments, calls of ended sessions, and the failures in a row of strangers.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,23 +9,29 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from services.otp import sessions_store, sms_store
+from services.otp import attempts_store, sessions_store, sms_store, throttle_store
 from services.otp.domain.purpose import Purpose
+from services.otp.limits import OF_STRANGERS
 from services.otp.models import outbox as outbox_tables
 from services.otp.worker_deps import WorkerDeps
-from shared import outbox
+from shared import budgets, outbox
+from shared.budgets import Charge
 from shared.database import writing
 from shared.messages import OpenThingsEnded, SessionEnded
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """``session_ids`` have ended. ``codes``: all texted codes of the account end; ``enrollments``: all that wait."""
+    """``session_ids`` have ended. ``codes``: all texted codes of the account end; ``enrollments``: all that wait.
+
+    ``strangers``: the failures in a row of browsers that the account does not know, and their windows.
+    """
 
     account_id: str
     session_ids: Sequence[str] = ()
     codes: bool = False
     enrollments: bool = False
+    strangers: bool = False
 
 
 def end(deps: WorkerDeps, command: End) -> None:
@@ -30,6 +39,10 @@ def end(deps: WorkerDeps, command: End) -> None:
     now = deps.clock()
     with writing(deps.database) as connection:
         _end(deps, connection, command, begun_before=now)
+    if command.strangers:
+        # After the commit, because Redis reads its count from SQL where it has none.
+        budgets.clear(deps.redis, *(Charge(rate, command.account_id) for rate in OF_STRANGERS))
+        throttle_store.forget(deps.redis, command.account_id, OF_STRANGERS)
 
 
 def session_ended(deps: WorkerDeps, event: SessionEnded) -> None:
@@ -54,6 +67,8 @@ def _end(deps: WorkerDeps, connection: Connection, command: End, *, begun_before
     sessions_store.end(connection, command.account_id, command.session_ids, deps.clock())
     if command.enrollments:
         sessions_store.forget_enrollments(connection, command.account_id, begun_before)
+    if command.strangers:
+        attempts_store.end_strangers(connection, command.account_id, deps.clock())
     if command.codes:
         sms_store.forget_account(deps.redis, command.account_id, frozenset(Purpose))
     else:

@@ -14,7 +14,7 @@ from services.otp.domain.purpose import PURPOSES, Factor
 from services.otp.domain.recovery_code import RecoveryCode
 from services.otp.domain.time_step import TimeStep, step_at
 from services.otp.domain.totp import VALIDATION_WINDOW, SharedSecret, match_step
-from services.otp.limits import stop_at
+from services.otp.limits import failure_rows, spent_row
 from services.otp.models import outbox as outbox_tables
 from services.otp.sms_store import LivePasscode, Slot
 from services.otp.store import StoredAuthenticator, VerificationState
@@ -112,12 +112,13 @@ def by_recovery_code(deps: Deps, command: Verify, code: RecoveryCode) -> Outcome
 
 
 def _brake(command: Verify, state: VerificationState) -> Throttled | None:
-    """The hard stop as SQL remembers it, should Redis have lost its count. Raises two_factor_off."""
+    """A spent row of failures as SQL remembers it, should Redis have lost its count. Raises two_factor_off."""
     if not PURPOSES[command.purpose].second_factor:
         return None
-    stop = stop_at(command.purpose, six_digits=command.six_digits, device_known=command.device_known)
-    if state.consecutive_failures >= stop:
-        return Throttled(Brake.HARD_STOP)
+    rows = failure_rows(command.purpose, command.account_id, command.binding, command.device_id)
+    spent = spent_row(rows, state.failures) if command.six_digits else None
+    if spent is not None:
+        return Throttled(Brake.HARD_STOP, spent=spent)
     if state.authenticator is None:
         raise Refusal("two_factor_off")
     return None

@@ -1,11 +1,13 @@
 """How often a code may be tried and sent: the one table. A store that is down refuses."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from services.otp.domain.attempt import Verify
 from services.otp.domain.conversion import ConversionRule
-from services.otp.domain.purpose import Purpose
+from services.otp.domain.failure_row import FailureRow
+from services.otp.domain.purpose import PURPOSES, Purpose
 from shared import sending_budgets
 from shared.budgets import DAY, HOUR, MINUTE, Charge, Rate, Window
 from shared.sending_budgets import PREFIX_OF_CODES, Kind
@@ -14,11 +16,16 @@ from shared.sending_budgets import PREFIX_OF_CODES, Kind
 # guess a TOTP with a chance of 0.015 % a day.
 GUESSES = (Window(5, 5 * MINUTE), Window(20, HOUR), Window(50, DAY))
 
+# Strangers, which are browsers that the account does not know, share the first row. Each known device and each open
+# session has a row of its own, so that no one of them holds out another (privacyidea#3741).
 VERIFY_LOGIN = Rate("otp.verify.login", by="account", windows=GUESSES)
-# A stranger who has the password spends the row above; a browser that the owner trusted has its own, so the owner is
-# not locked out (privacyidea#3741).
 VERIFY_LOGIN_KNOWN_DEVICE = Rate("otp.verify.login.device", by="account and device", windows=GUESSES)
-VERIFY_STEP_UP = Rate("otp.verify.step_up", by="account", windows=GUESSES)
+VERIFY_STEP_UP = Rate("otp.verify.step_up.session", by="account and session", windows=GUESSES)
+# A backup code has 75 bits, so no row of guesses refuses it (NIST SP 800-63B-4 §3.1.2.2 asks for a limit below 64
+# bits). Its hash costs CPU, so it pays by the challenge, and in the gateway by the network.
+VERIFY_RECOVERY_CODE = Rate(
+    "otp.verify.recovery_code", by="account, purpose and binding", windows=(Window(10, 10 * MINUTE), Window(50, DAY))
+)
 VERIFY_PHONE = Rate("otp.verify.phone", by="account", windows=GUESSES)
 CONFIRM_ENROLLMENT = Rate("otp.confirm", by="account", windows=GUESSES)
 # What these make costs CPU: a QR code 20 ms, a sheet of backup codes ten hashes.
@@ -56,25 +63,44 @@ SMS_PROBE = Rate("otp.sms.probe", by="lane", windows=(Window(3, 15 * MINUTE),))
 SMS_PROBES_NEEDED = 2
 SMS_PAUSE_LASTS = timedelta(days=1)
 
-# NIST SP 800-63B-4 §3.2.2: no more than 100 consecutive failures on one account. All of them are one count, and it ends
-# where the least that must be refused is refused: each row below it keeps something back that whoever spends it can't
-# reach. Guessing is done with six digits, in a browser that nobody has been through a second factor with, so that ends
-# first. A backup code (75 bits) is still taken there, for that is the way back of an owner who has lost the browser
-# too. The last 20 failures are for known browsers and step-ups alone: whatever a stranger does, the owner's own browser
-# goes on. The count lives in SQL; Redis makes it exact when many try at once. Its window only bounds how long an idle
-# key stays.
-HARD_STOP = 100
-STOP_FOR_STRANGERS = 80
-STOP_FOR_STRANGERS_DIGITS = 60
+
+@dataclass(frozen=True, slots=True)
+class FailureLimit:
+    """How many wrong six-digit codes a row takes. ``ended_by_success``: a right code in its place empties it."""
+
+    rate: Rate
+    ended_by_success: bool
+
+    @property
+    def at_most(self) -> int:
+        """The failures after which codes of this row are not compared."""
+        return self.rate.windows[0].max
 
 
-def _consecutive_failures(at_most: int) -> Rate:
-    return Rate("otp.verify.consecutive", by="account", windows=(Window(at_most, 365 * DAY),), durable=True)
+def _in_a_row(name: str, by: str, at_most: int, *, lives: int = 365 * DAY, durable: bool = False) -> Rate:
+    """The window only bounds how long an idle key stays."""
+    return Rate(f"otp.verify.consecutive{name}", by=by, windows=(Window(at_most, lives),), durable=durable)
 
 
-_CONSECUTIVE_FAILURES: Mapping[int, Rate] = {
-    stop: _consecutive_failures(stop) for stop in (STOP_FOR_STRANGERS_DIGITS, STOP_FOR_STRANGERS, HARD_STOP)
+# What one stranger, device or session spends is refused to that one alone. The exception is the last row, NIST SP
+# 800-63B-4 §3.2.2: no more than 100 consecutive failures on one account. The rows of strangers and of all last in SQL;
+# Redis makes them exact when many try at once.
+#
+# The strangers' row has no end by success: else each everyday login of the owner would give a stranger 60 more. It ends
+# by a change of password, by the owner's word, by support's unlock and by a reset. A device that has spent its row is
+# no longer known, and a session that has spent its row ends; the gateway sees to both.
+FAILURES_IN_A_ROW: Mapping[FailureRow, FailureLimit] = {
+    FailureRow.STRANGERS: FailureLimit(_in_a_row(".strangers", "account", 60, durable=True), ended_by_success=False),
+    FailureRow.DEVICE: FailureLimit(_in_a_row(".device", "account and device", 10), ended_by_success=True),
+    FailureRow.SESSION: FailureLimit(
+        _in_a_row(".session", "account and session", 10, lives=DAY), ended_by_success=True
+    ),
+    FailureRow.ALL: FailureLimit(_in_a_row("", "account", 100, durable=True), ended_by_success=True),
 }
+HARD_STOP = FAILURES_IN_A_ROW[FailureRow.ALL].at_most
+STOP_FOR_STRANGERS = FAILURES_IN_A_ROW[FailureRow.STRANGERS].at_most
+STOP_FOR_A_DEVICE = FAILURES_IN_A_ROW[FailureRow.DEVICE].at_most
+STOP_FOR_A_SESSION = FAILURES_IN_A_ROW[FailureRow.SESSION].at_most
 
 # An accepted code is accepted again so long, for the same account, purpose and binding: its answer may have been lost,
 # or what the caller did next may have failed, and 503 said "try again" (in 2 s). A minute is time for many tries, and
@@ -85,13 +111,6 @@ ACCEPTED_AGAIN_FOR = timedelta(seconds=60)
 
 # How long the session that made a change may repeat its call and get the same answer (answer_store.py).
 REPEATABLE_FOR = ACCEPTED_AGAIN_FOR
-
-VERIFY: Mapping[Purpose, Rate] = {
-    Purpose.LOGIN: VERIFY_LOGIN,
-    Purpose.STEP_UP: VERIFY_STEP_UP,
-    Purpose.PHONE_VERIFICATION: VERIFY_PHONE,
-}
-VERIFY_KNOWN_DEVICE: Mapping[Purpose, Rate] = {Purpose.LOGIN: VERIFY_LOGIN_KNOWN_DEVICE}
 
 # By purpose, and whether it is a login from a known device.
 SENDS_OF: Mapping[tuple[Purpose, bool], tuple[Rate, Rate]] = {
@@ -107,33 +126,70 @@ KIND_OF: Mapping[Purpose, Kind] = {
     Purpose.PHONE_VERIFICATION: Kind.PHONE_PROOF,
 }
 
-# What support's unlock clears. Sends stay spent (they cost money); a device's own row ends by itself.
-UNLOCKED = (VERIFY_LOGIN, VERIFY_STEP_UP, VERIFY_PHONE, CONFIRM_ENROLLMENT, *_CONSECUTIVE_FAILURES.values())
+# What the end of the strangers' row clears: the row, and the windows of the same browsers.
+OF_STRANGERS = (VERIFY_LOGIN, FAILURES_IN_A_ROW[FailureRow.STRANGERS].rate)
+# What support's unlock clears. Sends stay spent (they cost money). A device's and a session's rows stay: neither holds
+# out anybody else.
+UNLOCKED = (*OF_STRANGERS, VERIFY_PHONE, CONFIRM_ENROLLMENT, FAILURES_IN_A_ROW[FailureRow.ALL].rate)
 
 
-def verify_charge(purpose: Purpose, account_id: str, device_id: str | None) -> Charge:
-    """The row that pays for a try: the known device's own where there is one, else the account's."""
-    known_device_rate = VERIFY_KNOWN_DEVICE.get(purpose)
-    if device_id is not None and known_device_rate is not None:
-        return Charge(known_device_rate, f"{account_id}:{device_id}")
-    return Charge(VERIFY[purpose], account_id)
+def verify_charge(command: Verify) -> Charge:
+    """The row that pays for a try."""
+    account_id = command.account_id
+    if not command.six_digits:
+        return Charge(VERIFY_RECOVERY_CODE, f"{account_id}:{command.occasion}")
+    match command.purpose:
+        case Purpose.PHONE_VERIFICATION:
+            return Charge(VERIFY_PHONE, account_id)
+        case Purpose.STEP_UP:
+            return Charge(VERIFY_STEP_UP, f"{account_id}:{command.binding}")
+        case Purpose.LOGIN if command.device_id is not None:
+            return Charge(VERIFY_LOGIN_KNOWN_DEVICE, f"{account_id}:{command.device_id}")
+        case _:
+            return Charge(VERIFY_LOGIN, account_id)
+
+
+def failure_rows(purpose: Purpose, account_id: str, binding: str, device_id: str | None) -> Mapping[FailureRow, Charge]:
+    """The rows that a wrong six-digit code counts in; each must have room for it. A right one is their success.
+
+    A step-up counts for the device of its session, too. A remembered device opens sessions without a code, so it would
+    have ten more guesses with each of them. The binding of a step-up is the session.
+    """
+    if not PURPOSES[purpose].second_factor:
+        return {}
+    subjects = {
+        FailureRow.STRANGERS: account_id if purpose is Purpose.LOGIN and device_id is None else None,
+        FailureRow.DEVICE: f"{account_id}:{device_id}" if device_id is not None else None,
+        FailureRow.SESSION: f"{account_id}:{binding}" if purpose is Purpose.STEP_UP else None,
+        FailureRow.ALL: account_id,
+    }
+    return {
+        row: Charge(FAILURES_IN_A_ROW[row].rate, subject) for row, subject in subjects.items() if subject is not None
+    }
+
+
+# No such key is ever set.
+NEVER_SET = "otp:never-set"
+
+
+def looked_at(row: Charge) -> Charge:
+    """A row of failures that is recalled and read, and neither counts a try nor refuses it. Read NEVER_SET with it."""
+    return replace(row, only_while=NEVER_SET)
+
+
+def spent_row(rows: Iterable[FailureRow], failures: Mapping[FailureRow, int]) -> FailureRow | None:
+    """The first of these rows that has no room, by these counts."""
+    return next((row for row in rows if failures.get(row, 0) >= FAILURES_IN_A_ROW[row].at_most), None)
+
+
+def durable_row(row: FailureRow, account_id: str) -> Charge:
+    """A row of an account that SQL keeps, as Redis counts it."""
+    return Charge(FAILURES_IN_A_ROW[row].rate, account_id)
 
 
 def sms_day_charge(purpose: Purpose, cap: int) -> Charge:
     """The row that all texts of a day share, up to where this purpose may fill it."""
     return sending_budgets.day_charge(KIND_OF[purpose], cap)
-
-
-def stop_at(purpose: Purpose, *, six_digits: bool, device_known: bool) -> int:
-    """After how many failures in a row a code is not even compared. Only a login can come from a stranger."""
-    if device_known or purpose is not Purpose.LOGIN:
-        return HARD_STOP
-    return STOP_FOR_STRANGERS_DIGITS if six_digits else STOP_FOR_STRANGERS
-
-
-def consecutive_failures(account_id: str, stop: int = HARD_STOP) -> Charge:
-    """The row of failures, which takes a try as long as it is below ``stop``."""
-    return Charge(_CONSECUTIVE_FAILURES[stop], account_id)
 
 
 def send_charges(purpose: Purpose, account_id: str, phone: str, *, device_known: bool) -> tuple[Charge, Charge]:

@@ -107,6 +107,9 @@ verification_states = Table(
     Column("failures_lifted", Integer, nullable=False, server_default=text("0")),
     # When support or a reset last set the count to zero; what happened before no longer counts.
     Column("cleared_at", UtcDateTime, nullable=True),
+    # The same two of the failures from browsers that the account does not know.
+    Column("strangers_failures", Integer, nullable=False, server_default=text("0")),
+    Column("strangers_cleared_at", UtcDateTime, nullable=True),
 )
 
 attempts = Table(

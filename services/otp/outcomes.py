@@ -1,10 +1,12 @@
 """What an attempt's outcome becomes: the record's row, and the answer or refusal that the caller hears."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from services.otp.attempts_store import AttemptRow
 from services.otp.domain.attempt import Outcome, Rejected, Throttled, Verified
+from services.otp.domain.failure_row import FailureRow
 from shared.budgets import Taken
 from shared.problems import Refusal
 
@@ -24,20 +26,25 @@ def attempt_row(outcome: Outcome, account_id: str, purpose: str, at: datetime, *
     return AttemptRow(account_id, at, purpose, factor, word, reason, skew, device_known, until)
 
 
-def answer(outcome: Outcome, taken: Taken) -> Verified:
-    """The success, or the refusal raised."""
+def answer(outcome: Outcome, taken: Taken, spent_rows: Sequence[FailureRow] = ()) -> Verified:
+    """The success, or the refusal raised. ``spent_rows`` are the rows of failures that this one has spent."""
     match outcome:
         case Verified():
             return outcome
         case Rejected():
-            raise _invalid(outcome, taken)
+            raise _invalid(outcome, taken, spent_rows)
         case Throttled():
-            raise Refusal(outcome.brake, retry_after_seconds=outcome.retry_after_seconds, reason=outcome.brake)
+            extra = {"spent_rows": [outcome.spent]} if outcome.spent else None
+            raise Refusal(
+                outcome.brake, retry_after_seconds=outcome.retry_after_seconds, reason=outcome.brake, extra=extra
+            )
 
 
-def _invalid(outcome: Rejected, taken: Taken) -> Refusal:
-    # reason and recent_failures are for the gateway, which decides on notices and keeps them to itself.
+def _invalid(outcome: Rejected, taken: Taken, spent_rows: Sequence[FailureRow]) -> Refusal:
+    # These three are for the gateway, which decides on notices and on what ends, and keeps them to itself.
     extra: dict[str, Any] = {"reason": outcome.reason.word, "recent_failures": taken.counts[0]}
+    if spent_rows:
+        extra["spent_rows"] = list(spent_rows)
     if outcome.coach_may_speak:
         extra["clock_skew_seconds"] = outcome.clock_skew_seconds
     return Refusal("invalid_passcode", reason=outcome.reason.word, extra=extra)

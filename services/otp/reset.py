@@ -7,7 +7,7 @@ from redis.exceptions import RedisError
 
 from services.otp import attempts_store, recovery_code_store, reset_store, sms_store
 from services.otp.domain.purpose import SECOND_FACTOR_PURPOSES, Purpose
-from services.otp.limits import UNLOCKED, consecutive_failures
+from services.otp.limits import UNLOCKED, durable_row
 from services.otp.models import RESTORES
 from services.otp.models import outbox as outbox_tables
 from services.otp.worker_deps import WorkerDeps
@@ -64,7 +64,7 @@ def apply(deps: WorkerDeps, approved: TwoFactorResetApproved) -> None:
     # Once more: a try between the two may have brought the count of before back to Redis. By now 2FA is off, so the
     # worst that is left when Redis fails here is a lock that support lifts.
     with contextlib.suppress(RedisError):
-        budgets.clear(deps.redis, consecutive_failures(account_id))
+        budgets.clear(deps.redis, *(durable_row(row, account_id) for row in attempts_store.TALLIES))
     log.info("two-factor reset applied", account_id=account_id, reset_id=approved.reset_id, revoked=revoked)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate
 
 from services.otp.domain.attempt import Code, parse_code
+from services.otp.domain.failure_row import FailureRow
 from services.otp.domain.passcode import Passcode
 from services.otp.domain.purpose import PURPOSES_BY_SMS, Factor, Purpose
 from services.otp.domain.recovery_code import LONGEST_SPELLING
@@ -90,9 +91,10 @@ class TwoFactorSchema(Schema):
     enabled = fields.Boolean()
     authenticators = fields.List(fields.Nested(AuthenticatorSchema))
     recovery_codes = fields.Nested(RecoveryCodesStateSchema)
-    locked = fields.Boolean(metadata={"description": "In new browsers at least, six digits are not taken."})
-    locked_everywhere = fields.Boolean(metadata={"description": "No code is taken anywhere."})
+    locked = fields.Boolean(metadata={"description": "Six digits are not taken in new browsers."})
+    locked_everywhere = fields.Boolean(metadata={"description": "Six digits are not taken in any browser."})
     consecutive_failures = fields.Integer()
+    strangers_failures = fields.Integer(metadata={"description": "From new browsers; no success takes them away."})
     reset_needed = fields.Boolean(metadata={"description": "An unlock would be refused: only a reset helps."})
     suspended = fields.Boolean(metadata={"description": "It was stolen, and a reset is under way."})
 
@@ -100,7 +102,7 @@ class TwoFactorSchema(Schema):
 class ThrottleSchema(Schema):
     """A budget that is spent."""
 
-    purpose = fields.String(metadata={"enum": ["login", "step_up", "phone_verification", "enrollment"]})
+    purpose = fields.String(metadata={"enum": ["login", "phone_verification", "enrollment"]})
     until = Time()
 
 
@@ -134,6 +136,7 @@ class EndingsSchema(Schema):
     session_ids = fields.List(Text(validate=ID), load_default=list, validate=validate.Length(max=100))
     codes = Flag(load_default=False, metadata={"description": "All texted codes of the account."})
     enrollments = Flag(load_default=False, metadata={"description": "All that wait to be confirmed."})
+    strangers = Flag(load_default=False, metadata={"description": "The failures in a row from new browsers."})
 
 
 class BeginEnrollmentSchema(Schema):
@@ -255,3 +258,7 @@ class InvalidPasscodeSchema(ProblemSchema):
         metadata={"enum": ["wrong", "clock_skew", "spent", "replayed"], "description": "For the caller alone."}
     )
     recent_failures = fields.Integer(metadata={"description": "Tries in the longest window, this one included."})
+    spent_rows = fields.List(
+        fields.Enum(FailureRow, by_value=True),
+        metadata={"description": "The rows of failures that have no more room; for the caller alone."},
+    )

@@ -7,7 +7,7 @@ from services.otp import sms_guard, sms_store, store
 from services.otp.deps import Deps
 from services.otp.domain import sms_text
 from services.otp.domain.purpose import PURPOSES, Purpose
-from services.otp.limits import SMS_RESEND, stop_at
+from services.otp.limits import SMS_RESEND, failure_rows, spent_row
 from services.otp.sms_store import LivePasscode, Slot
 from shared.database import reading
 from shared.deadline import require_time
@@ -109,6 +109,6 @@ def _require_open(deps: Deps, command: RequestSms) -> None:
         state = store.read_state(connection, command.account_id)
     if state.authenticator is None:  # SMS is never the only factor
         raise Refusal("two_factor_off")
-    stop = stop_at(command.purpose, six_digits=True, device_known=command.device_id is not None)
-    if state.consecutive_failures >= stop:  # a text that could not be used
+    rows = failure_rows(command.purpose, command.account_id, command.binding, command.device_id)
+    if spent_row(rows, state.failures) is not None:  # a text that could not be used
         raise Refusal("second_factor_locked")

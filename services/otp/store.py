@@ -1,5 +1,6 @@
 """Authenticators in SQL, and all that one attempt reads. The claim is one statement whose row count is the answer."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, String, and_, bindparam, delete, insert, or_, select, text, update
 
 from services.otp.domain.attempt import Claim
+from services.otp.domain.failure_row import FailureRow
 from services.otp.domain.sealed import Sealed
 from services.otp.domain.session_id import session_of
 from services.otp.domain.time_step import NEVER, TimeStep
@@ -53,15 +55,16 @@ class StoredRecoveryCode:
 class VerificationState:
     """All that one attempt reads. Without an active authenticator 2FA is off, and nothing else matters."""
 
-    consecutive_failures: int
+    failures: Mapping[FailureRow, int]
     authenticator: StoredAuthenticator | None
     recovery_code: StoredRecoveryCode | None
 
 
-_TWO_FACTOR_OFF = VerificationState(0, None, None)
+_TWO_FACTOR_OFF = VerificationState({}, None, None)
 
 _a, _r, _s = authenticators.c, recovery_codes.c, verification_states.c
 _state_columns = (
+    _s.strangers_failures,
     _s.consecutive_failures,
     _a.id,
     _a.key_id,
@@ -111,8 +114,8 @@ def read_state(connection: Connection, account_id: str) -> VerificationState:
     row = _READ_STATE.one_or_none(connection, account=account_id)
     if row is None:
         return _TWO_FACTOR_OFF
-    failures, *authenticator = row
-    return VerificationState(failures or 0, _authenticator(*authenticator), None)
+    of_strangers, of_all, *authenticator = row
+    return VerificationState(_failures(of_strangers, of_all), _authenticator(*authenticator), None)
 
 
 def read_state_and_code(connection: Connection, account_id: str, selector: str) -> VerificationState:
@@ -120,9 +123,13 @@ def read_state_and_code(connection: Connection, account_id: str, selector: str) 
     row = _READ_STATE_AND_CODE.one_or_none(connection, account=account_id, selector=selector)
     if row is None:
         return _TWO_FACTOR_OFF
-    failures, *authenticator, code_id, code_hash, spent, spent_for = row
+    of_strangers, of_all, *authenticator, code_id, code_hash, spent, spent_for = row
     code = None if code_id is None else StoredRecoveryCode(code_id, code_hash, bool(spent), spent_for)
-    return VerificationState(failures or 0, _authenticator(*authenticator), code)
+    return VerificationState(_failures(of_strangers, of_all), _authenticator(*authenticator), code)
+
+
+def _failures(of_strangers: int | None, of_all: int | None) -> Mapping[FailureRow, int]:
+    return {FailureRow.STRANGERS: of_strangers or 0, FailureRow.ALL: of_all or 0}
 
 
 def _authenticator(

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from services.otp.domain.attempt import Brake, Throttled
 from services.otp.limits import UNLOCKED
-from shared.budgets import HOUR, Charge
+from shared.budgets import HOUR, Charge, Rate
 
 # A row that a killed process lost must come again, and a wait of a day or more shows that somebody still tries.
 LONGEST = HOUR
@@ -32,9 +32,9 @@ def keys_of_later_tries(redis: Redis, throttled: Iterable[tuple[Charge, Throttle
     return {name for name, is_first in zip(seconds, first, strict=True) if not is_first}
 
 
-def forget(redis: Redis, account_id: str) -> None:
-    """Support has renewed the account's windows: the next wait is another one."""
-    redis.delete(*(key(Charge(rate, account_id)) for rate in UNLOCKED))
+def forget(redis: Redis, account_id: str, rates: Iterable[Rate] = UNLOCKED) -> None:
+    """Windows of the account begin anew: the next wait is another one."""
+    redis.delete(*(key(Charge(rate, account_id)) for rate in rates))
 
 
 def key(charge: Charge) -> str:

@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from services.otp.deps import Deps
+from services.otp.domain.purpose import Purpose
 from services.otp.enrollment import PURPOSE as ENROLLMENT
-from services.otp.limits import CONFIRM_ENROLLMENT, VERIFY
+from services.otp.limits import CONFIRM_ENROLLMENT, VERIFY_LOGIN, VERIFY_PHONE
 from shared import budgets
 from shared.budgets import Charge, Rate
 
-# By the words of the attempt record. A known device's own budget isn't here: its owner is at another browser.
+# By the words of the attempt record. What a device or a session alone has spent isn't here: it holds out nobody else.
 BY_PURPOSE: Mapping[str, Rate] = {
-    **{str(purpose): rate for purpose, rate in VERIFY.items()},
+    str(Purpose.LOGIN): VERIFY_LOGIN,
+    str(Purpose.PHONE_VERIFICATION): VERIFY_PHONE,
     ENROLLMENT: CONFIRM_ENROLLMENT,
 }
 

@@ -14,9 +14,10 @@ from services.otp import (
 )
 from services.otp.answer_store import Answer, Call
 from services.otp.deps import Deps
+from services.otp.domain.failure_row import FailureRow
 from services.otp.domain.purpose import Purpose
 from services.otp.domain.session_id import session_of
-from services.otp.limits import HARD_STOP, STOP_FOR_STRANGERS_DIGITS, UNLOCKED
+from services.otp.limits import HARD_STOP, STOP_FOR_STRANGERS, UNLOCKED
 from services.otp.models import outbox as outbox_tables
 from services.otp.store import ActiveAuthenticator
 from shared import budgets, outbox
@@ -40,7 +41,8 @@ class RecoveryCodesView:
 class TwoFactorState:
     """All that auth shows of it.
 
-    ``locked``: in new browsers at least, six digits are not taken; ``locked_everywhere``: no code is, anywhere.
+    ``locked``: six digits are not taken in new browsers; ``locked_everywhere``: nor in any other. Backup codes always
+    are. ``strangers_failures``: those from browsers that the account does not know, which no success takes away.
     ``reset_needed``: an unlock would be refused. ``suspended``: what is on was stolen, and a reset of it is under way.
     """
 
@@ -50,6 +52,7 @@ class TwoFactorState:
     locked: bool
     locked_everywhere: bool
     consecutive_failures: int
+    strangers_failures: int
     reset_needed: bool
     suspended: bool
 
@@ -59,15 +62,17 @@ def state(deps: Deps, account_id: str) -> TwoFactorState:
     with reading(deps.database) as connection:
         active = store.list_active(connection, account_id)
         remaining, created_at = recovery_code_store.count_recovery_codes(connection, account_id)
-        failures, lifted = attempts_store.read_failures_and_lifted(connection, account_id)
+        read = attempts_store.read_failures(connection, account_id)
+    in_all, of_strangers = read.in_a_row[FailureRow.ALL], read.in_a_row[FailureRow.STRANGERS]
     return TwoFactorState(
         enabled=bool(active),
         authenticators=active,
         recovery_codes=RecoveryCodesView(remaining, created_at),
-        locked=failures >= STOP_FOR_STRANGERS_DIGITS,
-        locked_everywhere=failures >= HARD_STOP,
-        consecutive_failures=failures,
-        reset_needed=failures + lifted >= HARD_STOP,
+        locked=of_strangers >= STOP_FOR_STRANGERS or in_all >= HARD_STOP,
+        locked_everywhere=in_all >= HARD_STOP,
+        consecutive_failures=in_all,
+        strangers_failures=of_strangers,
+        reset_needed=in_all + read.lifted >= HARD_STOP,
         suspended=bool(active) and all(one.suspended for one in active),
     )
 

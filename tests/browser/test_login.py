@@ -61,6 +61,18 @@ def test_a_remembered_device_skips_the_code_until_it_is_forgotten_and_is_signed_
     expect(code_field(page)).to_be_visible()
 
 
+def test_a_browser_is_listed_and_a_ticked_box_at_logout_forgets_it(visitor, mia):
+    page = visitor.give_password(mia.email, mia.password)
+    page.get_by_label("Remember this device for 30 days").check()
+    code_field(page).fill(mia.fresh_code())
+    page.wait_for_url("**/two-factor")
+    expect(page.locator("#devices li", has_text="This one")).to_have_count(1)
+    page.get_by_label("Forget this browser").check()
+    log_out(page)
+    visitor.give_password(mia.email, mia.password)
+    expect(code_field(page)).to_be_visible()
+
+
 def test_an_sms_code_is_offered_followed_and_taken(visit, mia, inbox):
     visitor = visit(size=PHONE)
     page = visitor.log_in(mia)

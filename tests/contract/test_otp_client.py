@@ -61,8 +61,37 @@ def test_a_right_code_and_a_wrong_one(client, world):
     with pytest.raises(CodeRefused) as refused:
         client.verify(ACCOUNT, world.wrong_code(), "login", "chl_1")
     assert client.verify(ACCOUNT, world.code(), "login", "chl_1").factor == "totp"
-    assert (refused.value.reason, refused.value.recent_failures) == ("wrong", 1)
+    assert (refused.value.reason, refused.value.recent_failures, refused.value.spent_rows) == ("wrong", 1, frozenset())
     assert set(refused.value.document()) == {"type", "title", "status", "detail", "code"}
+
+
+@pytest.mark.parametrize("code", ["invalid_passcode", "second_factor_locked"])
+def test_a_refused_code_says_which_row_of_failures_it_has_spent(client, world, code):
+    world.enrol()
+    answers = []
+    for _ in range(10 if code == "invalid_passcode" else 11):
+        with pytest.raises(CodeRefused) as refused:
+            client.verify(ACCOUNT, world.wrong_code(), "login", "chl_1", "dev_1")
+        answers.append(refused.value)
+        world.end_windows()
+    assert (answers[-1].code, answers[-1].spent_rows) == (code, {"device"})
+    assert "spent_rows" not in answers[-1].document()
+    assert answers[-3].spent_rows == frozenset()
+
+
+def test_the_row_of_strangers_is_ended(client, world):
+    world.enrol()
+    for _ in range(60):
+        with pytest.raises(CodeRefused):
+            client.verify(ACCOUNT, world.wrong_code(), "login", "chl_1")
+        world.end_windows()
+    world.settle()
+    assert client.state(ACCOUNT).locked
+    client.end(ACCOUNT, [], codes=True, enrollments=True)
+    assert client.state(ACCOUNT).locked
+    client.end(ACCOUNT, [], strangers=True)
+    assert not client.state(ACCOUNT).locked
+    assert client.verify(ACCOUNT, world.code(), "login", "chl_2").factor == "totp"
 
 
 def test_the_same_request_again_hears_the_same_answer_and_no_other_request_does(client, world):

@@ -118,6 +118,7 @@ def test_the_gateway_serves_its_own_contract(stack):
         ("post", "/v1/two-factor/enrollment/{enrollment_id}/confirm"),
         ("delete", "/v1/two-factor"),
         ("post", "/v1/two-factor/recovery-codes"),
+        ("delete", "/v1/two-factor/wrong-codes"),
         ("get", "/v1/trusted-devices"),
         ("delete", "/v1/trusted-devices"),
         ("delete", "/v1/trusted-devices/{device_id}"),

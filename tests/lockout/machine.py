@@ -13,7 +13,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from services.auth import limits as gateway_limits
 from services.auth.deps import Client, by_ip
-from services.otp.domain.purpose import Purpose
 from shared import budgets
 from tests.lockout.model import Model
 from tests.lockout.moves import IN, Moves
@@ -140,9 +139,17 @@ class Lockout(RuleBasedStateMachine):
         room = self.model.room(browser, shape, tries)
         said = Counter(at_once(tries, lambda _: self.moves.verify(browser, code)[0]))
         assert said["invalid_passcode"] == room, (said, room)
-        assert sum(said.values()) == room + said["too_many_requests"] + said["second_factor_locked"]
+        ended = said["challenge_expired"]  # with the device
+        assert sum(said.values()) == room + said["too_many_requests"] + said["second_factor_locked"] + ended
+        device_ended = False
         for _ in range(tries):
-            self.model.count_attempt(browser, shape)
+            if device_ended:
+                self.model.count_network(browser)
+                continue
+            _, device_ended = self.model.count_attempt(browser, shape)
+            if device_ended:
+                self.moves.device_ends(browser)
+        assert device_ended or not ended
         self.model.settle()
 
     @move(
@@ -170,17 +177,23 @@ class Lockout(RuleBasedStateMachine):
             "lose redis, guess": lambda: self.moves.guess_after_a_loss(second, others_wrong),
             "record": self.model.settle,
         }
-        self.model.count_try(browser, shape)
+        known, rows = browser.known, self.model.rows(browser, shape)
+        spends_device = self.model.count_try(browser, shape)
 
         def happen() -> None:
-            self.model.ahead += 1  # counted, and not yet found wrong
+            for row in rows:
+                row.ahead += 1  # counted, and not yet found wrong
             happenings[meanwhile]()
 
         self.stage.clock.meanwhile = happen
         said, _ = self.moves.verify(browser, wrong)
         assert self.stage.clock.meanwhile is None, "it never came to be compared"
         assert said == "invalid_passcode", said
-        self.model.evaluated(browser)
+        for row in rows:
+            row.add()
+        self.model.own_failures += known and shape != "backup"
+        if spends_device:
+            self.moves.device_ends(browser)
         self.tally["crossed"] += 1
         self.model.settle()
 
@@ -194,17 +207,25 @@ class Lockout(RuleBasedStateMachine):
             return
         if self.model.refusal(mine, shape) is not None:
             return
-        wrong, row = self.people.wrong("digits"), self.model.otp_row(Purpose.LOGIN, mine)
+        wrong, row = self.people.wrong("digits"), self.model.otp_row(mine, shape)
 
         def happen() -> None:
             self.model.ledger.take(row)
-            self.model.ahead += 1
+            for counted in self.model.rows(mine, shape):
+                counted.ahead += 1
             self.moves.attempt(browser, wrong, "digits")
             self.model.ledger.give_back(row)
 
         self.stage.clock.meanwhile = happen
         assert self.moves.sign_in(mine, code, shape) == IN
         self.tally["crossed"] += 1
+
+    @precondition(lambda self: self.people.session is not None)
+    @move()
+    def let_strangers_try(self) -> None:
+        """The owner says that new browsers may enter codes again."""
+        self.moves.let_strangers_try()
+        self.model.settle()
 
     # --- what happens to them -----------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from services.auth import limits as gateway_limits
-from services.auth import login, login_sms, step_up, unlocks
+from services.auth import login, login_sms, step_up, two_factor, unlocks
 from services.auth.consequences import Acting
 from services.auth.deps import Client
 from services.otp import limits as otp_limits
@@ -85,10 +85,20 @@ class Moves:
         """A wrong code at a login, and what has to be said to it."""
         if not self.challenged(browser):
             return "too_many_requests"
-        expected = self.model.count_attempt(browser, shape)
+        expected, spends_device = self.model.count_attempt(browser, shape)
         said, _ = self.verify(browser, code)
-        assert said in expected, (browser.name, shape, said, expected, self.model.failures)
+        assert said in expected, (browser.name, shape, said, expected, self.model.all, self.model.strangers)
+        if spends_device:
+            self.device_ends(browser)
         return said
+
+    def device_ends(self, browser: Browser) -> None:
+        """Ten wrong codes in a row: the account no longer knows it, and what it has opened ends."""
+        if self.people.session is not None and self.people.session[0].device_id == browser.device_id:
+            self.people.session = None
+        browser.device_id = browser.device_token = None
+        browser.challenge_id = browser.challenge_ends_at = browser.text = None
+        self.tally["devices ended"] += 1
 
     def sign_in(self, browser: Browser, code: str, shape: str = "digits", *, settle: bool = True) -> str:
         """A right code at a login."""
@@ -99,15 +109,16 @@ class Moves:
         said, answer = self.verify(browser, code)
         if refusal is not None:
             assert said in refusal, (browser.name, said, refusal)
-            self.model.meets(refusal)
+            self.model.meets(self.model.rows(browser, shape), refusal)
             return said
-        assert said == IN, (browser.name, said, self.model.failures)
+        assert said == IN, (browser.name, said, self.model.all, self.model.strangers)
         assert isinstance(answer, login.SignedIn)
-        row = self.model.otp_row(Purpose.LOGIN, browser)
+        row = self.model.otp_row(browser, shape)
         self.model.ledger.take(row)
         self.model.ledger.give_back(row)
+        self.model.succeeded(browser.device_id)
         if answer.device_token is not None:
-            browser.device_token = answer.device_token
+            browser.device_token, browser.device_id = answer.device_token, answer.session.device_id
         browser.challenge_id = browser.challenge_ends_at = browser.text = None
         self.people.session = answer.session, answer.token
         self.people.use_up(code)
@@ -122,19 +133,22 @@ class Moves:
             self.people.session = None
             return "not_authenticated"
         right = code == self.people.totp(look=True)
-        own = gateway_limits.REAUTHENTICATE, self.people.account.id
-        row = self.model.otp_row(Purpose.STEP_UP, self.people.browsers[MINE])
+        own = gateway_limits.REAUTHENTICATE, session.id
+        row, rows = (otp_limits.VERIFY_STEP_UP, session.id), [self.model.all]
+        ends: list[str] = []
         if not self.model.ledger.take(own):
             expected = {"too_many_requests"}
         else:
-            expected = self.model.stopped(HARD_STOP) or (
+            expected = self.model.stopped(rows) or (
                 {"too_many_requests"} if self.model.ledger.wait_seconds(row) else None
             )
             if expected is not None:
-                self.model.meets(expected)
+                self.model.meets(rows, expected)
             else:
                 self.model.ledger.take(row)
-                expected = {IN} if right else {"invalid_passcode"}
+                ones = [session.id, *([session.device_id] if session.device_id else [])]
+                ends = [] if right else [one for one in ones if self.model.counts_for_one(one)]
+                expected = {IN} if right else {"not_authenticated"} if ends else {"invalid_passcode"}
         said, _ = self.call(
             lambda: step_up.reauthenticate(
                 self.stage.gateway,
@@ -150,12 +164,32 @@ class Moves:
             self.model.ledger.give_back(own)
             self.model.ledger.give_back(row)
             self.people.use_up(code)
+            self.model.succeeded(session.id, session.device_id)
             self.succeeded()
-        elif said == "invalid_passcode":
-            self.model.failures += 1
+        elif said in {"invalid_passcode", "not_authenticated"}:
+            self.model.all.add()
             self.model.own_failures += 1
-            assert self.model.failures <= HARD_STOP + self.model.lost_in_flight
+        if session.id in ends:
+            self.people.session = None
+            self.tally["sessions ended"] += 1
+        if session.device_id in ends:
+            self.people.session = None
+            self.device_ends(self.people.browsers[MINE])
         return said
+
+    def let_strangers_try(self) -> None:
+        """The owner's word, from a known browser."""
+        session, token = self.people.session or (None, None)
+        if session is None or token is None or self.stage.clock.now >= session.expires_at:
+            return
+        said, _ = self.call(
+            lambda: two_factor.let_strangers_try(self.stage.gateway, Client(HOME, MINE), Acting(session, token))
+        )
+        assert said == ("browser_not_known" if session.device_id is None else IN), said
+        if said == IN:
+            self.model.strangers_let_try()
+            self.model.ledger.forget([(rate, self.people.account.id) for rate in otp_limits.OF_STRANGERS])
+            self.tally["strangers let try"] += 1
 
     def send_text(self, browser: Browser) -> str:
         if not self.challenged(browser):
@@ -170,7 +204,7 @@ class Moves:
         ]
         if not room_in_network and not browser.known:
             expected = "too_many_requests"
-        elif self.model.failures >= self.model.stop(browser, "digits"):
+        elif any(row.failures >= row.stop for row in self.model.rows(browser, "digits")):
             expected = "second_factor_locked"
         else:
             expected = IN if self.model.ledger.take(*rows) else "too_many_requests"
@@ -194,7 +228,7 @@ class Moves:
         gateway, account_id = self.stage.gateway, self.people.account.id
         operator = at_console(gateway, self.stage.operator)
         said, waiting = self.call(lambda: unlocks.request(gateway, console, operator, account_id, **asked))
-        together = self.model.lifted + self.model.failures
+        together = self.model.lifted + self.model.all.failures
         if said == "reset_needed":
             assert together + CROSSED_AT_MOST >= HARD_STOP, "a lock that support may lift was not lifted"
             if has_room:
@@ -208,14 +242,15 @@ class Moves:
         assert waiting is None
         assert said == IN
         assert together < HARD_STOP, "support lifted a hundred in a row"
-        self.model.row_ends(lifted=together)
+        self.model.unlocked()
         self.model.ledger.forget([(rate, account_id) for rate in (*otp_limits.UNLOCKED, gateway_limits.LOGIN_EMAIL)])
         self.tally["unlocked"] += 1
 
     def lose_redis(self) -> None:
         self.stage.world.redis.flushall()
         self.model.ledger.forget()
-        self.people.session, self.model.ahead = None, 0
+        self.people.session = None
+        self.model.lost_redis()
         for browser in self.people.browsers.values():
             browser.challenge_id = browser.challenge_ends_at = browser.text = None
         self.tally["redis lost"] += 1
@@ -223,11 +258,11 @@ class Moves:
     def guess_after_a_loss(self, browser: Browser, code: str) -> None:
         """What is being compared just then is in no count; if only a hundred were left, there is one more."""
         self.lose_redis()
-        self.model.lost_in_flight += 1
+        self.model.all.lost_in_flight += 1
+        self.model.strangers.lost_in_flight += 1
         self.attempt(browser, code, "digits")
 
     def succeeded(self, *, settle: bool = True) -> None:
-        self.model.row_ends()
         self.tally["successes"] += 1
         if settle:
             self.model.settle()

@@ -20,6 +20,7 @@ class Browser:
     name: str
     ip: str
     device_token: str | None = None
+    device_id: str | None = None
     challenge_id: str | None = None
     binding: str | None = None
     challenge_ends_at: datetime | None = None

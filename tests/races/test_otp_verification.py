@@ -160,7 +160,7 @@ def test_no_code_of_before_a_reset_outlives_it(world: World):
         at_once(THREADS, act)
         assert not any(world.state()[what] for what in ("enabled", "authenticators"))
         assert (world.recovery_hashes(), world.redis.keys(f"otp:sms*:{ACCOUNT}*")) == ([], [])
-        assert all(world.verify(code).json["code"] == "two_factor_off" for code in codes)
+        assert all(world.verify(code, binding="chl_after").json["code"] == "two_factor_off" for code in codes)
         assert world.event_types().count("two_factor.reset_applied") == number + 1
         without_budgets(world)
         world.enrol()
@@ -173,7 +173,8 @@ def test_no_code_of_before_a_reset_outlives_it(world: World):
 @pytest.mark.parametrize("purpose", ["login", "step_up", "phone_verification"])
 def test_wrong_guesses_at_once_never_exceed_the_budget(world: World, purpose):
     code = world.wrong_code()
-    answers = at_once(40, lambda n: world.verify(code, purpose=purpose, binding=f"chl_{n}"))
+    one_session = purpose == "step_up"
+    answers = at_once(40, lambda n: world.verify(code, purpose=purpose, binding="ses_1" if one_session else f"chl_{n}"))
     assert statuses(answers) == {401: 5, 429: 35}
     world.settle()
     assert Counter(item["outcome"] for item in world.attempts())["rejected"] == 5
@@ -184,6 +185,18 @@ def test_the_hard_stop_is_exact_over_all_devices(world: World):
     code = world.wrong_code()
     answers = at_once(THREADS, lambda n: world.verify(code, device_id=f"dev_{n}"))
     assert statuses(answers) == {401: 3, 429: THREADS - 3}
+
+
+@pytest.mark.parametrize("row", ["device", "session"])
+def test_the_row_of_a_device_or_session_is_exact_and_only_its_last_failure_spends_it(world: World, row):
+    purpose, whose = ("login", "dev_1") if row == "device" else ("step_up", "ses_1")
+    lives = 365 * 86400 if row == "device" else 86400
+    world.redis.set(f"budget:otp.verify.consecutive.{row}:{lives}:{ACCOUNT}:{whose}", 7)
+    code, device_id = world.wrong_code(), "dev_1" if row == "device" else None
+    answers = at_once(THREADS, lambda _: world.verify(code, purpose=purpose, binding="ses_1", device_id=device_id))
+    assert statuses(answers) == {401: 3, 429: THREADS - 3}
+    assert [answer.json.get("spent_rows") for answer in answers if answer.status_code == 401].count([row]) == 1
+    assert all(answer.json["spent_rows"] == [row] for answer in answers if answer.status_code == 429)
 
 
 def test_confirming_at_once_enrols_once(world: World):

@@ -97,6 +97,9 @@ class FakeOtp:
     reset_needed: set[str] = field(default_factory=set)
     suspended: set[str] = field(default_factory=set)
     throttled: dict[str, list[Throttle]] = field(default_factory=dict)
+    strangers_failures: dict[str, int] = field(default_factory=dict)
+    spent_rows: list[str] = field(default_factory=list)  # what each refused code says that it has spent
+    refused_as: str = "invalid_passcode"
     recovery_codes: dict[str, int] = field(default_factory=dict)
     codes: dict[tuple[str, str, str], tuple[str, str]] = field(default_factory=dict)  # -> code, factor
     live_sms: dict[str, tuple[str, str, str]] = field(default_factory=dict)  # message id -> account, purpose, binding
@@ -104,6 +107,7 @@ class FakeOtp:
     pending: dict[str, str] = field(default_factory=dict)  # account -> the session that began its enrollment
     ended_sessions: set[str] = field(default_factory=set)
     sent_to: list[str] = field(default_factory=list)
+    tried_from: list[str | None] = field(default_factory=list)  # the known devices whose codes were verified
     sent_for: list[str | None] = field(default_factory=list)  # the known devices that asked
     history: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # oldest first
     refusal: Refusal | None = None
@@ -152,21 +156,32 @@ class FakeOtp:
 
     def verify(self, account_id: str, code: str, purpose: str, binding: str, device_id: str | None = None) -> Verified:
         self._answer()
+        self.tried_from.append(device_id)
         key, now = (account_id, purpose, binding), self.clock()
         if key in self.codes and self.codes[key][0] == code:
             self.accepted[key] = (*self.codes.pop(key), now)
         expected = self.accepted.get(key)
         if expected is None or expected[0] != code or now >= expected[2] + REPEATABLE_FOR:
-            raise CodeRefused(reason="wrong", recent_failures=1)
+            raise CodeRefused(reason="wrong", recent_failures=1, spent_rows=self.spent_rows, code=self.refused_as)
         if self.after_verify is not None:
             self.after_verify()
         return Verified(expected[1])
 
-    def end(self, account_id: str, session_ids: Sequence[str], *, codes: bool, enrollments: bool) -> None:
+    def end(
+        self,
+        account_id: str,
+        session_ids: Sequence[str],
+        *,
+        codes: bool = False,
+        enrollments: bool = False,
+        strangers: bool = False,
+    ) -> None:
         self._answer()
         if self.ending_refusal is not None:
             raise self.ending_refusal
         self.ended_sessions.update(session_ids)
+        if strangers:
+            self.strangers_failures.pop(account_id, None)
         if enrollments or session_of(self.pending.get(account_id) or "") in self.ended_sessions:
             self.pending.pop(account_id, None)
         for message_id, (owner, purpose, binding) in list(self.live_sms.items()):

@@ -1,9 +1,12 @@
 """Failing on purpose: at once, through all windows, as a stranger and in the owner's browser."""
 
+from services.otp.limits import STOP_FOR_A_DEVICE
+from shared.ids import new_id
 from shared.messages import SecondFactorLocked, decode
 from tests.support.otp import ACCOUNT, World
 
 IN_A_ROW = f"budget:otp.verify.consecutive:31536000:{ACCOUNT}"
+OF_STRANGERS = f"budget:otp.verify.consecutive.strangers:31536000:{ACCOUNT}"
 NO_BACKUP_CODE = "0AAA-BBBB-CCCC-DDDD"
 MINE = {"device_id": "dev_mine"}
 
@@ -17,6 +20,13 @@ def fail_through_all_windows(world: World, times: int, code: str | None = None, 
         assert world.verify(code or world.wrong_code(), **kwargs).status_code == 401
         world.end_windows()
     world.settle()
+
+
+def fail_on_devices(world: World, times: int) -> None:
+    """As many known devices as it takes: each has ten failures of its own."""
+    whole, rest = divmod(times, STOP_FOR_A_DEVICE)
+    for failures in [STOP_FOR_A_DEVICE] * whole + [rest]:
+        fail_through_all_windows(world, failures, device_id=new_id("dev"))
 
 
 def scopes(world: World) -> list[str]:

@@ -16,9 +16,10 @@ from deploy.portal import wait_for
 from services.otp import store
 from services.otp.app import create_app
 from services.otp.deps import Deps, make_deps
+from services.otp.domain.failure_row import FailureRow
 from services.otp.domain.time_step import step_at
 from services.otp.domain.totp import SharedSecret, hotp
-from services.otp.limits import consecutive_failures
+from services.otp.limits import durable_row
 from services.otp.models import outbox as outbox_tables
 from services.otp.models import recovery_codes
 from services.otp.settings import OtpSettings
@@ -143,11 +144,12 @@ class World:
         self.redis.delete(f"budget:otp.sms.resend:30:{account}:{purpose}:{binding}")
 
     def begin_row(self, account: str = ACCOUNT) -> None:
-        """Redis has the account's row of failures, as after a first try."""
-        self.redis.set(consecutive_failures(account).keys()[0], 0)
+        """Redis has the account's rows of failures, as after a first try."""
+        for row in (FailureRow.STRANGERS, FailureRow.ALL):
+            self.redis.set(durable_row(row, account).keys()[0], 0)
 
     def end_windows(self) -> None:
-        """All budget windows are over; the row of consecutive failures has none."""
+        """All budget windows are over; the rows of consecutive failures have none."""
         for key in self.redis.keys("budget:*"):
             if "consecutive" not in key:
                 self.redis.delete(key)

@@ -82,7 +82,8 @@ def sessions(deps: Deps, account: Account) -> list[Session]:
 def trusted_devices(deps: Deps, account: Account) -> list[Device]:
     """The devices that skip the code."""
     with reading(deps.database) as connection:
-        return devices.trusted(connection, account.id, deps.clock(), after="", limit=10)
+        found = devices.known(connection, account.id, deps.clock(), after="", limit=10)
+    return [device for device in found if device.is_trusted(deps.clock())]
 
 
 def spend(deps: Deps, rate: Rate, whose: str, tries: int) -> None:

@@ -15,6 +15,7 @@ from deploy.attack.probes import (
     edge,
     factors,
     hostile,
+    known_devices,
     operators,
     pages,
     pumping,
@@ -35,7 +36,7 @@ from deploy.attack.probes import (
 
 MODULES: tuple[ModuleType, ...] = (
     *(budgets, codes, factors, roads),
-    *(accounts, devices, hostile, pages, pumping, sessions, slow_connections, sms, stores, timing),
+    *(accounts, devices, known_devices, hostile, pages, pumping, sessions, slow_connections, sms, stores, timing),
     *(what_ends_what, under_way, challenges, resets, ceremony, operators),
     *(broker, stores_divided, repeats, restored, dear, edge, services),
 )

@@ -9,7 +9,7 @@ from deploy.attack.probe import Finding, Probe, Target, new_address
 from deploy.portal import Answer
 
 # What a deployment promises (README.md of otp and auth, "Limits"): tries in their shortest window.
-CODES, PASSWORDS, CODES_BY_ADDRESS, CANCELS_BY_ADDRESS = 5, 10, 60, 20
+CODES, BACKUP_CODES, PASSWORDS, CODES_BY_ADDRESS, CANCELS_BY_ADDRESS = 5, 10, 10, 60, 20
 BEYOND = 4  # so many tries more than allowed
 _WRONG = ("invalid_passcode", "invalid_credentials")
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -100,7 +100,7 @@ def _password(target: Target) -> Guess:
 
 _PLACES: dict[str, tuple[int, Callable[[Target], Guess]]] = {
     "app code": (CODES, _app_code),
-    "backup code": (CODES, _backup_code),
+    "backup code": (BACKUP_CODES, _backup_code),
     "SMS code at login": (CODES, _sms_login),
     "SMS code that proves a phone": (CODES, _sms_proof),
     "code at step-up": (CODES, _step_up),

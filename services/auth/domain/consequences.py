@@ -33,6 +33,7 @@ class Change(StrEnum):
     TEAM_POLICY_CHANGED = "team_policy_changed"
     ROLE_SET = "role_set"
     ACCOUNT_CLOSED = "account_closed"
+    STRANGERS_LET_TRY = "strangers_let_try"  # the owner's word: new browsers may enter codes again
     UNLOCKED = "unlocked"
 
 
@@ -72,6 +73,7 @@ class Row:
     ``BY_SMS`` takes the method SMS from them. ``windows`` are step-up windows, and ``BY_SMS`` are the small ones; those
     of a session that ends go with it.
     ``resets``: the kinds of reset that end while under way. ``words``: whether enrolment words become void.
+    ``strangers``: whether the row of wrong codes from browsers that the account does not know ends.
     """
 
     sessions: Scope = Scope.NONE
@@ -84,6 +86,7 @@ class Row:
     enrollments: Scope = Scope.NONE
     resets: frozenset[ReasonKind] = frozenset()
     words: bool = False
+    strangers: bool = False
     tells: Tells = Tells.NOBODY
 
 
@@ -99,10 +102,11 @@ def _all(
     *,
     resets: bool = False,
     words: bool = False,
+    strangers: bool = False,
     lost: tuple[Factor, ...] = (),
     tells: Tells = Tells.OWNER,
 ) -> Row:
-    """Everything that the account has open. The row says what becomes of its own session, of resets and of words."""
+    """Everything that the account has open. The row says what becomes of its own session, and of the rest."""
     return Row(
         sessions=Scope.ALL,
         own=own,
@@ -114,6 +118,7 @@ def _all(
         enrollments=Scope.ALL,
         resets=_ANY_RESET if resets else frozenset(),
         words=words,
+        strangers=strangers,
         tells=tells,
     )
 
@@ -137,8 +142,8 @@ _ONE = Row(
 )
 
 CONSEQUENCES: Mapping[Change, Row] = {
-    Change.PASSWORD_CHANGED: _all(Own.NEW_TOKEN),
-    Change.PASSWORD_SET_BY_MAIL: _all(Own.ENDS),
+    Change.PASSWORD_CHANGED: _all(Own.NEW_TOKEN, strangers=True),
+    Change.PASSWORD_SET_BY_MAIL: _all(Own.ENDS, strangers=True),
     Change.FACTOR_ADDED: _all(Own.NEW_TOKEN, resets=True, words=True),
     Change.FACTOR_REMOVED: _all(Own.NEW_TOKEN, resets=True, lost=_SECOND_FACTORS),
     # The reset itself is done, and there is one at a time. Its words take the place of earlier ones (enrollment_words).
@@ -166,6 +171,8 @@ CONSEQUENCES: Mapping[Change, Row] = {
     # One operator may know the words of a customer's reset; they must not enrol an account that became an operator's.
     Change.ROLE_SET: _all(Own.ENDS, resets=True, words=True),
     Change.ACCOUNT_CLOSED: _all(Own.ENDS, resets=True, words=True),
+    Change.STRANGERS_LET_TRY: Row(strangers=True),
+    # otp ends the rows itself, because it also decides whether they may be lifted.
     Change.UNLOCKED: Row(tells=Tells.OWNER),
 }
 

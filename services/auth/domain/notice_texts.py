@@ -235,18 +235,18 @@ _TEXTS: Mapping[Kind, _Text] = {
         "There were so many wrong codes in a row that codes from the app or by SMS are not accepted for your account "
         "any more in a browser that you have not signed in with before. In a browser of yours they are, and a backup "
         "code works elsewhere, too.",
-        "If it wasn't you, change your password at {origin} at once: whoever tried the codes has it. Signing in with a "
-        "code lifts the lock; so does support.",
+        "If it wasn't you, change your password at {origin} at once: whoever tried the codes has it. A new password "
+        "lifts the lock. If it was you, lift the lock at {origin} under 2-Factor Auth; support can lift it, too.",
         "{site}: codes are locked in new browsers since {when} after too many wrong ones. "
         "Not you? Change your password in a browser of yours.",
     ),
     Kind.SECOND_FACTOR_LOCKED_EVERYWHERE: _Text(
         "Codes are locked for your account",
-        "There were so many wrong codes in a row that no code is accepted for your account any more, not even in a "
-        "browser of yours.",
-        "Contact support. If it wasn't you, change your password at {origin} then, and end your other sessions: "
-        "somebody may have both your password and a browser of yours.",
-        "{site}: codes are locked since {when} after too many wrong ones. Contact support.",
+        "There were so many wrong codes in a row that no code from the app or by SMS is accepted for your account any "
+        "more, not even in a browser of yours. A backup code is, and it lifts the lock.",
+        "Without a backup code, contact support. If it wasn't you, change your password at {origin} then, and end your "
+        "other sessions: somebody may have both your password and a browser of yours.",
+        "{site}: codes are locked since {when} after too many wrong ones. Use a backup code, or contact support.",
     ),
     Kind.UNLOCKED: _Text(
         "Support lifted the lock on your account",

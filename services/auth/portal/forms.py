@@ -13,14 +13,13 @@ from services.auth.portal.answers import Answer, answer
 from services.auth.portal.shell import page, texts, to, with_retry_after
 from services.auth.portal.way_back import page_asked_for, with_asked
 from services.auth.routes.cookies import (
-    clear_challenge_cookie,
-    clear_session_cookie,
+    clear_cookies_of_sign_in,
     set_challenge_cookie,
-    set_device_cookie,
-    set_session_cookie,
+    set_cookies_of_sign_in,
 )
 from services.auth.routes.guard import challenge_binding, client, cookie_session_token, deps, device_token, live_session
 from services.auth.schemas.session import LoginArgs, VerifyArgs
+from services.auth.sessions import Forget
 from shared.problems import Refusal
 
 blueprint = Blueprint("forms", __name__)
@@ -101,8 +100,9 @@ def log_out() -> Response:
         session, token = live_session()
     except Refusal:
         return response
-    sessions.log_out(deps(), client(), Acting(session, token))
-    clear_session_cookie(response)
+    forgets = "forget_browser" in request.form
+    sessions.log_out(deps(), client(), Acting(session, token), Forget(device_token()) if forgets else None)
+    clear_cookies_of_sign_in(response, device=forgets)
     return response
 
 
@@ -120,10 +120,7 @@ def _asked() -> str | None:
 
 def _welcome(outcome: SignedIn) -> Response:
     response = to(with_asked("/", _asked()))
-    set_session_cookie(response, outcome.token)
-    clear_challenge_cookie(response)
-    if outcome.device_token is not None:
-        set_device_cookie(response, outcome.device_token)
+    set_cookies_of_sign_in(response, outcome)
     return response
 
 

@@ -58,7 +58,7 @@ def team_page() -> Response:
 @blueprint.get("/security")
 @signed_in
 def security_page() -> Response:
-    """Password, sessions, trusted devices."""
+    """Password, sessions, known devices."""
     return page("security", groups=("security", "lists", "strength", "advice"))
 
 

@@ -3,8 +3,9 @@
 from flask import Response, g, request
 
 from services.auth.consequences import Acting
-from services.auth.limits import CHALLENGE_LIFE, TRUSTED_DEVICE_LIFE
-from services.auth.routes.guard import current, deps
+from services.auth.limits import CHALLENGE_LIFE, KNOWN_DEVICE_LIFE
+from services.auth.login import SignedIn
+from services.auth.routes.guard import current, deps, device_token
 
 SESSION_HEADER = "X-Session-Token"
 
@@ -47,9 +48,21 @@ def clear_session_cookie(response: Response) -> None:
     _set_cookie(response, deps().settings.session_cookie, "", 0)
 
 
-def set_device_cookie(response: Response, token: str) -> None:
-    """Set the device's cookie for 30 days. The server decides whether it still skips the code."""
-    _set_cookie(response, deps().settings.device_cookie, token, int(TRUSTED_DEVICE_LIFE.total_seconds()))
+def set_cookies_of_sign_in(response: Response, outcome: SignedIn) -> None:
+    """Give the browser its session, and its device for 90 days more. The server decides whether it is still known."""
+    set_session_cookie(response, outcome.token)
+    clear_challenge_cookie(response)
+    known = device_token() if outcome.session.device_id is not None else None
+    device = outcome.device_token or known
+    if device is not None:
+        _set_cookie(response, deps().settings.device_cookie, device, int(KNOWN_DEVICE_LIFE.total_seconds()))
+
+
+def clear_cookies_of_sign_in(response: Response, *, device: bool) -> None:
+    """Tell the browser to forget the session, and the device too if it is to be forgotten."""
+    clear_session_cookie(response)
+    if device:
+        _set_cookie(response, deps().settings.device_cookie, "", 0)
 
 
 def set_challenge_cookie(response: Response, binding: str) -> None:

@@ -9,21 +9,21 @@ from services.auth.challenge_store import LoginChallenge
 from services.auth.consequences import Acting
 from services.auth.login import Answer, SecondFactorRequired, SignedIn
 from services.auth.routes.cookies import (
-    clear_challenge_cookie,
-    clear_session_cookie,
+    clear_cookies_of_sign_in,
     set_challenge_cookie,
-    set_device_cookie,
-    set_session_cookie,
+    set_cookies_of_sign_in,
 )
 from services.auth.routes.guard import challenge_binding, client, cookie_session_token, deps, device_token, live_session
 from services.auth.schemas.session import (
     ChallengeStateSchema,
     LoginAnswer,
     LoginArgs,
+    LogoutArgs,
     SmsSentSchema,
     VerifyAnswer,
     VerifyArgs,
 )
+from services.auth.sessions import Forget
 from shared.bodies import NothingSchema
 from shared.delivery_reasons import describe
 from shared.phone import PhoneNumber
@@ -103,15 +103,17 @@ def verify(args: dict[str, Any], challenge_id: str) -> Response:
 
 
 @blueprint.route("/logout", methods=["POST"])
-@blueprint.arguments(NothingSchema)
+@blueprint.arguments(LogoutArgs)
 @blueprint.response(204)
 @blueprint.refuses("not_authenticated")
-def log_out(_args: dict[str, Any]) -> Response:
-    """End this session."""
+def log_out(args: dict[str, Any]) -> Response:
+    """End this session; with ``forget_browser`` the account no longer knows this browser."""
     session, token = live_session()
-    sessions.log_out(deps(), client(), Acting(session, token))
+    forgets = args["forget_browser"]
+    forget = Forget(device_token(args["device_token"])) if forgets else None
+    sessions.log_out(deps(), client(), Acting(session, token), forget)
     response = make_response("", 204)
-    clear_session_cookie(response)
+    clear_cookies_of_sign_in(response, device=forgets)
     return response
 
 
@@ -155,8 +157,5 @@ def _signed_in(outcome: SignedIn, schema: LoginAnswer | VerifyAnswer, more: dict
             document["device_token"] = outcome.device_token
     response: Response = jsonify(schema.dump(document))
     if not bearer:
-        set_session_cookie(response, outcome.token)
-        clear_challenge_cookie(response)
-        if outcome.device_token is not None:
-            set_device_cookie(response, outcome.device_token)
+        set_cookies_of_sign_in(response, outcome)
     return response

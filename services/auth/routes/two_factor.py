@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, ParamSpec
 
 from flask import Response, make_response
@@ -25,6 +26,7 @@ from services.auth.schemas.two_factor import (
     StrengthSchema,
     TwoFactorSchema,
 )
+from services.auth.store.devices import Device
 from shared.bodies import NothingSchema
 from shared.problems import Refusal
 from shared.rest import RestBlueprint
@@ -142,15 +144,32 @@ def regenerate(_args: dict[str, Any]) -> dict[str, Any]:
     return {"recovery_codes": two_factor.regenerate_recovery_codes(deps(), principal.account, principal.acting, key)}
 
 
+@blueprint.route("/two-factor/wrong-codes", methods=["DELETE"])
+@stepped_up
+@blueprint.arguments(NothingSchema)
+@blueprint.response(204)
+@blueprint.refuses("browser_not_known")
+def let_strangers_try(_args: dict[str, Any]) -> Response:
+    """Forget the wrong codes from browsers that the account does not know, so that they may enter codes again."""
+    two_factor.let_strangers_try(deps(), client(), current().acting)
+    return make_response("", 204)
+
+
 @blueprint.route("/trusted-devices", methods=["GET"])
 @signed_in
 @blueprint.arguments(PageArgs, location="query")
 @blueprint.response(200, DeviceListSchema)
 def devices(args: dict[str, Any]) -> dict[str, Any]:
-    """The browsers that skip the code."""
-    after = pages.decode_cursor(args["cursor"]) or ""
+    """The browsers that the account knows; ``trusted_until`` says which of them skip the code."""
+    after, own, now = pages.decode_cursor(args["cursor"]) or "", current().session.device_id, deps().clock()
     rows = trusted_devices.listed(deps(), current().account, after=after, limit=args["limit"] + 1)
-    return pages.page(rows, args["limit"], lambda device: device.id, lambda device: device)
+
+    def shown(device: Device) -> dict[str, Any]:
+        trusted_until = device.trusted_until if device.is_trusted(now) else None
+        facts = {"trusted_until": trusted_until, "expires_at": device.ends_at(now), "current": device.id == own}
+        return {**asdict(device), **facts}
+
+    return pages.page(rows, args["limit"], lambda device: device.id, shown)
 
 
 @blueprint.route("/trusted-devices", methods=["DELETE"])
@@ -158,7 +177,7 @@ def devices(args: dict[str, Any]) -> dict[str, Any]:
 @blueprint.arguments(NothingSchema)
 @blueprint.response(204)
 def revoke_devices(_args: dict[str, Any]) -> Response:
-    """End all remembered devices, and the sessions that they have opened."""
+    """End all known devices, and the sessions that they have opened."""
     if trusted_devices.revoke_all(deps(), client(), current().acting):
         forget_session()
     return make_response("", 204)
@@ -169,7 +188,7 @@ def revoke_devices(_args: dict[str, Any]) -> Response:
 @blueprint.arguments(NothingSchema)
 @blueprint.response(204)
 def revoke_device(_args: dict[str, Any], device_id: str) -> Response:
-    """End a remembered device, and the sessions that it has opened."""
+    """End a known device, and the sessions that it has opened."""
     if trusted_devices.revoke(deps(), client(), current().acting, device_id):
         forget_session()
     return make_response("", 204)

@@ -23,6 +23,16 @@ class VerifyArgs(Schema):
     remember_device = Flag(load_default=False)
 
 
+class LogoutArgs(Schema):
+    """Whether the account is to forget this browser; the device of a bearer client that is to be forgotten."""
+
+    forget_browser = Flag(
+        load_default=False,
+        metadata={"description": "The account no longer knows this browser, and its sessions end."},
+    )
+    device_token = Text(load_default=None, allow_none=True, validate=validate.Length(max=100), load_only=True)
+
+
 class ReauthenticateArgs(Schema):
     """The password; with 2FA on also a code: of the app, by SMS, or a backup code."""
 

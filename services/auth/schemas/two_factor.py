@@ -70,9 +70,14 @@ class ProtectionSchema(Schema):
 
     enabled = fields.Boolean()
     locked = fields.Boolean(
-        metadata={"description": "In new browsers, until a right code in a known one, or until support lifts it."}
+        metadata={
+            "description": "In new browsers, until the password changes, until DELETE /v1/two-factor/wrong-codes, or"
+            " until support lifts it."
+        }
     )
-    locked_everywhere = fields.Boolean(metadata={"description": "A hundred wrong codes in a row; a reset ends it."})
+    locked_everywhere = fields.Boolean(
+        metadata={"description": "A hundred wrong codes in a row; a backup code or a reset ends it."}
+    )
     authenticators = fields.List(fields.Dict())
     recovery_codes = fields.Nested(RecoveryCodesState)
 
@@ -85,17 +90,21 @@ class TwoFactorSchema(ProtectionSchema):
 
 
 class DeviceSchema(Schema):
-    """A browser that skips the code."""
+    """A browser that the account knows, because it has completed a login."""
 
     id = fields.String()
     label = Browser(metadata={"example": "Firefox on Windows"})
+    current = fields.Boolean(metadata={"description": "This session was opened on it."})
     created_at = Time()
     last_used_at = Time()
-    expires_at = Time(attribute="trusted_until")
+    trusted_until = Time(allow_none=True, metadata={"description": "It skips the code until then; null: it does not."})
+    expires_at = Time(
+        metadata={"description": "The end of its trust; else of being known, which is 90 days after its last use."}
+    )
 
 
 class DeviceListSchema(Schema):
-    """The trusted devices."""
+    """The known devices."""
 
     items = fields.List(fields.Nested(DeviceSchema))
     next_cursor = fields.String(allow_none=True)

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, or_, select, update
 
 from services.auth.domain.session import Factor
+from services.auth.limits import KNOWN_DEVICE_LIFE
 from services.auth.models import devices
 from shared.ids import token_digest
 
@@ -15,7 +16,8 @@ from shared.ids import token_digest
 class Device:
     """A browser that has completed a login. Until ``trusted_until`` it skips the code; else it is just known.
 
-    ``won_by`` is the second factor of that login; None for one that an earlier release has stored.
+    It is known until it is ended, and for KNOWN_DEVICE_LIFE after its last login. ``won_by`` is the second factor of
+    that login; None for one that an earlier release has stored.
     """
 
     id: str
@@ -30,6 +32,16 @@ class Device:
         """Whether it may skip the code at ``now``."""
         return self.trusted_until is not None and now < self.trusted_until
 
+    def ends_at(self, now: datetime) -> datetime:
+        """When it stops to skip the code or, if it does not, to be known, without a use until then."""
+        if self.trusted_until is not None and self.is_trusted(now):
+            return self.trusted_until
+        return self.last_used_at + KNOWN_DEVICE_LIFE
+
+
+def _known(now: datetime) -> ColumnElement[bool]:
+    return and_(devices.c.revoked_at.is_(None), devices.c.last_used_at > now - KNOWN_DEVICE_LIFE)
+
 
 def add(connection: Connection, device: Device, token: str) -> None:
     """Remember a device by the digest of its token."""
@@ -42,7 +54,7 @@ def renew(connection: Connection, device: Device, token: str) -> bool:
     False when the account has no such device.
     """
     statement = update(devices).where(
-        devices.c.id == device.id, devices.c.account_id == device.account_id, devices.c.revoked_at.is_(None)
+        devices.c.id == device.id, devices.c.account_id == device.account_id, _known(device.last_used_at)
     )
     return connection.execute(statement.values(**_values(device, token))).rowcount == 1
 
@@ -58,38 +70,39 @@ def _values(device: Device, token: str) -> dict[str, Any]:
     }
 
 
-def by_token(connection: Connection, account_id: str, token: str) -> Device | None:
-    """The account's own, unrevoked device of this token; another account's token is no device here."""
+def by_token(connection: Connection, account_id: str, token: str, now: datetime) -> Device | None:
+    """The account's own known device of this token; another account's token is no device here."""
     row = connection.execute(
         select(devices).where(
             devices.c.token_digest == token_digest(token),
             devices.c.account_id == account_id,
-            devices.c.revoked_at.is_(None),
+            _known(now),
         )
     ).one_or_none()
     return None if row is None else _device(row)
 
 
 def touch(connection: Connection, device_id: str, now: datetime) -> bool:
-    """Note that it was used; False when it was revoked meanwhile."""
-    statement = update(devices).where(devices.c.id == device_id, devices.c.revoked_at.is_(None))
+    """Note that it was used; False when it was ended meanwhile."""
+    statement = update(devices).where(devices.c.id == device_id, _known(now))
     return connection.execute(statement.values(last_used_at=now)).rowcount == 1
 
 
-def trusted(connection: Connection, account_id: str, now: datetime, *, after: str, limit: int) -> list[Device]:
-    """The devices that skip the code at ``now``."""
+def known(connection: Connection, account_id: str, now: datetime, *, after: str, limit: int) -> list[Device]:
+    """The devices that the account knows at ``now``, in the order of their ids."""
     query = (
         select(devices)
-        .where(
-            devices.c.account_id == account_id,
-            devices.c.revoked_at.is_(None),
-            devices.c.trusted_until > now,
-            devices.c.id > after,
-        )
+        .where(devices.c.account_id == account_id, _known(now), devices.c.id > after)
         .order_by(devices.c.id)
         .limit(limit)
     )
     return [_device(row) for row in connection.execute(query)]
+
+
+def is_known(connection: Connection, account_id: str, device_id: str, now: datetime) -> bool:
+    """Whether the account knows the device at ``now``."""
+    query = select(devices.c.id).where(devices.c.id == device_id, devices.c.account_id == account_id, _known(now))
+    return connection.execute(query).first() is not None
 
 
 def count_trusted(connection: Connection, account_id: str, now: datetime) -> int:

@@ -29,6 +29,7 @@ class Entry(StrEnum):
     SECOND_FACTOR_FAILED = "second_factor.failed"
     SECOND_FACTOR_LOCKED = "second_factor.locked"
     SECOND_FACTOR_UNLOCKED = "second_factor.unlocked"
+    STRANGERS_LET_TRY = "second_factor.strangers_let_try"
     UNLOCK_REQUESTED = "second_factor.unlock_requested"
     UNLOCK_REFUSED = "second_factor.unlock_refused"
     RECOVERY_CODE_SPENT = "recovery_code.spent"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
+from services.otp.domain.failure_row import FailureRow
 from services.otp.domain.passcode import Passcode
 from services.otp.domain.purpose import Factor, Purpose, occasion
 from services.otp.domain.recovery_code import RecoveryCode
@@ -17,7 +18,10 @@ def parse_code(text: str) -> Code | None:
 
 @dataclass(frozen=True, slots=True)
 class Verify:
-    """Is this code right for this account, purpose and binding? ``device_id`` names a device that auth remembers."""
+    """The question whether a code is right for this account, purpose and binding.
+
+    ``device_id`` names the device that the account knows: the one that signs in, or the one whose session steps up.
+    """
 
     account_id: str
     code: Code
@@ -94,10 +98,11 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """The code was not compared."""
+    """The code was not compared. ``spent``: the row of failures that had no room, at a hard stop."""
 
     brake: Brake
     retry_after_seconds: int | None = None
+    spent: FailureRow | None = None
 
 
 Outcome = Verified | Rejected | Throttled

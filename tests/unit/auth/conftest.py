@@ -153,10 +153,10 @@ def make_account(deps):
 def api(app, deps):
     """Call it with an account for a signed-in caller (password and TOTP, stepped up), or without for a stranger."""
 
-    def as_caller(account=None, *factors, stepped_up=True):
+    def as_caller(account=None, *factors, stepped_up=True, device_id=None):
         if account is None:
             return Api(app)
-        session, token = auth.sign_in(deps, account, *factors, stepped_up=stepped_up)
+        session, token = auth.sign_in(deps, account, *factors, stepped_up=stepped_up, device_id=device_id)
         return Api(app, token, session)
 
     return as_caller

@@ -70,6 +70,8 @@ SESSIONS = {
     "device of an earlier release": ((PASSWORD, DEVICE), None, True),
 }
 DEVICES = {"app": (TOTP, False), "sms": (SMS, True), "earlier release": (None, True)}
+# otp ends the row of strangers in the transaction of the change itself.
+ENDED_BY_OTP = {Change.UNLOCKED, Change.RESET_APPLIED}
 ENDING = "that which ends"  # the session and the device that the owner ends
 
 
@@ -110,7 +112,8 @@ def mia_with_all(deps, stranger, mia, otp, sam):
         for name, (factors, trust, _) in SESSIONS.items()
     }
     opened[ENDING] = Acting(*sign_in(deps, mia, device_id=known[ENDING]))
-    own = with_small_window(deps, Acting(*sign_in(deps, mia, PASSWORD, TOTP)))
+    usual = add_device(deps, mia, "usual", won_by=TOTP, trusted=False)
+    own = with_small_window(deps, Acting(*sign_in(deps, mia, PASSWORD, TOTP, device_id=usual)))
     opened["app"] = with_small_window(deps, opened["app"])
     waiting = {"stranger's": challenge(stranger, mia), ENDING: challenge(stranger, mia, device_token=ENDING)}
     for challenge_id in waiting.values():
@@ -128,6 +131,7 @@ def mia_with_all(deps, stranger, mia, otp, sam):
         ("phone_verification", fresh(deps, mia).pending_phone_binding): "own",
     }
     otp.pending[mia.id] = opened[ENDING].session.id
+    otp.strangers_failures[mia.id] = 60
     begun = [
         identity_checks.begin(deps, CLIENT, ceremony.at_console(deps, sam), mia.id, name, evidence).id
         for name, evidence in (("email_code", None), ("video_id", ceremony.SEEN))
@@ -235,6 +239,7 @@ BY: dict[Change, Callable] = {
     Change.SESSION_ENDED: lambda deps, mia: (
         sessions.end(deps, CLIENT, mia.own, mia.sessions[ENDING].session.id) and mia.own
     ),
+    Change.STRANGERS_LET_TRY: lambda deps, mia: two_factor.let_strangers_try(deps, CLIENT, mia.own) or mia.own,
     Change.ROLE_SET: lambda deps, mia: command_line.give_role(deps, deps.otp, mia.account, Role.SUPPORT) and None,
     Change.UNLOCKED: _unlock,
 }
@@ -312,7 +317,7 @@ def _check_devices(deps, mia, row, change):
     for name in mia.devices:
         by_sms = name != ENDING and DEVICES[name][1]
         with reading(deps.database) as connection:
-            gone = devices.by_token(connection, mia.account.id, name) is None
+            gone = devices.by_token(connection, mia.account.id, name, deps.clock()) is None
         assert gone == ends(row.trust, by_sms=by_sms, ending=name == ENDING), (change, name)
 
 
@@ -333,6 +338,8 @@ def _check_otp(deps, mia, row, change):
     for text, requested_by in mia.texts.items():
         gone = row.codes is Scope.ALL or (session_ends and requested_by == ENDING)
         assert (text not in live) == gone, (change, text)
+    if change not in ENDED_BY_OTP:
+        assert (mia.account.id not in deps.otp.strangers_failures) == row.strangers, change
     pending_ends = row.enrollments is Scope.ALL or session_ends
     if change is not Change.FACTOR_ADDED:
         assert (mia.account.id not in deps.otp.pending) == pending_ends, change

@@ -30,7 +30,9 @@ def paths(deps, ann, reset_of):
 
 def test_every_delete_is_204_again(deps, api, ann, paths):
     documented = api().get("/openapi.json").json["paths"]
-    assert paths.keys() == {path for path, operations in documented.items() if "delete" in operations}
+    # Not the row of strangers' wrong codes: a repeat is one more word of the owner, and needs a known browser.
+    others = {"/v1/two-factor/wrong-codes"}
+    assert paths.keys() | others == {path for path, operations in documented.items() if "delete" in operations}
     for name, make in paths.items():
         path = make()
         assert api(ann).delete(path).status_code == 204, name

@@ -17,6 +17,7 @@ from tests.support.sign_in import challenge, complete, log_in, problem, trusted_
 MARKED = [
     ("POST", "/v1/two-factor/enrollment", None),
     ("DELETE", "/v1/two-factor", None),
+    ("DELETE", "/v1/two-factor/wrong-codes", None),
     ("POST", "/v1/two-factor/recovery-codes", None),
     ("POST", "/v1/password", {"new_password": "nine dry badgers hum softly"}),
     ("PUT", "/v1/phone", {"country": "DE", "number": "01512 3456780"}),
@@ -52,7 +53,8 @@ def give_password(deps, account, password_hash):
 
 def trusted(deps, account):
     with reading(deps.database) as connection:
-        return devices.trusted(connection, account.id, deps.clock(), after="", limit=100)
+        found = devices.known(connection, account.id, deps.clock(), after="", limit=100)
+    return [device for device in found if device.is_trusted(deps.clock())]
 
 
 # --- what trust is good for -------------------------------------------------------------------------------------------
@@ -223,7 +225,7 @@ def test_no_trust_survives_a_change_of_what_it_stood_on(deps, stranger, mia, eve
     change(deps, mia, *sign_in(deps, mia))
     otp.enabled.add(mia.id)
     with reading(deps.database) as connection:
-        assert devices.by_token(connection, mia.id, token) is None
+        assert devices.by_token(connection, mia.id, token, deps.clock()) is None
     assert not needs_a_code(log_in(stranger, eve, device_token=others))
 
 
@@ -255,31 +257,34 @@ def test_trusting_a_known_browser_replaces_its_token(deps, app, mia, otp):
     renewed = complete_here(remember=True)
     assert renewed != known
     with reading(deps.database) as connection:
-        assert devices.by_token(connection, mia.id, known) is None
-        assert devices.by_token(connection, mia.id, renewed).is_trusted(deps.clock())
+        assert devices.by_token(connection, mia.id, known, deps.clock()) is None
+        assert devices.by_token(connection, mia.id, renewed, deps.clock()).is_trusted(deps.clock())
 
 
-def test_the_device_cookie_lives_as_long_as_trust_and_is_not_in_the_body(app, mia, otp):
+def test_the_device_cookie_lives_as_long_as_the_device_and_is_not_in_the_body(app, mia, otp):
     browser = app.test_client()
     body = {"email": mia.email, "password": auth.PASSWORD}
     challenge_id = browser.post("/v1/login", json=body).json["challenge"]["id"]
     otp.expect(mia.id, "login", challenge_id)
     answer = browser.post(f"/v1/login/{challenge_id}/verify", json={"code": "424242", "remember_device": True})
     cookie = browser.get_cookie("latchkey_device")
-    assert (cookie.max_age, cookie.http_only, cookie.same_site, cookie.path) == (30 * 86400, True, "Lax", "/")
+    assert (cookie.max_age, cookie.http_only, cookie.same_site, cookie.path) == (90 * 86400, True, "Lax", "/")
     assert cookie.value not in answer.text
     assert "device_token" not in answer.json
 
 
-def test_the_list_has_the_accounts_own_trusted_devices_and_no_token(api, stranger, mia, eve, otp, clock):
+def test_the_list_has_the_accounts_own_devices_and_no_token(api, stranger, mia, eve, otp, clock):
     token = trusted_token(stranger, otp, mia)
     trusted_token(stranger, otp, eve)
     answer = api(mia).get("/v1/trusted-devices")
     (item,) = answer.json["items"]
-    assert set(item) == {"id", "label", "created_at", "last_used_at", "expires_at"}
-    assert item["expires_at"] == "2026-12-24T05:00:00.000000Z"
+    assert set(item) == {"id", "label", "current", "created_at", "last_used_at", "trusted_until", "expires_at"}
+    assert item["expires_at"] == item["trusted_until"] == "2026-12-24T05:00:00.000000Z"
     assert token not in answer.text
     clock.turn(days=30)
+    (item,) = api(mia).get("/v1/trusted-devices").json["items"]
+    assert (item["trusted_until"], item["expires_at"]) == (None, "2027-02-22T05:00:00.000000Z")
+    clock.turn(days=60)
     assert api(mia).get("/v1/trusted-devices").json == {"items": [], "next_cursor": None}
 
 

@@ -218,7 +218,7 @@ def test_a_step_up_that_was_not_answered_costs_nothing_and_opens_nothing(deps, a
             assert problem(answer) == (503, "service_unavailable")
         otp.refusal, app.extensions["latchkey"] = None, deps
         assert caller.get("/v1/session").json["step_up_until"] is None
-    assert spent(deps, limits.REAUTHENTICATE, mia.id) == [0, 0, 0]
+    assert spent(deps, limits.REAUTHENTICATE, caller.session.id) == [0, 0, 0]
     otp.expect(mia.id, "step_up", caller.session.id)
     assert caller.post("/v1/reauthenticate", {"password": auth.PASSWORD, "code": "424242"}).status_code == 200
     assert types_of(deps, mia).count("session.stepped_up") == 1
@@ -236,7 +236,7 @@ def test_a_wrong_password_at_step_up_is_paid_for_though_otp_is_down(deps, api, m
     caller = api(mia)
     otp.go_down()
     assert caller.post("/v1/reauthenticate", {"password": "wrong", "code": "424242"}).status_code == 422
-    assert spent(deps, limits.REAUTHENTICATE, mia.id) == [1, 1, 1]
+    assert spent(deps, limits.REAUTHENTICATE, caller.session.id) == [1, 1, 1]
 
 
 @contextlib.contextmanager

@@ -4,12 +4,14 @@ from datetime import timedelta
 
 import pytest
 
-from services.otp import after_restore, reset
+from services.otp import after_restore, attempts_store, reset
 from services.otp.after_restore import Order
+from services.otp.domain.failure_row import FailureRow
 from services.otp.domain.reconciliation import Conflict, Held, Told, compare
 from services.otp.key_uri import decode_secret
-from services.otp.limits import consecutive_failures
+from services.otp.limits import durable_row
 from shared.clock import parse_rfc3339
+from shared.database import writing
 from shared.messages import AuthenticatorsSuspended, TwoFactorResetApproved
 from shared.secret import Secret
 from tests.support.clock import NOW
@@ -134,15 +136,18 @@ def test_pending_enrolments_and_texted_codes_are_void(world, backup, work):
 @pytest.mark.parametrize(("in_sql", "in_redis"), [(40, 7), (7, 40)])
 def test_the_row_of_failures_is_the_higher_of_the_two(world, backup, work, in_sql, in_redis):
     world.enrol()
-    world.sql(f"INSERT INTO verification_states (account_id, consecutive_failures) VALUES ('{ACCOUNT}', {in_sql})")  # noqa: S608
+    failed = [(ACCOUNT, {FailureRow.ALL: in_sql, FailureRow.STRANGERS: in_sql}, world.clock())]
+    with writing(world.database) as connection:
+        attempts_store.add_failures(connection, failed)
     backup.take()
-    (key,) = consecutive_failures(ACCOUNT).keys()
-    world.redis.set(key, in_redis)
+    keys = [durable_row(row, ACCOUNT).keys()[0] for row in (FailureRow.ALL, FailureRow.STRANGERS)]
+    for key in keys:
+        world.redis.set(key, in_redis)
     work("otp", "redis")
     assert refused(world.verify(world.wrong_code())) == "invalid_passcode"
-    assert int(world.redis.get(key)) == 41
+    assert world.redis.mget(keys) == ["41", "41"]
     world.settle()
-    assert world.state()["consecutive_failures"] == 41
+    assert (world.state()["consecutive_failures"], world.state()["strangers_failures"]) == (41, 41)
 
 
 def test_a_second_run_changes_nothing(world, backup, work):

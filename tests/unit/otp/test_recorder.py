@@ -12,6 +12,7 @@ from services.otp import recorder as recorder_module
 from services.otp.attempt_batch import Attempt
 from services.otp.attempts_store import AttemptRow
 from services.otp.domain.attempt import Reason, Rejected
+from services.otp.domain.failure_row import FailureRow
 from services.otp.recorder import AttemptRecorder
 from shared.database import create_database
 from tests.support.otp import ACCOUNT, World
@@ -106,7 +107,8 @@ def record_and_end(url: str) -> None:
     """What a server's worker process does: it answers, and its main thread ends."""
     recorder = AttemptRecorder(create_database(url), fakeredis.FakeRedis(), lambda: datetime.now(UTC), SIGNERS["otp"])
     row = AttemptRow(ACCOUNT, datetime.now(UTC), "login", None, "rejected", "wrong", None, device_known=False)
-    recorder.record(Attempt(row, Rejected(Reason.WRONG), second_factor=True))
+    counts_in = frozenset({FailureRow.ALL})
+    recorder.record(Attempt(row, Rejected(Reason.WRONG), second_factor=True, failure_rows=counts_in))
 
 
 def test_a_process_that_ends_writes_what_waits(world: World):

@@ -18,7 +18,8 @@ from tests.support.otp import ACCOUNT, World
 def test_an_unknown_account_has_it_off(world: World):
     assert world.state("acc_nobody") == {
         "enabled": False, "authenticators": [], "recovery_codes": {"remaining": 0, "created_at": None},
-        "locked": False, "locked_everywhere": False, "consecutive_failures": 0, "reset_needed": False,
+        "locked": False, "locked_everywhere": False, "consecutive_failures": 0, "strangers_failures": 0,
+        "reset_needed": False,
         "suspended": False,
     }  # fmt: skip
 

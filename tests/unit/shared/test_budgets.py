@@ -85,7 +85,7 @@ class TestDurable:
         assert redis.keys() == []
 
     def test_it_goes_on_where_it_stood(self, redis):
-        taken = budgets.take(redis, ANN, self.LASTS, recall=lambda: 3)
+        taken = budgets.take(redis, ANN, self.LASTS, recall=lambda: {self.LASTS: 3})
         assert (taken.allowed, taken.counts) == (True, (1, 4))
         assert 3590 < redis.ttl(self.LASTS.keys()[0]) <= 3600
         assert budgets.take(redis, ANN, self.LASTS, recall=pytest.fail).counts == (2, 5)
@@ -95,13 +95,13 @@ class TestDurable:
         """The second one had asked, too, and must not undo what was counted since."""
 
         def recall():
-            budgets.take(redis, self.LASTS, recall=lambda: 2)
-            return 2
+            budgets.take(redis, self.LASTS, recall=lambda: {self.LASTS: 2})
+            return {self.LASTS: 2}
 
         assert budgets.take(redis, self.LASTS, recall=recall).counts == (4,)
 
     def test_a_count_of_nothing_is_there_and_does_not_end_with_the_first_try(self, redis):
-        budgets.take(redis, self.LASTS, recall=lambda: 0)
+        budgets.take(redis, self.LASTS, recall=lambda: {self.LASTS: 0})
         assert redis.get(self.LASTS.keys()[0]) == "1"
         assert budgets.count(redis, self.LASTS) == 1
         assert budgets.count(redis, ANN) == 0
@@ -109,13 +109,15 @@ class TestDurable:
     def test_it_stands_beside_a_charge_that_counts_only_sometimes(self, redis):
         sometimes = Charge(Rate("probe", "account", (Window(1, 60),)), "ann", only_while="paused")
         for _ in range(2):
-            assert budgets.take(redis, sometimes, self.LASTS, read=["paused"], recall=lambda: 3).waits == (0, 0)
+            assert budgets.take(
+                redis, sometimes, self.LASTS, read=["paused"], recall=lambda: {self.LASTS: 3}
+            ).waits == (0, 0)
         assert 3590 < max(budgets.take(redis, self.LASTS).waits) <= 3600
         assert redis.get(sometimes.keys()[0]) is None
 
     def test_rows_of_one_name_share_it(self, redis):
         low = Charge(Rate("lasts", "account", (Window(2, 3600),), durable=True), "ann")
-        budgets.take(redis, self.LASTS, recall=lambda: 1)
+        budgets.take(redis, self.LASTS, recall=lambda: {self.LASTS: 1})
         assert not budgets.take(redis, low).allowed
         assert budgets.take(redis, self.LASTS).counts == (3,)
 
@@ -124,10 +126,10 @@ def test_many_tries_are_given_back_and_none_that_was_never_taken(redis):
     for _ in range(3):
         budgets.take(redis, ANN)
     pipeline = redis.pipeline(transaction=False)
-    budgets.queue_refund(pipeline, ANN, tries=2)
+    budgets.queue_refunds(pipeline, {ANN: 2})
     execute_scripted(redis, pipeline, budgets.REFUND_SCRIPT)
     assert counts(redis) == [1, 1]
-    budgets.queue_refund(pipeline, ANN, tries=5)
+    budgets.queue_refunds(pipeline, {ANN: 5})
     execute_scripted(redis, pipeline, budgets.REFUND_SCRIPT)
     assert counts(redis) == [0, 0]
 

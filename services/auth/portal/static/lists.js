@@ -1,4 +1,4 @@
-// Sessions and trusted devices, on two pages.
+// Sessions and known devices, on two pages.
 
 import { all, load, onClick, remove } from "./api.js";
 import { $, browserName, dateTime, el, say, t } from "./page.js";
@@ -17,7 +17,9 @@ export function showDevices() {
       }
     };
     const rows = devices.map((device) => el("li", {},
-      el("div", { class: "what" }, el("p", {}, browserName(device.label)), el("small", {}, t("lists.until", { date: dateTime(device.expires_at) }))),
+      el("div", { class: "what" },
+        el("p", {}, browserName(device.label), ...(device.current ? [" ", el("span", { class: "pill good" }, t("lists.this_one"))] : [])),
+        el("small", {}, t("lists.last_used", { date: dateTime(device.last_used_at) }), " ", t(device.trusted_until ? "lists.until" : "lists.known_until", { date: dateTime(device.expires_at) }))),
       onClick(el("button", { type: "button", "aria-label": `${t("lists.forget")}: ${browserName(device.label)}` }, t("lists.forget")), forget(`/v1/trusted-devices/${device.id}`))));
     const list = el("ul", { class: "rows" }, ...rows);
     return rows.length < 2 ? list : [list, onClick(el("button", { type: "button" }, t("lists.forget_all")), forget("/v1/trusted-devices"))];

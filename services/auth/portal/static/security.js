@@ -1,4 +1,4 @@
-// Security: the password with a meter while it is typed, sessions, trusted devices.
+// Security: the password with a meter while it is typed, sessions, known devices.
 
 import { clearErrors, onSubmit, post, steppedUp } from "./api.js";
 import { showDevices, showSessions } from "./lists.js";

@@ -38,7 +38,16 @@ function showState() {
   const app = state.authenticators[0];
   const said = [app?.confirmed_at ? `${t("two_factor.authenticator")} · ${t("two_factor.on_since", { date: dateTime(app.confirmed_at) })}` : ""];
   const lock = state.locked_everywhere ? "two_factor.locked_everywhere" : "two_factor.locked";
-  return [el("span", {}, said.join(" ")), ...(state.locked ? [el("p", { class: "note bad" }, t(lock))] : [])];
+  const note = state.locked ? [el("p", { class: "note bad" }, t(lock))] : [];
+  return [el("span", {}, said.join(" ")), ...note, ...(state.locked && !state.locked_everywhere ? [letStrangersTry()] : [])];
+}
+
+function letStrangersTry() {
+  return onClick(el("button", { type: "button" }, t("two_factor.let_strangers_try")), async () => {
+    await steppedUp(() => remove("/v1/two-factor/wrong-codes"));
+    say(t("two_factor.strangers_may_try"));
+    refresh();
+  });
 }
 
 function showReset(reset) {

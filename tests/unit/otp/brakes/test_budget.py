@@ -7,8 +7,8 @@ import pytest
 
 from services.otp.limits import GUESSES
 from shared.clock import rfc3339
-from tests.support.brakes import fail
-from tests.support.otp import ACCOUNT, World
+from tests.support.brakes import NO_BACKUP_CODE, fail
+from tests.support.otp import ACCOUNT, BINDING, World
 
 
 def test_five_tries_in_five_minutes(world: World):
@@ -48,13 +48,14 @@ def test_a_new_challenge_does_not_renew_it(world: World):
     assert statuses == [401] * 5 + [429]
 
 
-def test_all_factors_share_it(world: World):
+def test_app_and_texts_share_it_and_backup_codes_pay_by_the_challenge(world: World):
     world.enrol()
     codes = world.give_recovery_codes()
     world.send_sms()
     assert fail(world, 5) == [401] * 5
-    assert world.verify(codes[0]).status_code == 429
-    assert world.state()["recovery_codes"]["remaining"] == 10
+    assert world.verify(world.code()).status_code == 429
+    assert [world.verify(NO_BACKUP_CODE).status_code for _ in range(11)] == [401] * 10 + [429]
+    assert world.verify(codes[0], binding="chl_2").status_code == 200
 
 
 def test_a_replayed_code_is_a_failure(world: World):
@@ -97,10 +98,11 @@ def test_each_purpose_has_its_own(world: World):
     assert fail(world, 6, purpose="phone_verification") == [401] * 5 + [429]
 
 
-def test_a_device_id_opens_no_second_budget_for_step_up(world: World):
+def test_the_step_up_of_each_session_has_its_own(world: World):
     world.enrol()
-    assert fail(world, 5, purpose="step_up") == [401] * 5
-    assert world.verify(world.code(), purpose="step_up", device_id="dev_1").status_code == 429
+    assert fail(world, 6, purpose="step_up", binding="ses_1") == [401] * 5 + [429]
+    assert world.verify(world.code(), purpose="step_up", binding="ses_1", device_id="dev_1").status_code == 429
+    assert world.verify(world.code(), purpose="step_up", binding="ses_2").status_code == 200
 
 
 def test_the_count_comes_before_the_comparison(world: World):
@@ -110,7 +112,7 @@ def test_the_count_comes_before_the_comparison(world: World):
 
     class HashingThatLooks:
         def verify(self, *_args):
-            counted.append(world.redis.get(f"budget:otp.verify.login:300:{ACCOUNT}"))
+            counted.append(world.redis.get(f"budget:otp.verify.recovery_code:600:{ACCOUNT}:login:{BINDING}"))
             return False
 
     world.deps = replace(world.deps, hashing=HashingThatLooks())

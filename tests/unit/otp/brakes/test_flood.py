@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from services.otp.limits import HARD_STOP, STOP_FOR_STRANGERS_DIGITS
+from services.otp.limits import HARD_STOP, STOP_FOR_STRANGERS
 from services.otp.recorder import AttemptRecorder
-from tests.support.brakes import IN_A_ROW, MINE, NO_BACKUP_CODE, fail, fail_through_all_windows
+from tests.support.brakes import MINE, OF_STRANGERS, fail, fail_on_devices, fail_through_all_windows
 from tests.support.otp import ACCOUNT, World
 
 
@@ -62,7 +62,7 @@ def test_the_mark_of_it_ends_with_the_wait(world: World):
 
 def test_a_hard_stop_is_told_again_each_hour(world: World):
     world.enrol()
-    fail_through_all_windows(world, STOP_FOR_STRANGERS_DIGITS)
+    fail_through_all_windows(world, STOP_FOR_STRANGERS)
     fail(world, 9)
     assert throttled(world) == ["login"]
     (mark,) = world.redis.keys("otp:throttled:*")
@@ -71,18 +71,21 @@ def test_a_hard_stop_is_told_again_each_hour(world: World):
 
 def test_each_stop_of_the_row_of_failures_has_its_own(world: World):
     world.enrol()
-    fail_through_all_windows(world, HARD_STOP, **MINE)
+    fail_through_all_windows(world, STOP_FOR_STRANGERS)
+    fail_on_devices(world, HARD_STOP - STOP_FOR_STRANGERS - 1)
+    world.redis.delete(OF_STRANGERS)
+    world.redis.set(OF_STRANGERS, STOP_FOR_STRANGERS - 1)
+    fail(world, 1)
     for _ in range(2):
         fail(world, 3)
-        world.verify(NO_BACKUP_CODE)
         fail(world, 3, **MINE)
     rows = [item for item in world.attempts() if item["outcome"] == "throttled"]
-    assert [item["device_known"] for item in rows] == [True, False, False]
+    assert [item["device_known"] for item in rows] == [True, False]
 
 
 def test_an_unlock_forgets_the_marks_of_the_stops(world: World):
     world.enrol()
-    fail_through_all_windows(world, STOP_FOR_STRANGERS_DIGITS)
+    fail_through_all_windows(world, STOP_FOR_STRANGERS)
     fail(world, 3)
     world.settle()
     assert world.redis.keys("otp:throttled:otp.verify.consecutive*") != []
@@ -93,9 +96,9 @@ def test_an_unlock_forgets_the_marks_of_the_stops(world: World):
 
 def test_a_try_without_a_row_still_tells_sql_of_the_hard_stop(world: World):
     world.enrol()
-    mark = f"otp:throttled:otp.verify.consecutive:{STOP_FOR_STRANGERS_DIGITS}:{ACCOUNT}"
+    mark = f"otp:throttled:otp.verify.consecutive.strangers:{STOP_FOR_STRANGERS}:{ACCOUNT}"
     world.redis.set(mark, 1)  # its row was lost with its process
-    world.redis.set(IN_A_ROW, HARD_STOP)
+    world.redis.set(OF_STRANGERS, STOP_FOR_STRANGERS)
     world.verify(world.code())
     world.settle()
     assert world.state()["locked"] is True

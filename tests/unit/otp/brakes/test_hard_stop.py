@@ -1,13 +1,13 @@
 """The stop after a hundred failures in a row."""
 
-from services.otp.limits import HARD_STOP, STOP_FOR_STRANGERS_DIGITS
-from tests.support.brakes import IN_A_ROW, MINE, fail, fail_through_all_windows, locked, scopes
+from services.otp.limits import HARD_STOP
+from tests.support.brakes import IN_A_ROW, MINE, fail, fail_on_devices, fail_through_all_windows, locked, scopes
 from tests.support.otp import World
 
 
 def test_after_a_hundred_failures_in_a_row_nothing_is_compared(world: World):
     world.enrol()
-    fail_through_all_windows(world, HARD_STOP, **MINE)
+    fail_on_devices(world, HARD_STOP)
     response = world.verify(world.code())
     assert (response.status_code, response.json["code"]) == (429, "second_factor_locked")
     assert world.verify(world.code(), purpose="step_up").json["code"] == "second_factor_locked"
@@ -17,7 +17,7 @@ def test_after_a_hundred_failures_in_a_row_nothing_is_compared(world: World):
 
 def test_it_survives_a_lost_redis(world: World):
     world.enrol()
-    fail_through_all_windows(world, HARD_STOP, **MINE)
+    fail_on_devices(world, HARD_STOP)
     world.redis.flushall()
     assert world.verify(world.code()).json["code"] == "second_factor_locked"
     assert world.send_sms().json["code"] == "second_factor_locked"
@@ -36,31 +36,30 @@ def test_sql_catches_up_when_failures_were_lost_on_the_way(world: World):
     assert world.verify(world.code()).json["code"] == "second_factor_locked"
     world.settle()
     assert (world.state()["locked"], world.state()["consecutive_failures"]) == (True, HARD_STOP)
-    assert scopes(world) == ["new_browsers", "everywhere"]
+    assert scopes(world) == ["everywhere"]
 
 
 def test_it_is_reported_once(world: World):
     world.enrol()
-    fail_through_all_windows(world, HARD_STOP, **MINE)
+    fail_on_devices(world, HARD_STOP)
     for _ in range(3):
         world.verify(world.wrong_code(), **MINE)
         world.settle()
-    assert scopes(world) == ["new_browsers", "everywhere"]
-    first, last = [event["consecutive_failures"] for event in world.events()]
-    assert STOP_FOR_STRANGERS_DIGITS <= first < last == HARD_STOP
+    assert scopes(world) == ["everywhere"]
+    assert [event["consecutive_failures"] for event in world.events()] == [HARD_STOP]
 
 
 def test_a_success_ends_the_row(world: World):
     world.enrol()
-    fail_through_all_windows(world, HARD_STOP - 1, **MINE)
+    fail_on_devices(world, HARD_STOP - 1)
     assert world.verify(world.code(), **MINE).status_code == 200
     world.settle()
     assert world.state()["consecutive_failures"] == 0
     fail_through_all_windows(world, 2)
     assert world.state() | {"authenticators": []} == {
         "enabled": True, "authenticators": [], "recovery_codes": {"remaining": 0, "created_at": None},
-        "locked": False, "locked_everywhere": False, "consecutive_failures": 2, "reset_needed": False,
-        "suspended": False,
+        "locked": False, "locked_everywhere": False, "consecutive_failures": 2, "strangers_failures": 2,
+        "reset_needed": False, "suspended": False,
     }  # fmt: skip
 
 
@@ -80,7 +79,7 @@ def test_a_proven_phone_does_not_end_the_row(world: World, notify_keys):
 
 def test_support_lifts_no_hundred_in_a_row(world: World):
     world.enrol()
-    fail_through_all_windows(world, HARD_STOP, **MINE)
+    fail_on_devices(world, HARD_STOP)
     assert world.state()["reset_needed"] is True
     refused = world.account("POST", "unlock", {})
     assert (refused.status_code, refused.json["code"]) == (409, "reset_needed")
@@ -91,24 +90,24 @@ def test_unlocks_together_lift_no_hundred_in_a_row(world: World):
     """Else an operator's unlocks would be a guessing machine: 99, unlock, 99."""
     world.enrol()
     for _ in range(2):
-        fail_through_all_windows(world, 45, **MINE)
+        fail_on_devices(world, 45)
         world.clock.turn(seconds=1)
         assert world.account("POST", "unlock").status_code == 204
-    fail_through_all_windows(world, 9, **MINE)
+    fail_on_devices(world, 9)
     assert world.state()["reset_needed"] is False
-    fail_through_all_windows(world, 1, **MINE)
+    fail_on_devices(world, 1)
     assert world.state()["reset_needed"] is True
     assert world.account("POST", "unlock").status_code == 409
 
 
 def test_a_success_ends_what_unlocks_have_lifted(world: World):
     world.enrol()
-    fail_through_all_windows(world, 90, **MINE)
+    fail_on_devices(world, 90)
     world.clock.turn(seconds=1)
     assert world.account("POST", "unlock").status_code == 204
     assert world.verify(world.code()).status_code == 200
     world.settle()
-    fail_through_all_windows(world, 90, **MINE)
+    fail_on_devices(world, 90)
     world.clock.turn(seconds=1)
     assert world.account("POST", "unlock").status_code == 204
 
