@@ -10,7 +10,7 @@ from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account
 from services.auth.domain.consequences import Change
 from services.auth.domain.notice_texts import Kind
-from services.auth.domain.session import Session
+from services.auth.domain.session import Factor, Session
 from services.auth.store import devices, timeline
 from services.auth.store.devices import Device
 from services.auth.store.timeline import Entry
@@ -36,7 +36,7 @@ def remember(
     known: bool,
     trusted: bool,
 ) -> str:
-    """Make this session's browser a known device, or renew the token of one that is known; the token.
+    """Make this session's client a known device, or renew the token of one that is known; the token.
 
     A trusted one skips the code for 30 days, fixed, and the owner is told. Raises Refusal challenge_expired when the
     device has been ended meanwhile.
@@ -46,6 +46,8 @@ def remember(
     label = client.browser
     device = Device(str(session.device_id), account.id, label, now, now, until, session.factors[-1])
     if not known:
+        if device.won_by is Factor.PASSWORD:  # a program may sign in each second, where it needs no code
+            devices.make_room(connection, account.id, now, at_most=limits.DEVICES_AT_MOST - 1)
         devices.add(connection, device, token)
     elif not devices.renew(connection, device, token):
         raise Refusal("challenge_expired")

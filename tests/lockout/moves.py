@@ -51,7 +51,7 @@ class Moves:
                 email=self.people.account.email,
                 password=password,
                 transport="cookie" if browser.name == MINE else "bearer",
-                device_token=browser.device_token,
+                device_tokens=[browser.device_token] if browser.device_token else [],
             )
         )
         if said == IN:
@@ -106,7 +106,7 @@ class Moves:
         row = self.model.otp_row(Purpose.LOGIN, browser)
         self.model.ledger.take(row)
         self.model.ledger.give_back(row)
-        if answer.device_token is not None:
+        if answer.device_token is not None and browser.name == MINE:  # the others keep no cookies
             browser.device_token = answer.device_token
         browser.challenge_id = browser.challenge_ends_at = browser.text = None
         self.people.session = answer.session, answer.token

@@ -19,7 +19,14 @@ from services.auth.routes.cookies import (
     set_device_cookie,
     set_session_cookie,
 )
-from services.auth.routes.guard import challenge_binding, client, cookie_session_token, deps, device_token, live_session
+from services.auth.routes.guard import (
+    challenge_binding,
+    client,
+    cookie_session_token,
+    deps,
+    device_tokens,
+    live_session,
+)
 from services.auth.schemas.session import LoginArgs, VerifyArgs
 from shared.problems import Refusal
 
@@ -46,7 +53,7 @@ def log_in() -> Response:
             email=args["email"],
             password=args["password"],
             transport="cookie",
-            device_token=device_token(),
+            device_tokens=device_tokens(),
             replaces=cookie_session_token(),
         )
     except Refusal as refusal:
@@ -123,7 +130,7 @@ def _welcome(outcome: SignedIn) -> Response:
     set_session_cookie(response, outcome.token)
     clear_challenge_cookie(response)
     if outcome.device_token is not None:
-        set_device_cookie(response, outcome.device_token)
+        set_device_cookie(response, outcome.account.id, outcome.device_token)
     return response
 
 

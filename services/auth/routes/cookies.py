@@ -4,7 +4,7 @@ from flask import Response, g, request
 
 from services.auth.consequences import Acting
 from services.auth.limits import CHALLENGE_LIFE, TRUSTED_DEVICE_LIFE
-from services.auth.routes.guard import current, deps
+from services.auth.routes.guard import current, deps, device_cookie
 
 SESSION_HEADER = "X-Session-Token"
 
@@ -47,9 +47,9 @@ def clear_session_cookie(response: Response) -> None:
     _set_cookie(response, deps().settings.session_cookie, "", 0)
 
 
-def set_device_cookie(response: Response, token: str) -> None:
-    """Set the device's cookie for 30 days. The server decides whether it still skips the code."""
-    _set_cookie(response, deps().settings.device_cookie, token, int(TRUSTED_DEVICE_LIFE.total_seconds()))
+def set_device_cookie(response: Response, account_id: str, token: str) -> None:
+    """Set the cookie of the account's device for 30 days. The server decides whether it still skips the code."""
+    _set_cookie(response, device_cookie(account_id), token, int(TRUSTED_DEVICE_LIFE.total_seconds()))
 
 
 def set_challenge_cookie(response: Response, binding: str) -> None:

@@ -15,7 +15,14 @@ from services.auth.routes.cookies import (
     set_device_cookie,
     set_session_cookie,
 )
-from services.auth.routes.guard import challenge_binding, client, cookie_session_token, deps, device_token, live_session
+from services.auth.routes.guard import (
+    challenge_binding,
+    client,
+    cookie_session_token,
+    deps,
+    device_tokens,
+    live_session,
+)
 from services.auth.schemas.session import (
     ChallengeStateSchema,
     LoginAnswer,
@@ -45,7 +52,7 @@ def log_in(args: dict[str, Any]) -> Response | dict[str, Any]:
         email=args["email"],
         password=args["password"],
         transport=args["transport"],
-        device_token=device_token(args["device_token"]),
+        device_tokens=device_tokens(args["device_token"]),
         replaces=_replaced(args["transport"]),
     )
     if isinstance(outcome, SecondFactorRequired):
@@ -158,5 +165,5 @@ def _signed_in(outcome: SignedIn, schema: LoginAnswer | VerifyAnswer, more: dict
         set_session_cookie(response, outcome.token)
         clear_challenge_cookie(response)
         if outcome.device_token is not None:
-            set_device_cookie(response, outcome.device_token)
+            set_device_cookie(response, outcome.account.id, outcome.device_token)
     return response

@@ -3,15 +3,19 @@
 from contextlib import contextmanager
 
 import pytest
+from sqlalchemy import update
 
+from services.auth.models import devices
+from shared.database import writing
 from tests.support import redis_wire
 from tests.support.otp import counted_statements
-from tests.support.sign_in import challenge, verify
+from tests.support.sign_in import challenge, trusted_token, verify
 
 # A count, a claim. Before the answer is written nothing else asks Redis.
 REDIS_TRIPS = 2
-# The account, the open reset, the entry in the timeline; BEGIN and COMMIT are not counted.
-STATEMENTS = 3
+# The account, the open reset, the entry in the timeline; BEGIN and COMMIT are not counted. A client that the account
+# does not know becomes a device of it.
+STATEMENTS, OF_A_NEW_CLIENT = 3, 4
 
 
 @contextmanager
@@ -25,8 +29,12 @@ def counted_calls(otp):
 
 @pytest.mark.parametrize("factor", ["totp", "sms", "recovery_code"])
 def test_an_answer_costs_the_round_trips_that_it_did(deps, stranger, mia, otp, monkeypatch, factor):
-    for warm in (True, False):  # the first one loads scripts
-        challenge_id = challenge(stranger, mia)
+    token = trusted_token(stranger, otp, mia)
+    with writing(deps.database) as connection:
+        connection.execute(update(devices).values(trusted_until=None))  # from here only known
+    # The first one loads scripts.
+    for warm, device_token, expected in ((True, None, 0), (False, None, OF_A_NEW_CLIENT), (False, token, STATEMENTS)):
+        challenge_id = challenge(stranger, mia, device_token=device_token)
         otp.expect(mia.id, "login", challenge_id, factor=factor)
         trips = []
         with (
@@ -39,4 +47,4 @@ def test_an_answer_costs_the_round_trips_that_it_did(deps, stranger, mia, otp, m
         if not warm:
             # SQLite names a statement that has triggers more than once.
             own = {one for one in statements if one.split()[0] in {"SELECT", "INSERT", "UPDATE", "DELETE"}}
-            assert (len(trips), len(own), len(calls)) == (REDIS_TRIPS, STATEMENTS, 1), own
+            assert (len(trips), len(own), len(calls)) == (REDIS_TRIPS, expected, 1), own
