@@ -209,7 +209,9 @@ class Moves:
         assert said == IN
         assert together < HARD_STOP, "support lifted a hundred in a row"
         self.model.row_ends(lifted=together)
-        self.model.ledger.forget([(rate, account_id) for rate in (*otp_limits.UNLOCKED, gateway_limits.LOGIN_EMAIL)])
+        rates = (*otp_limits.UNLOCKED, gateway_limits.LOGIN_EMAIL, gateway_limits.REAUTHENTICATE)
+        known = [(gateway_limits.LOGIN_KNOWN_DEVICE, one.name) for one in self.people.browsers.values() if one.known]
+        self.model.ledger.forget([*((rate, account_id) for rate in rates), *known])
         self.tally["unlocked"] += 1
 
     def lose_redis(self) -> None:

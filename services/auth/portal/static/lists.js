@@ -1,7 +1,7 @@
-// Sessions and trusted devices, on two pages.
+// Sessions, trusted devices and what holds the account out, on two pages.
 
-import { all, load, onClick, remove } from "./api.js";
-import { $, browserName, dateTime, el, say, t } from "./page.js";
+import { all, get, load, onClick, Problem, remove } from "./api.js";
+import { $, browserName, dateTime, el, say, show, t, toTheSecond } from "./page.js";
 
 export function showDevices() {
   const section = $("#devices"), place = $("[data-list]", section);
@@ -43,4 +43,21 @@ export function showSessions() {
         }))));
   });
   return again();
+}
+
+/** What is refused after too many tries, until when, and what lifts it; nothing where nothing is. */
+export function showHeld(holds) {
+  const rows = holds.map(({ what, until, lifted_by: lifts }) => el("li", {},
+    el("div", { class: "what" }, el("p", { class: "tone-bad" }, t(`held.${what}`)),
+      el("small", {}, lifts.map((lift) => t(`held.lifted_${lift}`, { time: until ? toTheSecond(until) : "" })).join(" ")))));
+  show($("#held"), rows.length > 0);
+  $("#held [data-list]").replaceChildren(el("ul", { class: "rows" }, ...rows));
+}
+
+export async function loadHeld() {
+  try {
+    showHeld((await get("/v1/two-factor")).held_out);
+  } catch (problem) {
+    if (!(problem instanceof Problem)) throw problem;  // the lists on the page say that there is no answer
+  }
 }
