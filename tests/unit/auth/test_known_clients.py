@@ -84,16 +84,24 @@ def test_its_session_ends_with_the_device(deps, stranger, tom):
         assert devices.ids(connection, tom.id) == [session.device_id]
 
 
-def test_a_program_that_keeps_no_token_does_not_fill_the_table(deps, stranger, tom, clock, monkeypatch):
-    monkeypatch.setattr(limits, "DEVICES_AT_MOST", 3)
+def test_a_program_that_keeps_no_token_does_not_fill_the_table(deps, stranger, tom, clock):
     tokens = []
-    for _ in range(5):
+    for _ in range(limits.DEVICES_AT_MOST + 2):
         tokens.append(log_in(stranger, tom).json["device_token"])
         clock.turn(seconds=1)
-    assert count_devices(deps, tom) == 3
+    assert count_devices(deps, tom) == limits.DEVICES_AT_MOST
     with reading(deps.database) as connection:
         known = [devices.by_tokens(connection, tom.id, [token]) is not None for token in tokens]
-    assert known == [False, False, True, True, True]
+    assert known == [False, False] + [True] * limits.DEVICES_AT_MOST
+
+
+def test_a_trusted_device_makes_no_room(deps, stranger, tom, clock):
+    auth.add_device(deps, tom, "trusted")
+    for _ in range(limits.DEVICES_AT_MOST + 1):
+        clock.turn(seconds=1)
+        log_in(stranger, tom)
+    with reading(deps.database) as connection:
+        assert devices.by_tokens(connection, tom.id, ["trusted"]) is not None
 
 
 # --- known is not trusted ---------------------------------------------------------------------------------------------
