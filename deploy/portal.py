@@ -109,7 +109,7 @@ class Portal:
         return self._keep(self.post("/v1/login", {"email": email, "password": password, "transport": "bearer"}))
 
     def verify(self, challenge_id: str, code: str, *, remember: bool = False) -> Answer:
-        """Second step; keeps the session's token, and the device's when it was asked for."""
+        """Second step; keeps the session's token, and the device's where this client was not known."""
         return self._keep(self.post(f"/v1/login/{challenge_id}/verify", {"code": code, "remember_device": remember}))
 
     def _keep(self, answer: Answer) -> Answer:

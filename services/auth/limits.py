@@ -17,6 +17,10 @@ REAUTHENTICATE = Rate("auth.reauthenticate", "session", (Window(5, 5 * MINUTE), 
 # By session, because a thief with one of them could else use up what the owner's other sessions live on.
 SESSION_TOKEN = Rate("auth.session_token", "session", (Window(60, MINUTE), Window(5000, DAY)))
 PASSWORD_STRENGTH = Rate("auth.password_strength", "account", (Window(120, MINUTE), Window(2000, DAY)))
+# Entries of right passwords that stop at the code. Beyond these the sign-in goes on, and leaves no further entry: the
+# owner has been told of its place, and nobody fills the timeline.
+ACCEPTED_NETWORK = Rate("auth.password_accepted.network", "account and network", (Window(10, HOUR), Window(50, DAY)))
+ACCEPTED = Rate("auth.password_accepted", "account", (Window(100, HOUR), Window(500, DAY)))
 # Every call counts, refused passwords too, because each may cost a strength rating, a hash, a text and a mail.
 PASSWORD_CHANGE = Rate("auth.password_change", "account", (Window(10, HOUR), Window(20, DAY)))
 PHONE_CHANGE = Rate("auth.phone_change", "account", (Window(20, HOUR), Window(40, DAY)))
@@ -38,6 +42,8 @@ IDENTITY_CHECK_TRIES = 5  # two words hold 18 bits; after this many wrong tries 
 CHALLENGE_LIFE = timedelta(minutes=10)
 LONGEST_SESSION = timedelta(hours=24)  # NIST SP 800-63B-4 §2.2.3, of AAL2; the settings say how long ours live
 SESSIONS_AT_MOST = 50  # of an account; the oldest ends when one more opens
+DEVICES_AT_MOST = 50  # that an account without 2FA knows; the one that was used the longest ago makes room
+DEVICES_OF_A_BROWSER = 20  # accounts that a browser is known to, at most
 ENDED_SESSIONS_KNOWN = 100  # an account, for as long as a session lives: to end one of them again is no error
 STEP_UP_LIFE = timedelta(minutes=10)
 TRUSTED_DEVICE_LIFE = timedelta(days=30)
@@ -52,6 +58,9 @@ REPEATABLE_FOR = timedelta(seconds=60)  # a change whose answer was lost; otp ke
 UNLOCK_APPROVAL_LIFE = timedelta(hours=24)
 LOOK_LASTS = timedelta(minutes=10)  # within it, a console that refreshes a list leaves one entry
 
+# A network or a browser in which the account was not used for so long is a new place, of which the owner is told.
+PLACE_KNOWN_FOR = timedelta(days=30)
+PLACES_READ = 1000  # the newest sign-ins of those days; one of before them is a new place again
 # The owner is told when a right password meets this many wrong codes in a row of tries (OWASP MFA sheet). One mistyped
 # code is no news; equality, not "at least", makes it one notice a window.
 FAILURES_WORTH_A_NOTICE = frozenset({3, 10, 25})

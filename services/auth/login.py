@@ -1,7 +1,7 @@
 """Signing in: password, then the second factor, then a session."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -40,7 +40,7 @@ NOBODY = "acc_nobody"  # an id that no account has
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A session was opened. ``device_token`` is there when this browser is to be remembered."""
+    """A session was opened. ``device_token`` is there when the client is known from here on, or remembered."""
 
     account: Account
     session: Session
@@ -65,10 +65,13 @@ def log_in(
     email: str,
     password: str,
     transport: str,
-    device_token: str | None,
+    device_tokens: Sequence[str] = (),
     replaces: str | None = None,
 ) -> SignedIn | SecondFactorRequired:
     """Check the password, then open a session or a challenge. A new session ends the one whose token is ``replaces``.
+
+    ``device_tokens``: what the client holds, of whatever accounts. A client that a password alone has signed in is
+    known from here on, as one that has shown a second factor is.
 
     An unknown address takes the same time as a wrong password and gets the same answer (ASVS 6.3.8).
     Raises Refusal invalid_credentials, too_many_requests; Unavailable.
@@ -81,7 +84,7 @@ def log_in(
             found = accounts.credentials(connection, email)
             # Looked for at an unknown address, too: the time of a read would tell which addresses are known.
             account_id = found[0].id if found else NOBODY
-            device = devices.by_token(connection, account_id, device_token, now) if device_token else None
+            device = devices.by_tokens(connection, account_id, device_tokens, now) if device_tokens else None
         charges = _password_charges(deps, client, email, device)
         budgets.take(deps.redis, *charges).require()
         with budgets.given_back_on_outage(deps.redis, *charges):
@@ -96,19 +99,23 @@ def log_in(
     epoch = session_store.epoch(deps.redis, account.id)
     with reading(deps.database) as connection:
         current = accounts.password_hash(connection, account.id)
-        device = devices.by_token(connection, account.id, device_token, now) if device_token else None
+        device = devices.by_tokens(connection, account.id, device_tokens, now) if device_tokens else None
     # Another hash may be of the same password, when another sign-in has just renewed it.
     if current != found[1] and not (current and deps.hashing.verify(current, password)):
         raise Refusal("invalid_credentials")
     password_renewal.renew(deps, account.id, found[1], password)
     state = deps.otp.state(account.id)
+    if state.enabled and device is not None and device.won_by is Factor.PASSWORD:
+        device = None  # with 2FA on, a client is known by a second factor
     if state.enabled and not (device is not None and device.is_trusted(now)):
+        login_records.accepted_password(deps, client, account, now)
         binding = new_token()
         challenge = _challenge(account, state, epoch, transport, device, client, now, binding)
         challenge_store.put(deps.redis, challenge, now)
         return SecondFactorRequired(challenge, binding, account.phone)
     factors = (Factor.PASSWORD, Factor.TRUSTED_DEVICE) if state.enabled else (Factor.PASSWORD,)
     trust_factor = device.won_by if device is not None and state.enabled else None
+    device_token = None
     session, token = _new_session(
         deps.settings.session_times,
         account,
@@ -116,17 +123,20 @@ def log_in(
         transport,
         client,
         now,
-        device_id=device.id if device else None,
+        device_id=device.id if device else new_id("dev"),
         trust_factor=trust_factor,
     )
     sessions.end_replaced(deps, client, replaces)
     with _opening(deps, client, session, token, epoch) as connection:
-        if device is not None:
-            accounts.hold(connection, account.id)  # the device, with its sessions, may be ending at this moment
-            if not devices.touch(connection, device.id, now):
-                raise Refusal("challenge_expired")
+        accounts.hold(connection, account.id)  # devices, with their sessions, may be ending at this moment
+        if device is None:
+            device_token = trusted_devices.remember(
+                deps, connection, account, session, client, now, known=False, trusted=False
+            )
+        elif not devices.touch(connection, device.id, now):
+            raise Refusal("challenge_expired")
         login_records.sign_in(connection, session, client)
-    return SignedIn(account, session, token)
+    return SignedIn(account, session, token, device_token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +174,8 @@ def _complete(deps: Deps, client: Client, challenge: LoginChallenge, answer: Ans
         raise Refusal("challenge_expired")
     verified = deps.otp.verify(challenge.account_id, answer.code, "login", challenge.id, challenge.device_id)
     factor, known = Factor(verified.factor), challenge.device_id is not None
-    remembers = answer.remember_device or (challenge.transport == "cookie" and not known)
-    device_id = challenge.device_id or (new_id("dev") if remembers else None)
+    remembers = answer.remember_device or not known
+    device_id = challenge.device_id or new_id("dev")
     times, factors = deps.settings.session_times, (Factor.PASSWORD, factor)
     session, token = _new_session(times, account, factors, challenge.transport, client, now, device_id=device_id)
     sessions.end_replaced(deps, client, answer.replaces)
@@ -178,7 +188,7 @@ def _complete(deps: Deps, client: Client, challenge: LoginChallenge, answer: Ans
             device_token = trusted_devices.remember(
                 deps, connection, account, session, client, now, known=known, trusted=trusted
             )
-        elif device_id is not None and not devices.touch(connection, device_id, now):
+        elif not devices.touch(connection, device_id, now):
             raise Refusal("challenge_expired")
         login_records.sign_in(connection, session, client)
         reset_steps.owner_proved(connection, deps, account, factor, now)
@@ -225,7 +235,7 @@ def _counted_challenge(deps: Deps, charge: Charge, answer: Answer) -> tuple[Logi
 
 
 def _password_charges(deps: Deps, client: Client, email: str, device: Device | None) -> tuple[Charge, ...]:
-    """By IP, and by account. A browser that has signed in before has a row of its own, and nothing else.
+    """By IP, and by account. A client that has signed in before has a row of its own, and nothing else.
 
     So strangers can't lock the owner out, whether they try the owner's address or sit in the same network.
     """

@@ -8,10 +8,14 @@ from services.auth import limits, notices
 from services.auth.challenge_store import LoginChallenge
 from services.auth.deps import Client, Deps, subject
 from services.auth.domain.account import Account, email_key
+from services.auth.domain.browsers import describe
+from services.auth.domain.network import network_of
 from services.auth.domain.notice_texts import Kind
 from services.auth.domain.session import Session
 from services.auth.store import accounts, timeline
 from services.auth.store.timeline import Entry
+from shared import budgets
+from shared.budgets import Charge
 from shared.database import writing
 from shared.problems import Refusal
 
@@ -26,6 +30,32 @@ def refused_password(deps: Deps, client: Client, account: Account | None, email:
     account_id, details = (None, {"address": address}) if account is None else (account.id, {})
     with writing(deps.database) as connection:
         timeline.write(connection, account_id, Entry.PASSWORD_REFUSED, now, ip=client.ip, **details)
+
+
+def accepted_password(deps: Deps, client: Client, account: Account, now: datetime) -> None:
+    """Record a right password that stops at the code; tell the owner when its network or its browser is a new place.
+
+    One caller, or many, cannot fill the timeline: beyond the limits nothing is recorded, and nothing told. Raises
+    RedisError.
+    """
+    network = subject(deps, "ip", network_of(client.ip))
+    charges = Charge(limits.ACCEPTED_NETWORK, f"{account.id}:{network}"), Charge(limits.ACCEPTED, account.id)
+    if not budgets.take(deps.redis, *charges).allowed:
+        return
+    with budgets.given_back_on_outage(deps.redis, *charges), writing(deps.database) as connection:
+        is_new = _is_new_place(connection, client, account, now)
+        timeline.write(connection, account.id, Entry.PASSWORD_ACCEPTED, now, ip=client.ip, browser=client.browser)
+        if is_new:
+            notices.tell(connection, deps, account, Kind.PASSWORD_ACCEPTED, now, ip=client.ip, browser=client.browser)
+
+
+def _is_new_place(connection: Connection, client: Client, account: Account, now: datetime) -> bool:
+    """Whether no right password of 30 days came from this network, or none from a browser of this name."""
+    since, entries = now - limits.PLACE_KNOWN_FOR, (Entry.SIGNED_IN, Entry.PASSWORD_ACCEPTED)
+    places = timeline.places_since(connection, account.id, entries, since, limit=limits.PLACES_READ)
+    networks = {network_of(ip) for ip in {ip for ip, _ in places}}
+    browsers = {describe(browser) for browser in {browser for _, browser in places}}
+    return network_of(client.ip) not in networks or client.browser not in browsers
 
 
 def sign_in(connection: Connection, session: Session, client: Client) -> None:

@@ -6,7 +6,7 @@ over, and each further one takes its place there with a higher number.
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -80,7 +80,7 @@ def tell(
     when the new one is not. ``values`` fill the text of this kind.
 
     A notice that equals one of the last minutes but for its time is counted, and one more notice says how many there
-    were.
+    were. Those of ``notice_texts.FROM_ANYWHERE`` are equal from whatever address and browser, too.
     """
     telling = _Telling(connection, deps, account, kind, now, values)
     own = () if account.phone is None else (account.phone,)
@@ -107,7 +107,7 @@ class _Telling:
         def make(notice: Notice) -> SendSmsNotice:
             return SendSmsNotice(**self._members(phone.e164, None, notice.sms), kind=charged)
 
-        self._record(phone.e164, self._rendered().sms, make)
+        self._record(phone.e164, self._compared().sms, make)
 
     def mail(self) -> None:
         """Tell the account's address."""
@@ -116,7 +116,7 @@ class _Telling:
         def make(notice: Notice) -> SendEmailNotice:
             return SendEmailNotice(**self._members(address, notice.subject, notice.email))
 
-        self._record(address, self._rendered().email, make)
+        self._record(address, self._compared().email, make)
 
     def _record(self, recipient: str, body: str, make: Callable[[Notice], SendSmsNotice | SendEmailNotice]) -> None:
         connection, deps, account_id = self.connection, self.deps, self.account.id
@@ -135,6 +135,11 @@ class _Telling:
         if waiting is None or not outbox.replace(connection, BOX, waiting, message, deps.signer, not_before=due):
             position = outbox.record_for_later(connection, BOX, message, deps.signer, not_before=due)
             notice_series.set_position(connection, account_id, fingerprint, position)
+
+    def _compared(self) -> Notice:
+        """What equal occasions have in common, besides their times."""
+        places = {"ip": "", "browser": ""} if self.kind in notice_texts.FROM_ANYWHERE else {}
+        return replace(self, values={**self.values, **places})._rendered()  # noqa: SLF001 - of its own kind
 
     def _rendered(self, times: int = 1) -> Notice:
         origin = self.deps.settings.public_origin

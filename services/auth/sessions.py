@@ -44,9 +44,9 @@ def end(deps: Deps, client: Client, acting: Acting, session_id: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """The owner ticked "forget this browser". ``device_token`` is what the browser presents, if it has one."""
+    """The owner ticked "forget this browser". ``device_tokens``: what the browser holds, of whatever accounts."""
 
-    device_token: str | None
+    device_tokens: Sequence[str] = ()
 
 
 def log_out(deps: Deps, client: Client, acting: Acting, forget: Forget | None = None) -> None:
@@ -56,7 +56,7 @@ def log_out(deps: Deps, client: Client, acting: Acting, forget: Forget | None = 
     """
     if forget is not None:
         with suppress(Unavailable):
-            trusted_devices.forget(deps, client, acting, forget.device_token)
+            trusted_devices.forget(deps, client, acting, forget.device_tokens)
     if forget is None or session_store.find(deps.redis, acting.token) is not None:
         with suppress(Unavailable):
             end(deps, client, acting, acting.session.id)

@@ -2,14 +2,15 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
-from services.auth import history, login, operators, session_store, unlocks
+from services.auth import history, holds, operators, session_store, unlocks
 from services.auth.deps import Client, Deps, subject
 from services.auth.domain.account import Account
+from services.auth.domain.hold import Hold, What
 from services.auth.domain.reset import Reset, Status
 from services.auth.domain.unlock import Unlock
 from services.auth.history import Item
@@ -27,20 +28,24 @@ from shared.problems import Refusal
 class AccountDetail:
     """Everything that support needs to help, and nothing that would let it sign in.
 
-    ``throttles``: the budgets of codes that are spent. ``password_throttled_until``: the same of passwords, for
-    browsers that we don't know.
+    ``throttles``: the budgets of codes that are spent. ``held_out``: these, those of passwords, and locks.
     """
 
     account: Account
     team_name: str
     two_factor: TwoFactorState
     throttles: list[Throttle]
-    password_throttled_until: datetime | None
+    held_out: tuple[Hold, ...]
     trusted_devices: int
     sessions: int
     open_reset: Reset | None
     open_unlock: Unlock | None
     open_unlock_by: str | None
+
+    @property
+    def password_throttled_until(self) -> datetime | None:
+        """The end of the wait of passwords from clients that the account does not know."""
+        return next((hold.until for hold in self.held_out if hold.what is What.PASSWORDS_NEW), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,7 @@ def detail(deps: Deps, client: Client, operator: Account, account_id: str) -> Ac
     operators.record_view(deps, client, operator, account, "account")
     two_factor = deps.otp.state(account.id)
     throttles = deps.otp.throttles(account.id)
-    (wait_seconds,) = budgets.waits(deps.redis, login.address_charge(deps, account.email))
+    held_out = holds.of_account(deps, account, two_factor, throttles)
     open_unlock = unlocks.open_of(deps, account)
     sessions = len(session_store.sessions_of(deps.redis, account.id))
     with reading(deps.database) as connection:
@@ -100,7 +105,7 @@ def detail(deps: Deps, client: Client, operator: Account, account_id: str) -> Ac
             team_name=accounts.team_name(connection, account.team_id),
             two_factor=two_factor,
             throttles=throttles,
-            password_throttled_until=deps.clock() + timedelta(seconds=wait_seconds) if wait_seconds else None,
+            held_out=held_out,
             trusted_devices=devices.count_trusted(connection, account.id, deps.clock()),
             sessions=sessions,
             open_reset=resets.open_of(connection, account.id),

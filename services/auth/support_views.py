@@ -28,6 +28,7 @@ def account_document(detail: AccountDetail) -> dict[str, Any]:
         "pending_phone_hint": views.hint(account.pending_phone),
         "enrollment_prompted": account.enrollment_prompted,
         "password_throttled_until": detail.password_throttled_until,
+        "held_out": detail.held_out,
         "two_factor": {
             "enabled": two_factor.enabled,
             "locked": two_factor.locked,

@@ -16,7 +16,7 @@ from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account
 from services.auth.domain.consequences import Change
 from services.auth.domain.notice_texts import Kind
-from services.auth.domain.session import Session
+from services.auth.domain.session import Factor, Session
 from services.auth.store import devices, timeline
 from services.auth.store.devices import Device
 from services.auth.store.timeline import Entry
@@ -42,7 +42,7 @@ def remember(
     known: bool,
     trusted: bool,
 ) -> str:
-    """Make this session's browser a known device, or renew the token of one that is known; the token.
+    """Make this session's client a known device, or renew the token of one that is known; the token.
 
     A trusted one skips the code for 30 days, fixed, and the owner is told. Raises Refusal challenge_expired when the
     device has been ended meanwhile.
@@ -52,6 +52,8 @@ def remember(
     label = client.browser
     device = Device(str(session.device_id), account.id, label, now, now, until, session.factors[-1])
     if not known:
+        if device.won_by is Factor.PASSWORD:  # a program may sign in each second, where it needs no code
+            devices.make_room(connection, account.id, now, at_most=limits.DEVICES_AT_MOST - 1)
         devices.add(connection, device, token)
     elif not devices.renew(connection, device, token):
         raise Refusal("challenge_expired")
@@ -82,16 +84,16 @@ def revoke(deps: Deps, client: Client, acting: Acting, device_id: str) -> bool:
     return changing.acting_ended
 
 
-def forget(deps: Deps, client: Client, acting: Acting, device_token: str | None) -> None:
-    """End the device of the session that logs out, and the one whose token its browser has.
+def forget(deps: Deps, client: Client, acting: Acting, device_tokens: Sequence[str]) -> None:
+    """End the device of the session that logs out, and those of its account whose tokens its browser has.
 
     Raises Refusal not_authenticated; Unavailable as ``revoke`` does.
     """
     session, now = acting.session, deps.clock()
     with reading(deps.database) as connection:
-        of_token = devices.by_token(connection, session.account_id, device_token, now) if device_token else None
-    ids = sorted({session.device_id, of_token.id if of_token else None} - {None}, key=str)
-    _end(deps, client, session.account_id, [str(one) for one in ids], acting, cause="forgotten")
+        held = devices.all_by_tokens(connection, session.account_id, device_tokens, now) if device_tokens else []
+    ids = {one.id for one in held} | ({session.device_id} if session.device_id is not None else set())
+    _end(deps, client, session.account_id, sorted(ids), acting, cause="forgotten")
 
 
 def end_spent(deps: Deps, client: Client, account_id: str, device_id: str) -> None:

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, suppress
 from redis.exceptions import RedisError
 from sqlalchemy import Connection
 
-from services.auth import login, notices, operators
+from services.auth import holds, notices, operators
 from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account, Role
 from services.auth.domain.notice_texts import Kind
@@ -109,17 +109,20 @@ def _refuse_what_only_a_reset_lifts(deps: Deps, account: Account) -> None:
 
 
 def _lift(deps: Deps, account: Account) -> bool:
-    """Empty the budgets of codes and of passwords; False when otp refuses, because only a reset helps.
+    """Empty the budgets of codes, and those of passwords in new clients, known ones and open sessions.
+
+    False when otp refuses, because only a reset helps.
 
     Repeating it changes nothing. Raises Unavailable and RedisError, and codes may be accepted again all the same.
     """
+    passwords = [charge for _, charge in holds.password_rows(deps, account)]
     try:
         deps.otp.unlock(account.id)
     except Refusal as refusal:
         if refusal.code != "reset_needed":
             raise
         return False
-    budgets.clear(deps.redis, login.address_charge(deps, account.email))
+    budgets.clear(deps.redis, *passwords)
     return True
 
 

@@ -305,3 +305,26 @@ def test_the_proof_of_a_phone_shows_how_far_its_sms_has_come(visitor, ann):
     expect(page.locator("#prove-delivery")).to_have_text(
         re.compile("handed to the carrier|has arrived"), timeout=20_000
     )
+
+
+@pytest.mark.parametrize("path", ["/two-factor", "/security"])
+def test_the_account_pages_say_what_holds_the_account_out(visit, ann, path):
+    owner = visit()
+    owner.log_in(ann)
+    page = owner.open(path)
+    expect(page.locator("#held")).to_be_hidden()
+    stranger = visit().open("/login")
+    stranger.get_by_label("Email").fill(ann.email)
+    for number in range(11):
+        stranger.get_by_label("Password").fill(f"not the password {number}")
+        stranger.get_by_label("Password").press("Enter")
+        expect(stranger.locator("#password-step form")).not_to_have_attribute("aria-busy", "true")
+    expect(stranger.locator("#password-step .form-error")).to_contain_text("Too many tries.")
+    page.reload()
+    held = page.locator("#held")
+    expect(held.get_by_role("heading")).to_have_text("Locked for now")
+    expect(held).to_contain_text("Too many wrong passwords: browsers and apps that you have not logged in with before")
+    expect(held).to_contain_text(
+        re.compile("It ends by itself at .* Log in with a browser or an app that you have used")
+    )
+    expect(held).to_contain_text("Support can lift it.")

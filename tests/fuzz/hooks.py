@@ -44,7 +44,7 @@ SOMETIMES = {
     "Problem": OF_SOME_PROBLEMS,
     "InvalidPasscode": OF_SOME_PROBLEMS | {"reason", "recent_failures"},
     "Challenge": {"binding"},
-    "LoginAnswer": {"session", "token", "challenge"},
+    "LoginAnswer": {"session", "token", "device_token", "challenge"},
     "VerifyAnswer": {"token", "device_token"},
     "Verified": {"recovery_codes_remaining"},
 }

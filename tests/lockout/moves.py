@@ -51,7 +51,7 @@ class Moves:
                 email=self.people.account.email,
                 password=password,
                 transport="cookie" if browser.name == MINE else "bearer",
-                device_token=browser.device_token,
+                device_tokens=[browser.device_token] if browser.device_token else [],
             )
         )
         if said == IN:
@@ -117,7 +117,7 @@ class Moves:
         self.model.ledger.take(row)
         self.model.ledger.give_back(row)
         self.model.succeeded(browser.device_id)
-        if answer.device_token is not None:
+        if answer.device_token is not None and browser.name == MINE:  # the others keep no cookies
             browser.device_token, browser.device_id = answer.device_token, answer.session.device_id
         browser.challenge_id = browser.challenge_ends_at = browser.text = None
         self.people.session = answer.session, answer.token
@@ -174,7 +174,9 @@ class Moves:
             self.tally["sessions ended"] += 1
         if session.device_id in ends:
             self.people.session = None
-            self.device_ends(self.people.browsers[MINE])
+            for browser in self.people.browsers.values():
+                if browser.device_id == session.device_id:
+                    self.device_ends(browser)
         return said
 
     def let_strangers_try(self) -> None:
@@ -243,7 +245,11 @@ class Moves:
         assert said == IN
         assert together < HARD_STOP, "support lifted a hundred in a row"
         self.model.unlocked()
-        self.model.ledger.forget([(rate, account_id) for rate in (*otp_limits.UNLOCKED, gateway_limits.LOGIN_EMAIL)])
+        rates = (*otp_limits.UNLOCKED, gateway_limits.LOGIN_EMAIL)
+        devices = [one.device_id for one in self.people.browsers.values() if one.device_id is not None]
+        known = [(gateway_limits.LOGIN_KNOWN_DEVICE, device_id) for device_id in devices]
+        own = [(gateway_limits.REAUTHENTICATE, self.people.session[0].id)] if self.people.session is not None else []
+        self.model.ledger.forget([*((rate, account_id) for rate in rates), *known, *own])
         self.tally["unlocked"] += 1
 
     def lose_redis(self) -> None:

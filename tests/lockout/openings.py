@@ -189,6 +189,8 @@ class Openings(Restores):
         self._ok("DELETE", "/v1/trusted-devices", token=own.secret, status=204)
         for device in self.model.of(DEVICE):
             self.model.device_ended(device)
+        for session in self.model.of(SESSION):  # each client that has signed in is known, remembered or not
+            self.model.session_ended(session)
 
     # --- support and fate ---------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from deploy.attack.probes import (
     devices,
     edge,
     factors,
+    heard,
     hostile,
     known_devices,
     operators,
@@ -38,7 +39,7 @@ MODULES: tuple[ModuleType, ...] = (
     *(budgets, codes, factors, roads),
     *(accounts, devices, known_devices, hostile, pages, pumping, sessions, slow_connections, sms, stores, timing),
     *(what_ends_what, under_way, challenges, resets, ceremony, operators),
-    *(broker, stores_divided, repeats, restored, dear, edge, services),
+    *(broker, stores_divided, repeats, restored, dear, edge, services, heard),
 )
 
 PROBES: tuple[Probe, ...] = tuple(

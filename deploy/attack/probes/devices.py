@@ -64,7 +64,7 @@ def _known_token(owner: Owner) -> str:
     challenge = expect(browser.post("/v1/login", {"email": account.email, "password": account.password}), 200)
     path = f"/v1/login/{challenge['challenge']['id']}/verify"
     expect(browser.post(path, {"code": owner.recovery_codes.pop()}), 200)
-    return next((value for name, value in browser.cookies.items() if name in DEVICE_COOKIES), "")
+    return next((value for name, value in browser.cookies.items() if name.startswith(DEVICE_COOKIES)), "")
 
 
 def _ways(target: Target, victim: Owner, token: str) -> list[tuple[str, Browser, dict[str, str]]]:

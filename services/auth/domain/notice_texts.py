@@ -34,6 +34,7 @@ class Kind(StrEnum):
     PHONE_REMOVED = "phone_removed"
     PHONE_SET_BY_TEAM_OWNER = "phone_set_by_team_owner"
     TRUSTED_DEVICE_ADDED = "trusted_device_added"
+    PASSWORD_ACCEPTED = "password_accepted"  # noqa: S105 - an occasion
     SECOND_FACTOR_FAILED = "second_factor_failed"
     SECOND_FACTOR_LOCKED = "second_factor_locked"
     SECOND_FACTOR_LOCKED_EVERYWHERE = "second_factor_locked_everywhere"
@@ -222,6 +223,16 @@ _TEXTS: Mapping[Kind, _Text] = {
         f"{_ACT} The list of remembered browsers is there, too.",
         "{site}: a browser was remembered for 30 days at {when}. Not you? Change your password, contact support.",
     ),
+    Kind.PASSWORD_ACCEPTED: _Text(
+        "Your password was entered in a new place",
+        "Somebody entered your right password in a network or a browser where your account was not used for 30 days. "
+        "The password alone does not sign in: a code is needed as well.\n\n  Browser: {browser}\n  Address: {ip}\n\n"
+        "The list of recent activity at {origin} has every place.",
+        "If this was you, there is nothing to do. "
+        "If it wasn't you, change your password at {origin} at once: it is known to somebody else.",
+        "{site}: your right password was entered in a new place at {when}. A code is needed as well. "
+        "Not you? Change your password.",
+    ),
     Kind.SECOND_FACTOR_FAILED: _Text(
         "Somebody has your password but not your code",
         "Somebody entered your right password and then wrong codes. They did not get in.\n\n"
@@ -286,6 +297,8 @@ _VALUE_MAX = 200
 _NOT_PRINTABLE = re.compile(r"[^ -~]+")
 
 
+# One thief may come from many addresses. A notice stands for all of them, and names the last one.
+FROM_ANYWHERE = frozenset({Kind.PASSWORD_ACCEPTED})
 # Each notice of these has a link of its own, so none of them stands for another.
 HAS_LINK = frozenset(kind for kind, text in _TEXTS.items() if "_url}" in text.happened + text.act + text.sms)
 

@@ -17,7 +17,14 @@ from services.auth.routes.cookies import (
     set_challenge_cookie,
     set_cookies_of_sign_in,
 )
-from services.auth.routes.guard import challenge_binding, client, cookie_session_token, deps, device_token, live_session
+from services.auth.routes.guard import (
+    challenge_binding,
+    client,
+    cookie_session_token,
+    deps,
+    device_tokens,
+    live_session,
+)
 from services.auth.schemas.session import LoginArgs, VerifyArgs
 from services.auth.sessions import Forget
 from shared.problems import Refusal
@@ -45,7 +52,7 @@ def log_in() -> Response:
             email=args["email"],
             password=args["password"],
             transport="cookie",
-            device_token=device_token(),
+            device_tokens=device_tokens(),
             replaces=cookie_session_token(),
         )
     except Refusal as refusal:
@@ -101,8 +108,8 @@ def log_out() -> Response:
     except Refusal:
         return response
     forgets = "forget_browser" in request.form
-    sessions.log_out(deps(), client(), Acting(session, token), Forget(device_token()) if forgets else None)
-    clear_cookies_of_sign_in(response, device=forgets)
+    sessions.log_out(deps(), client(), Acting(session, token), Forget(device_tokens()) if forgets else None)
+    clear_cookies_of_sign_in(response, forgets=session.account_id if forgets else None)
     return response
 
 

@@ -45,7 +45,7 @@ def _begins_at(role: Role, session: Session) -> str:
 @signed_in
 def two_factor_page() -> Response:
     """2-Factor Auth."""
-    return page("two-factor", groups=("two_factor", "lists", "activity", "reset", "delivery"))
+    return page("two-factor", groups=("two_factor", "held", "lists", "activity", "reset", "delivery"))
 
 
 @blueprint.get("/team")
@@ -59,7 +59,7 @@ def team_page() -> Response:
 @signed_in
 def security_page() -> Response:
     """Password, sessions, known devices."""
-    return page("security", groups=("security", "lists", "strength", "advice"))
+    return page("security", groups=("security", "held", "lists", "strength", "advice"))
 
 
 @blueprint.get("/support")

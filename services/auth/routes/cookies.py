@@ -5,7 +5,7 @@ from flask import Response, g, request
 from services.auth.consequences import Acting
 from services.auth.limits import CHALLENGE_LIFE, KNOWN_DEVICE_LIFE
 from services.auth.login import SignedIn
-from services.auth.routes.guard import current, deps, device_token
+from services.auth.routes.guard import current, deps, device_cookie
 
 SESSION_HEADER = "X-Session-Token"
 
@@ -52,17 +52,19 @@ def set_cookies_of_sign_in(response: Response, outcome: SignedIn) -> None:
     """Give the browser its session, and its device for 90 days more. The server decides whether it is still known."""
     set_session_cookie(response, outcome.token)
     clear_challenge_cookie(response)
-    known = device_token() if outcome.session.device_id is not None else None
-    device = outcome.device_token or known
+    name = device_cookie(outcome.account.id)
+    # One without an account in its name is of an earlier release.
+    known = request.cookies.get(name) or request.cookies.get(deps().settings.device_cookie)
+    device = outcome.device_token or (known if outcome.session.device_id is not None else None)
     if device is not None:
-        _set_cookie(response, deps().settings.device_cookie, device, int(KNOWN_DEVICE_LIFE.total_seconds()))
+        _set_cookie(response, name, device, int(KNOWN_DEVICE_LIFE.total_seconds()))
 
 
-def clear_cookies_of_sign_in(response: Response, *, device: bool) -> None:
-    """Tell the browser to forget the session, and the device too if it is to be forgotten."""
+def clear_cookies_of_sign_in(response: Response, *, forgets: str | None) -> None:
+    """Tell the browser to forget the session, and its device of the account ``forgets``; those of others stay."""
     clear_session_cookie(response)
-    if device:
-        _set_cookie(response, deps().settings.device_cookie, "", 0)
+    if forgets is not None:
+        _set_cookie(response, device_cookie(forgets), "", 0)
 
 
 def set_challenge_cookie(response: Response, binding: str) -> None:

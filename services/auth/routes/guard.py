@@ -14,12 +14,14 @@ from services.auth.domain.account import Account, Role
 from services.auth.domain.browsers import describe
 from services.auth.domain.network import client_address
 from services.auth.domain.session import AssuranceLevel, PassOn, Session, StepUp, assurance
+from services.auth.limits import DEVICES_OF_A_BROWSER
 from services.auth.models import RESTORES
 from services.auth.operators import Operator
 from services.auth.otp_client import TwoFactorState
 from services.auth.store import accounts
 from shared import restores
 from shared.database import reading
+from shared.ids import token_digest
 from shared.problems import Refusal
 from shared.rest import RestBlueprint
 from shared.web import problem_response
@@ -144,9 +146,20 @@ def _bearer_token() -> str | None:
     return token.strip() if scheme.casefold() == "bearer" and token.strip() else None
 
 
-def device_token(in_body: str | None = None) -> str | None:
-    """The device token of this request: body, header or cookie."""
-    return in_body or request.headers.get(DEVICE_HEADER) or _cookie(deps().settings.device_cookie)
+def device_tokens(in_body: str | None = None) -> tuple[str, ...]:
+    """The device tokens of this request: of the body, of the header, or of each account that has a cookie here."""
+    given = in_body or request.headers.get(DEVICE_HEADER)
+    if given or "HTTP_COOKIE" not in request.environ:
+        return (given,) if given else ()
+    # One without an account in its name is of an earlier release.
+    name = deps().settings.device_cookie
+    tokens = [token for key, token in request.cookies.items() if key == name or key.startswith(f"{name}_")]
+    return tuple(tokens[-DEVICES_OF_A_BROWSER:])
+
+
+def device_cookie(account_id: str) -> str:
+    """The name of the cookie by which a browser is known to this account. Several people may share the browser."""
+    return f"{deps().settings.device_cookie}_{token_digest(account_id)[:12]}"
 
 
 def pass_token_on(pass_on: PassOn) -> None:

@@ -13,7 +13,14 @@ from services.auth.routes.cookies import (
     set_challenge_cookie,
     set_cookies_of_sign_in,
 )
-from services.auth.routes.guard import challenge_binding, client, cookie_session_token, deps, device_token, live_session
+from services.auth.routes.guard import (
+    challenge_binding,
+    client,
+    cookie_session_token,
+    deps,
+    device_tokens,
+    live_session,
+)
 from services.auth.schemas.session import (
     ChallengeStateSchema,
     LoginAnswer,
@@ -45,7 +52,7 @@ def log_in(args: dict[str, Any]) -> Response | dict[str, Any]:
         email=args["email"],
         password=args["password"],
         transport=args["transport"],
-        device_token=device_token(args["device_token"]),
+        device_tokens=device_tokens(args["device_token"]),
         replaces=_replaced(args["transport"]),
     )
     if isinstance(outcome, SecondFactorRequired):
@@ -110,10 +117,10 @@ def log_out(args: dict[str, Any]) -> Response:
     """End this session; with ``forget_browser`` the account no longer knows this browser."""
     session, token = live_session()
     forgets = args["forget_browser"]
-    forget = Forget(device_token(args["device_token"])) if forgets else None
+    forget = Forget(device_tokens(args["device_token"])) if forgets else None
     sessions.log_out(deps(), client(), Acting(session, token), forget)
     response = make_response("", 204)
-    clear_cookies_of_sign_in(response, device=forgets)
+    clear_cookies_of_sign_in(response, forgets=session.account_id if forgets else None)
     return response
 
 

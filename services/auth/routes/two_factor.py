@@ -7,7 +7,7 @@ from typing import Any, ParamSpec
 
 from flask import Response, make_response
 
-from services.auth import pages, password_change, resets, trusted_devices, two_factor, views
+from services.auth import holds, pages, password_change, resets, trusted_devices, two_factor, views
 from services.auth.password_strength import Strength
 from services.auth.routes.cookies import forget_session, hand_over
 from services.auth.routes.guard import client, current, deps, signed_in, stepped_up, stepped_up_small
@@ -43,6 +43,7 @@ def state() -> dict[str, Any]:
     """How this account is protected."""
     account = current().account
     known = deps().otp.state(account.id)
+    held_out = holds.of_account(deps(), account, known, deps().otp.throttles(account.id))
     pending_reset = resets.open_reset(deps(), account)
     return {
         "enabled": known.enabled,
@@ -55,6 +56,7 @@ def state() -> dict[str, Any]:
             "created_at": known.recovery_codes_created_at,
         },
         "pending_reset": pending_reset,
+        "held_out": held_out,
     }
 
 

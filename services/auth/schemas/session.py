@@ -8,7 +8,7 @@ from shared.bodies import Flag, Pattern, Text
 
 
 class LoginArgs(Schema):
-    """Email and password; how the session travels; a remembered device of a bearer client."""
+    """Email and password; how the session travels; the device token of a bearer client."""
 
     email = Text(required=True, validate=validate.Length(min=3, max=254), metadata={"example": "owner@example.com"})
     password = password_field(required=True)
@@ -85,23 +85,32 @@ class ChallengeSchema(Schema):
     sms = fields.Nested(SmsMethodSchema)
 
 
+def _device_token() -> fields.String:
+    description = (
+        "Only with transport bearer, and only when the account did not know the client. Keep it, and send it back at "
+        "each login as X-Device-Token: strangers cannot use up the tries of a client that the account knows."
+    )
+    return fields.String(metadata={"description": description})
+
+
 class LoginAnswer(Schema):
     """Either a session, or a challenge."""
 
     status = fields.String(metadata={"enum": ["authenticated", "second_factor_required"]})
     session = fields.Nested(SessionSchema)
     token = fields.String(metadata={"description": "Only with transport bearer."})
+    device_token = _device_token()
     challenge = fields.Nested(ChallengeSchema)
 
 
 class VerifyAnswer(Schema):
-    """A session; ``device_token`` for bearer clients that asked to be remembered."""
+    """A session."""
 
     status = fields.String()
     factor = fields.String(metadata={"enum": ["totp", "sms", "recovery_code"]})
     session = fields.Nested(SessionSchema)
     token = fields.String()
-    device_token = fields.String()
+    device_token = _device_token()
 
 
 class DeliverySchema(Schema):

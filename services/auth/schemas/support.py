@@ -6,7 +6,7 @@ from services.auth.schemas.common import PageArgs, Time
 from services.auth.schemas.phone import PhoneStateSchema, TeamNameSchema
 from services.auth.schemas.resets import ResetSchema
 from services.auth.schemas.timeline import TimelineItemSchema
-from services.auth.schemas.two_factor import ProtectionSchema
+from services.auth.schemas.two_factor import HoldSchema, ProtectionSchema
 from shared.bodies import Pattern, Text
 
 _ID_OR_ADDRESS = "An id, or an email address as it is today."
@@ -107,6 +107,7 @@ class SupportAccountSchema(FoundAccountSchema):
     password_throttled_until = Time(
         allow_none=True, metadata={"description": "The end of the wait after too many passwords from new browsers."}
     )
+    held_out = fields.List(fields.Nested(HoldSchema))
     two_factor = fields.Nested(SupportTwoFactorSchema)
     trusted_devices = fields.Integer()
     sessions = fields.Integer()

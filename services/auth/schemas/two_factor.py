@@ -2,6 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
+from services.auth.domain.hold import LiftedBy, What
 from services.auth.schemas.common import Browser, Time, passcode_field, password_field
 from services.auth.schemas.resets import PendingResetSchema
 from shared.bodies import Text
@@ -82,9 +83,21 @@ class ProtectionSchema(Schema):
     recovery_codes = fields.Nested(RecoveryCodesState)
 
 
-class TwoFactorSchema(ProtectionSchema):
-    """How the account is protected. ``pending_reset`` is a support reset that the owner can still cancel."""
+class HoldSchema(Schema):
+    """Something that is refused after too many tries. A new client is one that the account does not know."""
 
+    what = fields.String(metadata={"enum": list(What)})
+    until = Time(allow_none=True, metadata={"description": "Null where no time ends it."})
+    lifted_by = fields.List(fields.String(metadata={"enum": list(LiftedBy)}))
+
+
+class TwoFactorSchema(ProtectionSchema):
+    """How the account is protected. ``pending_reset`` is a support reset that the owner can still cancel.
+
+    ``held_out``: what is refused at present after too many wrong passwords and codes, until when, and what lifts it.
+    """
+
+    held_out = fields.List(fields.Nested(HoldSchema))
     sms = fields.Nested(SmsState)
     pending_reset = fields.Nested(PendingResetSchema, allow_none=True)
 

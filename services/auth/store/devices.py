@@ -1,10 +1,11 @@
 """SQL of known and trusted devices."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, or_, select, update
 
 from services.auth.domain.session import Factor
 from services.auth.limits import KNOWN_DEVICE_LIFE
@@ -14,10 +15,11 @@ from shared.ids import token_digest
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A browser that has completed a login. Until ``trusted_until`` it skips the code; else it is just known.
+    """A client that has completed a login. Until ``trusted_until`` it skips the code; else it is just known.
 
-    It is known until it is ended, and for KNOWN_DEVICE_LIFE after its last login. ``won_by`` is the second factor of
-    that login; None for one that an earlier release has stored.
+    It is known until it is ended, and for KNOWN_DEVICE_LIFE after its last login. ``won_by`` is the last factor of that
+    login, which is the password where 2FA was off; None for one that an earlier release has stored, which was a second
+    factor.
     """
 
     id: str
@@ -70,16 +72,38 @@ def _values(device: Device, token: str) -> dict[str, Any]:
     }
 
 
-def by_token(connection: Connection, account_id: str, token: str, now: datetime) -> Device | None:
-    """The account's own known device of this token; another account's token is no device here."""
-    row = connection.execute(
-        select(devices).where(
-            devices.c.token_digest == token_digest(token),
-            devices.c.account_id == account_id,
-            _known(now),
-        )
-    ).one_or_none()
-    return None if row is None else _device(row)
+def by_tokens(connection: Connection, account_id: str, tokens: Sequence[str], now: datetime) -> Device | None:
+    """The account's own known device of one of these tokens; another account's token is no device here.
+
+    Of several, the one that is trusted the longest.
+    """
+    found = all_by_tokens(connection, account_id, tokens, now)
+    return found[0] if found else None
+
+
+def all_by_tokens(connection: Connection, account_id: str, tokens: Sequence[str], now: datetime) -> list[Device]:
+    """The account's own known devices of these tokens, the one that is trusted the longest first."""
+    query = select(devices).where(
+        devices.c.token_digest.in_([token_digest(token) for token in tokens]),
+        devices.c.account_id == account_id,
+        _known(now),
+    )
+    rows = connection.execute(query.order_by(devices.c.trusted_until.desc().nulls_last()))
+    return [_device(row) for row in rows]
+
+
+def make_room(connection: Connection, account_id: str, now: datetime, *, at_most: int) -> None:
+    """Delete the account's devices beyond so many, those that were used the longest ago. Trusted ones stay."""
+    own = devices.c.account_id == account_id, devices.c.revoked_at.is_(None)
+    kept = select(devices.c.id).where(*own).order_by(devices.c.last_used_at.desc(), devices.c.id).limit(at_most)
+    is_trusted = and_(devices.c.trusted_until.is_not(None), devices.c.trusted_until > now)
+    connection.execute(delete(devices).where(*own, ~is_trusted, devices.c.id.not_in(kept)))
+
+
+def ids(connection: Connection, account_id: str, now: datetime) -> list[str]:
+    """The ids of the devices that the account knows at ``now``."""
+    query = select(devices.c.id).where(devices.c.account_id == account_id, _known(now))
+    return list(connection.execute(query).scalars())
 
 
 def touch(connection: Connection, device_id: str, now: datetime) -> bool:

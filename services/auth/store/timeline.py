@@ -18,6 +18,7 @@ class Entry(StrEnum):
 
     SIGNED_IN = "session.started"
     PASSWORD_REFUSED = "password.refused"  # noqa: S105
+    PASSWORD_ACCEPTED = "password.accepted"  # noqa: S105 - and a code was asked for
     SESSION_ENDED = "session.ended"
     STEPPED_UP = "session.stepped_up"
     PASSWORD_CHANGED = "password.changed"  # noqa: S105
@@ -217,6 +218,23 @@ def happened_since(connection: Connection, account_id: str, entry: Entry, moment
         timeline.c.account_id == account_id, timeline.c.type == entry, timeline.c.at > moment
     )
     return connection.execute(query.limit(1)).first() is not None
+
+
+def places_since(
+    connection: Connection, account_id: str, entries: Collection[Entry], since: datetime, *, limit: int
+) -> list[tuple[str, str]]:
+    """The address and the browser of each of these entries after ``since``, of the ``limit`` newest.
+
+    An entry whose personal data were erased names no place.
+    """
+    query = (
+        select(timeline.c.ip, timeline.c.details, timeline.c.personal)
+        .where(timeline.c.account_id == account_id, timeline.c.type.in_(entries), timeline.c.at > since)
+        .order_by(timeline.c.position.desc())
+        .limit(limit)
+    )
+    rows = ((row.ip, {**row.details, **(row.personal or {})}) for row in connection.execute(query))
+    return [(ip, str(details.get("browser", ""))) for ip, details in rows if ip is not None]
 
 
 def latest(

@@ -317,7 +317,7 @@ def _check_devices(deps, mia, row, change):
     for name in mia.devices:
         by_sms = name != ENDING and DEVICES[name][1]
         with reading(deps.database) as connection:
-            gone = devices.by_token(connection, mia.account.id, name, deps.clock()) is None
+            gone = devices.by_tokens(connection, mia.account.id, [name], deps.clock()) is None
         assert gone == ends(row.trust, by_sms=by_sms, ending=name == ENDING), (change, name)
 
 

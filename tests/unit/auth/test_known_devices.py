@@ -1,5 +1,6 @@
 """Known devices: listed, ended one by one, by time, by wrong codes and at logout; and the owner's word from one."""
 
+import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -36,8 +37,12 @@ class Browser:
         return self.client.post(f"/v1/login/{challenge_id}/verify", json={"code": code or right, **members})
 
     @property
+    def cookie(self) -> str:
+        return f"{COOKIE}_{hashlib.sha256(self.account.id.encode()).hexdigest()[:12]}"
+
+    @property
     def token(self) -> str | None:
-        cookie = self.client.get_cookie(COOKIE)
+        cookie = self.client.get_cookie(self.cookie)
         return cookie.value if cookie else None
 
 
@@ -194,7 +199,7 @@ def test_a_logout_may_forget_the_browser(browser, deps, mia, by):
     assert sessions(deps, mia) == []
     row = timeline_of(deps, mia)[-1]
     assert (row.type, row.details) == ("trusted_device.revoked", {"device_id": device.id, "cause": "forgotten"})
-    browser.client.set_cookie(COOKIE, token)
+    browser.client.set_cookie(browser.cookie, token)
     assert browser.password().json["status"] == "second_factor_required"
 
 

@@ -13,11 +13,13 @@ def test_a_cookie_login_has_its_token_in_the_cookie_only(deps, app, tom):
     answer = browser.post("/v1/login", json=body)
     assert "token" not in answer.json
     assert "device_token" not in answer.json
-    (cookie,) = answer.headers.getlist("Set-Cookie")
-    token = cookie.partition("=")[2].partition(";")[0]
-    assert len(token) == 43  # 256 bits
-    assert token not in answer.text
-    assert {part.strip() for part in cookie.split(";")[1:]} == {"HttpOnly", "Path=/", "SameSite=Lax"}
+    session, device = answer.headers.getlist("Set-Cookie")
+    for cookie, parts in ((session, set()), (device, {f"Max-Age={90 * 86400}"})):
+        token = cookie.partition("=")[2].partition(";")[0]
+        assert len(token) == 43  # 256 bits
+        assert token not in answer.text
+        said = {part.strip() for part in cookie.split(";")[1:] if "Expires" not in part}
+        assert said == {"HttpOnly", "Path=/", "SameSite=Lax", *parts}
     assert browser.get("/v1/session").json["account"]["id"] == tom.id
 
 

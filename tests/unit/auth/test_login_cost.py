@@ -3,15 +3,19 @@
 from contextlib import contextmanager
 
 import pytest
+from sqlalchemy import update
 
+from services.auth.models import devices
+from shared.database import writing
 from tests.support import redis_wire
 from tests.support.otp import counted_statements
-from tests.support.sign_in import challenge, verify
+from tests.support.sign_in import challenge, trusted_token, verify
 
 # A count, a claim. Before the answer is written nothing else asks Redis.
 REDIS_TRIPS = 2
-# The account, the open reset, the entry in the timeline; BEGIN and COMMIT are not counted.
-STATEMENTS = 3
+# The account, its device (the use of a known one, or a new one), the open reset, the entry in the timeline; BEGIN and
+# COMMIT are not counted.
+STATEMENTS = 4
 
 
 @contextmanager
@@ -25,8 +29,12 @@ def counted_calls(otp):
 
 @pytest.mark.parametrize("factor", ["totp", "sms", "recovery_code"])
 def test_an_answer_costs_the_round_trips_that_it_did(deps, stranger, mia, otp, monkeypatch, factor):
-    for warm in (True, False):  # the first one loads scripts
-        challenge_id = challenge(stranger, mia)
+    token = trusted_token(stranger, otp, mia)
+    with writing(deps.database) as connection:
+        connection.execute(update(devices).values(trusted_until=None))  # from here only known
+    # The first one loads scripts.
+    for warm, device_token in ((True, None), (False, None), (False, token)):
+        challenge_id = challenge(stranger, mia, device_token=device_token)
         otp.expect(mia.id, "login", challenge_id, factor=factor)
         trips = []
         with (

@@ -58,8 +58,8 @@ def test_it_revokes_devices_known_and_trusted(deps, api, mia):
     add_device(deps, mia, "known", trusted=False)
     change(api(mia))
     with reading(deps.database) as connection:
-        assert devices.by_token(connection, mia.id, "trusted", deps.clock()) is None
-        assert devices.by_token(connection, mia.id, "known", deps.clock()) is None
+        assert devices.by_tokens(connection, mia.id, ["trusted"], deps.clock()) is None
+        assert devices.by_tokens(connection, mia.id, ["known"], deps.clock()) is None
 
 
 def test_the_owner_is_told_on_every_channel(deps, api, mia):

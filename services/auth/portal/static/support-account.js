@@ -40,20 +40,22 @@ function showAccount() {
   });
 }
 
+const passwords = (holds) => holds.filter(({ what }) => what.startsWith("passwords_"));
+
 /** What is shut, and until when. */
-function locks({ two_factor: two, password_throttled_until: until }) {
+function locks({ two_factor: two, held_out: holds }) {
   const said = [
     ...(two.locked ? [t(two.locked_everywhere ? "support.locked_everywhere" : two.reset_needed ? "support.locked_until_reset" : "support.locked")] : []),
     ...two.throttles.map((one) => t("support.locked_codes", { what: t(`activity.purpose_${one.purpose}`), time: toTheSecond(one.until) })),
-    ...(until ? [t("support.locked_password", { time: toTheSecond(until) })] : []),
+    ...passwords(holds).map(({ what, until }) => t(`support.locked_${what}`, { time: toTheSecond(until) })),
   ];
   if (said.length && two.reset_needed && !two.locked) said.push(t("support.only_reset"));
   return said.length ? said.map((text) => el("p", { class: "tone-bad" }, text)) : t("support.unlocked");
 }
 
 /** The form, or the unlock that waits. An operator is not offered what would be refused. */
-function showUnlock({ two_factor: two, password_throttled_until: until, open_unlock: unlock }) {
-  const isLocked = two.locked || two.throttles.length > 0 || Boolean(until);
+function showUnlock({ two_factor: two, held_out: holds, open_unlock: unlock }) {
+  const isLocked = holds.length > 0;
   show(unlockForm, isLocked && !unlock && !isOwn && !two.locked_everywhere && !two.reset_needed);
   const place = show($("#open-unlock"), Boolean(unlock));
   if (!unlock) return;

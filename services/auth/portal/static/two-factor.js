@@ -2,7 +2,7 @@
 
 import { change, clockSays, get, load, onClick, once, onSubmit, post, Problem, remove, sentence, steppedUp } from "./api.js";
 import { line } from "./activity.js";
-import { showDevices, showSessions } from "./lists.js";
+import { showDevices, showHeld, showSessions } from "./lists.js";
 import { $, $$, copy, dateTime, download, duration, el, language, say, show, t } from "./page.js";
 
 const toggle = $("#toggle"), setup = $("#setup"), sheet = $("#new-codes"), later = $("#later");
@@ -30,6 +30,7 @@ function showState() {
   for (const note of $$("[data-until-on]")) show(note, !state.enabled);
   show(later, state.enabled && !codes.length);
   if (state.pending_reset) showReset(state.pending_reset);
+  showHeld(state.held_out, refresh);
   if (!state.enabled) return [];
   const { remaining, created_at: made } = state.recovery_codes;
   $("#codes-left").textContent = t(!remaining ? "two_factor.codes_none" : remaining <= 3 ? "two_factor.codes_few" : "two_factor.codes_left", { n: remaining });
@@ -37,17 +38,7 @@ function showState() {
   $("#sms-said").textContent = state.sms.available ? t("two_factor.phone_has", { phone: state.sms.phone_hint }) : t("two_factor.phone_none");
   const app = state.authenticators[0];
   const said = [app?.confirmed_at ? `${t("two_factor.authenticator")} · ${t("two_factor.on_since", { date: dateTime(app.confirmed_at) })}` : ""];
-  const lock = state.locked_everywhere ? "two_factor.locked_everywhere" : "two_factor.locked";
-  const note = state.locked ? [el("p", { class: "note bad" }, t(lock))] : [];
-  return [el("span", {}, said.join(" ")), ...note, ...(state.locked && !state.locked_everywhere ? [letStrangersTry()] : [])];
-}
-
-function letStrangersTry() {
-  return onClick(el("button", { type: "button" }, t("two_factor.let_strangers_try")), async () => {
-    await steppedUp(() => remove("/v1/two-factor/wrong-codes"));
-    say(t("two_factor.strangers_may_try"));
-    refresh();
-  });
+  return [el("span", {}, said.join(" "))];
 }
 
 function showReset(reset) {
