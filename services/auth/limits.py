@@ -8,6 +8,7 @@ from datetime import timedelta
 from shared.budgets import DAY, HOUR, MINUTE, Rate, Window
 
 # Rows by IP are for browsers that the account doesn't know: a known one is never refused for what its network does.
+# They count an IPv4 address, or the /48 of an IPv6 address and its /64 besides (``for_a_link``).
 LOGIN_IP = Rate("auth.login.ip", "ip", (Window(60, 5 * MINUTE), Window(600, DAY)))
 LOGIN_EMAIL = Rate("auth.login.email", "email", (Window(10, 15 * MINUTE), Window(50, DAY)))
 LOGIN_KNOWN_DEVICE = Rate("auth.login.device", "device", (Window(10, 15 * MINUTE), Window(50, DAY)))
@@ -54,3 +55,8 @@ LOOK_LASTS = timedelta(minutes=10)  # within it, a console that refreshes a list
 FAILURES_WORTH_A_NOTICE = frozenset({3, 10, 25})
 
 PASSWORD_MIN_CHARACTERS, PASSWORD_MAX_CHARACTERS, PASSWORD_MIN_SCORE = 12, 128, 3  # OWASP; zxcvbn's scale is 0–4
+
+
+def for_a_link(rate: Rate) -> Rate:
+    """The row of one /64. It has half of what its /48 has, so one household cannot spend what its neighbours share."""
+    return Rate(f"{rate.name}.64", "/64", tuple(Window(window.max // 2, window.seconds) for window in rate.windows))

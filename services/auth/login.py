@@ -20,7 +20,7 @@ from services.auth import (
     trusted_devices,
 )
 from services.auth.challenge_store import LoginChallenge
-from services.auth.deps import Client, Deps, by_ip, charged_by_ip, subject
+from services.auth.deps import Client, Deps, by_network, charged_by_network, subject
 from services.auth.domain.account import Account, email_key
 from services.auth.domain.session import Factor, Session, SessionTimes, StepUp, opened_by
 from services.auth.otp_client import TwoFactorState
@@ -69,7 +69,8 @@ def log_in(
 ) -> SignedIn | SecondFactorRequired:
     """Check the password, then open a session or a challenge. A new session ends the one whose token is ``replaces``.
 
-    An unknown address takes the same time as a wrong password and gets the same answer (ASVS 6.3.8).
+    An unknown address takes the same time as a wrong password and gets the same answer (ASVS 6.3.8). A right password
+    stays charged to its network until the login is completed, so a network cannot try leaked passwords for free.
     Raises Refusal invalid_credentials, too_many_requests; Unavailable.
     """
     now = deps.clock()
@@ -81,15 +82,31 @@ def log_in(
             # Looked for at an unknown address, too: the time of a read would tell which addresses are known.
             account_id = found[0].id if found else NOBODY
             device = devices.by_token(connection, account_id, device_token) if device_token else None
-        charges = _password_charges(deps, client, email, device)
-        budgets.take(deps.redis, *charges).require()
-        with budgets.given_back_on_outage(deps.redis, *charges):
+        network, own = _password_charges(deps, client, email, device)
+        budgets.take(deps.redis, *network, own).require()
+        with budgets.given_back_on_outage(deps.redis, *network, own):
             matches = place.verify(found[1] if found else decoy, password)
     if found is None or not matches:
         login_records.refused_password(deps, client, found[0] if found else None, email, now)
         raise Refusal("invalid_credentials")
-    account = found[0]
-    budgets.refund(deps.redis, *charges)
+    budgets.refund(deps.redis, own)
+    with budgets.given_back_on_outage(deps.redis, *network):
+        return _after_password(deps, client, found, password, transport, device_token, replaces, network, now)
+
+
+def _after_password(
+    deps: Deps,
+    client: Client,
+    found: tuple[Account, str],
+    password: str,
+    transport: str,
+    device_token: str | None,
+    replaces: str | None,
+    charged: tuple[Charge, ...],
+    now: datetime,
+) -> SignedIn | SecondFactorRequired:
+    """Open a session or a challenge for a right password."""
+    account, verified = found
     # The epoch first: whoever changes the password or 2FA after this line raises it, and this login is void. Whoever
     # did so before it is seen by the two reads that follow.
     epoch = session_store.epoch(deps.redis, account.id)
@@ -97,9 +114,9 @@ def log_in(
         current = accounts.password_hash(connection, account.id)
         device = devices.by_token(connection, account.id, device_token) if device_token else None
     # Another hash may be of the same password, when another sign-in has just renewed it.
-    if current != found[1] and not (current and deps.hashing.verify(current, password)):
+    if current != verified and not (current and deps.hashing.verify(current, password)):
         raise Refusal("invalid_credentials")
-    password_renewal.renew(deps, account.id, found[1], password)
+    password_renewal.renew(deps, account.id, verified, password)
     state = deps.otp.state(account.id)
     if state.enabled and not (device is not None and device.is_trusted(now)):
         binding = new_token()
@@ -119,7 +136,7 @@ def log_in(
         trust_factor=trust_factor,
     )
     sessions.end_replaced(deps, client, replaces)
-    with _opening(deps, client, session, token, epoch) as connection:
+    with _opening(deps, client, session, token, epoch, gives_back=charged) as connection:
         if device is not None:
             accounts.hold(connection, account.id)  # the device, with its sessions, may be ending at this moment
             if not devices.touch(connection, device.id, now):
@@ -145,7 +162,7 @@ def verify(deps: Deps, client: Client, answer: Answer) -> SignedIn:
     Raises Refusal challenge_expired, invalid_passcode, too_many_requests, second_factor_locked; Unavailable.
     """
     now = deps.clock()
-    challenge, charged = _counted_challenge(deps, by_ip(deps, limits.VERIFY_IP, client), answer)
+    challenge, charged = _counted_challenge(deps, by_network(deps, limits.VERIFY_IP, client.ip), answer)
     try:
         with budgets.given_back_on_outage(deps.redis, *charged):
             return _complete(deps, client, challenge, answer, now)
@@ -168,7 +185,8 @@ def _complete(deps: Deps, client: Client, challenge: LoginChallenge, answer: Ans
     session, token = _new_session(times, account, factors, challenge.transport, client, now, device_id=device_id)
     sessions.end_replaced(deps, client, answer.replaces)
     device_token = None
-    with _opening(deps, client, session, token, challenge.epoch, challenge) as connection:
+    charged = () if known else by_network(deps, limits.LOGIN_IP, challenge.ip)  # by the password of this login
+    with _opening(deps, client, session, token, challenge.epoch, challenge=challenge, gives_back=charged) as connection:
         # This transaction waits for a change that ends devices and for the request of a reset, and they wait for it.
         accounts.hold(connection, account.id)
         if remembers:
@@ -183,7 +201,14 @@ def _complete(deps: Deps, client: Client, challenge: LoginChallenge, answer: Ans
 
 @contextlib.contextmanager
 def _opening(
-    deps: Deps, client: Client, session: Session, token: str, epoch: int, challenge: LoginChallenge | None = None
+    deps: Deps,
+    client: Client,
+    session: Session,
+    token: str,
+    epoch: int,
+    *,
+    challenge: LoginChallenge | None = None,
+    gives_back: tuple[Charge, ...] = (),
 ) -> Iterator[Connection]:
     """Write in the block the rows that tell of this session; then it is opened, and then they are committed.
 
@@ -191,7 +216,8 @@ def _opening(
     says yes again for a minute). A commit that fails, or an opening whose reply is lost, is undone as far as Redis
     answers. Left open: a gateway killed between the opening and its answer has used the challenge up, and left a
     session whose token nobody has; a commit that came to pass and whose reply was lost tells of a session that never
-    was. Raises Refusal challenge_expired when the challenge was used or everything was ended meanwhile.
+    was. The step that opens the session gives ``gives_back`` back. Raises Refusal challenge_expired when the challenge
+    was used or everything was ended meanwhile.
     """
     try:
         with writing(deps.database) as connection:
@@ -199,7 +225,13 @@ def _opening(
             challenge_id = None if challenge is None else challenge.id
             method = Factor.SMS if session.rests_on(Factor.SMS) and challenge is not None else None
             opened = session_store.open_session(
-                deps.redis, session, token, epoch=epoch, challenge_id=challenge_id, method=method
+                deps.redis,
+                session,
+                token,
+                epoch=epoch,
+                challenge_id=challenge_id,
+                method=method,
+                gives_back=gives_back,
             )
             if opened is None:
                 raise Refusal("challenge_expired")
@@ -210,29 +242,34 @@ def _opening(
         raise
 
 
-def _counted_challenge(deps: Deps, charge: Charge, answer: Answer) -> tuple[LoginChallenge, tuple[Charge, ...]]:
+def _counted_challenge(
+    deps: Deps, charges: tuple[Charge, ...], answer: Answer
+) -> tuple[LoginChallenge, tuple[Charge, ...]]:
     """Count the try and read the challenge, in one round trip; what the try was counted under."""
-    taken = budgets.take(deps.redis, charge, read=[challenge_store.key(answer.challenge_id)])
+    taken = budgets.take(deps.redis, *charges, read=[challenge_store.key(answer.challenge_id)])
     challenge = challenge_store.load(taken.read[0])
-    charged = charged_by_ip(taken, charge, device_known=challenge is not None and challenge.device_id is not None)
+    known = challenge is not None and challenge.device_id is not None
+    charged = charged_by_network(taken, charges, device_known=known)
     if challenge is None or challenge.expires_at <= deps.clock() or not challenge.belongs_to(answer.binding):
         raise Refusal("challenge_expired")
     return challenge, charged
 
 
-def _password_charges(deps: Deps, client: Client, email: str, device: Device | None) -> tuple[Charge, ...]:
-    """By IP, and by account. A browser that has signed in before has a row of its own, and nothing else.
+def _password_charges(
+    deps: Deps, client: Client, email: str, device: Device | None
+) -> tuple[tuple[Charge, ...], Charge]:
+    """By network, and by account. A browser that has signed in before has a row of its own, and nothing else.
 
-    So strangers can't lock the owner out, whether they try the owner's address or sit in the same network.
+    So strangers can't lock the owner out, whether they try the owner's address or sit in the same network. A right
+    password gives the row of the account or device back, and a completed login those of the network.
     """
     if device is not None:
-        return (Charge(limits.LOGIN_KNOWN_DEVICE, device.id),)
-    ip = by_ip(deps, limits.LOGIN_IP, client)
-    return ip, address_charge(deps, email)
+        return (), Charge(limits.LOGIN_KNOWN_DEVICE, device.id)
+    return by_network(deps, limits.LOGIN_IP, client.ip), address_charge(deps, email)
 
 
 def address_charge(deps: Deps, email: str) -> Charge:
-    """What a password from a browser that we don't know is charged to, besides its IP."""
+    """What a password from a browser that we don't know is charged to, besides its network."""
     return Charge(limits.LOGIN_EMAIL, subject(deps, "email", email_key(email)))
 
 

@@ -40,6 +40,10 @@ class Model:
             return ((gateway_limits.LOGIN_KNOWN_DEVICE, browser.name),)
         return (gateway_limits.LOGIN_IP, browser.ip), (gateway_limits.LOGIN_EMAIL, self.account_id)
 
+    def network_rows(self, browser: Browser) -> tuple[Row, ...]:
+        """What a right password stays charged to until a code completes its login."""
+        return () if browser.known else ((gateway_limits.LOGIN_IP, browser.ip),)
+
     def otp_row(self, purpose: Purpose, browser: Browser) -> Row:
         if purpose is Purpose.LOGIN and browser.known:
             return otp_limits.VERIFY_LOGIN_KNOWN_DEVICE, browser.name

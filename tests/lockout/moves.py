@@ -69,7 +69,8 @@ class Moves:
         said = self.log_in(browser, PASSWORD)
         assert said == (IN if room else "too_many_requests"), (browser.name, said, room)
         if room:
-            self.model.ledger.give_back(*rows)
+            browser.charged = self.model.network_rows(browser)
+            self.model.ledger.give_back(*(row for row in rows if row not in browser.charged))
         return room
 
     def verify(self, browser: Browser, code: str) -> tuple[str, object]:
@@ -105,7 +106,7 @@ class Moves:
         assert isinstance(answer, login.SignedIn)
         row = self.model.otp_row(Purpose.LOGIN, browser)
         self.model.ledger.take(row)
-        self.model.ledger.give_back(row)
+        self.model.ledger.give_back(row, *browser.charged)
         if answer.device_token is not None:
             browser.device_token = answer.device_token
         browser.challenge_id = browser.challenge_ends_at = browser.text = None

@@ -14,6 +14,7 @@ from deploy.attack.probes import (
     devices,
     edge,
     factors,
+    guessing,
     hostile,
     operators,
     pages,
@@ -35,7 +36,7 @@ from deploy.attack.probes import (
 
 MODULES: tuple[ModuleType, ...] = (
     *(budgets, codes, factors, roads),
-    *(accounts, devices, hostile, pages, pumping, sessions, slow_connections, sms, stores, timing),
+    *(accounts, devices, guessing, hostile, pages, pumping, sessions, slow_connections, sms, stores, timing),
     *(what_ends_what, under_way, challenges, resets, ceremony, operators),
     *(broker, stores_divided, repeats, restored, dear, edge, services),
 )
