@@ -23,7 +23,7 @@ from services.auth.challenge_store import LoginChallenge
 from services.auth.deps import Client, Deps, by_network, charged_by_network, subject
 from services.auth.domain.account import Account, email_key
 from services.auth.domain.session import Factor, Session, SessionTimes, StepUp, opened_by
-from services.auth.otp_client import TwoFactorState
+from services.auth.otp_client import CodeRefused, TwoFactorState
 from services.auth.store import accounts, devices
 from services.auth.store.devices import Device
 from shared import budgets
@@ -166,8 +166,8 @@ def verify(deps: Deps, client: Client, answer: Answer) -> SignedIn:
     try:
         with budgets.given_back_on_outage(deps.redis, *charged):
             return _complete(deps, client, challenge, answer, now)
-    except Refusal as refusal:
-        login_records.tell_of_failures(deps, challenge, refusal, client, now)
+    except CodeRefused:
+        login_records.wrong_code(deps, challenge, client, now)
         raise
 
 

@@ -10,10 +10,9 @@ from services.auth.deps import Client, Deps, subject
 from services.auth.domain.account import Account, email_key
 from services.auth.domain.notice_texts import Kind
 from services.auth.domain.session import Session
-from services.auth.store import accounts, timeline
+from services.auth.store import accounts, timeline, wrong_codes
 from services.auth.store.timeline import Entry
 from shared.database import writing
-from shared.problems import Refusal
 
 
 def refused_password(deps: Deps, client: Client, account: Account | None, email: str, now: datetime) -> None:
@@ -42,16 +41,26 @@ def sign_in(connection: Connection, session: Session, client: Client) -> None:
     )
 
 
-def tell_of_failures(deps: Deps, challenge: LoginChallenge, refusal: Refusal, client: Client, now: datetime) -> None:
-    """Tell the owner when a right password is followed by wrong codes, however slow the guesses are."""
-    if getattr(refusal, "recent_failures", None) not in limits.FAILURES_WORTH_A_NOTICE:
-        return
+def wrong_code(deps: Deps, challenge: LoginChallenge, client: Client, now: datetime) -> None:
+    """Count a wrong code after a right password, and tell the owner of every fifth, however slow the guesses are.
+
+    The count and the notice are one transaction, so of many wrong codes at the same moment one is the fifth.
+    """
     with writing(deps.database) as connection:
+        if wrong_codes.count(connection, challenge.account_id) % limits.WRONG_CODES_A_NOTICE != 0:
+            return
         account = accounts.by_id(connection, challenge.account_id)
         if account is not None:
             timeline.write(
                 connection, account.id, Entry.SECOND_FACTOR_FAILED, now, ip=client.ip, browser=client.browser
             )
             notices.tell(
-                connection, deps, account, Kind.SECOND_FACTOR_FAILED, now, ip=client.ip, browser=client.browser
+                connection,
+                deps,
+                account,
+                Kind.SECOND_FACTOR_FAILED,
+                now,
+                ip=client.ip,
+                browser=client.browser,
+                count=limits.WRONG_CODES_A_NOTICE,
             )

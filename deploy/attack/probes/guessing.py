@@ -6,9 +6,12 @@ from collections.abc import Callable
 from deploy.attack.people import enrol
 from deploy.attack.probe import Probe, Target, new_address
 from deploy.attack.watch import Watch, watched
+from deploy.portal import wait_for
 
 # As the gateway's README.md promises, and so many tries more.
 PASSWORDS_BY_NETWORK, PASSWORDS_BY_LINK, BEYOND = 60, 30, 6
+TOLD_AT = 5
+_NOTICE_SECONDS = 40.0
 
 
 @watched
@@ -36,4 +39,29 @@ def stuffing_hits(target: Target, watch: Watch) -> str:
     return "right passwords without a code, beyond the budget of one address, of one /64 and of one /48"
 
 
-PROBES = (Probe(71, "stuffing-hits", "Leaked passwords that cost their network nothing", "found here", stuffing_hits),)
+@watched
+def silent_guesses(target: Target, watch: Watch) -> str:
+    """Enter a few wrong codes between the owner's own sign-ins: they look like nothing, and add up."""
+    owner, inbox = enrol(target), target.need_inbox()
+    codes = owner.wrong_codes(TOLD_AT)
+    for number, code in enumerate(codes):
+        watch.refused("a wrong code", owner.guess(code), "invalid_passcode")
+        if number % 2:
+            watch.served("the owner's own sign-in", owner.guess(owner.recovery_codes.pop()))
+
+    def told() -> bool:
+        mails = (one for one in inbox.messages() if one["to"] == owner.account.email)
+        return any("wrong codes" in str(mail["body"]) for mail in mails)
+
+    try:
+        is_told = wait_for(told, seconds=_NOTICE_SECONDS, every=0.3)
+    except TimeoutError:
+        is_told = False
+    watch.holds(f"the owner does not hear of {TOLD_AT} wrong codes between own sign-ins", is_told)
+    return f"{TOLD_AT} wrong codes after a right password, two between one sign-in of the owner's and the next"
+
+
+PROBES = (
+    Probe(63, "silent-guesses", "Few wrong codes an account, below every window", "found here", silent_guesses),
+    Probe(71, "stuffing-hits", "Leaked passwords that cost their network nothing", "found here", stuffing_hits),
+)

@@ -302,8 +302,8 @@ def test_no_place_shows_a_clients_own_text(configured, api, otp, deps, mia, name
     deps = configured(TRUSTED_PROXY_COUNT="1")
     headers = {"User-Agent": name, "X-Forwarded-For": "evil.example"}
     refused, challenge_id = api(), challenge(api(), mia, headers=headers)
-    for failures in range(1, 4):
-        otp.refusal = CodeRefused(reason="wrong", recent_failures=failures)
+    for _ in range(limits.WRONG_CODES_A_NOTICE):
+        otp.refusal = CodeRefused(reason="wrong", recent_failures=1)
         refused.post(f"/v1/login/{challenge_id}/verify", {"code": "000000"}, headers=headers)
     otp.refusal = None
     otp.expect(mia.id, "login", challenge_id)
