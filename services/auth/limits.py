@@ -5,6 +5,8 @@ Every row refuses when Redis is down. Subjects that are personal (IP, email) are
 
 from datetime import timedelta
 
+from services.auth.domain import guessing
+from services.auth.domain.guessing import Guess
 from shared.budgets import DAY, HOUR, MINUTE, Rate, Window
 
 # Rows by IP are for browsers that the account doesn't know: a known one is never refused for what its network does.
@@ -33,6 +35,15 @@ UNLOCK = Rate("auth.support.unlock", "account", (Window(3, DAY),))  # beyond tha
 SUPPORT_FOUND = Rate("auth.support.found", "operator", (Window(200, HOUR), Window(1000, DAY)))
 
 IDENTITY_CHECK_TRIES = 5  # two words hold 18 bits; after this many wrong tries the check must be begun anew
+
+# The sums over all accounts (domain/guessing.py), and what a stranger has left while they are too high.
+GUESSES = {
+    guess: Rate(f"auth.guessing.{guess}", "hour", (Window(10**9, guessing.HOURS_READ * HOUR),)) for guess in Guess
+}
+GUESSING_FLOOR = 1000  # unless set: a hundred an hour for good, or a thousand at once
+GUESSING_MULTIPLE = 4  # the busiest hours of a day have two to three times the mean
+LOOKED_AT_EVERY = 10  # guesses of an hour, because a look reads eight days
+BRAKED_CODE = Rate("auth.guessing.code", "account", (Window(1, DAY),))
 
 CHALLENGE_LIFE = timedelta(minutes=10)
 LONGEST_SESSION = timedelta(hours=24)  # NIST SP 800-63B-4 §2.2.3, of AAL2; the settings say how long ours live

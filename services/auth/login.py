@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from services.auth import (
     challenge_store,
+    guessing_brake,
     limits,
     login_records,
     password_renewal,
@@ -22,6 +23,7 @@ from services.auth import (
 from services.auth.challenge_store import LoginChallenge
 from services.auth.deps import Client, Deps, by_network, charged_by_network, subject
 from services.auth.domain.account import Account, email_key
+from services.auth.domain.guessing import Guess, is_six_digits
 from services.auth.domain.session import Factor, Session, SessionTimes, StepUp, opened_by
 from services.auth.otp_client import CodeRefused, TwoFactorState
 from services.auth.store import accounts, devices
@@ -50,11 +52,15 @@ class SignedIn:
 
 @dataclass(frozen=True, slots=True)
 class SecondFactorRequired:
-    """The password was right; the challenge waits for a code from the client that holds ``binding``."""
+    """The password was right; the challenge waits for a code from the client that holds ``binding``.
+
+    ``one_try``: so much is guessed just now that this client has one try of six digits today.
+    """
 
     challenge: LoginChallenge
     binding: str
     phone: PhoneNumber | None
+    one_try: bool
 
 
 def log_in(
@@ -121,8 +127,9 @@ def _after_password(
     if state.enabled and not (device is not None and device.is_trusted(now)):
         binding = new_token()
         challenge = _challenge(account, state, epoch, transport, device, client, now, binding)
+        one_try = device is None and guessing_brake.note(deps, Guess.RIGHT_PASSWORD, now).brakes
         challenge_store.put(deps.redis, challenge, now)
-        return SecondFactorRequired(challenge, binding, account.phone)
+        return SecondFactorRequired(challenge, binding, account.phone, one_try)
     factors = (Factor.PASSWORD, Factor.TRUSTED_DEVICE) if state.enabled else (Factor.PASSWORD,)
     trust_factor = device.won_by if device is not None and state.enabled else None
     session, token = _new_session(
@@ -163,15 +170,25 @@ def verify(deps: Deps, client: Client, answer: Answer) -> SignedIn:
     """
     now = deps.clock()
     challenge, charged = _counted_challenge(deps, by_network(deps, limits.VERIFY_IP, client.ip), answer)
+    guessable = challenge.device_id is None and is_six_digits(answer.code)
     try:
-        with budgets.given_back_on_outage(deps.redis, *charged):
-            return _complete(deps, client, challenge, answer, now)
+        with budgets.given_back_on_outage(deps.redis, *charged.network, *charged.one_try):
+            return _complete(deps, client, challenge, charged.one_try, answer, now)
     except CodeRefused:
         login_records.wrong_code(deps, challenge, client, now)
+        if guessable:
+            guessing_brake.note(deps, Guess.WRONG_CODE, now)
         raise
 
 
-def _complete(deps: Deps, client: Client, challenge: LoginChallenge, answer: Answer, now: datetime) -> SignedIn:
+def _complete(
+    deps: Deps,
+    client: Client,
+    challenge: LoginChallenge,
+    one_try: tuple[Charge, ...],
+    answer: Answer,
+    now: datetime,
+) -> SignedIn:
     # Before otp is asked: a database that is away must be found out while the code is still good.
     with reading(deps.database) as connection:
         account = accounts.by_id(connection, challenge.account_id)
@@ -185,7 +202,7 @@ def _complete(deps: Deps, client: Client, challenge: LoginChallenge, answer: Ans
     session, token = _new_session(times, account, factors, challenge.transport, client, now, device_id=device_id)
     sessions.end_replaced(deps, client, answer.replaces)
     device_token = None
-    charged = () if known else by_network(deps, limits.LOGIN_IP, challenge.ip)  # by the password of this login
+    charged = () if known else (*_password_still_charged(deps, challenge), *one_try)
     with _opening(deps, client, session, token, challenge.epoch, challenge=challenge, gives_back=charged) as connection:
         # This transaction waits for a change that ends devices and for the request of a reset, and they wait for it.
         accounts.hold(connection, account.id)
@@ -242,17 +259,32 @@ def _opening(
         raise
 
 
-def _counted_challenge(
-    deps: Deps, charges: tuple[Charge, ...], answer: Answer
-) -> tuple[LoginChallenge, tuple[Charge, ...]]:
-    """Count the try and read the challenge, in one round trip; what the try was counted under."""
-    taken = budgets.take(deps.redis, *charges, read=[challenge_store.key(answer.challenge_id)])
+@dataclass(frozen=True, slots=True)
+class _Charged:
+    """What a try of a code was counted under: its network, and the one try of the day while the brake is on."""
+
+    network: tuple[Charge, ...]
+    one_try: tuple[Charge, ...]
+
+
+def _counted_challenge(deps: Deps, charges: tuple[Charge, ...], answer: Answer) -> tuple[LoginChallenge, _Charged]:
+    """Count the try and read the challenge and the brake, in one round trip; what the try was counted under."""
+    taken = budgets.take(deps.redis, *charges, read=[challenge_store.key(answer.challenge_id), guessing_brake.KEY])
     challenge = challenge_store.load(taken.read[0])
     known = challenge is not None and challenge.device_id is not None
     charged = charged_by_network(taken, charges, device_known=known)
     if challenge is None or challenge.expires_at <= deps.clock() or not challenge.belongs_to(answer.binding):
         raise Refusal("challenge_expired")
-    return challenge, charged
+    braked = taken.read[1] is not None and not known and is_six_digits(answer.code)
+    one_try = (guessing_brake.take_the_try(deps, challenge.account_id),) if braked else ()
+    return challenge, _Charged(charged, one_try)
+
+
+def _password_still_charged(deps: Deps, challenge: LoginChallenge) -> tuple[Charge, ...]:
+    """What the right password of this login was counted under, which a completed login gives back."""
+    began_at = challenge.expires_at - limits.CHALLENGE_LIFE
+    network = by_network(deps, limits.LOGIN_IP, challenge.ip)
+    return *network, guessing_brake.charge(Guess.RIGHT_PASSWORD, began_at)
 
 
 def _password_charges(

@@ -3,7 +3,10 @@
 import secrets
 from collections.abc import Callable
 
-from deploy.attack.people import enrol
+from deploy.attack.accounts import Account
+from deploy.attack.browser import Browser
+from deploy.attack.inside import guessed_everywhere
+from deploy.attack.people import enrol, expect
 from deploy.attack.probe import Probe, Target, new_address
 from deploy.attack.watch import Watch, watched
 from deploy.portal import wait_for
@@ -12,6 +15,7 @@ from deploy.portal import wait_for
 PASSWORDS_BY_NETWORK, PASSWORDS_BY_LINK, BEYOND = 60, 30, 6
 TOLD_AT = 5
 _NOTICE_SECONDS = 40.0
+SPREAD, ALLOWED = 50_009, 1  # the gateway looks at every tenth
 
 
 @watched
@@ -61,7 +65,40 @@ def silent_guesses(target: Target, watch: Watch) -> str:
     return f"{TOLD_AT} wrong codes after a right password, two between one sign-in of the owner's and the next"
 
 
+@watched
+def guesses_spread_over_accounts(target: Target, watch: Watch) -> str:
+    """Guess at an account while tens of thousands of wrong codes are entered at others: strangers get one try a day."""
+    control, owner = target.need_control(), enrol(target)
+    known = target.browser()
+    account = owner.account
+    challenge = _cookie_challenge(known, account)
+    watch.served("the owner's usual browser", known.verify(challenge, owner.recovery_codes.pop()))
+    watch.refused("the first wrong code of the hour", owner.guess(owner.wrong_codes(1)[0]), "invalid_passcode")
+    with guessed_everywhere(control, SPREAD):
+        answers = [owner.guess(code) for code in owner.wrong_codes(3)]
+        compared = sum(answer.code == "invalid_passcode" for answer in answers[1:])  # the first one puts the brake on
+        said = f"{compared} codes of a stranger were compared while the brake was on, {ALLOWED} is allowed"
+        watch.holds(said, compared <= ALLOWED, len(answers))
+        watch.served("a backup code", owner.guess(owner.recovery_codes.pop()))
+        wrong = known.verify(_cookie_challenge(known, account), owner.wrong_codes(1)[0])
+        watch.holds(f"a known browser is stopped by the brake: {wrong.code}", wrong.code == "invalid_passcode")
+    return f"wrong codes of a stranger, after {SPREAD} at other accounts in one hour"
+
+
+def _cookie_challenge(browser: Browser, account: Account) -> str:
+    begun = expect(browser.post("/v1/login", {"email": account.email, "password": account.password}), 200)
+    return str(begun["challenge"]["id"])
+
+
 PROBES = (
+    Probe(
+        63,
+        "guesses-spread",
+        "Guesses over thousands of accounts, few at each",
+        "found here",
+        guesses_spread_over_accounts,
+        alone=True,
+    ),
     Probe(63, "silent-guesses", "Few wrong codes an account, below every window", "found here", silent_guesses),
     Probe(71, "stuffing-hits", "Leaked passwords that cost their network nothing", "found here", stuffing_hits),
 )
