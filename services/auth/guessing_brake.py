@@ -33,12 +33,12 @@ _DETAIL = (
 
 log = structlog.get_logger("auth.guessing")
 
-# The brake stays on until the later end, whoever comes last. The reply: whether it was off.
-_BRAKE = LuaScript("""
-local left = redis.call('PTTL', KEYS[1])
-if left < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], 1, 'PX', ARGV[1]) end
+# What came of a look. The brake stays on until the later end, whoever comes last. The reply: whether this put it on.
+_LOOKED = LuaScript("""
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
-return left < 0 and 1 or 0
+local left, brakes_for = redis.call('PTTL', KEYS[1]), tonumber(ARGV[1])
+if brakes_for > left and brakes_for > 0 then redis.call('SET', KEYS[1], 1, 'PX', ARGV[1]) end
+return left < 0 and brakes_for > 0 and 1 or 0
 """)
 
 
@@ -85,23 +85,22 @@ def take_the_try(deps: Deps, account_id: str) -> Charge:
 def reading(redis: "Redis", floor: int, guess: Guess, now: datetime) -> Reading:
     """How much is guessed of this kind. Raises RedisError."""
     hours = range(_hour(now), _hour(now) - guessing.HOURS_READ, -1)
-    keys = [key for hour in hours for key in (*Charge(GUESSES[guess], str(hour)).keys(), _usual_key(guess, hour))]
+    keys = [key for hour in hours for key in (*Charge(GUESSES[guess], str(hour)).keys(), _most_key(guess, hour))]
     texts = iter(redis.mget(keys))
     found = [
-        Hour(int(count or 0), None if usual is None else int(usual)) for count, usual in zip(texts, texts, strict=True)
+        Hour(int(count or 0), None if most is None else int(most)) for count, most in zip(texts, texts, strict=True)
     ]
     return guessing.read(Rule(floor, GUESSING_MULTIPLE), found)
 
 
 def _look(deps: Deps, guess: Guess, now: datetime) -> None:
     seen = reading(deps.redis, deps.settings.guessing_floor, guess, now)
-    if not seen.brakes:
-        return
-    hour = _hour(now)
-    ends_at = datetime.fromtimestamp((hour + seen.hours_left) * _HOUR.total_seconds(), UTC)
-    left_ms = (ends_at - now) // timedelta(milliseconds=1)
-    keys = [KEY, _usual_key(guess, hour)]
-    if _BRAKE.run(deps.redis, keys, [max(left_ms, 1), seen.usual_an_hour, _KEPT_SECONDS]):
+    hour, brakes_for_ms = _hour(now), 0
+    if seen.brakes:
+        ends_at = datetime.fromtimestamp((hour + seen.hours_left) * _HOUR.total_seconds(), UTC)
+        brakes_for_ms = (ends_at - now) // timedelta(milliseconds=1)
+    keys = [KEY, _most_key(guess, hour)]
+    if _LOOKED.run(deps.redis, keys, [brakes_for_ms, seen.counts_at_most, _KEPT_SECONDS]):
         log.warning("guessing brake on", guess=guess, guesses=int(seen.level), threshold=int(seen.threshold))
 
 
@@ -109,5 +108,5 @@ def _hour(at: datetime) -> int:
     return int(at.timestamp() // _HOUR.total_seconds())
 
 
-def _usual_key(guess: Guess, hour: int) -> str:
-    return f"auth:guessing:usual:{guess}:{hour}"
+def _most_key(guess: Guess, hour: int) -> str:
+    return f"auth:guessing:most:{guess}:{hour}"

@@ -1,12 +1,22 @@
 """The decision: counts of hours in, the brake out."""
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.auth.domain.guessing import HOURS_IN_A_LEVEL, HOURS_READ, KEPT_AN_HOUR, Hour, Rule, is_six_digits, read
+from services.auth.domain.guessing import (
+    HOURS_IN_A_LEVEL,
+    HOURS_READ,
+    KEPT_AN_HOUR,
+    SHORTEST_HOURS,
+    Hour,
+    Rule,
+    is_six_digits,
+    read,
+)
 
 RULE = Rule(floor=1000, multiple=4)
 QUIET = Hour(0)
@@ -46,15 +56,27 @@ def test_the_last_day_is_not_usual_yet():
 
 
 def test_an_attack_of_days_does_not_become_usual():
-    """Under the brake an hour counts as usual at most; else the brake would go off after days, with the attack on."""
-    kept, usual = [QUIET] * HOURS_READ, None
+    """Else the brake would go off after days, with the attack on."""
+    kept = [QUIET] * HOURS_READ
     for _ in range(30 * 24):
-        kept = [Hour(5000, usual), *kept[: HOURS_READ - 1]]
+        kept = [Hour(5000), *kept[:-1]]
         seen = read(RULE, kept)
         assert seen.brakes
-        usual = seen.usual_an_hour
-        kept[0] = Hour(5000, usual)
-    assert seen.threshold == RULE.floor
+        kept[0] = Hour(5000, seen.counts_at_most)
+    assert seen.threshold == pytest.approx(RULE.floor)
+
+
+def test_an_attack_below_the_brake_raises_it_by_weeks():
+    kept, thresholds = [QUIET] * HOURS_READ, []
+    for hour in range(5 * 7 * 24):
+        kept = [QUIET, *kept[:-1]]
+        seen = read(RULE, kept)
+        room = int(seen.threshold - seen.level)
+        kept[0] = Hour(max(0, room), seen.counts_at_most)
+        if hour % (7 * 24) == 0:
+            thresholds.append(seen.threshold)
+    assert thresholds[1] <= 1.4 * RULE.floor
+    assert all(later <= 2 * earlier for earlier, later in pairwise(thresholds))
 
 
 @given(counts=st.lists(st.integers(0, 10_000), max_size=HOURS_READ))
@@ -64,7 +86,8 @@ def test_it_decays_by_the_hour_and_ends_when_it_says(counts):
     assert (seen.hours_left > 0) == seen.brakes
     level = seen.level * KEPT_AN_HOUR**seen.hours_left
     assert level <= seen.threshold * (1 + 1e-9)
-    if seen.hours_left > 1:
+    assert seen.hours_left == 0 or seen.hours_left >= SHORTEST_HOURS
+    if seen.hours_left > SHORTEST_HOURS:
         assert level / KEPT_AN_HOUR > seen.threshold * (1 - 1e-9)
 
 

@@ -164,22 +164,31 @@ def test_neither_known_browsers_nor_backup_codes_count(deps, stranger, api, mia,
     assert deps.redis.get(guessing_brake.charge(Guess.RIGHT_PASSWORD, clock()).keys()[0]) == "1", "the backup code's"
 
 
-def test_it_ends_at_the_end_of_an_hour_and_a_later_look_never_ends_it_earlier(deps, braked, clock):
+def test_it_lasts_a_day_at_least_and_a_later_look_never_ends_it_earlier(deps, braked, clock):
     first = deps.redis.pttl(guessing_brake.KEY)
-    assert 0 < first <= 3_600_000
-    guesses(deps, 2 * FLOOR + 9)
+    assert 25 * 3_600_000 < first <= 26 * 3_600_000
+    guesses(deps, 20 * FLOOR + 9)
     guessing_brake.note(deps, Guess.WRONG_CODE, clock())
     longer = deps.redis.pttl(guessing_brake.KEY)
-    assert 6 * 3_600_000 < longer <= 7 * 3_600_000
+    assert 28 * 3_600_000 < longer <= 29 * 3_600_000
     guesses(deps, FLOOR + 9)
     guessing_brake.note(deps, Guess.WRONG_CODE, clock())
-    assert deps.redis.pttl(guessing_brake.KEY) > 6 * 3_600_000
+    assert deps.redis.pttl(guessing_brake.KEY) > 28 * 3_600_000
 
 
 def test_an_hour_under_the_brake_counts_as_usual_at_most(deps, braked, clock):
     clock.turn(hours=48)
     seen = guessing_brake.reading(deps.redis, 1, Guess.WRONG_CODE, clock())
     assert seen.threshold == pytest.approx(4 * 25 / 168 * 10)
+
+
+def test_any_other_hour_counts_a_little_more_than_usual_at_most(deps, clock):
+    guesses(deps, 799)
+    guessing_brake.note(deps, Guess.WRONG_CODE, clock())
+    assert not guessing_brake.is_on(deps.redis)
+    clock.turn(hours=48)
+    seen = guessing_brake.reading(deps.redis, 1, Guess.WRONG_CODE, clock())
+    assert seen.threshold == pytest.approx(4 * 35 / 168 * 10)
 
 
 def test_when_redis_is_down_nothing_is_let_through(stranger, mia, redis_server, braked):
