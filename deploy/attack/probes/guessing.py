@@ -9,7 +9,7 @@ from deploy.attack.inside import guessed_everywhere
 from deploy.attack.people import enrol, expect
 from deploy.attack.probe import Probe, Target, new_address
 from deploy.attack.watch import Watch, watched
-from deploy.portal import wait_for
+from deploy.portal import Answer, wait_for
 
 # As the gateway's README.md promises, and so many tries more.
 PASSWORDS_BY_NETWORK, PASSWORDS_BY_LINK, BEYOND = 60, 30, 6
@@ -71,8 +71,7 @@ def guesses_spread_over_accounts(target: Target, watch: Watch) -> str:
     control, owner = target.need_control(), enrol(target)
     known = target.browser()
     account = owner.account
-    challenge = _cookie_challenge(known, account)
-    watch.served("the owner's usual browser", known.verify(challenge, owner.recovery_codes.pop()))
+    watch.served("the owner's usual browser", _by_cookie(known, account, owner.recovery_codes.pop()))
     watch.refused("the first wrong code of the hour", owner.guess(owner.wrong_codes(1)[0]), "invalid_passcode")
     with guessed_everywhere(control, SPREAD):
         answers = [owner.guess(code) for code in owner.wrong_codes(3)]
@@ -80,14 +79,15 @@ def guesses_spread_over_accounts(target: Target, watch: Watch) -> str:
         said = f"{compared} codes of a stranger were compared while the brake was on, {ALLOWED} is allowed"
         watch.holds(said, compared <= ALLOWED, len(answers))
         watch.served("a backup code", owner.guess(owner.recovery_codes.pop()))
-        wrong = known.verify(_cookie_challenge(known, account), owner.wrong_codes(1)[0])
+        wrong = _by_cookie(known, account, owner.wrong_codes(1)[0])
         watch.holds(f"a known browser is stopped by the brake: {wrong.code}", wrong.code == "invalid_passcode")
     return f"wrong codes of a stranger, after {SPREAD} at other accounts in one hour"
 
 
-def _cookie_challenge(browser: Browser, account: Account) -> str:
+def _by_cookie(browser: Browser, account: Account, code: str) -> Answer:
+    """Sign in as a browser does, which is known from then on."""
     begun = expect(browser.post("/v1/login", {"email": account.email, "password": account.password}), 200)
-    return str(begun["challenge"]["id"])
+    return browser.post(f"/v1/login/{begun['challenge']['id']}/verify", {"code": code})
 
 
 PROBES = (
