@@ -9,7 +9,7 @@ JOBS   ?= 2
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run demo bench bench-workers attack attack-mutations timing simulate-pumping queues dead-letters keys up down scale-sms test test-unit test-e2e test-real test-faults reliability test-fuzz test-compose test-compose-files test-browser screenshots state-machine lint types imports migrations-check audit-sources audit-packages sbom requirements ci clean
+.PHONY: help venv run demo bench bench-workers attack attack-mutations timing simulate-guessing simulate-pumping queues dead-letters keys up down scale-sms test test-unit test-e2e test-real test-faults reliability test-fuzz test-compose test-compose-files test-browser screenshots state-machine lint types imports migrations-check audit-sources audit-packages sbom requirements ci clean
 
 help:  ## Print this list
 	@awk -F ':.*##' '/^[a-z][a-z0-9-]*:.*##/ { printf "  make %-18s%s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,9 @@ $(VENV)/.bench: $(STAMP) requirements/bench.txt
 
 simulate-pumping: $(STAMP)  ## Play 10,000 pumped SMS among honest ones against the guards, and print who was hurt
 	@exec $(BIN)/python -m deploy.simulation.pumping
+
+simulate-guessing: $(STAMP)  ## Play guesses over 10,000 leaked passwords against the limits, beside docs/guessing.md (2 minutes)
+	@exec $(BIN)/python -m deploy.simulation.guessing
 
 timing: $(STAMP)  ## Measure whether the time of a refusal tells what was wrong, and print one table
 	@exec $(BIN)/python -m deploy.timing

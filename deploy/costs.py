@@ -65,7 +65,7 @@ class Due:
 _LOGIN = Due(
     {Dear.HASH: 2, Dear.CHANGE: 1, Dear.SIGNATURE: 1},
     (auth.LOGIN_IP, auth.LOGIN_EMAIL, auth.LOGIN_KNOWN_DEVICE),
-    "a right password gives its try back; then the four places of the hashing pool",
+    "a completed login gives its try back, and each /64 has half of its /48; then the four places of the hashing pool",
 )
 _CODE = Due(
     {Dear.HASH: 1, Dear.CHANGE: 1, Dear.SIGNATURE: 2, Dear.TEXT: 2, Dear.MAIL: 2},

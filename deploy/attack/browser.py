@@ -16,6 +16,12 @@ CHALLENGE_COOKIES = ("latchkey_challenge", "__Host-latchkey_challenge")
 _PATIENCE = PATIENCE.new(total=8, status=8, backoff_factor=0.2, backoff_max=3.0, backoff_jitter=0.2)
 
 
+def _completes_login(path: str, answer: Answer) -> bool:
+    """Whether this gives the try of the login's password back."""
+    is_login = path == "/v1/login" or (path.startswith("/v1/login/") and path.endswith("/verify"))
+    return is_login and answer.status == 200 and bool(answer.body["status"] == "authenticated")
+
+
 class Meter(Protocol):
     """Who is told of each call before it is made, and of one that cost nothing after it."""
 
@@ -48,8 +54,8 @@ class Browser(Portal):
             return self._keep_cookies(super().call(method, path, body, **headers))
         self._meter.count(method, path)
         answer = super().call(method, path, body, **headers)
-        if path == "/v1/login" and answer.status == 200:
-            self._meter.give_back(method, path)
+        if _completes_login(path, answer):
+            self._meter.give_back("POST", "/v1/login")
         return self._keep_cookies(answer)
 
     def raw(

@@ -102,6 +102,22 @@ def leave_unused(stack: Stack, account_id: str, by: timedelta) -> None:
             connection.execute(update(devices).where(devices.c.id == row.id).values(**moved))
 
 
+@contextlib.contextmanager
+def guessed_everywhere(stack: Stack, guesses: int) -> Iterator[None]:
+    """As if so many wrong codes were entered at other accounts in this hour. Then all is forgotten, the brake too."""
+    with Redis.from_url(stack.settings.redis_url, decode_responses=True) as redis:
+        hours = sorted(
+            redis.scan_iter("budget:auth.guessing.wrong_code:*"), key=lambda key: int(key.rpartition(":")[2])
+        )
+        redis.set(hours[-1], guesses, keepttl=True)
+        try:
+            yield
+        finally:
+            for pattern in ("budget:auth.guessing.*", "auth:guessing:*"):
+                for key in redis.scan_iter(pattern):
+                    redis.delete(key)
+
+
 def publish_again(stack: Stack, message_id: str, deadline: datetime, copies: int) -> None:
     """Put the order to send this SMS code on the queue so many times more, as a broker that redelivers would."""
     celery = make_celery("attack", Secret(stack.settings.broker_url))

@@ -52,7 +52,7 @@ class Pace:
                 one.made.append(self._clock())
 
     def give_back(self, method: str, path: str) -> None:
-        """The last call cost nothing: a right password is no try."""
+        """The last call cost nothing: its login was completed."""
         with self._counting:
             for one in self._of(method, path):
                 if one.made:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import Engine
 
-from services.auth.domain.network import network_of
+from services.auth.domain.network import networks_of
+from services.auth.limits import for_a_link
 from services.auth.settings import AuthSettings, WorkerSettings
 from shared.budgets import Charge, Rate, Taken
 from shared.clock import Clock
@@ -72,20 +73,24 @@ class Client:
     browser: str
 
 
-def by_ip(deps: Deps, rate: Rate, client: Client) -> Charge:
-    """What a try from this client's network is charged to."""
-    return Charge(rate, subject(deps, "ip", network_of(client.ip)))
+def by_network(deps: Deps, rate: Rate, ip: str) -> tuple[Charge, ...]:
+    """What a try from this address is charged to: the row of its network, and for IPv6 that of its /64 besides."""
+    networks = networks_of(ip)
+    whole = Charge(rate, subject(deps, "ip", networks.whole))
+    if networks.link is None:
+        return (whole,)
+    return whole, Charge(for_a_link(rate), subject(deps, "ip", networks.link))
 
 
-def charged_by_ip(taken: Taken, charge: Charge, *, device_known: bool) -> tuple[Charge, ...]:
-    """What this try was counted under, when its network may have spent that row.
+def charged_by_network(taken: Taken, charges: tuple[Charge, ...], *, device_known: bool) -> tuple[Charge, ...]:
+    """What this try was counted under, when its network may have spent those rows.
 
     A known device goes on all the same: it has rows of its own, and is never refused for what its neighbours do.
     Raises Refusal too_many_requests for everybody else.
     """
     if not device_known:
         taken.require()
-    return (charge,) if taken.allowed else ()
+    return charges if taken.allowed else ()
 
 
 def subject(deps: Deps, kind: str, *parts: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from services.auth import cancel_links, notices, operators, reset_facts
-from services.auth.deps import Client, Deps, by_ip
+from services.auth.deps import Client, Deps, by_network
 from services.auth.domain import phrases, reset_policy
 from services.auth.domain.account import Account
 from services.auth.domain.identity_checks import (
@@ -190,7 +190,7 @@ def _tried(deps: Deps, operator: Operator, account: Account, check_id: str, sinc
 
 def confirm_by_link(deps: Deps, client: Client, token: str) -> None:
     """Pass a check with the link in the mail. Raises Refusal not_found, check_not_open, too_many_requests."""
-    budgets.take(deps.redis, by_ip(deps, IDENTITY_LINK_IP, client)).require()
+    budgets.take(deps.redis, *by_network(deps, IDENTITY_LINK_IP, client.ip)).require()
     now = deps.clock()
     with writing(deps.database) as connection:
         check = store.by_link(connection, token)

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from services.auth import (
     challenge_store,
+    guessing_brake,
     limits,
     login_records,
     password_renewal,
@@ -21,10 +22,11 @@ from services.auth import (
     trusted_devices,
 )
 from services.auth.challenge_store import LoginChallenge
-from services.auth.deps import Client, Deps, by_ip, charged_by_ip, subject
+from services.auth.deps import Client, Deps, by_network, charged_by_network, subject
 from services.auth.domain.account import Account, email_key
+from services.auth.domain.guessing import Guess, is_six_digits
 from services.auth.domain.session import Factor, Session, SessionTimes, StepUp, opened_by
-from services.auth.otp_client import TwoFactorState
+from services.auth.otp_client import CodeRefused, TwoFactorState
 from services.auth.store import accounts, devices
 from services.auth.store.devices import Device
 from shared import budgets
@@ -51,11 +53,15 @@ class SignedIn:
 
 @dataclass(frozen=True, slots=True)
 class SecondFactorRequired:
-    """The password was right; the challenge waits for a code from the client that holds ``binding``."""
+    """The password was right; the challenge waits for a code from the client that holds ``binding``.
+
+    ``one_try``: so much is guessed just now that this client has one try of six digits today.
+    """
 
     challenge: LoginChallenge
     binding: str
     phone: PhoneNumber | None
+    one_try: bool
 
 
 def log_in(
@@ -73,7 +79,8 @@ def log_in(
     ``device_tokens``: what the client holds, of whatever accounts. A client that a password alone has signed in is
     known from here on, as one that has shown a second factor is.
 
-    An unknown address takes the same time as a wrong password and gets the same answer (ASVS 6.3.8).
+    An unknown address takes the same time as a wrong password and gets the same answer (ASVS 6.3.8). A right password
+    stays charged to its network until the login is completed, so a network cannot try leaked passwords for free.
     Raises Refusal invalid_credentials, too_many_requests; Unavailable.
     """
     now = deps.clock()
@@ -85,15 +92,31 @@ def log_in(
             # Looked for at an unknown address, too: the time of a read would tell which addresses are known.
             account_id = found[0].id if found else NOBODY
             device = devices.by_tokens(connection, account_id, device_tokens, now) if device_tokens else None
-        charges = _password_charges(deps, client, email, device)
-        budgets.take(deps.redis, *charges).require()
-        with budgets.given_back_on_outage(deps.redis, *charges):
+        network, own = _password_charges(deps, client, email, device)
+        budgets.take(deps.redis, *network, own).require()
+        with budgets.given_back_on_outage(deps.redis, *network, own):
             matches = place.verify(found[1] if found else decoy, password)
     if found is None or not matches:
         login_records.refused_password(deps, client, found[0] if found else None, email, now)
         raise Refusal("invalid_credentials")
-    account = found[0]
-    budgets.refund(deps.redis, *charges)
+    budgets.refund(deps.redis, own)
+    with budgets.given_back_on_outage(deps.redis, *network):
+        return _after_password(deps, client, found, password, transport, device_tokens, replaces, network, now)
+
+
+def _after_password(
+    deps: Deps,
+    client: Client,
+    found: tuple[Account, str],
+    password: str,
+    transport: str,
+    device_tokens: Sequence[str],
+    replaces: str | None,
+    charged: tuple[Charge, ...],
+    now: datetime,
+) -> SignedIn | SecondFactorRequired:
+    """Open a session or a challenge for a right password."""
+    account, verified = found
     # The epoch first: whoever changes the password or 2FA after this line raises it, and this login is void. Whoever
     # did so before it is seen by the two reads that follow.
     epoch = session_store.epoch(deps.redis, account.id)
@@ -101,18 +124,20 @@ def log_in(
         current = accounts.password_hash(connection, account.id)
         device = devices.by_tokens(connection, account.id, device_tokens, now) if device_tokens else None
     # Another hash may be of the same password, when another sign-in has just renewed it.
-    if current != found[1] and not (current and deps.hashing.verify(current, password)):
+    if current != verified and not (current and deps.hashing.verify(current, password)):
         raise Refusal("invalid_credentials")
-    password_renewal.renew(deps, account.id, found[1], password)
+    password_renewal.renew(deps, account.id, verified, password)
     state = deps.otp.state(account.id)
     if state.enabled and device is not None and device.won_by is Factor.PASSWORD:
-        device = None  # with 2FA on, a client is known by a second factor
+        device = None  # with 2FA on, a client is known by a second factor; so this one pays as others do
+        budgets.take(deps.redis, *by_network(deps, limits.LOGIN_IP, client.ip)).require()
     if state.enabled and not (device is not None and device.is_trusted(now)):
         login_records.accepted_password(deps, client, account, now)
         binding = new_token()
         challenge = _challenge(account, state, epoch, transport, device, client, now, binding)
+        one_try = device is None and guessing_brake.note(deps, Guess.RIGHT_PASSWORD, now).brakes
         challenge_store.put(deps.redis, challenge, now)
-        return SecondFactorRequired(challenge, binding, account.phone)
+        return SecondFactorRequired(challenge, binding, account.phone, one_try)
     factors = (Factor.PASSWORD, Factor.TRUSTED_DEVICE) if state.enabled else (Factor.PASSWORD,)
     trust_factor = device.won_by if device is not None and state.enabled else None
     device_token = None
@@ -127,7 +152,7 @@ def log_in(
         trust_factor=trust_factor,
     )
     sessions.end_replaced(deps, client, replaces)
-    with _opening(deps, client, session, token, epoch) as connection:
+    with _opening(deps, client, session, token, epoch, gives_back=charged) as connection:
         accounts.hold(connection, account.id)  # devices, with their sessions, may be ending at this moment
         if device is None:
             device_token = trusted_devices.remember(
@@ -156,17 +181,28 @@ def verify(deps: Deps, client: Client, answer: Answer) -> SignedIn:
     Raises Refusal challenge_expired, invalid_passcode, too_many_requests, second_factor_locked; Unavailable.
     """
     now = deps.clock()
-    challenge, charged = _counted_challenge(deps, by_ip(deps, limits.VERIFY_IP, client), answer)
+    challenge, charged = _counted_challenge(deps, by_network(deps, limits.VERIFY_IP, client.ip), answer)
+    guessable = challenge.device_id is None and is_six_digits(answer.code)
     try:
-        with budgets.given_back_on_outage(deps.redis, *charged):
-            return _complete(deps, client, challenge, answer, now)
-    except Refusal as refusal:
-        login_records.tell_of_failures(deps, challenge, refusal, client, now)
-        spent_failures.end(deps, client, refusal, challenge.account_id, device_id=challenge.device_id)
+        with budgets.given_back_on_outage(deps.redis, *charged.network, *charged.one_try):
+            return _complete(deps, client, challenge, charged.one_try, answer, now)
+    except CodeRefused as refused:
+        if refused.code == "invalid_passcode":  # else it was not compared
+            login_records.wrong_code(deps, challenge, client, now)
+            if guessable:
+                guessing_brake.note(deps, Guess.WRONG_CODE, now)
+        spent_failures.end(deps, client, refused, challenge.account_id, device_id=challenge.device_id)
         raise
 
 
-def _complete(deps: Deps, client: Client, challenge: LoginChallenge, answer: Answer, now: datetime) -> SignedIn:
+def _complete(
+    deps: Deps,
+    client: Client,
+    challenge: LoginChallenge,
+    one_try: tuple[Charge, ...],
+    answer: Answer,
+    now: datetime,
+) -> SignedIn:
     # Before otp is asked: a database that is away must be found out while the code is still good.
     with reading(deps.database) as connection:
         account = accounts.by_id(connection, challenge.account_id)
@@ -180,7 +216,8 @@ def _complete(deps: Deps, client: Client, challenge: LoginChallenge, answer: Ans
     session, token = _new_session(times, account, factors, challenge.transport, client, now, device_id=device_id)
     sessions.end_replaced(deps, client, answer.replaces)
     device_token = None
-    with _opening(deps, client, session, token, challenge.epoch, challenge) as connection:
+    charged = () if known else (*_password_still_charged(deps, challenge), *one_try)
+    with _opening(deps, client, session, token, challenge.epoch, challenge=challenge, gives_back=charged) as connection:
         # This transaction waits for a change that ends devices and for the request of a reset, and they wait for it.
         accounts.hold(connection, account.id)
         if remembers:
@@ -197,7 +234,14 @@ def _complete(deps: Deps, client: Client, challenge: LoginChallenge, answer: Ans
 
 @contextlib.contextmanager
 def _opening(
-    deps: Deps, client: Client, session: Session, token: str, epoch: int, challenge: LoginChallenge | None = None
+    deps: Deps,
+    client: Client,
+    session: Session,
+    token: str,
+    epoch: int,
+    *,
+    challenge: LoginChallenge | None = None,
+    gives_back: tuple[Charge, ...] = (),
 ) -> Iterator[Connection]:
     """Write in the block the rows that tell of this session; then it is opened, and then they are committed.
 
@@ -205,7 +249,8 @@ def _opening(
     says yes again for a minute). A commit that fails, or an opening whose reply is lost, is undone as far as Redis
     answers. Left open: a gateway killed between the opening and its answer has used the challenge up, and left a
     session whose token nobody has; a commit that came to pass and whose reply was lost tells of a session that never
-    was. Raises Refusal challenge_expired when the challenge was used or everything was ended meanwhile.
+    was. The step that opens the session gives ``gives_back`` back. Raises Refusal challenge_expired when the challenge
+    was used or everything was ended meanwhile.
     """
     try:
         with writing(deps.database) as connection:
@@ -213,7 +258,13 @@ def _opening(
             challenge_id = None if challenge is None else challenge.id
             method = Factor.SMS if session.rests_on(Factor.SMS) and challenge is not None else None
             opened = session_store.open_session(
-                deps.redis, session, token, epoch=epoch, challenge_id=challenge_id, method=method
+                deps.redis,
+                session,
+                token,
+                epoch=epoch,
+                challenge_id=challenge_id,
+                method=method,
+                gives_back=gives_back,
             )
             if opened is None:
                 raise Refusal("challenge_expired")
@@ -224,29 +275,49 @@ def _opening(
         raise
 
 
-def _counted_challenge(deps: Deps, charge: Charge, answer: Answer) -> tuple[LoginChallenge, tuple[Charge, ...]]:
-    """Count the try and read the challenge, in one round trip; what the try was counted under."""
-    taken = budgets.take(deps.redis, charge, read=[challenge_store.key(answer.challenge_id)])
+@dataclass(frozen=True, slots=True)
+class _Charged:
+    """What a try of a code was counted under: its network, and the one try of the day while the brake is on."""
+
+    network: tuple[Charge, ...]
+    one_try: tuple[Charge, ...]
+
+
+def _counted_challenge(deps: Deps, charges: tuple[Charge, ...], answer: Answer) -> tuple[LoginChallenge, _Charged]:
+    """Count the try and read the challenge and the brake, in one round trip; what the try was counted under."""
+    taken = budgets.take(deps.redis, *charges, read=[challenge_store.key(answer.challenge_id), guessing_brake.KEY])
     challenge = challenge_store.load(taken.read[0])
-    charged = charged_by_ip(taken, charge, device_known=challenge is not None and challenge.device_id is not None)
+    known = challenge is not None and challenge.device_id is not None
+    charged = charged_by_network(taken, charges, device_known=known)
     if challenge is None or challenge.expires_at <= deps.clock() or not challenge.belongs_to(answer.binding):
         raise Refusal("challenge_expired")
-    return challenge, charged
+    braked = taken.read[1] is not None and not known and is_six_digits(answer.code)
+    one_try = (guessing_brake.take_the_try(deps, challenge.account_id),) if braked else ()
+    return challenge, _Charged(charged, one_try)
 
 
-def _password_charges(deps: Deps, client: Client, email: str, device: Device | None) -> tuple[Charge, ...]:
-    """By IP, and by account. A client that has signed in before has a row of its own, and nothing else.
+def _password_still_charged(deps: Deps, challenge: LoginChallenge) -> tuple[Charge, ...]:
+    """What the right password of this login was counted under, which a completed login gives back."""
+    began_at = challenge.expires_at - limits.CHALLENGE_LIFE
+    network = by_network(deps, limits.LOGIN_IP, challenge.ip)
+    return *network, guessing_brake.charge(Guess.RIGHT_PASSWORD, began_at)
 
-    So strangers can't lock the owner out, whether they try the owner's address or sit in the same network.
+
+def _password_charges(
+    deps: Deps, client: Client, email: str, device: Device | None
+) -> tuple[tuple[Charge, ...], Charge]:
+    """By network, and by account. A client that has signed in before has a row of its own, and nothing else.
+
+    So strangers can't lock the owner out, whether they try the owner's address or sit in the same network. A right
+    password gives the row of the account or device back, and a completed login those of the network.
     """
     if device is not None:
-        return (Charge(limits.LOGIN_KNOWN_DEVICE, device.id),)
-    ip = by_ip(deps, limits.LOGIN_IP, client)
-    return ip, address_charge(deps, email)
+        return (), Charge(limits.LOGIN_KNOWN_DEVICE, device.id)
+    return by_network(deps, limits.LOGIN_IP, client.ip), address_charge(deps, email)
 
 
 def address_charge(deps: Deps, email: str) -> Charge:
-    """What a password from a browser that we don't know is charged to, besides its IP."""
+    """What a password from a browser that we don't know is charged to, besides its network."""
     return Charge(limits.LOGIN_EMAIL, subject(deps, "email", email_key(email)))
 
 

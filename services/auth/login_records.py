@@ -9,15 +9,14 @@ from services.auth.challenge_store import LoginChallenge
 from services.auth.deps import Client, Deps, subject
 from services.auth.domain.account import Account, email_key
 from services.auth.domain.browsers import describe
-from services.auth.domain.network import network_of
+from services.auth.domain.network import networks_of
 from services.auth.domain.notice_texts import Kind
 from services.auth.domain.session import Session
-from services.auth.store import accounts, timeline
+from services.auth.store import accounts, timeline, wrong_codes
 from services.auth.store.timeline import Entry
 from shared import budgets
 from shared.budgets import Charge
 from shared.database import writing
-from shared.problems import Refusal
 
 
 def refused_password(deps: Deps, client: Client, account: Account | None, email: str, now: datetime) -> None:
@@ -38,7 +37,7 @@ def accepted_password(deps: Deps, client: Client, account: Account, now: datetim
     One caller, or many, cannot fill the timeline: beyond the limits nothing is recorded, and nothing told. Raises
     RedisError.
     """
-    network = subject(deps, "ip", network_of(client.ip))
+    network = subject(deps, "ip", networks_of(client.ip).whole)
     charges = Charge(limits.ACCEPTED_NETWORK, f"{account.id}:{network}"), Charge(limits.ACCEPTED, account.id)
     if not budgets.take(deps.redis, *charges).allowed:
         return
@@ -53,9 +52,9 @@ def _is_new_place(connection: Connection, client: Client, account: Account, now:
     """Whether no right password of 30 days came from this network, or none from a browser of this name."""
     since, entries = now - limits.PLACE_KNOWN_FOR, (Entry.SIGNED_IN, Entry.PASSWORD_ACCEPTED)
     places = timeline.places_since(connection, account.id, entries, since, limit=limits.PLACES_READ)
-    networks = {network_of(ip) for ip in {ip for ip, _ in places}}
+    networks = {networks_of(ip).whole for ip in {ip for ip, _ in places}}
     browsers = {describe(browser) for browser in {browser for _, browser in places}}
-    return network_of(client.ip) not in networks or client.browser not in browsers
+    return networks_of(client.ip).whole not in networks or client.browser not in browsers
 
 
 def sign_in(connection: Connection, session: Session, client: Client) -> None:
@@ -72,16 +71,26 @@ def sign_in(connection: Connection, session: Session, client: Client) -> None:
     )
 
 
-def tell_of_failures(deps: Deps, challenge: LoginChallenge, refusal: Refusal, client: Client, now: datetime) -> None:
-    """Tell the owner when a right password is followed by wrong codes, however slow the guesses are."""
-    if getattr(refusal, "recent_failures", None) not in limits.FAILURES_WORTH_A_NOTICE:
-        return
+def wrong_code(deps: Deps, challenge: LoginChallenge, client: Client, now: datetime) -> None:
+    """Count a wrong code after a right password, and tell the owner of every fifth, however slow the guesses are.
+
+    The count and the notice are one transaction, so of many wrong codes at the same moment one is the fifth.
+    """
     with writing(deps.database) as connection:
+        if wrong_codes.count(connection, challenge.account_id) % limits.WRONG_CODES_A_NOTICE != 0:
+            return
         account = accounts.by_id(connection, challenge.account_id)
         if account is not None:
             timeline.write(
                 connection, account.id, Entry.SECOND_FACTOR_FAILED, now, ip=client.ip, browser=client.browser
             )
             notices.tell(
-                connection, deps, account, Kind.SECOND_FACTOR_FAILED, now, ip=client.ip, browser=client.browser
+                connection,
+                deps,
+                account,
+                Kind.SECOND_FACTOR_FAILED,
+                now,
+                ip=client.ip,
+                browser=client.browser,
+                count=limits.WRONG_CODES_A_NOTICE,
             )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from services.auth import challenge_store, session_store, sms_request
+from services.auth import challenge_store, guessing_brake, session_store, sms_request
 from services.auth.challenge_store import LoginChallenge, SentSms
 from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account
@@ -16,12 +16,13 @@ from shared.problems import Refusal, Unavailable
 
 @dataclass(frozen=True, slots=True)
 class ChallengeState:
-    """A challenge as its page shows it."""
+    """A challenge as its page shows it. ``one_try``: as of login.SecondFactorRequired."""
 
     challenge: LoginChallenge
     account: Account
     sent: SentSms | None
     delivery: Delivery | None
+    one_try: bool
 
 
 def send(deps: Deps, client: Client, challenge_id: str, binding: str | None) -> SentCode:
@@ -48,9 +49,9 @@ def state(deps: Deps, challenge_id: str, binding: str | None) -> ChallengeState:
     """The challenge and the delivery of its last SMS. Raises Refusal challenge_expired."""
     challenge, account = _live(deps, challenge_id, binding)
     sent = challenge_store.last_sms(deps.redis, challenge.id)
-    return ChallengeState(
-        challenge, account, sent, delivery.read(deps.redis, sent.message_id) if sent is not None else None
-    )
+    delivered = delivery.read(deps.redis, sent.message_id) if sent is not None else None
+    one_try = challenge.device_id is None and guessing_brake.is_on(deps.redis)
+    return ChallengeState(challenge, account, sent, delivered, one_try)
 
 
 def _live(deps: Deps, challenge_id: str, binding: str | None) -> tuple[LoginChallenge, Account]:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from services.auth import cancel_links, consequences, identity_checks, notices, operators, reset_steps
 from services.auth.consequences import Acting
-from services.auth.deps import Client, Deps, by_ip
+from services.auth.deps import Client, Deps, by_network
 from services.auth.domain.account import Account
 from services.auth.domain.notice_texts import Kind
 from services.auth.domain.reset import CANCELLABLE, OVER_WITHOUT_EFFECT, ReasonKind, Reset, Status
@@ -61,7 +61,7 @@ def cancel_by_token(deps: Deps, client: Client, token: str) -> None:
     So a reader of an old mail cannot stop a later reset. Raises Refusal not_found, reset_not_open, texted_link,
     too_many_requests.
     """
-    budgets.take(deps.redis, by_ip(deps, RESET_CANCEL_IP, client)).require()
+    budgets.take(deps.redis, *by_network(deps, RESET_CANCEL_IP, client.ip)).require()
     with reading(deps.database) as connection:
         link = store.cancel_link(connection, token)
         account = accounts.by_id(connection, link.account_id) if link else None

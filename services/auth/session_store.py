@@ -4,6 +4,7 @@ An account's *epoch* counts the changes that end logins. A session is only made 
 under still stands.
 """
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,16 +18,18 @@ from services.auth.challenge_store import LoginChallenge
 from services.auth.domain.session import Factor, PassOn, Session, StepUp
 from services.auth.limits import ENDED_SESSIONS_KNOWN, LONGEST_SESSION, REPEATABLE_FOR, SESSIONS_AT_MOST
 from shared import outbox
+from shared.budgets import Charge
 from shared.clock import rfc3339
 from shared.ids import new_token, token_digest
 from shared.lua import LuaScript
 
 # A login by SMS needs a challenge that still lists SMS: its phone may have been removed after the code was sent.
 # The reply: 1 and the ids of the sessions that end because there are too many, or 0. Sessions that are over leave the
-# index here, so that it never holds more than an account may have open.
+# index here, so that it never holds more than an account may have open. The last keys are counters, and
+# each of them gets a try back.
 _OPEN = LuaScript("""
 if tonumber(redis.call('GET', KEYS[1]) or '0') ~= tonumber(ARGV[1]) then return {0} end
-if KEYS[4] then
+if ARGV[7] ~= '' then
   local challenge = redis.call('GET', KEYS[4])
   if not challenge then return {0} end
   if ARGV[6] ~= '' then
@@ -60,6 +63,9 @@ end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 redis.call('HSET', KEYS[3], ARGV[4], ARGV[5])
 redis.call('PEXPIRE', KEYS[3], ARGV[10])
+for i = #KEYS - tonumber(ARGV[11]) + 1, #KEYS do
+  if tonumber(redis.call('GET', KEYS[i]) or '0') > 0 then redis.call('DECR', KEYS[i]) end
+end
 return reply
 """)
 
@@ -230,22 +236,25 @@ def open_session(
     epoch: int,
     challenge_id: str | None = None,
     method: str | None = None,
+    gives_back: Sequence[Charge] = (),
 ) -> Opened | None:
     """Claim the challenge (if the login had one) and make the session, in one step; None when either is void.
 
     N parallel right answers to one challenge make one session. A session made in the same step as the claim can't be
     lost between the two. ``method``: what the challenge must still list. An account has SESSIONS_AT_MOST sessions.
+    ``gives_back``: what the login was charged to, and does not pay for when it is completed.
     """
     keys = [epoch_key(session.account_id), _session_key(token), _index_key(session.account_id)]
     if challenge_id is not None:
         keys += [challenge_store.key(challenge_id), challenge_store.index_key(session.account_id)]
+    counters = list(itertools.chain.from_iterable(charge.keys() for charge in gives_back))
     ends_at = session.ends_at or session.expires_at
     args: list[str | int] = [
         *(epoch, session_json.dump(session), _milliseconds(session.expires_at - session.authenticated_at)),
         *(session.id, token_digest(token), method or "", challenge_id or "", _SESSION, SESSIONS_AT_MOST),
-        _milliseconds(ends_at - session.authenticated_at),
+        *(_milliseconds(ends_at - session.authenticated_at), len(counters)),
     ]
-    opened, *ended = _OPEN.run(redis, keys, args)
+    opened, *ended = _OPEN.run(redis, [*keys, *counters], args)
     return Opened(tuple(str(session_id) for session_id in ended)) if int(opened) == 1 else None
 
 

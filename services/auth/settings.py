@@ -10,7 +10,7 @@ from services.auth.domain.hosts import Hosts, origin_of
 from services.auth.domain.identity_checks import Times
 from services.auth.domain.session import SessionTimes
 from services.auth.domain.targets import Targets
-from services.auth.limits import LONGEST_SESSION
+from services.auth.limits import GUESSING_FLOOR, LONGEST_SESSION
 from shared import journaling, messages, metrics_port
 from shared.journal import Journal
 from shared.keys import Key, KeyList
@@ -54,6 +54,7 @@ class AuthSettings(WorkerSettings):
     sign_in_targets: Targets
     session_times: SessionTimes
     trusted_proxy_count: int
+    guessing_floor: int
     enrollment_word_required: bool
     enrollment_word_life_seconds: int
     sms_countries: frozenset[str]
@@ -76,6 +77,7 @@ class AuthSettings(WorkerSettings):
             "sign_in_targets": _targets(env),
             "session_times": _session_times(env),
             "trusted_proxy_count": _trusted_proxy_count(env, members["public_origin"]),
+            "guessing_floor": env.integer("GUESSING_FLOOR", GUESSING_FLOOR, minimum=1),
             "enrollment_word_required": _on(env, "ENROLLMENT_WORD_REQUIRED"),
             "enrollment_word_life_seconds": env.integer("ENROLLMENT_WORD_LIFE_SECONDS", 24 * 3600, minimum=1),
             "sms_countries": frozenset(env.text("SMS_COUNTRIES", DEFAULT_SMS_COUNTRIES).replace(" ", "").split(",")),

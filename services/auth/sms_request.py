@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from services.auth import phone_numbers
-from services.auth.deps import Client, Deps, by_ip, charged_by_ip
+from services.auth.deps import Client, Deps, by_network, charged_by_network
 from services.auth.domain.account import Account
 from services.auth.limits import SMS_IP
 from services.auth.otp_client import Purpose
@@ -53,8 +53,9 @@ def send_code(deps: Deps, client: Client, order: SmsOrder) -> SentCode:
     holds when the phone was changed while otp minted the code. Raises Refusal too_many_requests, sms_unavailable (which
     the timeline tells); Unavailable.
     """
-    charge = by_ip(deps, SMS_IP, client)
-    charged = charged_by_ip(budgets.take(deps.redis, charge), charge, device_known=order.device_id is not None)
+    charges = by_network(deps, SMS_IP, client.ip)
+    taken = budgets.take(deps.redis, *charges)
+    charged = charged_by_network(taken, charges, device_known=order.device_id is not None)
     with budgets.given_back_on_outage(deps.redis, *charged):
         try:
             return _minted_and_published(deps, client, order)

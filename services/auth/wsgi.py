@@ -6,6 +6,7 @@ import sys
 from services.auth import journaled
 from services.auth.app import create_app
 from services.auth.deps import Deps
+from services.auth.guessing_metrics import GuessingCollector
 from services.auth.models import RESTORES
 from services.auth.otp_client import OtpClient
 from services.auth.settings import AuthSettings
@@ -53,7 +54,11 @@ app = create_app(
         clock=clock,
         signer=signer,
     ),
-    collectors=[QueueCollector(celery, redis, clock), ClockCollector(redis, system_clock)],
+    collectors=[
+        QueueCollector(celery, redis, clock),
+        ClockCollector(redis, system_clock),
+        GuessingCollector(redis, clock, settings.guessing_floor),
+    ],
 )
 
 if settings.metrics is not None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from services.auth import limits as gateway_limits
-from services.auth.deps import Client, by_ip
+from services.auth.deps import by_network
 from shared import budgets
 from tests.lockout.model import Model
 from tests.lockout.moves import IN, Moves
@@ -128,7 +128,7 @@ class Lockout(RuleBasedStateMachine):
     def neighbours_are_busy(self, rate: budgets.Rate) -> None:
         """Somebody in the owner's network uses up what it may try."""
         while self.model.ledger.take((rate, HOME)):
-            assert budgets.take(self.stage.world.redis, by_ip(self.stage.gateway, rate, Client(HOME, ""))).allowed
+            assert budgets.take(self.stage.world.redis, *by_network(self.stage.gateway, rate, HOME)).allowed
 
     @move(tries=st.integers(2, 8), name=ANYBODYS, shape=SHAPES)
     def guess_at_once(self, tries: int, name: str, shape: str) -> None:

@@ -72,6 +72,10 @@ class Model:
             return ((gateway_limits.LOGIN_KNOWN_DEVICE, browser.device_id),)
         return (gateway_limits.LOGIN_IP, browser.ip), (gateway_limits.LOGIN_EMAIL, self.account_id)
 
+    def network_rows(self, browser: Browser) -> tuple[Row, ...]:
+        """What a right password stays charged to until a code completes its login."""
+        return () if browser.known else ((gateway_limits.LOGIN_IP, browser.ip),)
+
     def otp_row(self, browser: Browser, shape: str) -> Row:
         """What a try at a login pays from."""
         if shape == "backup":

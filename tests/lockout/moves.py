@@ -69,7 +69,8 @@ class Moves:
         said = self.log_in(browser, PASSWORD)
         assert said == (IN if room else "too_many_requests"), (browser.name, said, room)
         if room:
-            self.model.ledger.give_back(*rows)
+            browser.charged = self.model.network_rows(browser)
+            self.model.ledger.give_back(*(row for row in rows if row not in browser.charged))
         return room
 
     def verify(self, browser: Browser, code: str) -> tuple[str, object]:
@@ -115,7 +116,7 @@ class Moves:
         assert isinstance(answer, login.SignedIn)
         row = self.model.otp_row(browser, shape)
         self.model.ledger.take(row)
-        self.model.ledger.give_back(row)
+        self.model.ledger.give_back(row, *browser.charged)
         self.model.succeeded(browser.device_id)
         if answer.device_token is not None and browser.name == MINE:  # the others keep no cookies
             browser.device_token, browser.device_id = answer.device_token, answer.session.device_id

@@ -7,6 +7,7 @@ from itertools import count
 from services.auth.deps import Client
 from services.auth.domain.account import Account
 from services.auth.domain.session import Session
+from tests.lockout.ledger import Row
 from tests.lockout.stage import Stage
 
 HOME, AWAY = "192.0.2.7", "198.51.100.1"  # the owner's network, which a stranger may share, and one far away
@@ -24,6 +25,7 @@ class Browser:
     challenge_id: str | None = None
     binding: str | None = None
     challenge_ends_at: datetime | None = None
+    charged: tuple[Row, ...] = ()  # what the password of this challenge is charged to until its login is completed
     text: tuple[str, datetime] | None = None  # the code that was sent for this challenge last
 
     @property

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deploy.local.settings import ROOT
 
-_PARTS = ("", "_b", "_c", "_d", "_edge", "_connections", "_services", "_devices", "_heard")
+_PARTS = ("", "_b", "_c", "_d", "_edge", "_connections", "_services", "_devices", "_heard", "_guesses")
 FILES = tuple(f"tests/attack/mutations{part}.toml" for part in _PARTS)
 _LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", "var*", "tests", "docs", "__pycache__", ".*_cache")
 

@@ -12,7 +12,7 @@ from nacl.public import PrivateKey
 
 from services.auth import history, pages, phone_numbers
 from services.auth.domain.browsers import describe
-from services.auth.domain.network import client_address, network_of
+from services.auth.domain.network import client_address, networks_of
 from services.auth.password_strength import assess
 from services.auth.settings import AuthSettings
 from services.otp import qr
@@ -90,7 +90,7 @@ PARSERS = {  # the parser, what it may raise, and what it is given
     "key list": (KeyList.parse, (ValueError,), TEXT | written("k1:", ",", "A" * 43, "=")),
     "user agent": (describe, (), TEXT | written("Firefox/", "Chrome/", "Windows", "Mac OS", " on ", "(", ")")),
     "client's address": (client_address, (), TEXT | written("10.", "1.2", "::", "ffff:", "%", "[", "]", ":80", '"')),
-    "network": (network_of, (), TEXT | written("10.", ".0", "::", "ffff:", "%", "/64")),
+    "network": (networks_of, (), TEXT | written("10.", ".0", "::", "ffff:", "%", "/64")),
     "cursor": (pages.decode_cursor, (Refusal,), TEXT | TEXT.map(base64_of)),
     "timeline cursor": (history.read_cursor, (Refusal,), TEXT | written("9", "/", "att_1").map(base64_of)),
     "time": (parse_rfc3339, (ValueError,), TEXT | written("2026-11-24", "T05:00:00", "Z", "+23:59", "0001", "-")),

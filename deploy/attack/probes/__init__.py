@@ -14,6 +14,7 @@ from deploy.attack.probes import (
     devices,
     edge,
     factors,
+    guessing,
     heard,
     hostile,
     known_devices,
@@ -37,7 +38,8 @@ from deploy.attack.probes import (
 
 MODULES: tuple[ModuleType, ...] = (
     *(budgets, codes, factors, roads),
-    *(accounts, devices, known_devices, hostile, pages, pumping, sessions, slow_connections, sms, stores, timing),
+    *(accounts, devices, known_devices, guessing, hostile, pages, pumping),
+    *(sessions, slow_connections, sms, stores, timing),
     *(what_ends_what, under_way, challenges, resets, ceremony, operators),
     *(broker, stores_divided, repeats, restored, dear, edge, services, heard),
 )

@@ -153,10 +153,14 @@ def strangers_words(target: Target, watch: Watch) -> str:
     challenge = expect(stranger.raw("POST", "/v1/login", json.dumps(body).encode(), own), 200)["challenge"]
     own["X-Challenge-Binding"] = challenge["binding"]
     path = f"/v1/login/{challenge['id']}/verify"
-    for code in owner.wrong_codes(3):
+    *wrong, last = owner.wrong_codes(5)  # the owner is told at the fifth
+    for code in wrong:
         watch.refused("a wrong code", stranger.raw("POST", path, json.dumps({"code": code}).encode(), own), *_WRONG)
     right = {"code": owner.recovery_codes.pop(), "remember_device": True}
     expect(stranger.raw("POST", path, json.dumps(right).encode(), own), 200)
+    begun = expect(stranger.raw("POST", "/v1/login", json.dumps(body).encode(), own), 200)["challenge"]
+    own["X-Challenge-Binding"], path = begun["binding"], f"/v1/login/{begun['id']}/verify"
+    watch.refused("a wrong code", stranger.raw("POST", path, json.dumps({"code": last}).encode(), own), *_WRONG)
 
     def told() -> list[str] | None:
         """The mails of the wrong codes and of the browser that is remembered."""

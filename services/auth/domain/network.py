@@ -1,11 +1,13 @@
 """Which address a client has, and which network it stands for."""
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
-# What one customer is given whole (RFC 6177, RFC 7934): with a budget for each address of it there would be no budget.
-IPV6_PREFIX_BITS = 64
+# A customer is given a /64 at least and often a /48 (RFC 6177, RFC 7934). A budget for each address, or for each of the
+# 65,536 networks of a /48, would be no budget.
+IPV6_LINK_BITS, IPV6_SITE_BITS = 64, 48
 # What is no address. All of it shares one budget, so nobody gains by writing something new there.
 UNKNOWN = "unknown"
 
@@ -23,15 +25,30 @@ def client_address(text: str) -> str:
     return UNKNOWN if address is None else str(address)
 
 
-def network_of(ip: str) -> str:
-    """The network whose budgets a client pays from: an IPv4 address, the /64 of an IPv6 address, or UNKNOWN."""
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """The networks whose budgets a client pays from.
+
+    ``whole`` is an IPv4 address, the /48 of an IPv6 address, or UNKNOWN. ``link`` is the /64 of an IPv6 address.
+    """
+
+    whole: str
+    link: str | None = None
+
+
+def networks_of(ip: str) -> Networks:
+    """Where a client pays from."""
     address = _address_in(ip)
     if isinstance(address, IPv6Address):
-        return str(IPv6Network((address.packed, IPV6_PREFIX_BITS), strict=False))
-    return UNKNOWN if address is None else str(address)
+        return Networks(_prefix(address, IPV6_SITE_BITS), _prefix(address, IPV6_LINK_BITS))
+    return Networks(UNKNOWN if address is None else str(address))
 
 
-@lru_cache(2048)  # each request asks at least twice, for the client and for the network of its budgets
+def _prefix(address: IPv6Address, bits: int) -> str:
+    return str(IPv6Network((address.packed, bits), strict=False))
+
+
+@lru_cache(2048)  # each request asks at least twice, for the client and for the networks of its budgets
 def _address_in(text: str) -> IPv4Address | IPv6Address | None:
     bare = text.strip().strip('"')
     with_port = _WITH_PORT.fullmatch(bare)

@@ -235,11 +235,11 @@ _TEXTS: Mapping[Kind, _Text] = {
     ),
     Kind.SECOND_FACTOR_FAILED: _Text(
         "Somebody has your password but not your code",
-        "Somebody entered your right password and then wrong codes. They did not get in.\n\n"
-        "  Browser: {browser}\n  Address: {ip}",
+        "Somebody entered your right password and then wrong codes: {count} since our last message about wrong codes. "
+        "None of them let anybody in. The last one came from here:\n\n  Browser: {browser}\n  Address: {ip}",
         "If this wasn't you, change your password at {origin} at once: it is known to somebody else. "
         "If it was you, check your phone's clock.",
-        "{site}: right password, wrong codes at {when}. Not you? Change your password at once, contact support.",
+        "{site}: right password, {count} wrong codes by {when}. Not you? Change your password, contact support.",
     ),
     Kind.SECOND_FACTOR_LOCKED: _Text(
         "Codes are locked in new browsers",

@@ -12,6 +12,7 @@ FIELD_OF: Mapping[str, str] = {
     "invalid_credentials_current": "current_password",
     "invalid_passcode": "code",
     "second_factor_locked": "code",
+    "too_many_requests_guessing": "code",
     "enrollment_word_required": "word",
     "invalid_enrollment_word": "word",
     "password_too_weak": "new_password",

@@ -142,6 +142,7 @@ def _login_page(*, status: int = 200, answer: Answer | None = None, ended: bool 
         email=request.form.get("email", ""),
         ended=ended,
         challenge=None,
+        one_try=False,
     )
 
 
@@ -163,6 +164,7 @@ def _code_page(challenge_id: str, refusal: Refusal | None = None) -> Response:
         email="",
         ended=False,
         challenge=state.challenge,
+        one_try=state.one_try,
         phone_hint=state.account.phone.masked() if state.account.phone and state.challenge.offers_sms else None,
         sent=state.sent,
         delivery=state.delivery,

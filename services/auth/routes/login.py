@@ -76,7 +76,11 @@ def challenge_state(challenge_id: str) -> dict[str, Any]:
             "reason": state.delivery.reason,
             "message": describe(state.delivery.status, state.delivery.reason),
         }
-    return {**_challenge(state.challenge, state.account.phone), "status": "second_factor_required", "delivery": shown}
+    return {
+        **_challenge(state.challenge, state.account.phone, one_try=state.one_try),
+        "status": "second_factor_required",
+        "delivery": shown,
+    }
 
 
 @blueprint.route("/login/<id:challenge_id>/sms", methods=["POST"])
@@ -131,7 +135,7 @@ def _replaced(transport: str) -> str | None:
 
 def _second_factor_required(outcome: SecondFactorRequired) -> Response | dict[str, Any]:
     """The challenge. The secret that binds it to this client goes into a cookie or into the body, never into both."""
-    challenge = _challenge(outcome.challenge, outcome.phone)
+    challenge = _challenge(outcome.challenge, outcome.phone, one_try=outcome.one_try)
     document: dict[str, Any] = {"status": "second_factor_required", "challenge": challenge}
     if outcome.challenge.transport == "bearer":
         challenge["binding"] = outcome.binding
@@ -141,12 +145,13 @@ def _second_factor_required(outcome: SecondFactorRequired) -> Response | dict[st
     return response
 
 
-def _challenge(challenge: LoginChallenge, phone: PhoneNumber | None) -> dict[str, Any]:
+def _challenge(challenge: LoginChallenge, phone: PhoneNumber | None, *, one_try: bool) -> dict[str, Any]:
     return {
         "id": challenge.id,
         "expires_at": challenge.expires_at,
         "methods": list(challenge.methods),
         "sms": {"available": phone is not None and challenge.offers_sms, "phone_hint": views.hint(phone)},
+        "one_try": one_try,
     }
 
 

@@ -83,6 +83,9 @@ class ChallengeSchema(Schema):
     expires_at = Time()
     methods = fields.List(fields.String())
     sms = fields.Nested(SmsMethodSchema)
+    one_try = fields.Boolean(
+        metadata={"description": "So much is guessed just now that a new browser has one try of six digits a day."}
+    )
 
 
 def _device_token() -> fields.String:

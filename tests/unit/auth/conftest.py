@@ -137,6 +137,18 @@ def app(deps, apps):
 
 
 @pytest.fixture
+def configured(app, deps):
+    """The same app under other settings."""
+
+    def configure(**changes):
+        changed = replace(deps, settings=auth.settings(**changes))
+        app.extensions["latchkey"] = changed
+        return changed
+
+    return configure
+
+
+@pytest.fixture
 def watched(app, deps):
     """The hashing pool of the app from here on."""
     hashing = WatchedHashing(deps.hashing)

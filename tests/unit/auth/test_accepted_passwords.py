@@ -99,9 +99,9 @@ def test_another_network_or_browser_is_a_new_place(deps, mia, come, clock, ip, a
 
 
 def test_addresses_of_one_ipv6_network_are_one_place(deps, mia, come, clock):
-    come("2001:db8::1")
-    clock.turn(hours=1)
-    come("2001:db8::2")
+    for address in ("2001:db8::1", "2001:db8::2", "2001:db8:0:7::1"):  # all of one /48
+        come(address)
+        clock.turn(hours=1)
     assert len(mails(deps)) == 1
 
 

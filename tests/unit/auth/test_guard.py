@@ -1,5 +1,4 @@
 import hashlib
-from dataclasses import replace
 
 import pytest
 
@@ -11,22 +10,10 @@ from services.auth.routes import guard
 from shared import budgets
 from shared.budgets import Charge
 from tests.support import auth
-from tests.support.auth import notices_in, settings, sign_in, timeline_of
+from tests.support.auth import notices_in, sign_in, timeline_of
 from tests.support.sign_in import challenge, log_in, problem
 
 ORIGIN = auth.ENVIRONMENT["PUBLIC_ORIGIN"]
-
-
-@pytest.fixture
-def configured(app, deps):
-    """The same app under other settings."""
-
-    def configure(**changes):
-        changed = replace(deps, settings=settings(**changes))
-        app.extensions["latchkey"] = changed
-        return changed
-
-    return configure
 
 
 @pytest.fixture
@@ -252,8 +239,9 @@ def test_rotating_the_header_is_no_way_round_the_budget(configured, app, api, to
     [
         (f"{REAL}:500{{}}", REAL),
         (f"::ffff:{REAL}", REAL),
-        ("[2001:db8:1:2::1]:500{}", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2::{}", "2001:db8:1:2::/64"),
+        ("[2001:db8:1:2::1]:500{}", "2001:db8:1::/48"),
+        ("2001:db8:1:2::{}", "2001:db8:1::/48"),
+        ("2001:db8:1:{}::1", "2001:db8:1::/48"),
         ("hidden-{}", "unknown"),
         ("192.0.2.{}.1", "unknown"),
     ],
@@ -267,6 +255,18 @@ def test_spellings_of_one_client_share_its_budget(configured, api, spelling, net
         for number in range(4)
     ]
     assert [answer.status_code for answer in answers] == [401, 401, 429, 429]
+
+
+def test_one_64_has_half_of_what_its_48_has(configured, api):
+    deps = configured(TRUSTED_PROXY_COUNT="1")
+    row = Charge(limits.for_a_link(limits.LOGIN_IP), subject(deps, "ip", "2001:db8:1:2::/64"))
+    for _ in range(29):
+        budgets.take(deps.redis, row)
+    said = [
+        log_in(api(), "nobody@example.com", "x", headers={"X-Forwarded-For": f"2001:db8:1:{link}::1"}).status_code
+        for link in (2, 2, 3)
+    ]
+    assert said == [401, 429, 401]
 
 
 def test_the_ip_behind_the_proxy_is_what_the_timeline_shows(configured, api, tom):
@@ -305,8 +305,8 @@ def test_no_place_shows_a_clients_own_text(configured, api, otp, deps, mia, name
     deps = configured(TRUSTED_PROXY_COUNT="1")
     headers = {"User-Agent": name, "X-Forwarded-For": "evil.example"}
     refused, challenge_id = api(), challenge(api(), mia, headers=headers)
-    for failures in range(1, 4):
-        otp.refusal = CodeRefused(reason="wrong", recent_failures=failures)
+    for _ in range(limits.WRONG_CODES_A_NOTICE):
+        otp.refusal = CodeRefused(reason="wrong", recent_failures=1)
         refused.post(f"/v1/login/{challenge_id}/verify", {"code": "000000"}, headers=headers)
     otp.refusal = None
     otp.expect(mia.id, "login", challenge_id)

@@ -118,6 +118,17 @@ def test_known_by_the_password_skips_no_code(deps, stranger, tom, otp):
     assert answer.json["device_token"] not in {None, token}  # known anew, by the second factor
 
 
+def test_known_by_the_password_pays_as_a_stranger_once_2fa_is_on(deps, stranger, tom, otp):
+    token = log_in(stranger, tom).json["device_token"]
+    otp.enabled.add(tom.id)
+    spend(deps, limits.LOGIN_IP, ip_of(deps), 5)
+    challenge_id = challenge(stranger, tom, device_token=token)
+    assert spent(deps, limits.LOGIN_IP, ip_of(deps)) == [6, 6]
+    otp.expect(tom.id, "login", challenge_id, factor="totp")
+    verify(stranger, challenge_id)
+    assert spent(deps, limits.LOGIN_IP, ip_of(deps)) == [5, 5]
+
+
 def test_known_by_the_password_has_no_row_of_codes_of_its_own(stranger, tom, otp):
     token = log_in(stranger, tom).json["device_token"]
     otp.enabled.add(tom.id)

@@ -50,6 +50,7 @@ def test_with_2fa_on_the_password_makes_a_challenge_and_no_session(deps, strange
         "expires_at": "2026-11-24T05:10:00.000000Z",
         "methods": ["totp", "sms", "recovery_code"],
         "sms": {"available": True, "phone_hint": PHONE.masked()},
+        "one_try": False,
     }
     (cookie,) = answer.headers.getlist("Set-Cookie")
     assert cookie.startswith("latchkey_challenge=")

@@ -23,6 +23,7 @@ from tests.support.sign_in import (
     verify,
     who_is,
 )
+from tests.support.threads import at_once
 
 
 @pytest.mark.parametrize("factor", ["totp", "sms", "recovery_code"])
@@ -182,31 +183,70 @@ def test_otp_counts_a_known_device_apart(stranger, mia, otp, deps):
 # --- the owner hears of it --------------------------------------------------------------------------------------------
 
 
-def fail(stranger, otp, challenge_id, counts):
-    for count in counts:
-        otp.refusal = CodeRefused(reason="wrong", recent_failures=count)
+def fail(stranger, otp, challenge_id, tries):
+    for _ in range(tries):
+        otp.refusal = CodeRefused(reason="wrong", recent_failures=1)
         assert verify(stranger, challenge_id, "000000").status_code == 401
     otp.refusal = None
 
 
-def test_the_third_wrong_code_of_a_day_is_told_and_then_the_tenth(deps, stranger, mia, otp):
+def test_every_fifth_wrong_code_is_told(deps, stranger, mia, otp):
     challenge_id = challenge(stranger, mia)
     told = len(notices_in(deps))
-    fail(stranger, otp, challenge_id, [1, 2])
+    fail(stranger, otp, challenge_id, 4)
     assert len(notices_in(deps)) == told
-    fail(stranger, otp, challenge_id, [3, 4, 5])
+    fail(stranger, otp, challenge_id, 1)
     sms, email = notices_in(deps)[told:]
     assert (sms.recipient, email.recipient) == (PHONE.e164, mia.email)
     assert IP in email.body
+    assert "5 since our last message" in email.body
     assert types_of(deps, mia) == ["password.accepted", "second_factor.failed"]
-    fail(stranger, otp, challenge_id, [6, 7, 8, 9, 10, 11])
+    fail(stranger, otp, challenge_id, 4)
+    assert types_of(deps, mia).count("second_factor.failed") == 1
+    fail(stranger, otp, challenge_id, 1)
+    assert types_of(deps, mia).count("second_factor.failed") == 2
     assert len(notices_in(deps)) == told + 4
 
 
-def test_a_throttled_try_is_not_told(deps, stranger, mia, otp):
+def test_two_wrong_codes_a_day_are_told_on_the_third_day(deps, api, mia, otp, clock):
+    """Neither time, nor the owner's everyday sign-in, nor a Redis that was lost takes back what was counted."""
+    told = []
+    for _ in range(3):
+        fail(api(), otp, challenge(api(), mia), 2)
+        told.append(types_of(deps, mia).count("second_factor.failed"))
+        complete(api(), otp, mia)
+        deps.redis.flushall()
+        clock.turn(hours=24)
+    assert told == [0, 0, 1]
+
+
+def test_each_account_has_a_count_of_its_own(deps, stranger, mia, otp, make_account, password_hash):
+    other = make_account("max@example.com", password_hash=password_hash)
+    otp.enabled.add(other.id)
+    fail(stranger, otp, challenge(stranger, mia), 4)
+    fail(stranger, otp, challenge(stranger, other), 4)
+    assert "second_factor.failed" not in {*types_of(deps, mia), *types_of(deps, other)}
+
+
+def test_of_many_wrong_codes_at_the_same_moment_one_is_the_fifth(deps, api, mia, otp):
+    challenge_id = challenge(api(), mia)
+    otp.refusal = CodeRefused(reason="wrong", recent_failures=1)
+    said = at_once(9, lambda _: verify(api(), challenge_id, "000000").status_code)
+    assert said == [401] * 9
+    assert types_of(deps, mia).count("second_factor.failed") == 1
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Refusal("too_many_requests", retry_after_seconds=60),
+        CodeRefused(reason=None, recent_failures=None, code="second_factor_locked"),
+    ],
+)
+def test_a_code_that_was_not_compared_is_not_told(deps, stranger, mia, otp, refusal):
     challenge_id = challenge(stranger, mia)
     told = len(notices_in(deps))
-    otp.refusal = Refusal("too_many_requests", retry_after_seconds=60)
-    for _ in range(4):
-        verify(stranger, challenge_id)
+    otp.refusal = refusal
+    for _ in range(6):
+        assert verify(stranger, challenge_id).status_code == 429
     assert len(notices_in(deps)) == told

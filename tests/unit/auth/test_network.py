@@ -4,24 +4,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.auth.domain.network import UNKNOWN, client_address, network_of
+from services.auth.domain.network import UNKNOWN, Networks, client_address, networks_of
 
 
 @pytest.mark.parametrize(
-    ("ip", "network"),
+    ("ip", "whole", "link"),
     [
-        ("192.0.2.7", "192.0.2.7"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2:aaaa::1", "2001:db8:1:2::/64"),
-        ("2001:DB8:1:2::", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("unknown", UNKNOWN),
-        ("2001:db8:1:2:", UNKNOWN),
-        ("", UNKNOWN),
+        ("192.0.2.7", "192.0.2.7", None),
+        ("::ffff:192.0.2.7", "192.0.2.7", None),
+        ("2001:db8:1:2:aaaa::1", "2001:db8:1::/48", "2001:db8:1:2::/64"),
+        ("2001:DB8:1:2::", "2001:db8:1::/48", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/48", "fe80::/64"),
+        ("unknown", UNKNOWN, None),
+        ("2001:db8:1:2:", UNKNOWN, None),
+        ("", UNKNOWN, None),
     ],
 )
-def test_whom_an_address_stands_for(ip, network):
-    assert network_of(ip) == network
+def test_whom_an_address_stands_for(ip, whole, link):
+    assert networks_of(ip) == Networks(whole, link)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_an_address_is_read_in_every_spelling_of_a_proxy(said, address):
 )
 def test_all_that_is_no_address_is_one_client(said):
     assert client_address(said) == UNKNOWN
-    assert network_of(said) == UNKNOWN
+    assert networks_of(said) == Networks(UNKNOWN)
 
 
 @given(st.ip_addresses(), st.integers(0, 65535))
@@ -91,6 +91,9 @@ def test_all_addresses_of_a_customer_are_one_and_others_are_not(prefix, hosts):
     def address(prefix, host):
         return str(ipaddress.IPv6Address(prefix << 64 | host))
 
-    here = {network_of(address(prefix, host)) for host in hosts}
+    here = {networks_of(address(prefix, host)) for host in hosts}
     assert len(here) == 1
-    assert network_of(address(prefix ^ 1 << 63, hosts[0])) not in here
+    (mine,), other_site = here, networks_of(address(prefix ^ 1 << 63, hosts[0]))
+    neighbour = networks_of(address(prefix ^ 1, hosts[0]))
+    assert (other_site.whole != mine.whole, other_site.link != mine.link) == (True, True)
+    assert (neighbour.whole == mine.whole, neighbour.link != mine.link) == (True, True)

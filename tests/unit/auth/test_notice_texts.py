@@ -18,6 +18,7 @@ VALUES = {
     "member": "somebody.with.a.long.name@customer.example.com",
     "because": max(BECAUSE.values(), key=len),
     "remaining": 9,
+    "count": 5,
     "phone_hint": "+********6789",
     "role": "support",
     "browser": "Firefox on Linux",

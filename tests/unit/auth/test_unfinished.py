@@ -22,7 +22,7 @@ from shared.hashing import Place
 from shared.ids import token_digest
 from shared.problems import Unavailable
 from tests.support import auth, redis_wire
-from tests.support.auth import OTHER_PHONE, end_all, end_one, fresh, types_of
+from tests.support.auth import OTHER_PHONE, end_all, end_one, fresh, notices_in, types_of
 from tests.support.sign_in import challenge, down, email_of, ip_of, log_in, problem, sessions, spent, verify, who_is
 
 
@@ -179,10 +179,16 @@ def test_nor_when_it_fails_after_otp_said_yes(deps, stranger, mia, yes):
 
 def test_a_wrong_code_is_paid_for_though_its_notice_fails(deps, stranger, mia, otp):
     challenge_id = challenge(stranger, mia)
-    otp.refusal = CodeRefused(reason="wrong", recent_failures=3)
+    told = len(notices_in(deps))
+    otp.refusal = CodeRefused(reason="wrong", recent_failures=1)
+    for _ in range(limits.WRONG_CODES_A_NOTICE - 1):
+        assert verify(stranger, challenge_id).status_code == 401
     with no_row(deps):
         down(verify(stranger, challenge_id), "sql")
-    assert spent(deps, limits.VERIFY_IP, ip_of(deps)) == [1, 1]
+    assert len(notices_in(deps)) == told
+    assert spent(deps, limits.VERIFY_IP, ip_of(deps)) == [limits.WRONG_CODES_A_NOTICE] * 2
+    assert verify(stranger, challenge_id).status_code == 401
+    assert len(notices_in(deps)) == told + 2, "the count failed with the notice, so the next wrong code is the fifth"
 
 
 def test_a_password_that_was_not_compared_costs_nothing(deps, app, stranger, mia):

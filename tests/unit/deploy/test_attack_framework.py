@@ -183,7 +183,7 @@ def test_what_has_no_budget_by_address_is_not_counted(pace):
     pace.wait_for_room()
 
 
-def test_a_right_password_costs_nothing(pace):
+def test_a_completed_login_costs_nothing(pace):
     for _ in range(100):
         pace.count("POST", "/v1/login")
         pace.give_back("POST", "/v1/login")

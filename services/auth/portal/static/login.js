@@ -30,6 +30,7 @@ function begin(given) {
   lastSent = null;
   show($("#clock-coach"), false);
   show($("#sms-status"), false);
+  show($("#one-try"), given.one_try);
   show(smsForm, given.sms.available);
   $("button", smsForm).textContent = t("login.send_sms");
   show(passwordStep, false);

@@ -2,6 +2,8 @@
 
 from werkzeug.datastructures import LanguageAccept
 
+from services.auth import guessing_brake
+from services.auth.otp_client import CodeRefused
 from services.auth.portal.answers import answer
 from services.auth.portal.texts import choose
 from shared.problems import Refusal
@@ -114,3 +116,24 @@ def test_log_out_ends_the_session_and_repeats_without_harm(browser, deps, tom):
     assert browser.post("/logout").headers["Location"] == "/login"
     assert browser.get("/two-factor").headers["Location"].startswith("/login?ended=1")
     assert browser.post("/logout").status_code == 303
+
+
+def test_the_sign_in_page_says_why_there_is_one_try(deps, browser, mia, otp):
+    assert not Page(browser.get(f"/login/{challenge_of(browser.log_in(mia.email))}")).shown("one-try")
+    deps.redis.set(guessing_brake.KEY, 1)
+    challenge = challenge_of(browser.log_in(mia.email))
+    assert Page(browser.get(f"/login/{challenge}")).shown("one-try")
+    otp.refusal = CodeRefused(reason="wrong", recent_failures=1)
+    browser.post(f"/login/{challenge}", code="111111")
+    response = browser.post(f"/login/{challenge}", code="111112")
+    assert response.status_code == 429
+    assert Page(response).shown("code-error")
+    assert "one try a day with six digits. Use a backup code" in response.get_data(as_text=True)
+
+
+def test_a_known_browser_reads_nothing_of_it(deps, browser, mia, otp):
+    challenge = challenge_of(browser.log_in(mia.email))
+    browser.post(f"/login/{challenge}", code=otp.expect(mia.id, "login", challenge))
+    browser.post("/logout")
+    deps.redis.set(guessing_brake.KEY, 1)
+    assert not Page(browser.get(f"/login/{challenge_of(browser.log_in(mia.email))}")).shown("one-try")

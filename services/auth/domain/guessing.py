@@ -1,0 +1,97 @@
+"""When so much is guessed, over all accounts, that strangers get one try a day: counts in, decision out.
+
+A budget bounds one account or one network. An attacker with many of both stays below each budget, and shows only in
+the sum. The sum is compared with an absolute floor and with last week.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+_HOURS_A_DAY = 24
+_HOURS_A_WEEK = 7 * _HOURS_A_DAY
+# The last day is no part of what is usual, or an attack would make itself usual while it grows.
+HOURS_READ = _HOURS_A_DAY + _HOURS_A_WEEK
+KEPT_AN_HOUR = 0.9
+_ROUNDING = 1e-6  # 24.999… of a float is 25; any other fraction is dropped, or usual would grow by it
+GROWTH = 1.4  # what is usual doubles in a week at most
+# Longer than the day of the one try. Else an attacker would spend all tries, wait until the brake is off, and guess
+# freely until it is on again.
+SHORTEST_HOURS = 26
+HOURS_IN_A_LEVEL = 1 / (1 - KEPT_AN_HOUR)  # at a steady rate, the level is this many hours' worth
+
+# Exactly what otp reads as a code of six digits. It refuses any other spelling, so what is no such code is a backup
+# code (75 bits) or nothing.
+_SIX_DIGITS = re.compile(r"[0-9]{6}\Z")
+
+
+class Guess(StrEnum):
+    """What is counted over all accounts. Only browsers that the account does not know are counted."""
+
+    WRONG_CODE = "wrong_code"
+    RIGHT_PASSWORD = "right_password"  # noqa: S105 - one whose login is not completed
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The brake goes on above ``floor`` and above ``multiple`` times what is usual."""
+
+    floor: int
+    multiple: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """The guesses of an hour. ``counts_at_most``: as how many of them it counts, at most, in what is usual."""
+
+    guesses: int
+    counts_at_most: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How much is guessed. ``level`` and ``threshold`` are in guesses; a tenth of the level goes with each hour.
+
+    ``counts_at_most``: the running hour's, for when it has become last week.
+    """
+
+    level: float
+    threshold: float
+    counts_at_most: int
+
+    @property
+    def brakes(self) -> bool:
+        """Whether strangers get one try a day."""
+        return self.level > self.threshold
+
+    @property
+    def hours_left(self) -> int:
+        """After how many ends of an hour the brake is off, if nothing more is guessed."""
+        if not self.brakes:
+            return 0
+        return max(SHORTEST_HOURS, math.ceil(math.log(self.level / self.threshold) / -math.log(KEPT_AN_HOUR)))
+
+
+def read(rule: Rule, hours: Sequence[Hour]) -> Reading:
+    """Compare with last week. ``hours`` are HOURS_READ of them, newest first; the first one is still running.
+
+    Under the brake an hour counts as usual at most, so an attack of days does not become usual. Any other hour counts
+    as GROWTH times usual at most, so an attack below the brake takes weeks to raise it.
+    """
+    level = sum(hour.guesses * KEPT_AN_HOUR**age for age, hour in enumerate(hours))
+    week = hours[_HOURS_A_DAY:HOURS_READ]
+    guesses = sum(_counted(hour) for hour in week)
+    threshold = max(float(rule.floor), rule.multiple * guesses / _HOURS_A_WEEK * HOURS_IN_A_LEVEL)
+    usual_an_hour = threshold / rule.multiple / HOURS_IN_A_LEVEL
+    return Reading(level, threshold, int(usual_an_hour * (1 if level > threshold else GROWTH) + _ROUNDING))
+
+
+def _counted(hour: Hour) -> int:
+    return hour.guesses if hour.counts_at_most is None else min(hour.guesses, hour.counts_at_most)
+
+
+def is_six_digits(code: str) -> bool:
+    """Whether it is a code that can be guessed."""
+    return _SIX_DIGITS.match(code) is not None

@@ -1,0 +1,112 @@
+"""The brake on guesses that are spread over accounts and networks. ``domain/guessing.py`` decides when it is on.
+
+While it is on, a browser that the account does not know gets one code of six digits a day and account. Backup codes,
+known browsers and open sessions are exempt. When Redis is down nothing is let through (503). A Redis that was lost has
+forgotten the counts, as it has those of all budgets.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from services.auth.deps import Deps
+from services.auth.domain import guessing
+from services.auth.domain.guessing import Guess, Hour, Reading, Rule
+from services.auth.limits import BRAKED_CODE, GUESSES, GUESSING_MULTIPLE, LOOKED_AT_EVERY
+from shared import budgets
+from shared.budgets import Charge
+from shared.lua import LuaScript
+from shared.problems import Refusal
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+KEY = "auth:guessing:brake"
+_HOUR = timedelta(hours=1)
+_KEPT_SECONDS = guessing.HOURS_READ * 3600
+_DETAIL = (
+    "Many wrong codes are being entered at many accounts, so a browser that is new to an account has one try of six "
+    "digits a day. Use a browser that you have signed in with before, or a backup code."
+)
+
+log = structlog.get_logger("auth.guessing")
+
+# What came of a look. The brake stays on until the later end, whoever comes last. The reply: whether this put it on.
+_LOOKED = LuaScript("""
+redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
+local left, brakes_for = redis.call('PTTL', KEYS[1]), tonumber(ARGV[1])
+if brakes_for > left and brakes_for > 0 then redis.call('SET', KEYS[1], 1, 'PX', ARGV[1]) end
+return left < 0 and brakes_for > 0 and 1 or 0
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A guess was counted. ``brakes``: the brake is on."""
+
+    brakes: bool
+
+
+def charge(guess: Guess, at: datetime) -> Charge:
+    """The row of all guesses of that hour."""
+    return Charge(GUESSES[guess], str(_hour(at)))
+
+
+def note(deps: Deps, guess: Guess, now: datetime) -> Noted:
+    """Count one. Every tenth of an hour is compared with last week, and may put the brake on. Raises RedisError."""
+    taken = budgets.take(deps.redis, charge(guess, now), read=[KEY])
+    if taken.counts[0] % LOOKED_AT_EVERY == 0:
+        _look(deps, guess, now)
+    return Noted(taken.read[0] is not None)
+
+
+def is_on(redis: "Redis") -> bool:
+    """Whether the brake is on. Raises RedisError."""
+    return redis.exists(KEY) == 1
+
+
+def take_the_try(deps: Deps, account_id: str) -> Charge:
+    """Count the one try of six digits that strangers have at this account today. Raises Refusal too_many_requests."""
+    own = Charge(BRAKED_CODE, account_id)
+    taken = budgets.take(deps.redis, own)
+    if not taken.allowed:
+        raise Refusal(
+            "too_many_requests",
+            detail=_DETAIL,
+            retry_after_seconds=taken.retry_after_seconds,
+            reason="guessing",
+            extra={"cause": "guessing"},
+        )
+    return own
+
+
+def reading(redis: "Redis", floor: int, guess: Guess, now: datetime) -> Reading:
+    """How much is guessed of this kind. Raises RedisError."""
+    hours = range(_hour(now), _hour(now) - guessing.HOURS_READ, -1)
+    keys = [key for hour in hours for key in (*Charge(GUESSES[guess], str(hour)).keys(), _most_key(guess, hour))]
+    texts = iter(redis.mget(keys))
+    found = [
+        Hour(int(count or 0), None if most is None else int(most)) for count, most in zip(texts, texts, strict=True)
+    ]
+    return guessing.read(Rule(floor, GUESSING_MULTIPLE), found)
+
+
+def _look(deps: Deps, guess: Guess, now: datetime) -> None:
+    seen = reading(deps.redis, deps.settings.guessing_floor, guess, now)
+    hour, brakes_for_ms = _hour(now), 0
+    if seen.brakes:
+        ends_at = datetime.fromtimestamp((hour + seen.hours_left) * _HOUR.total_seconds(), UTC)
+        brakes_for_ms = (ends_at - now) // timedelta(milliseconds=1)
+    keys = [KEY, _most_key(guess, hour)]
+    if _LOOKED.run(deps.redis, keys, [brakes_for_ms, seen.counts_at_most, _KEPT_SECONDS]):
+        log.warning("guessing brake on", guess=guess, guesses=int(seen.level), threshold=int(seen.threshold))
+
+
+def _hour(at: datetime) -> int:
+    return int(at.timestamp() // _HOUR.total_seconds())
+
+
+def _most_key(guess: Guess, hour: int) -> str:
+    return f"auth:guessing:most:{guess}:{hour}"
