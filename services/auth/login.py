@@ -129,8 +129,10 @@ def _after_password(
     password_renewal.renew(deps, account.id, verified, password)
     state = deps.otp.state(account.id)
     if state.enabled and device is not None and device.won_by is Factor.PASSWORD:
-        device = None  # with 2FA on, a client is known by a second factor; so this one pays as others do
-        budgets.take(deps.redis, *by_network(deps, limits.LOGIN_IP, client.ip)).require()
+        device = None  # with 2FA on, a client is known by a second factor
+    if device is None and not charged:  # it has paid as a known one, and gets back what a stranger pays
+        charged = by_network(deps, limits.LOGIN_IP, client.ip)
+        budgets.take(deps.redis, *charged).require()
     if state.enabled and not (device is not None and device.is_trusted(now)):
         login_records.accepted_password(deps, client, account, now)
         binding = new_token()
