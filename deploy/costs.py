@@ -63,8 +63,8 @@ class Due:
 
 
 _LOGIN = Due(
-    {Dear.HASH: 2, Dear.CHANGE: 1, Dear.SIGNATURE: 1},
-    (auth.LOGIN_IP, auth.LOGIN_EMAIL, auth.LOGIN_KNOWN_DEVICE),
+    {Dear.HASH: 2, Dear.CHANGE: 1, Dear.SIGNATURE: 3, Dear.TEXT: 1, Dear.MAIL: 1},
+    (auth.LOGIN_IP, auth.LOGIN_EMAIL, auth.LOGIN_KNOWN_DEVICE, auth.ACCEPTED_NETWORK, auth.ACCEPTED),
     "a completed login gives its try back, and each /64 has half of its /48; then the four places of the hashing pool",
 )
 _CODE = Due(
