@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 
 from services.auth import limits, two_factor
 from services.auth.consequences import Acting
+from services.auth.domain.session import Factor
 from services.auth.models import devices as table
 from services.auth.store import devices
 from shared.database import reading
@@ -190,3 +191,24 @@ def test_a_form_of_the_portal_makes_its_browser_known(app, tom, spend_by_strange
     assert browser.get_cookie(cookie_of(tom)) is not None
     spend_by_strangers(tom)
     assert browser.post("/login", data=body_of(tom)).status_code == 303
+
+
+def test_a_logout_that_forgets_the_browser_leaves_it_known_to_the_others(app, tom, make_account, password_hash, deps):
+    eve = make_account("eve@example.com", password_hash=password_hash)
+    browser = app.test_client()
+    for account in (eve, tom):
+        browser.post("/v1/login", json=body_of(account))
+        browser.post("/v1/logout", json={"forget_browser": account is tom})
+    assert browser.get_cookie(cookie_of(tom)) is None
+    assert browser.get_cookie(cookie_of(eve)) is not None
+    with reading(deps.database) as connection:
+        known = [len(devices.ids(connection, account.id, deps.clock())) for account in (tom, eve)]
+    assert known == [0, 1]
+
+
+def test_a_cookie_of_an_earlier_release_gets_the_accounts_name(app, deps, tom):
+    auth.add_device(deps, tom, "old", trusted=False, won_by=Factor.PASSWORD)
+    browser = app.test_client()
+    browser.set_cookie("latchkey_device", "old")
+    assert browser.post("/v1/login", json=body_of(tom)).status_code == 200
+    assert browser.get_cookie(cookie_of(tom)).value == "old"
