@@ -232,7 +232,7 @@ def test_a_password_is_rated_suggested_and_changed(visitor, ann):
     page = visitor.log_in(ann)
     page.get_by_role("navigation").get_by_role("link", name="Security").click()
     expect(page.locator("#sessions .rows li")).to_have_count(1)
-    expect(page.locator("#devices")).to_contain_text("No device skips the code.")
+    expect(page.locator("#devices")).to_contain_text("Your account knows no device.")
     field = page.get_by_label("New password")
     field.fill("password1234")
     expect(page.locator("#strength-said")).to_have_text(re.compile("weak|at once"))
