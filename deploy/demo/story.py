@@ -14,6 +14,7 @@ from deploy.portal import STEP_SECONDS, AuthenticatorApp, Portal, wait_for
 
 PHONE = {"country": "DE", "number": "01512 3456789"}
 CLOCK_FAST_SECONDS = 150
+WRONG_CODES = 5  # after so many in five minutes the next one is not compared
 
 
 @dataclass(slots=True)
@@ -163,10 +164,10 @@ class Story:
         stage.chapter("Too many wrong codes")
         portal = Portal(self.base_url, patient=True)
         challenge = self.challenge(portal)
-        refused = portal.verify(challenge["id"], self.wrong_code(app))
-        if refused.status == 401:  # the five minutes began with the first wrong code and may have just ended
-            stage.aside("the five minutes are over already; no wait to show")
-            return
+        for _ in range(WRONG_CODES + 1):  # some have been entered above, and the five minutes of those may have ended
+            refused = portal.verify(challenge["id"], self.wrong_code(app))
+            if refused.status != 401:
+                break
         stage.expect(refused, 429, "too_many_requests")
         stage.say(f"That were five wrong codes: come back in {refused.headers['Retry-After']} s, says the API")
         stage.inbox("email", "wrong code")

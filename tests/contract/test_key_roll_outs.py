@@ -86,11 +86,12 @@ def sealed_texts(_world, writer, reader):
         return False
 
 
-def tokens_of_the_portal(_world, writer, reader):
+def tokens_of_the_portal(world, writer, reader):
     """The one signs, and the key set comes from the other."""
 
     def deps(keys):
-        return SimpleNamespace(settings=auth.settings(JWT_SIGNING_KEYS=keys.dump()), clock=lambda: auth.NOW)
+        settings = auth.settings(JWT_SIGNING_KEYS=keys.dump())
+        return SimpleNamespace(settings=settings, redis=world.redis, clock=lambda: auth.NOW)
 
     account = SimpleNamespace(id="acc_1", role="member")
     session = SimpleNamespace(id="ses_1", authenticated_at=auth.NOW, factors=(Factor.PASSWORD,), assurance="aal1")

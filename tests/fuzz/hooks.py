@@ -42,7 +42,7 @@ OF_SOME_PROBLEMS = {"retry_after", "cause", "errors", "part", "clock_skew_second
 # Members of answers that are not always there. All others are, and there are no more.
 SOMETIMES = {
     "Problem": OF_SOME_PROBLEMS,
-    "InvalidPasscode": OF_SOME_PROBLEMS | {"reason", "recent_failures"},
+    "InvalidPasscode": OF_SOME_PROBLEMS | {"reason", "recent_failures", "spent_rows"},
     "Challenge": {"binding"},
     "LoginAnswer": {"session", "token", "device_token", "challenge"},
     "VerifyAnswer": {"token", "device_token"},

@@ -151,6 +151,9 @@ def failures_in_a_row(target: Target, watch: Watch) -> str:
     digits, everything = STOPS
     owner, _ = _failed(target, digits - 1)
     watch.served(f"a right code in a new browser after {digits - 1} failures", owner.guess(owner.app.fresh()))
+    owner.guess(*owner.wrong_codes(1))
+    answer = owner.guess(owner.app.fresh())
+    watch.refused("six digits in a new browser after the owner's everyday login", answer, "second_factor_locked")
 
     owner, known = _failed(target, digits)
     code = owner.app.fresh()
@@ -158,7 +161,7 @@ def failures_in_a_row(target: Target, watch: Watch) -> str:
     _can_get_in(watch, f"a stranger failed {digits} times in a row", owner, known, code)
 
     answer = owner.guess(owner.app.fresh())
-    watch.refused("six digits in a new browser after the owner's everyday login", answer, "second_factor_locked")
+    watch.refused("six digits in a new browser after a login in a known one", answer, "second_factor_locked")
     answer = owner.guess(owner.recovery_codes.pop())
     watch.holds(f"after {digits} failures a backup code is refused: {answer.code}", answer.status == 200)
 

@@ -112,7 +112,7 @@ def around_the_limit(target: Target, watch: Watch) -> str:
     for wrong in owner.wrong_codes(5):
         browser.verify(challenge, wrong)
     browser.keep_login_in_cookies(challenge)
-    code = owner.recovery_codes[0]
+    code = owner.app.fresh()
     path = f"/v1/login/{challenge}/verify"
     json_body, form_body = f'{{"code": "{code}"}}'.encode(), f"code={code}".encode()
     for name, send in _roads(path, challenge, json_body, form_body, browser).items():
