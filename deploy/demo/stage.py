@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 from deploy.portal import Answer, Portal, wait_for
 
+MERGED_SECONDS = 360.0  # services/auth/limits.py: five minutes, and half a minute to go out
 PATIENCE_SECONDS = 700  # the longest budget that an earlier run can have used up is ten minutes
 
 
@@ -68,10 +69,14 @@ class Stage:
             return None
 
         try:
-            found: dict[str, Any] = wait_for(look)
+            found = wait_for(look)
         except TimeoutError:
-            self.fail(f"no {channel} with {text!r} came to the inbox")
-        return found
+            self.aside("equal notices of five minutes are told as one; this one waits if an earlier play had it, too")
+            try:
+                found = wait_for(look, seconds=MERGED_SECONDS)
+            except TimeoutError:
+                self.fail(f"no {channel} with {text!r} came to the inbox")
+        return dict(found)
 
 
 def code_in(message: dict[str, Any]) -> str:
