@@ -111,9 +111,7 @@ AUTH: Mapping[str, Due] = {
     "DELETE /v1/phone": Due({Dear.CHANGE: 1, Dear.SIGNATURE: 1, Dear.TEXT: 1, Dear.MAIL: 1}, (auth.PHONE_CHANGE,)),
     "PUT /v1/team/<id:account_id>/phone": Due(_NOTICE, (auth.MEMBER_PHONE_CHANGE,)),
     "DELETE /v1/two-factor": Due({Dear.CHANGE: 1, Dear.SIGNATURE: 1}, bound="it is turned off once"),
-    "DELETE /v1/two-factor/wrong-codes": Due(
-        {Dear.CHANGE: 1, Dear.SIGNATURE: 1}, bound="it takes the full step-up window of a known browser"
-    ),
+    "DELETE /v1/two-factor/wrong-codes": Due({Dear.CHANGE: 1, Dear.SIGNATURE: 1}, (auth.STRANGERS_LET_TRY,)),
     "POST /v1/two-factor/enrollment": Due({Dear.DRAWING: 1}, (otp.BEGIN_ENROLLMENT,)),
     "POST /v1/two-factor/enrollment/<id:enrollment_id>/confirm": Due(
         {Dear.HASH: 10, Dear.CHANGE: 1, Dear.SIGNATURE: 1}, (otp.CONFIRM_ENROLLMENT,)

@@ -168,7 +168,7 @@ def take(
     """Count one try against every charge, or against none when one of them is spent; then read these keys.
 
     One round trip, all of it one step. Where the count of a durable charge is lost, ``recall`` says where all of them
-    stood, and whoever comes first puts them back: however many try at once, all of them count on from there.
+    stood. The first caller puts them back, and all callers of that moment count on from there.
     Raises RedisError, what ``recall`` raises, and Unavailable when a count is lost again meanwhile.
     """
     counters = _keys(charges)
@@ -227,7 +227,7 @@ def refund(redis: "Redis", *charges: Charge) -> None:
 
 
 def queue_refund(pipeline: "Pipeline", *charges: Charge) -> None:
-    """The same inside a pipeline."""
+    """Give one try of each charge back inside a pipeline."""
     queue_refunds(pipeline, dict.fromkeys(charges, 1))
 
 

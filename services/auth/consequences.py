@@ -14,6 +14,9 @@ A failure before the commit changes nothing but the sessions that have ended. Af
 sent again. A session that orders a change of the phone on which it rests is spared until step 4, so that it can repeat
 the call. From step 2 on it has a minute to live.
 
+A change that otp has made has a cause, and is applied once. A repeat applies what is missing, and ends nothing that
+began after the first order with this cause.
+
 When one session or device ends, otp is called after the commit. An event in the same commit tells otp even if the
 gateway is killed before that call. Unavailable is raised when otp does not answer, because otp may still commit a write
 that the session has under way.
@@ -106,8 +109,8 @@ def changing(
 ) -> Iterator[Changing]:
     """Make a change in the block, and end what its row says.
 
-    When an event reports the same change, ``cause`` makes logins end only once. Raises Refusal not_authenticated when
-    the session that orders it has ended, and changes nothing then; Unavailable.
+    ``cause`` names a change that a repeat of the call, and an event, report too: it is applied once. Raises Refusal
+    not_authenticated when the session that orders it has ended, and changes nothing then; Unavailable.
     """
     row, concerned = CONSEQUENCES[change], concerned or Concerned()
     with writing(deps.database) as connection:
@@ -116,22 +119,24 @@ def changing(
         yield state
         order = order_of(row, acting, concerned, cause, now=state.now)
         ended = _end(deps, account_id, order)
+        if ended.was_complete:
+            return
         state.session_ids = ended.session_ids
-        end_in_sql(connection, deps, row, account_id, before=state.now)
+        end_in_sql(connection, deps, row, account_id, before=ended.since or state.now)
         if row.sessions is Scope.ITS_OWN:
             record_ended(connection, deps, account_id, ended.session_ids, state.now)
         else:
             _end_in_otp(otp, row, account_id, ended.session_ids)
     if row.own is Own.NEW_TOKEN and acting is not None:
         lives_on = _as_it_lives_on(row, acting.session, state)
-        again = _end(deps, account_id, replace(order, renewed=lives_on, pass_on=acting.pass_on))
+        again = _end(deps, account_id, replace(order, completes=True, renewed=lives_on, pass_on=acting.pass_on))
         state.acting = Acting(lives_on, again.token or acting.token)
         _end_call_id(deps, otp, acting.session)
     elif row.sessions is Scope.ALL:
-        _end(deps, account_id, order)
+        _end(deps, account_id, replace(order, completes=True))
     elif order.lingers_until and state.acting_ended:
         with suppress(RedisError):  # then it ends within the minute
-            session_store.end(deps.redis, account_id, Order(session_ids=ended.session_ids))
+            session_store.end(deps.redis, account_id, Order(at=state.now, session_ids=ended.session_ids))
     if row.sessions is Scope.ITS_OWN:
         _end_in_otp(otp, row, account_id, ended.session_ids)
 
@@ -142,6 +147,7 @@ def order_of(
     """Turn a row into the order that ends sessions and logins in Redis."""
     spared = acting is not None and row.own in {Own.KEPT, Own.NEW_TOKEN}
     return Order(
+        at=now,
         acting=acting.token if acting is not None else None,
         lingers_until=now + limits.REPEATABLE_FOR if row.sessions is Scope.BY_SMS else None,
         logins=row.logins is Scope.ALL,

@@ -225,7 +225,7 @@ class Handler:
     # What it gives, unless a restore has made that void (restores.VOID_AFTER_RESTORE_OF).
     gives: Callable[[Event[Any]], None] | None = None
     change: Change | None = None
-    # What logins are ended for, once, by the gateway when it happens or by the event: a login begun since must not end.
+    # The name of the change, which the gateway may have applied already: a login begun since must not end.
     cause: Callable[[Any], str] = attrgetter("id")
 
 

@@ -88,7 +88,7 @@ def suspend_stolen(
         voided_by=voided_by,
     )
     outbox.record(connection, BOX, stolen, deps.signer)  # otp acts on it once a reset, however often it is recorded
-    session_store.end(deps.redis, reset.account_id, session_store.Order(windows=tuple(StepUp)))
+    session_store.end(deps.redis, reset.account_id, session_store.Order(at=now, windows=tuple(StepUp)))
     return True
 
 

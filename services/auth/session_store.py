@@ -19,7 +19,7 @@ from services.auth.domain.session import Factor, PassOn, Session, StepUp
 from services.auth.limits import ENDED_SESSIONS_KNOWN, LONGEST_SESSION, REPEATABLE_FOR, SESSIONS_AT_MOST
 from shared import outbox
 from shared.budgets import Charge
-from shared.clock import rfc3339
+from shared.clock import parse_rfc3339, rfc3339
 from shared.ids import new_token, token_digest
 from shared.lua import LuaScript
 
@@ -92,8 +92,10 @@ end
 return 1
 """)
 
-# What a change does in Redis. The reply: 1 and the ids of the sessions that ended, or 0 when the session that orders
-# the change has ended before.
+# What a change does in Redis. The reply: 1, what was known of its cause, and the ids of the sessions that ended; or 0
+# when the session that orders the change has ended before.
+# Of a cause Redis knows the moment of the first order, and whether the change is complete. What began after that moment
+# did not stand before the change, so no order with this cause ends it.
 _END = LuaScript("""
 local order = cjson.decode(ARGV[1])
 local function has(list, value)
@@ -108,14 +110,20 @@ local function rests_on(session, factor)
   return has(shown, factor) or session.trust_factor == factor or unknown
 end
 if order.acting ~= '' and redis.call('EXISTS', order.acting) == 0 then return {0} end
+local known = order.cause ~= '' and redis.call('GET', order.cause) or ''
+local since, complete = string.match(known, '^(%S*) ?(.*)$')
+if complete ~= '' and order.before == '' then return {1, since, complete} end
 local standing = redis.call('GET', KEYS[4])
 if standing and (order.before == '' or string.match(standing, '^%S+') < order.before) then
   redis.call('DEL', KEYS[4])
 end
-if order.logins and (order.cause == '' or redis.call('SET', order.cause, 1, 'NX', 'EX', order.cause_seconds)) then
-  redis.call('INCR', KEYS[1])
+if order.logins and known == '' then redis.call('INCR', KEYS[1]) end
+if order.cause ~= '' and (known == '' or order.completes) then
+  local moment = known == '' and order.now or since
+  redis.call('SET', order.cause, moment .. (order.completes and ' complete' or ''), 'EX', order.cause_seconds)
 end
-local reply = {1}
+if order.before == '' then order.before = since end
+local reply = {1, since, complete}
 for _, id in ipairs(redis.call('HKEYS', KEYS[2])) do
   local key = order.sessions .. redis.call('HGET', KEYS[2], id)
   -- Where all end, it takes no look inside: that would be nine tenths of the time.
@@ -331,12 +339,18 @@ class Order:
     a minute from now, it lives until then where it would end, so that it may repeat a call that fails. ``renewed`` is
     that session as it lives on under a new token, and ``pass_on`` keeps that token for a repeat of the call. ``before``
     spares what began or was renewed after a moment. Every order voids the account's answer that may be repeated.
+
+    Several orders may have the same ``cause``. The first one ends logins, which have no time to compare, and the later
+    ones spare what began after its ``at``. Nothing happens after an order that ``completes`` the change, unless it has
+    a ``before`` of its own.
     """
 
+    at: datetime
     acting: str | None = None
     lingers_until: datetime | None = None
     logins: bool = False
     cause: str | None = None
+    completes: bool = False
     all_sessions: bool = False
     spare: str | None = None
     session_ids: Sequence[str] = ()
@@ -353,11 +367,16 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """``acting_lives``: the session that ordered it was live. ``token`` is its new one, where it got one."""
+    """``acting_lives``: the session that ordered it was live. ``token`` is its new one, where it got one.
+
+    ``since`` is the moment of an earlier order with the same cause; ``was_complete``: that change needs nothing more.
+    """
 
     acting_lives: bool
-    session_ids: tuple[str, ...]
+    session_ids: tuple[str, ...] = ()
     token: str | None = None
+    since: datetime | None = None
+    was_complete: bool = False
 
 
 def end(redis: "Redis", account_id: str, order: Order) -> Ended:
@@ -368,8 +387,9 @@ def end(redis: "Redis", account_id: str, order: Order) -> Ended:
         "lingers_ms": _milliseconds(REPEATABLE_FOR) if order.lingers_until else 0,
         "lingers_until": rfc3339(order.lingers_until) if order.lingers_until else "",
         "logins": order.logins,
-        "cause": f"auth:logins_ended:{order.cause}" if order.cause else "",
-        # Of several orders with the same cause only the first ends logins, because a login has no time to compare.
+        "cause": f"auth:cause:{order.cause}" if order.cause else "",
+        "now": rfc3339(order.at),
+        "completes": order.completes,
         "cause_seconds": int(outbox.KEEP_FOR.total_seconds()),
         "all": order.all_sessions,
         "spare": order.spare or "",
@@ -391,5 +411,9 @@ def end(redis: "Redis", account_id: str, order: Order) -> Ended:
     }
     keys = [epoch_key(account_id), _index_key(account_id), challenge_store.index_key(account_id)]
     keys.append(standing_answer.key(account_id))
-    lives, *ended = _END.run(redis, keys, [json.dumps(document)])
-    return Ended(int(lives) == 1, tuple(str(session_id) for session_id in ended), token)
+    lives, *rest = _END.run(redis, keys, [json.dumps(document)])
+    if int(lives) == 0:
+        return Ended(acting_lives=False)
+    since, complete, *ended = map(str, rest)
+    moment = parse_rfc3339(since) if since else None
+    return Ended(acting_lives=True, session_ids=tuple(ended), token=token, since=moment, was_complete=complete != "")

@@ -4,7 +4,7 @@ from typing import Any
 
 import structlog
 
-from services.auth import consequences, enrollment_words
+from services.auth import consequences, enrollment_words, limits
 from services.auth.consequences import Acting
 from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account
@@ -12,6 +12,8 @@ from services.auth.domain.consequences import Change
 from services.auth.domain.session import Factor
 from services.auth.store import devices, timeline
 from services.auth.store.timeline import Entry
+from shared import budgets
+from shared.budgets import Charge
 from shared.event_queue import STORE_ERRORS
 from shared.problems import Refusal, Unavailable
 
@@ -60,13 +62,20 @@ def finish_disable(deps: Deps, account: Account, acting: Acting) -> Acting | Non
 def let_strangers_try(deps: Deps, client: Client, acting: Acting) -> None:
     """End the row of wrong codes from browsers that the account does not know, by the word of its owner.
 
-    Only a browser that the account knows may say it. A repeat is one more such word. Raises Refusal browser_not_known,
-    not_authenticated; Unavailable, and the row may have ended all the same.
+    Only a browser that the account knows may say it, three times a day. A repeat is one more such word. Raises Refusal
+    browser_not_known, too_many_requests, not_authenticated; Unavailable, and the row may have ended all the same.
     """
     account_id, device_id = acting.session.account_id, acting.session.device_id
-    with consequences.changing(deps, Change.STRANGERS_LET_TRY, account_id, acting=acting, otp=deps.otp) as changing:
+    if device_id is None:
+        raise Refusal("browser_not_known")
+    charge = Charge(limits.STRANGERS_LET_TRY, device_id)
+    budgets.take(deps.redis, charge).require()
+    with (
+        budgets.given_back_on_outage(deps.redis, charge),
+        consequences.changing(deps, Change.STRANGERS_LET_TRY, account_id, acting=acting, otp=deps.otp) as changing,
+    ):
         connection, now = changing.connection, changing.now
-        if device_id is None or not devices.is_known(connection, account_id, device_id, now):
+        if not devices.is_known(connection, account_id, device_id, now):
             raise Refusal("browser_not_known")
         facts = {"ip": client.ip, "device_id": device_id, "browser": client.browser}
         timeline.write(connection, account_id, Entry.STRANGERS_LET_TRY, now, **facts)

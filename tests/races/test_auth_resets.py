@@ -88,7 +88,7 @@ def test_approval_against_cancellation_has_one_winner(deps, operators, consoles,
     with reading(deps.database) as connection:
         status = store.by_id(connection, reset.id).status
     was_approved = approved != "reset_not_open"
-    # An owner who comes after the operator finds it cancelled, which is what the owner wanted.
+    # Where the operator is first, the owner finds the reset cancelled. The owner wanted that.
     assert by_owner == ("reset_not_open" if was_approved else "cancelled")
     assert by_operator in ({"reset_not_open"} if was_approved else {"reset_not_open", "cancelled"})
     assert types_of(deps, account).count("two_factor.reset_cancelled") == (not was_approved)

@@ -405,13 +405,13 @@ def sign_in(
 
 def end_all(deps: Deps, account: Account, **members: Any) -> list[str]:
     """End every session and every login of the account, as some change would; the sessions that ended."""
-    order = Order(logins=True, all_sessions=True, **members)
+    order = Order(at=deps.clock(), logins=True, all_sessions=True, **members)
     return list(session_store.end(deps.redis, account.id, order).session_ids)
 
 
 def end_one(deps: Deps, account: Account, session: Session) -> None:
     """End one session and nothing else."""
-    session_store.end(deps.redis, account.id, Order(session_ids=(session.id,)))
+    session_store.end(deps.redis, account.id, Order(at=deps.clock(), session_ids=(session.id,)))
 
 
 def add_device(

@@ -246,8 +246,9 @@ _TEXTS: Mapping[Kind, _Text] = {
         "There were so many wrong codes in a row that codes from the app or by SMS are not accepted for your account "
         "any more in a browser that you have not signed in with before. In a browser of yours they are, and a backup "
         "code works elsewhere, too.",
-        "If it wasn't you, change your password at {origin} at once: whoever tried the codes has it. A new password "
-        "lifts the lock. If it was you, lift the lock at {origin} under 2-Factor Auth; support can lift it, too.",
+        "If it wasn't you, change your password at {origin} at once: the person who tried the codes has it. "
+        "A new password lifts the lock. If it was you, lift the lock at {origin} under 2-Factor Auth; support can "
+        "lift it, too.",
         "{site}: codes are locked in new browsers since {when} after too many wrong ones. "
         "Not you? Change your password in a browser of yours.",
     ),

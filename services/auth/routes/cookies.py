@@ -5,17 +5,17 @@ from flask import Response, g, request
 from services.auth.consequences import Acting
 from services.auth.limits import CHALLENGE_LIFE, KNOWN_DEVICE_LIFE
 from services.auth.login import SignedIn
-from services.auth.routes.guard import current, deps, device_cookie
+from services.auth.routes.guard import deps, device_cookie, sent_token
 
 SESSION_HEADER = "X-Session-Token"
 
 
 def hand_over(acting: Acting) -> dict[str, str]:
-    """Give the caller the new token of its session, if it got one: by cookie, or by header.
+    """Give the caller the token of its session, if the call came with another one: by cookie, or by header.
 
     Returns the members that the JSON answer to a bearer client has besides.
     """
-    if acting.token == current().token:
+    if acting.token == sent_token():
         return {}
     g.handed_over = acting
     return {"token": acting.token} if acting.session.transport == "bearer" else {}

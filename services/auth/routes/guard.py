@@ -174,7 +174,12 @@ def act_with(token: str) -> None:
 
 def presented_token() -> str | None:
     """The session token that this request acts with, live or not."""
-    return g.get("presented_token") or _bearer_token() or _cookie(deps().settings.session_cookie)
+    return g.get("presented_token") or sent_token()
+
+
+def sent_token() -> str | None:
+    """The session token that came with this request."""
+    return _bearer_token() or _cookie(deps().settings.session_cookie)
 
 
 def live_session() -> tuple[Session, str]:

@@ -150,7 +150,7 @@ def regenerate(_args: dict[str, Any]) -> dict[str, Any]:
 @stepped_up
 @blueprint.arguments(NothingSchema)
 @blueprint.response(204)
-@blueprint.refuses("browser_not_known")
+@blueprint.refuses("browser_not_known", "too_many_requests")
 def let_strangers_try(_args: dict[str, Any]) -> Response:
     """Forget the wrong codes from browsers that the account does not know, so that they may enter codes again."""
     two_factor.let_strangers_try(deps(), client(), current().acting)

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from werkzeug.test import TestResponse
 
+from services.auth import limits
 from services.auth.domain.account import Account
 from services.auth.store import devices
 from shared.database import reading, writing
@@ -14,7 +15,7 @@ from shared.problems import Unavailable
 from tests.support import auth
 from tests.support.auth import add_device, events_in, timeline_of, types_of
 from tests.support.portal import ORIGIN
-from tests.support.sign_in import problem, sessions
+from tests.support.sign_in import problem, sessions, spent
 
 COOKIE = "latchkey_device"
 
@@ -255,6 +256,15 @@ def test_the_owner_lets_new_browsers_try_again_from_a_known_one(deps, api, mia, 
     assert caller.get("/v1/session").status_code == 200
 
 
+def test_a_known_browser_says_so_three_times_a_day(deps, api, mia, otp):
+    caller, other = (api(mia, device_id=add_device(deps, mia, name, trusted=False)) for name in ("mine", "office"))
+    assert [let_try(caller).status_code for _ in range(3)] == [204] * 3
+    otp.strangers_failures[mia.id] = 60
+    assert problem(let_try(caller)) == (429, "too_many_requests")
+    assert otp.strangers_failures == {mia.id: 60}
+    assert let_try(other).status_code == 204
+
+
 @pytest.mark.parametrize("device", ["none", "ended", "expired", "another account's"])
 def test_only_a_known_browser_may_say_so(deps, api, mia, make_account, otp, clock, device):
     otp.strangers_failures[mia.id] = 60
@@ -281,4 +291,5 @@ def test_nothing_is_recorded_when_otp_does_not_answer(deps, api, mia, otp):
     device_id = add_device(deps, mia, "mine", trusted=False)
     otp.ending_refusal = Unavailable("otp")
     assert problem(let_try(api(mia, device_id=device_id))) == (503, "service_unavailable")
+    assert spent(deps, limits.STRANGERS_LET_TRY, device_id) == [0]
     assert "second_factor.strangers_let_try" not in types_of(deps, mia)

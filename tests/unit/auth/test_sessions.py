@@ -97,11 +97,22 @@ def test_ending_what_is_older_spares_what_began_after_the_moment(deps, ann, cloc
     assert live(deps, ann) == {later.id}
 
 
-def test_one_cause_ends_logins_once_and_sessions_each_time(deps, ann):
-    for _ in range(2):
-        sign_in(deps, ann)
-        end_all(deps, ann, cause="reset")
-        assert (live(deps, ann), session_store.epoch(deps.redis, ann.id)) == (set(), 1)
+def test_one_cause_ends_logins_once_and_nothing_that_began_since(deps, ann, clock):
+    sign_in(deps, ann)
+    end_all(deps, ann, cause="reset")
+    old, _ = sign_in(deps, ann)  # in the same instant: it may be from before
+    clock.turn(microseconds=1)
+    later, _ = sign_in(deps, ann)
+    assert end_all(deps, ann, cause="reset") == [old.id]
+    assert (live(deps, ann), session_store.epoch(deps.redis, ann.id)) == ({later.id}, 1)
+
+
+def test_a_change_that_is_complete_ends_nothing_more(deps, ann):
+    end_all(deps, ann, cause="reset", completes=True)
+    session, _ = sign_in(deps, ann)
+    assert end_all(deps, ann, cause="reset") == []
+    assert live(deps, ann) == {session.id}
+    assert end_all(deps, ann, cause="another") == [session.id]
 
 
 def test_a_session_that_redis_forgot_is_not_counted_as_ended(deps, ann):

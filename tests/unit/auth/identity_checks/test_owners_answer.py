@@ -2,13 +2,13 @@
 
 import pytest
 
-from services.auth import owner_approvals, session_store
+from services.auth import owner_approvals
 from services.auth.consequences import Acting
 from services.auth.domain.account import Role
 from services.auth.domain.session import Factor
 from shared.problems import Refusal
 from tests.support import auth
-from tests.support.auth import CLIENT, notices_in, sign_in, timeline_of
+from tests.support.auth import CLIENT, end_one, notices_in, sign_in, timeline_of
 from tests.support.ceremony import pass_check, pass_checks
 from tests.support.identity_checks import rows, standing
 
@@ -68,7 +68,7 @@ def test_an_owner_who_enrolled_with_the_password_alone_answers_only_after_a_full
 def test_an_answer_under_way_is_void_when_its_session_has_ended(deps, begin, olivia, sam, ann):
     check = begin("owner_approval").json
     session, token = sign_in(deps, olivia)
-    session_store.end(deps.redis, olivia.id, session_store.Order(session_ids=(session.id,)))
+    end_one(deps, olivia, session)
     with pytest.raises(Refusal, match="not_authenticated"):
         owner_approvals.answer(deps, CLIENT, olivia, Acting(session, token), check["id"], approve=True)
     assert standing(deps, sam, ann) == []

@@ -93,7 +93,7 @@ def test_the_repeat_has_the_same_new_cookie_again(deps, app, tom, world):
 
 
 def test_without_a_key_the_new_token_goes_out_once(api, on):
-    """Whoever stole the old token knows the path of a disable, too."""
+    """A thief of the old token knows the path of a disable, too."""
     caller = api(on)
     thief = Api(caller.app, caller.token)
     assert caller.delete("/v1/two-factor").headers["X-Session-Token"]
