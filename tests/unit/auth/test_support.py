@@ -108,8 +108,8 @@ def test_support_sees_how_an_account_is_protected(deps, api, ann, sam, otp, cloc
         "enrollment_prompted": False,
         "password_throttled_until": None,
         "held_out": [
-            {"what": "codes_everywhere", "until": None, "lifted_by": ["reset"]},
-            {"what": "codes_login", "until": "2026-11-24T05:04:00.000000Z", "lifted_by": ["time"]},
+            {"what": "codes_everywhere", "until": None, "lifted_by": ["backup_code", "reset"]},
+            {"what": "codes_login", "until": "2026-11-24T05:04:00.000000Z", "lifted_by": ["time", "backup_code"]},
         ],
         "two_factor": {
             "enabled": True,
