@@ -51,12 +51,13 @@ class SendSmsNotice(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendEmailNotice(Message):
-    """Tell the owner by email; sealed like SendSmsNotice."""
+    """Tell the owner by email; sealed and charged like SendSmsNotice."""
 
     TYPE: ClassVar[str] = "send_email_notice"
     message_id: str
     sealed: str
     deadline: datetime
+    kind: str = "security"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 Each kind has rows of its own by account and by recipient, so whoever uses up one kind does not stop another. Codes have
 five texts in ten minutes. The notices of security have two that no code can take, and those of a reset have six that no
-session of the account can take. The day's count of texts is shared.
+session of the account can take. The day's count of texts is shared. A notice goes as a text and as a mail, and its mail
+has rows by the same kinds.
 """
 
 from collections.abc import Mapping
@@ -21,20 +22,19 @@ class Kind(StrEnum):
     SECURITY = "security"  # a notice of a change: password, factor, phone, address
     CEREMONY = "ceremony"  # what support begins: identity checks and resets, with their words and links that cancel
     NEWS = "news"  # every other notice
-    MAIL = "mail"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """The rows of one kind. ``recipient`` goes by a keyed digest.
 
-    ``prefix`` goes by lane; mails have none. ``day_percent``: up to which share of the day's texts this kind may go.
+    ``prefix`` goes by lane. ``day_percent``: up to which share of the day's texts this kind may go.
     """
 
     account: Rate
     recipient: Rate
-    prefix: tuple[Rate, ...] = ()
-    day_percent: int = 0
+    prefix: tuple[Rate, ...]
+    day_percent: int
 
     @property
     def rates(self) -> tuple[Rate, Rate]:
@@ -50,7 +50,7 @@ def _row(name: str, windows: tuple[Window, ...], prefix: tuple[Rate, ...], day_p
 _CODES = (Window(5, 10 * MINUTE), Window(20, DAY))  # Twilio Verify's own: 5 in 10 minutes
 _NOTICES = (Window(2, 10 * MINUTE), Window(20, DAY))
 _CEREMONY = (Window(6, 10 * MINUTE), Window(20, DAY))  # as many as operators may begin checks for an account
-# Above what a day of changes causes: the whole help page, played step by step, is some 15 mails.
+# Above what a day of changes causes: the whole help page, played step by step, is some 15 mails of all kinds.
 _MAILS = (Window(60, HOUR), Window(200, DAY))
 
 # A lane is a purpose of a prefix for codes; all notices to a prefix are one lane.
@@ -72,10 +72,15 @@ TABLE: Mapping[Kind, Row] = {
     Kind.SECURITY: _row("notify.text.security", _NOTICES, _PREFIX_OF_NOTICES, 100),
     Kind.CEREMONY: _row("notify.text.ceremony", _CEREMONY, _PREFIX_OF_NOTICES, 100),
     Kind.NEWS: _row("notify.text.news", _NOTICES, _PREFIX_OF_NOTICES, 80),
-    Kind.MAIL: Row(
-        Rate("notify.mail.account", by="account", windows=_MAILS),
-        Rate("notify.mail.address", by="address (keyed digest)", windows=_MAILS),
-    ),
+}
+_NOTICE_KINDS = (Kind.SECURITY, Kind.CEREMONY, Kind.NEWS)
+# By account and by address. A stranger with the password causes news, as many as there are wrong codes.
+MAILS: Mapping[Kind, tuple[Rate, Rate]] = {
+    kind: (
+        Rate(f"notify.mail.{kind}.account", by="account", windows=_MAILS),
+        Rate(f"notify.mail.{kind}.address", by="address (keyed digest)", windows=_MAILS),
+    )
+    for kind in _NOTICE_KINDS
 }
 
 # All texts of a day, and how many of them may be notices: so a flood of notices leaves codes half of the day at least.
@@ -102,7 +107,7 @@ def charges_of_notice(kind: Kind, account_id: str, recipient: str, prefix: str, 
     )
 
 
-def charges_of_mail(account_id: str, recipient: str) -> tuple[Charge, ...]:
-    """All that a mail is charged to; ``recipient`` is the address's keyed digest."""
-    row = TABLE[Kind.MAIL]
-    return Charge(row.account, account_id), Charge(row.recipient, recipient)
+def charges_of_mail(kind: Kind, account_id: str, recipient: str) -> tuple[Charge, ...]:
+    """All that a mailed notice is charged to; ``recipient`` is the address's keyed digest."""
+    by_account, by_address = MAILS[kind]
+    return Charge(by_account, account_id), Charge(by_address, recipient)

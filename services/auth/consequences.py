@@ -7,7 +7,8 @@ happen one after the other. The order inside it:
 2. Sessions and logins end in Redis, then devices and resets in SQL, then codes and enrollments in otp.
 3. The transaction commits.
 4. Redis runs the order once more: it ends a login that slipped in before the commit, and gives the session its new
-   token. Or Redis ends the session that orders the change, because it rests on the phone that changes.
+   token. Or Redis ends the session that orders the change, because it rests on the phone that changes. A login that
+   slips into a change of otp's has begun after it, and was asked for what the account has now. It may stay.
 5. otp ends the name of the session under its old token.
 
 A failure before the commit changes nothing but the sessions that have ended. After a later failure the call may be
@@ -151,7 +152,7 @@ def order_of(
         acting=acting.token if acting is not None else None,
         lingers_until=now + limits.REPEATABLE_FOR if row.sessions is Scope.BY_SMS else None,
         logins=row.logins is Scope.ALL,
-        cause=cause,
+        cause=cause if row.logins is Scope.ALL else None,
         all_sessions=row.sessions is Scope.ALL,
         spare=acting.session.id if acting is not None and spared else None,
         session_ids=concerned.session_ids if row.sessions is Scope.ITS_OWN else (),

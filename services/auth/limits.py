@@ -56,8 +56,10 @@ BRAKED_CODE = Rate("auth.guessing.code", "account", (Window(1, DAY),))
 CHALLENGE_LIFE = timedelta(minutes=10)
 LONGEST_SESSION = timedelta(hours=24)  # NIST SP 800-63B-4 §2.2.3, of AAL2; the settings say how long ours live
 SESSIONS_AT_MOST = 50  # of an account; the oldest ends when one more opens
-DEVICES_AT_MOST = 50  # that an account without 2FA knows; the one that was used the longest ago makes room
-DEVICES_OF_A_BROWSER = 20  # accounts that a browser is known to, at most
+DEVICES_AT_MOST = 50  # that an account knows; store.devices.make_room says which one makes room
+DEVICES_OF_A_BROWSER = (
+    20  # accounts that a browser is known to; of the oldest the cookie goes, for headers have a limit
+)
 ENDED_SESSIONS_KNOWN = 100  # an account, for as long as a session lives: to end one of them again is no error
 STEP_UP_LIFE = timedelta(minutes=10)
 TRUSTED_DEVICE_LIFE = timedelta(days=30)

@@ -58,7 +58,7 @@ _CEREMONY = frozenset(
 
 
 def charged_as(kind: Kind) -> Charged:
-    """What the text of this occasion is charged to (shared/sending_budgets.py)."""
+    """What the text and the mail of this occasion are charged to (shared/sending_budgets.py)."""
     if kind in _CEREMONY:
         return Charged.CEREMONY
     return Charged.SECURITY if kind in _CHANGES else Charged.NEWS
@@ -111,10 +111,10 @@ class _Telling:
 
     def mail(self) -> None:
         """Tell the account's address."""
-        address = self.account.email
+        address, charged = self.account.email, charged_as(self.kind)
 
         def make(notice: Notice) -> SendEmailNotice:
-            return SendEmailNotice(**self._members(address, notice.subject, notice.email))
+            return SendEmailNotice(**self._members(address, notice.subject, notice.email), kind=charged)
 
         self._record(address, self._compared().email, make)
 

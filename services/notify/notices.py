@@ -69,18 +69,16 @@ def _open(deps: Deps, command: Notice) -> Envelope | CannotOpen:
 def _bill(deps: Deps, command: Notice, envelope: Envelope) -> Bill | None:
     """What it is charged to; None for a number that is none, because it is not sent."""
     key = deps.private_keys.newest
+    kind = Kind(command.kind) if command.kind in sending_budgets.MAILS else Kind.NEWS  # a later release may have more
     if isinstance(command, SendEmailNotice):
         address = key.mac("address in budgets", envelope.recipient)
-        return Bill(envelope.account_id, "email", sending_budgets.charges_of_mail(envelope.account_id, address))
+        return Bill(envelope.account_id, "email", sending_budgets.charges_of_mail(kind, envelope.account_id, address))
     try:
         phone = PhoneNumber(envelope.recipient)
     except ValueError:
         return None
     digest = key.mac("phone in budgets", phone.e164)
-    kind = command.kind if command.kind in sending_budgets.TABLE else Kind.NEWS  # a later release may have more kinds
-    charges = sending_budgets.charges_of_notice(
-        Kind(kind), envelope.account_id, digest, phone.prefix(), deps.sms_daily_cap
-    )
+    charges = sending_budgets.charges_of_notice(kind, envelope.account_id, digest, phone.prefix(), deps.sms_daily_cap)
     return Bill(envelope.account_id, "sms", charges)
 
 

@@ -3,9 +3,9 @@
 from flask import Response, g, request
 
 from services.auth.consequences import Acting
-from services.auth.limits import CHALLENGE_LIFE, KNOWN_DEVICE_LIFE
+from services.auth.limits import CHALLENGE_LIFE, DEVICES_OF_A_BROWSER, KNOWN_DEVICE_LIFE
 from services.auth.login import SignedIn
-from services.auth.routes.guard import deps, device_cookie, sent_token
+from services.auth.routes.guard import deps, device_cookie, device_cookies, sent_token
 
 SESSION_HEADER = "X-Session-Token"
 
@@ -58,6 +58,9 @@ def set_cookies_of_sign_in(response: Response, outcome: SignedIn) -> None:
     device = outcome.device_token or (known if outcome.session.device_id is not None else None)
     if device is not None:
         _set_cookie(response, name, device, int(KNOWN_DEVICE_LIFE.total_seconds()))
+        others = [other for other in device_cookies() if other != name]  # browsers send the oldest first
+        for other in others[: max(0, len(others) + 1 - DEVICES_OF_A_BROWSER)]:
+            _set_cookie(response, other, "", 0)
 
 
 def clear_cookies_of_sign_in(response: Response, *, forgets: str | None) -> None:

@@ -151,10 +151,14 @@ def device_tokens(in_body: str | None = None) -> tuple[str, ...]:
     given = in_body or request.headers.get(DEVICE_HEADER)
     if given or "HTTP_COOKIE" not in request.environ:
         return (given,) if given else ()
-    # One without an account in its name is of an earlier release.
-    name = deps().settings.device_cookie
-    tokens = [token for key, token in request.cookies.items() if key == name or key.startswith(f"{name}_")]
+    tokens = [request.cookies[name] for name in device_cookies()]
     return tuple(tokens[-DEVICES_OF_A_BROWSER:])
+
+
+def device_cookies() -> list[str]:
+    """The names of the cookies by which this browser may be known, in the order in which it sends them."""
+    name = deps().settings.device_cookie  # of an earlier release; those of this one have the account in their names
+    return [key for key in request.cookies if key == name or key.startswith(f"{name}_")]
 
 
 def device_cookie(account_id: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, func, insert, or_, select, update
 
 from services.auth.domain.session import Factor
 from services.auth.limits import KNOWN_DEVICE_LIFE
@@ -93,11 +93,16 @@ def all_by_tokens(connection: Connection, account_id: str, tokens: Sequence[str]
 
 
 def make_room(connection: Connection, account_id: str, now: datetime, *, at_most: int) -> None:
-    """Delete the account's devices beyond so many, those that were used the longest ago. Trusted ones stay."""
+    """Delete the account's devices beyond so many.
+
+    Those that came once and never again go first, and the trusted ones last; of each, the ones used the longest ago.
+    """
     own = devices.c.account_id == account_id, devices.c.revoked_at.is_(None)
-    kept = select(devices.c.id).where(*own).order_by(devices.c.last_used_at.desc(), devices.c.id).limit(at_most)
     is_trusted = and_(devices.c.trusted_until.is_not(None), devices.c.trusted_until > now)
-    connection.execute(delete(devices).where(*own, ~is_trusted, devices.c.id.not_in(kept)))
+    came_again = devices.c.last_used_at > devices.c.created_at
+    rank = case((is_trusted, 0), (came_again, 1), else_=2)
+    kept = select(devices.c.id).where(*own).order_by(rank, devices.c.last_used_at.desc(), devices.c.id).limit(at_most)
+    connection.execute(delete(devices).where(*own, devices.c.id.not_in(kept)))
 
 
 def ids(connection: Connection, account_id: str, now: datetime) -> list[str]:

@@ -96,6 +96,26 @@ def test_a_program_that_keeps_no_token_does_not_fill_the_table(deps, stranger, t
     assert known == [False, False] + [True] * limits.DEVICES_AT_MOST
 
 
+@pytest.mark.parametrize("second_factor", [False, True])
+def test_a_client_that_came_again_outlives_those_that_came_once(deps, stranger, tom, otp, clock, second_factor):
+    """As a program does that keeps no token, be it that it has the codes, too."""
+    if second_factor:
+        otp.enabled.add(tom.id)
+
+    def sign_in(**members):
+        answer = complete(stranger, otp, tom, **members) if second_factor else log_in(stranger, tom, **members)
+        clock.turn(seconds=61)
+        return answer.json
+
+    own = sign_in()["device_token"]
+    sign_in(device_token=own)
+    for _ in range(limits.DEVICES_AT_MOST + 1):
+        sign_in()
+    assert count_devices(deps, tom) == limits.DEVICES_AT_MOST
+    with reading(deps.database) as connection:
+        assert devices.by_tokens(connection, tom.id, [own], deps.clock()) is not None
+
+
 def test_a_trusted_device_makes_no_room(deps, stranger, tom, clock):
     auth.add_device(deps, tom, "trusted")
     for _ in range(limits.DEVICES_AT_MOST + 1):

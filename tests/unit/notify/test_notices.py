@@ -222,6 +222,13 @@ class TestBudgets:
         self.send(courier, "text")
         assert len(courier.sms.sent) == 1
 
+    def test_a_flood_of_mails_stops_no_mail_of_another_kind(self, courier):
+        for number in range(65):
+            self.send(courier, number, SendEmailNotice, text_kind="news")
+        for number, kind in enumerate(["security", "ceremony"]):
+            self.send(courier, f"mail_{number}", SendEmailNotice, text_kind=kind)
+        assert len(courier.email.sent) == 62
+
     def test_a_text_over_budget_was_mailed(self, courier):
         for number in range(5):
             self.send(courier, number)
