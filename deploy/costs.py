@@ -87,6 +87,9 @@ AUTH: Mapping[str, Due] = {
     "POST /login/<id:challenge_id>": _CODE,
     "POST /v1/login/<id:challenge_id>/sms": _LOGIN_TEXT,
     "POST /login/<id:challenge_id>/sms": _LOGIN_TEXT,
+    "POST /v1/login/<id:challenge_id>/confirmation": Due(
+        {Dear.MAIL: 1, Dear.SIGNATURE: 1}, (auth.CONFIRMATION_MAIL, auth.CONFIRMATION_IP)
+    ),
     "POST /v1/logout": _ONE_ENDS,
     "POST /logout": _ONE_ENDS,
     "DELETE /v1/sessions/<id:session_id>": _ONE_ENDS,

@@ -201,7 +201,8 @@ told" counts the guesses at each account up to the one that its owner is told of
 
 Aim: at most {refused:.0%} of honest sign-ins. Assumed: everybody signs in once a day, {new:.0%} of sign-ins come from a
 browser that is new to the account, and of those {mistyped:.0%} mistype the first code. The attacker uses up the try of
-each leaked account at once. A user who is refused can sign in with a backup code.
+each leaked account at once. A user who is refused can sign in with a backup code, or confirm the browser by a link in
+a mail. The attacker does not hold the mailboxes, so the tables above do not change.
 
 | accounts | of them with leaked passwords | honest sign-ins refused |
 |---|---|---|

@@ -42,9 +42,16 @@ PROBLEMS: dict[str, ProblemType] = {
     "browser_not_known": ProblemType(
         403, "Browser not known", "This works in a browser that your account knows: one that is on the list of devices."
     ),
+    "other_browser": ProblemType(
+        403, "Other browser", "This sign-in was begun in another browser or client, which alone can use the link."
+    ),
     # what state it meets
     "challenge_expired": ProblemType(
         410, "Challenge expired", "This sign-in has expired or was completed; start anew."
+    ),
+    "link_expired": ProblemType(410, "Link expired", "This link was used already, or its sign-in has ended."),
+    "confirmation_not_needed": ProblemType(
+        409, "Confirmation not needed", "Nothing holds this sign-in back: enter a code."
     ),
     "enrollment_expired": ProblemType(
         410, "Enrollment expired", "This enrollment has expired or was replaced; begin anew."

@@ -7,6 +7,7 @@ import hmac
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from shared.clock import parse_rfc3339, rfc3339
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
     from redis import Redis
 
 PREFIX = "auth:challenge:"
+
+
+class LinkClaim(IntEnum):
+    """What came of a link that confirms a login."""
+
+    EXPIRED = 0  # it was used, its login has ended, or it was never issued
+    CONFIRMED = 1
+    OTHER_BROWSER = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,18 @@ _PUT = LuaScript("""
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 redis.call('HSET', KEYS[2], ARGV[3], 1)
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
+return 1
+""")
+
+
+# Each link works once, and confirms only in the browser that holds the challenge's secret. One that is opened elsewhere
+# stays good, because its owner may still open it in the right browser.
+_CONFIRM = LuaScript("""
+local raw = redis.call('GET', KEYS[1])
+if not raw or redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 0 then return 0 end
+if cjson.decode(raw).binding_digest ~= ARGV[2] then return 2 end
+redis.call('DEL', KEYS[2])
+redis.call('SET', KEYS[3], 1, 'PX', math.max(1, redis.call('PTTL', KEYS[1])))
 return 1
 """)
 
@@ -113,6 +134,35 @@ def last_sms(redis: "Redis", challenge_id: str) -> SentSms | None:
     """The challenge's last SMS."""
     raw = text(redis.get(_sms_key(challenge_id)))
     return None if raw is None else SentSms(**json.loads(raw))
+
+
+def _links_key(challenge_id: str) -> str:
+    return f"auth:challenge_links:{challenge_id}"
+
+
+def confirmed_key(challenge_id: str) -> str:
+    """The key that is there once a link in a mail has confirmed the challenge."""
+    return f"auth:challenge_confirmed:{challenge_id}"
+
+
+def is_confirmed(redis: "Redis", challenge_id: str) -> bool:
+    """Whether a link in a mail has confirmed it. Raises RedisError."""
+    return redis.exists(confirmed_key(challenge_id)) == 1
+
+
+def add_link(redis: "Redis", challenge: LoginChallenge, token: str, now: datetime) -> None:
+    """Remember the digest of a link's token until the challenge expires. Raises RedisError."""
+    links = _links_key(challenge.id)
+    with redis.pipeline(transaction=True) as pipeline:
+        pipeline.sadd(links, token_digest(token))
+        pipeline.pexpire(links, life_ms(challenge, now))
+        pipeline.execute()
+
+
+def confirm(redis: "Redis", challenge_id: str, token: str, binding: str | None) -> LinkClaim:
+    """Claim a link for the client that holds this binding, in one step. It ends the challenge's other links, too."""
+    keys = [key(challenge_id), _links_key(challenge_id), confirmed_key(challenge_id)]
+    return LinkClaim(int(_CONFIRM.run(redis, keys, [token_digest(token), token_digest(binding or "")])))
 
 
 def life_ms(challenge: LoginChallenge, now: datetime) -> int:

@@ -1,8 +1,9 @@
 """The brake on guesses that are spread over accounts and networks. ``domain/guessing.py`` decides when it is on.
 
 While it is on, a browser that the account does not know gets one code of six digits a day and account. Backup codes,
-known browsers and open sessions are exempt. When Redis is down nothing is let through (503). A Redis that was lost has
-forgotten the counts, as it has those of all budgets.
+known browsers, open sessions and logins that a link in a mail has confirmed (``login_confirmation.py``) are exempt.
+When Redis is down nothing is let through (503). A Redis that was lost has forgotten the counts, as it has those of all
+budgets.
 """
 
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ _HOUR = timedelta(hours=1)
 _KEPT_SECONDS = guessing.HOURS_READ * 3600
 _DETAIL = (
     "Many wrong codes are being entered at many accounts, so a browser that is new to an account has one try of six "
-    "digits a day. Use a browser that you have signed in with before, or a backup code."
+    "digits a day. Use a browser that you have signed in with before, a backup code, or a link that we send by mail."
 )
 
 log = structlog.get_logger("auth.guessing")
@@ -80,6 +81,11 @@ def take_the_try(deps: Deps, account_id: str) -> Charge:
             extra={"cause": "guessing"},
         )
     return own
+
+
+def holds_back(deps: Deps, account_id: str) -> bool:
+    """Whether the brake is on, and strangers have no try of six digits left at this account. Raises RedisError."""
+    return is_on(deps.redis) and budgets.waits(deps.redis, Charge(BRAKED_CODE, account_id)) != (0,)
 
 
 def reading(redis: "Redis", floor: int, guess: Guess, now: datetime) -> Reading:

@@ -52,6 +52,10 @@ GUESSING_FLOOR = 1000  # unless set: a hundred an hour for good, or a thousand a
 GUESSING_MULTIPLE = 4  # the busiest hours of a day have two to three times the mean
 LOOKED_AT_EVERY = 10  # guesses of an hour, because a look reads eight days
 BRAKED_CODE = Rate("auth.guessing.code", "account", (Window(1, DAY),))
+# The link that exempts a login from that one try. Few mails, because a stranger with the password can request it, too.
+# The row by network counts requests of a link and uses of one.
+CONFIRMATION_MAIL = Rate("auth.confirmation.mail", "account", (Window(3, HOUR), Window(10, DAY)))
+CONFIRMATION_IP = Rate("auth.confirmation.ip", "ip", (Window(20, 10 * MINUTE), Window(100, DAY)))
 
 CHALLENGE_LIFE = timedelta(minutes=10)
 LONGEST_SESSION = timedelta(hours=24)  # NIST SP 800-63B-4 §2.2.3, of AAL2; the settings say how long ours live

@@ -286,14 +286,20 @@ class _Charged:
 
 
 def _counted_challenge(deps: Deps, charges: tuple[Charge, ...], answer: Answer) -> tuple[LoginChallenge, _Charged]:
-    """Count the try and read the challenge and the brake, in one round trip; what the try was counted under."""
-    taken = budgets.take(deps.redis, *charges, read=[challenge_store.key(answer.challenge_id), guessing_brake.KEY])
+    """Count the try and read challenge and brake, in one round trip; what the try was counted under.
+
+    A link in a mail exempts the challenge from the brake's one try, and from no other row.
+    """
+    challenge_id = answer.challenge_id
+    read = [challenge_store.key(challenge_id), guessing_brake.KEY, challenge_store.confirmed_key(challenge_id)]
+    taken = budgets.take(deps.redis, *charges, read=read)
     challenge = challenge_store.load(taken.read[0])
     known = challenge is not None and challenge.device_id is not None
     charged = charged_by_network(taken, charges, device_known=known)
     if challenge is None or challenge.expires_at <= deps.clock() or not challenge.belongs_to(answer.binding):
         raise Refusal("challenge_expired")
-    braked = taken.read[1] is not None and not known and is_six_digits(answer.code)
+    is_on, is_confirmed = (found is not None for found in taken.read[1:])
+    braked = is_on and not is_confirmed and not known and is_six_digits(answer.code)
     one_try = (guessing_brake.take_the_try(deps, challenge.account_id),) if braked else ()
     return challenge, _Charged(charged, one_try)
 

@@ -31,7 +31,7 @@ def send(deps: Deps, client: Client, challenge_id: str, binding: str | None) -> 
     When the queue does not take it the challenge is deleted: the page must not wait for a code that never comes.
     Raises Refusal challenge_expired, sms_unavailable, too_many_requests; Unavailable.
     """
-    challenge, account = _live(deps, challenge_id, binding)
+    challenge, account = live_challenge(deps, challenge_id, binding)
     if account.phone is None or not challenge.offers_sms:
         raise Refusal("sms_unavailable")
     order = SmsOrder(account, "login", challenge.id, account.phone, challenge.device_id)
@@ -47,14 +47,16 @@ def send(deps: Deps, client: Client, challenge_id: str, binding: str | None) -> 
 
 def state(deps: Deps, challenge_id: str, binding: str | None) -> ChallengeState:
     """The challenge and the delivery of its last SMS. Raises Refusal challenge_expired."""
-    challenge, account = _live(deps, challenge_id, binding)
+    challenge, account = live_challenge(deps, challenge_id, binding)
     sent = challenge_store.last_sms(deps.redis, challenge.id)
     delivered = delivery.read(deps.redis, sent.message_id) if sent is not None else None
-    one_try = challenge.device_id is None and guessing_brake.is_on(deps.redis)
+    is_braked = challenge.device_id is None and guessing_brake.is_on(deps.redis)
+    one_try = is_braked and not challenge_store.is_confirmed(deps.redis, challenge.id)
     return ChallengeState(challenge, account, sent, delivered, one_try)
 
 
-def _live(deps: Deps, challenge_id: str, binding: str | None) -> tuple[LoginChallenge, Account]:
+def live_challenge(deps: Deps, challenge_id: str, binding: str | None) -> tuple[LoginChallenge, Account]:
+    """The challenge, for the client that began it, and its account. Raises Refusal challenge_expired."""
     challenge = challenge_store.get(deps.redis, challenge_id)
     if challenge is None or challenge.expires_at <= deps.clock() or not challenge.belongs_to(binding):
         raise Refusal("challenge_expired")

@@ -89,6 +89,20 @@ def tell(
     telling.mail()
 
 
+def mail(
+    connection: Connection,
+    deps: WorkerDeps,
+    account: Account,
+    kind: Kind,
+    now: datetime,
+    *,
+    deadline: datetime,
+    **values: object,
+) -> None:
+    """Record a notice by email alone, in the caller's transaction. It is not sent after ``deadline``."""
+    _Telling(connection, deps, account, kind, now, values, deadline).mail()
+
+
 @dataclass(frozen=True, slots=True)
 class _Telling:
     """One occasion, told to each recipient on its channel."""
@@ -99,6 +113,7 @@ class _Telling:
     kind: Kind
     at: datetime
     values: Mapping[str, object]
+    deadline: datetime | None = None
 
     def text(self, phone: PhoneNumber) -> None:
         """Tell this phone."""
@@ -146,7 +161,7 @@ class _Telling:
         return notice_texts.render(self.kind, origin=origin, at=self.at, times=times, **self.values)
 
     def _members(self, recipient: str, subject: str | None, body: str) -> dict[str, Any]:
-        message_id, deadline = new_id("msg"), self.at + NOTICE_LIFE
+        message_id, deadline = new_id("msg"), self.deadline or self.at + NOTICE_LIFE
         sealed = Envelope(self.account.id, recipient, subject, body, deadline).seal(
             self.deps.settings.notify_public_key
         )

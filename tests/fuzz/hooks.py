@@ -25,6 +25,7 @@ FITS_AND_IS_REFUSED = {
     "wrong_words",
     "own_account",
     "challenge_expired",
+    "link_expired",
     "enrollment_expired",
 }
 # Step-up asks for a code where 2FA is on; which members a body needs then no schema can tell.

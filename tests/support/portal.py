@@ -8,7 +8,7 @@ from tests.support.auth import PASSWORD
 ORIGIN = "http://portal.example:8080"
 PAGES = ("/two-factor", "/team", "/security")
 SUPPORT_PAGES = ("/support", "/support/accounts/acc_1")
-OPEN_PAGES = ("/login", "/reset/cancel", "/reset/confirm", "/dev/inbox")
+OPEN_PAGES = ("/login", "/reset/cancel", "/reset/confirm", "/browser/confirm", "/dev/inbox")
 
 
 class Browser:

@@ -107,7 +107,8 @@ def forms_without_scripts(target: Target, watch: Watch) -> str:
     signed_in, account = _cookie_browser(target), target.account()
     expect(signed_in.post("/v1/login", {"email": account.email, "password": account.password}), 200)
     found = 0
-    for path in ("/login", "/reset/cancel", "/reset/confirm", "/two-factor", "/team", "/security"):
+    pages = ("/login", "/reset/cancel", "/reset/confirm", "/browser/confirm", "/two-factor", "/team", "/security")
+    for path in pages:
         page = signed_in.get(path)
         watch.served(path, page)
         for form in _FORM.findall(_bytes(page)):
@@ -115,7 +116,7 @@ def forms_without_scripts(target: Target, watch: Watch) -> str:
             safe = b'method="post"' in form and (b"inert" in form or b'action="/' in form)
             watch.holds(f"{path} has a form that sends what is typed as an address: {form.decode()}", safe)
     watch.holds("no form was found", found > 0)
-    return f"{found} forms of six pages, before any script"
+    return f"{found} forms of {len(pages)} pages, before any script"
 
 
 _OFF_SITE = (

@@ -84,6 +84,34 @@ def guesses_spread_over_accounts(target: Target, watch: Watch) -> str:
     return f"wrong codes of a stranger, after {SPREAD} at other accounts in one hour"
 
 
+@watched
+def link_opened_elsewhere(target: Target, watch: Watch) -> str:
+    """Have the owner open the link of a thief's login, which must not be confirmed by that."""
+    control, inbox, owner = target.need_control(), target.need_inbox(), enrol(target)
+    codes = owner.wrong_codes(5)
+    watch.refused("the first wrong code of the hour", owner.guess(codes[0]), "invalid_passcode")
+    with guessed_everywhere(control, SPREAD):
+        for code in codes[1:3]:  # the first one puts the brake on, and the second one is the try of the day
+            owner.guess(code)
+        thief, challenge = owner.challenge()
+        path = f"/v1/login/{challenge}"
+        watch.refused("a thief's code under the brake", thief.verify(challenge, codes[3]), "too_many_requests")
+        watch.served("the request of a link", thief.post(f"{path}/confirmation"), 202)
+        mark = f"/browser/confirm#{challenge}."
+
+        def mailed() -> str | None:
+            bodies = (str(one["body"]) for one in inbox.messages() if one["to"] == owner.account.email)
+            return next((body.partition(mark)[2].split()[0] for body in bodies if mark in body), None)
+
+        link = {"token": str(wait_for(mailed, seconds=_NOTICE_SECONDS, every=0.3))}
+        opened = target.browser().post(f"{path}/confirm", link)
+        watch.refused("the link of a thief's login, in the owner's browser", opened, "other_browser")
+        after = thief.verify(challenge, codes[4])
+        watch.holds("a thief's code was compared after the owner opened the link", after.code == "too_many_requests")
+        watch.served("the link in the browser that began the login", thief.post(f"{path}/confirm", link), 204)
+    return "a link that was requested in one browser, opened in another one"
+
+
 def _by_cookie(browser: Browser, account: Account, code: str) -> Answer:
     """Sign in as a browser does, which is known from then on."""
     begun = expect(browser.post("/v1/login", {"email": account.email, "password": account.password}), 200)
@@ -97,6 +125,14 @@ PROBES = (
         "Guesses over thousands of accounts, few at each",
         "found here",
         guesses_spread_over_accounts,
+        alone=True,
+    ),
+    Probe(
+        63,
+        "link-elsewhere",
+        "A link in a mail that confirms another browser than the one that opens it",
+        "found here",
+        link_opened_elsewhere,
         alone=True,
     ),
     Probe(63, "silent-guesses", "Few wrong codes an account, below every window", "found here", silent_guesses),

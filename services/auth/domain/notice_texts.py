@@ -35,6 +35,7 @@ class Kind(StrEnum):
     PHONE_SET_BY_TEAM_OWNER = "phone_set_by_team_owner"
     TRUSTED_DEVICE_ADDED = "trusted_device_added"
     PASSWORD_ACCEPTED = "password_accepted"  # noqa: S105 - an occasion
+    CONFIRM_BROWSER = "confirm_browser"
     SECOND_FACTOR_FAILED = "second_factor_failed"
     SECOND_FACTOR_LOCKED = "second_factor_locked"
     SECOND_FACTOR_LOCKED_EVERYWHERE = "second_factor_locked_everywhere"
@@ -67,12 +68,15 @@ _TELL_SUPPORT = "If you did not ask for this, contact support at once."
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """``happened`` and ``act`` (what to do) make the email. {site}, {origin} and {when} are always there."""
+    """``happened`` and ``act`` (what to do) make the email. {site}, {origin} and {when} are always there.
+
+    A notice without ``sms`` goes by mail alone.
+    """
 
     subject: str
     happened: str
     act: str
-    sms: str
+    sms: str = ""
 
 
 _TEXTS: Mapping[Kind, _Text] = {
@@ -232,6 +236,15 @@ _TEXTS: Mapping[Kind, _Text] = {
         "If it wasn't you, change your password at {origin} at once: it is known to somebody else.",
         "{site}: your right password was entered in a new place at {when}. A code is needed as well. "
         "Not you? Change your password.",
+    ),
+    Kind.CONFIRM_BROWSER: _Text(
+        "Is it you who signs in?",
+        "Somebody entered your right password. Before this browser may enter a code, it must be confirmed:\n\n"
+        "  Browser: {browser}\n  Address: {ip}\n\n"
+        "Only if that is you, open this link in that same browser:\n\n  {confirm_url}\n\n"
+        "It works until {until}. Do not give it to anybody.",
+        "If this wasn't you, do not open the link. Change your password at {origin} at once: it is known to somebody "
+        "else.",
     ),
     Kind.SECOND_FACTOR_FAILED: _Text(
         "Somebody has your password but not your code",

@@ -88,6 +88,12 @@ def confirm_check_page() -> Response:
     return page("confirm-check", groups=("reset",))
 
 
+@blueprint.get("/browser/confirm")
+def confirm_browser_page() -> Response:
+    """Where the link leads that confirms a login under the brake; its token stands behind the #, too."""
+    return page("confirm-browser", groups=("browser", "reset"))
+
+
 @blueprint.get("/team/approvals")
 @signed_in
 def approvals_page() -> Response:

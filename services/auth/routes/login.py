@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Response, jsonify, make_response
 
-from services.auth import login, login_sms, sessions, views
+from services.auth import login, login_confirmation, login_sms, sessions, views
 from services.auth.challenge_store import LoginChallenge
 from services.auth.consequences import Acting
 from services.auth.login import Answer, SecondFactorRequired, SignedIn
@@ -23,6 +23,8 @@ from services.auth.routes.guard import (
 )
 from services.auth.schemas.session import (
     ChallengeStateSchema,
+    ConfirmationSentSchema,
+    ConfirmLoginArgs,
     LoginAnswer,
     LoginArgs,
     LogoutArgs,
@@ -92,6 +94,26 @@ def challenge_state(challenge_id: str) -> dict[str, Any]:
 def send_sms(_args: dict[str, Any], challenge_id: str) -> Any:  # noqa: ANN401 - dumped by the schema
     """Send an SMS code for this login, or send another one."""
     return login_sms.send(deps(), client(), challenge_id, challenge_binding())
+
+
+@blueprint.route("/login/<id:challenge_id>/confirmation", methods=["POST"])
+@blueprint.arguments(NothingSchema)
+@blueprint.response(202, ConfirmationSentSchema)
+@blueprint.refuses("challenge_expired", "confirmation_not_needed", "too_many_requests")
+def send_confirmation(_args: dict[str, Any], challenge_id: str) -> dict[str, Any]:
+    """Mail a link that confirms this browser, after a 429 whose ``cause`` is guessing."""
+    expires_at = login_confirmation.send(deps(), client(), challenge_id, challenge_binding())
+    return {"expires_at": expires_at}
+
+
+@blueprint.route("/login/<id:challenge_id>/confirm", methods=["POST"])
+@blueprint.arguments(ConfirmLoginArgs)
+@blueprint.response(204)
+@blueprint.refuses("link_expired", "other_browser", "too_many_requests")
+def confirm(args: dict[str, Any], challenge_id: str) -> Response:
+    """Confirm this browser with the token from the mail. The login then takes more codes of six digits."""
+    login_confirmation.confirm(deps(), client(), challenge_id, challenge_binding(), args["token"])
+    return make_response("", 204)
 
 
 @blueprint.route("/login/<id:challenge_id>/verify", methods=["POST"])

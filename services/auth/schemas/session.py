@@ -151,6 +151,18 @@ class SmsSentSchema(Schema):
     resend_after = fields.String()
 
 
+class ConfirmationSentSchema(Schema):
+    """The mail is on its way."""
+
+    expires_at = Time(metadata={"description": "Until then the link works. The challenge ends then, too."})
+
+
+class ConfirmLoginArgs(Schema):
+    """The token of the link: what follows the dot."""
+
+    token = Text(required=True, validate=validate.Length(min=1, max=100), load_only=True)
+
+
 class SessionListItem(Schema):
     """One of the account's sessions."""
 

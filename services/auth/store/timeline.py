@@ -19,6 +19,7 @@ class Entry(StrEnum):
     SIGNED_IN = "session.started"
     PASSWORD_REFUSED = "password.refused"  # noqa: S105
     PASSWORD_ACCEPTED = "password.accepted"  # noqa: S105 - and a code was asked for
+    CONFIRMATION_MAILED = "login.confirmation_mailed"
     SESSION_ENDED = "session.ended"
     STEPPED_UP = "session.stepped_up"
     PASSWORD_CHANGED = "password.changed"  # noqa: S105

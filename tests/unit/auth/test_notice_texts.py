@@ -23,6 +23,7 @@ VALUES = {
     "role": "support",
     "browser": "Firefox on Linux",
     "ip": "192.0.2.7",
+    "until": "2026-11-24 05:10 UTC",
     "taken_at": "2026-11-24 04:00 UTC",
     "what": "- No browser of yours is remembered any more.",
 }
@@ -35,26 +36,39 @@ def notice(request):
     return render(request.param, origin=ORIGIN, at=NOW, **VALUES)
 
 
+@pytest.fixture(params=[kind for kind in Kind if kind is not Kind.CONFIRM_BROWSER])
+def texted(request):
+    """A notice that is texted, too."""
+    return render(request.param, origin=ORIGIN, at=NOW, **VALUES)
+
+
 def test_every_text_says_when_and_what_to_do(notice):
     assert "2026-11-24 05:00 UTC" in notice.email
-    for text in (notice.email, notice.sms):
+    for text in filter(None, (notice.email, notice.sms)):
         assert re.search(r"contact support|change your password|cancel it", text, re.IGNORECASE)
         assert "{" not in text
 
 
-def test_an_sms_says_who_writes_and_costs_two_segments_at_most(notice):
-    assert notice.sms.startswith("portal.example.com: ")
-    assert GSM.match(notice.sms)
-    assert len(notice.sms) <= TWO_SEGMENTS
+def test_an_sms_says_who_writes_and_costs_two_segments_at_most(texted):
+    assert texted.sms.startswith("portal.example.com: ")
+    assert GSM.match(texted.sms)
+    assert len(texted.sms) <= TWO_SEGMENTS
 
 
-def test_what_support_never_asks_for_is_said_on_every_channel_or_on_none(notice):
-    assert ("never ask" in notice.sms) == ("never asks for" in notice.email)
+def test_what_support_never_asks_for_is_said_on_every_channel_or_on_none(texted):
+    assert ("never ask" in texted.sms) == ("never asks for" in texted.email)
 
 
-def test_an_sms_looks_like_no_one_time_code(notice):
-    assert not re.search(r"^@", notice.sms, re.MULTILINE)
-    assert not re.search(r"\b[0-9]{6}\b", notice.sms)
+def test_an_sms_looks_like_no_one_time_code(texted):
+    assert not re.search(r"^@", texted.sms, re.MULTILINE)
+    assert not re.search(r"\b[0-9]{6}\b", texted.sms)
+
+
+def test_a_link_that_confirms_a_browser_goes_by_mail_alone_and_names_the_browser():
+    notice = render(Kind.CONFIRM_BROWSER, origin=ORIGIN, at=NOW, **VALUES)
+    assert notice.sms == ""
+    for said in ("right password", "Firefox on Linux", "192.0.2.7", "in that same browser", VALUES["confirm_url"]):
+        assert said in notice.email
 
 
 def test_a_missing_value_is_an_error():

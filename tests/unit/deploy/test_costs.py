@@ -30,6 +30,7 @@ WORDS = {
     "outbox.record": {Dear.SIGNATURE},
     "jwt.encode": {Dear.SIGNATURE},
     "notices.tell": {Dear.TEXT, Dear.MAIL, Dear.SIGNATURE},
+    "notices.mail": {Dear.MAIL, Dear.SIGNATURE},
     "consequences.changing": {Dear.CHANGE, Dear.SIGNATURE},
     "accounts.search": {Dear.SEARCH},
     "sms_store.put": {Dear.TEXT},

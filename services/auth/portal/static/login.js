@@ -4,7 +4,7 @@ import { clockSays, get, leave, onSubmit, post } from "./api.js";
 import { $, duration, show, t } from "./page.js";
 
 const passwordStep = $("#password-step"), codeStep = $("#code-step");
-const codeForm = $("#code-form"), smsForm = $("#sms-form"), code = codeForm.elements.code;
+const codeForm = $("#code-form"), smsForm = $("#sms-form"), mailForm = $("#mail-form"), code = codeForm.elements.code;
 const POLL_EVERY = 2000;
 const FINAL = new Set(["delivered", "undelivered", "failed", "expired"]);
 
@@ -31,6 +31,8 @@ function begin(given) {
   show($("#clock-coach"), false);
   show($("#sms-status"), false);
   show($("#one-try"), given.one_try);
+  show(mailForm, false);
+  show($("#mail-sent"), false);
   show(smsForm, given.sms.available);
   $("button", smsForm).textContent = t("login.send_sms");
   show(passwordStep, false);
@@ -70,6 +72,10 @@ onSubmit(
     const says = clockSays(problem);
     show($("#clock-coach"), Boolean(says));
     $(".coach-says").textContent = says ?? "";
+    if (problem.document.cause === "guessing") {
+      show(mailForm);
+      show($("#mail-sent"), false);
+    }
     if (problem.code === "challenge_expired") expired(problem);
   },
 );
@@ -114,6 +120,22 @@ async function listenForSms() {
     // Nobody must notice: the code can be typed.
   }
 }
+
+// --- a link by mail, while the brake on guesses refuses six digits -------------------------------------------------------
+
+onSubmit(
+  mailForm,
+  async () => {
+    const mine = challenge;
+    await post(`/v1/login/${mine}/confirmation`);
+    if (challenge !== mine) return;  // begun anew meanwhile
+    show(mailForm, false);
+    show($("#mail-sent"));
+    lastSent = null;  // the code that was refused was not compared, and may be entered again
+    code.focus();
+  },
+  (problem) => problem.code === "challenge_expired" && expired(problem),
+);
 
 // --- SMS --------------------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """Logging in without scripts."""
 
+import pytest
 from werkzeug.datastructures import LanguageAccept
 
 from services.auth import guessing_brake
@@ -137,3 +138,22 @@ def test_a_known_browser_reads_nothing_of_it(deps, browser, mia, otp):
     browser.post("/logout")
     deps.redis.set(guessing_brake.KEY, 1)
     assert not Page(browser.get(f"/login/{challenge_of(browser.log_in(mia.email))}")).shown("one-try")
+
+
+def test_the_offer_of_a_link_by_mail_sleeps_until_the_script_has_seen_a_refusal(deps, browser, mia):
+    deps.redis.set(guessing_brake.KEY, 1)
+    page = Page(browser.get(f"/login/{challenge_of(browser.log_in(mia.email))}"))
+    assert not page.shown("mail-form")
+    assert not page.shown("mail-sent")
+    assert next(attrs for _, attrs in page.tags if attrs.get("id") == "mail-form").keys() >= {"inert", "aria-disabled"}
+
+
+@pytest.mark.parametrize(("language", "says"), [("en", "Is it you who logs in?"), ("de", "Melden Sie sich gerade an?")])
+def test_the_page_of_the_link_asks_first_and_has_a_button(browser, language, says):
+    response = browser.get(f"/browser/confirm?lang={language}")
+    page = Page(response)
+    assert response.status_code == 200
+    assert says in page.text
+    assert ("button", {"class": "primary wide", "type": "submit"}) in page.tags
+    assert not page.shown("confirm-done")
+    assert not page.shown("enter-code")
