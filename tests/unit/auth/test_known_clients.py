@@ -1,7 +1,5 @@
 """What strangers try does not hold out an account in a client that it knows, with 2FA or without."""
 
-import hashlib
-
 import pytest
 from sqlalchemy import func, select
 
@@ -13,11 +11,19 @@ from services.auth.store import devices
 from shared.database import reading
 from tests.support import auth
 from tests.support.auth import sign_in
-from tests.support.sign_in import challenge, complete, email_of, ip_of, log_in, problem, sessions, spend, spent, verify
-
-
-def cookie_of(account):
-    return f"latchkey_device_{hashlib.sha256(account.id.encode()).hexdigest()[:12]}"
+from tests.support.sign_in import (
+    challenge,
+    complete,
+    device_cookie_name,
+    email_of,
+    ip_of,
+    log_in,
+    problem,
+    sessions,
+    spend,
+    spent,
+    verify,
+)
 
 
 def count_devices(deps, account):
@@ -74,7 +80,7 @@ def test_a_wrong_password_makes_nobody_known(deps, app, stranger, tom):
     assert "device_token" not in log_in(stranger, tom, "wrong").json
     browser = app.test_client()
     browser.post("/v1/login", json=body_of(tom, "wrong"))
-    assert browser.get_cookie(cookie_of(tom)) is None
+    assert browser.get_cookie(device_cookie_name(tom)) is None
     assert count_devices(deps, tom) == 0
 
 
@@ -188,7 +194,7 @@ def test_a_browser_is_known_to_each_account_that_signed_in_there(app, tom, make_
 def test_a_form_of_the_portal_makes_its_browser_known(app, tom, spend_by_strangers):
     browser = app.test_client()
     assert browser.post("/login", data=body_of(tom)).status_code == 303
-    assert browser.get_cookie(cookie_of(tom)) is not None
+    assert browser.get_cookie(device_cookie_name(tom)) is not None
     spend_by_strangers(tom)
     assert browser.post("/login", data=body_of(tom)).status_code == 303
 
@@ -199,8 +205,8 @@ def test_a_logout_that_forgets_the_browser_leaves_it_known_to_the_others(app, to
     for account in (eve, tom):
         browser.post("/v1/login", json=body_of(account))
         browser.post("/v1/logout", json={"forget_browser": account is tom})
-    assert browser.get_cookie(cookie_of(tom)) is None
-    assert browser.get_cookie(cookie_of(eve)) is not None
+    assert browser.get_cookie(device_cookie_name(tom)) is None
+    assert browser.get_cookie(device_cookie_name(eve)) is not None
     with reading(deps.database) as connection:
         known = [len(devices.ids(connection, account.id, deps.clock())) for account in (tom, eve)]
     assert known == [0, 1]
@@ -211,4 +217,4 @@ def test_a_cookie_of_an_earlier_release_gets_the_accounts_name(app, deps, tom):
     browser = app.test_client()
     browser.set_cookie("latchkey_device", "old")
     assert browser.post("/v1/login", json=body_of(tom)).status_code == 200
-    assert browser.get_cookie(cookie_of(tom)).value == "old"
+    assert browser.get_cookie(device_cookie_name(tom)).value == "old"
