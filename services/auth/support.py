@@ -28,7 +28,7 @@ from shared.problems import Refusal
 class AccountDetail:
     """Everything that support needs to help, and nothing that would let it sign in.
 
-    ``throttles``: the budgets of codes that are spent. ``held_out``: these, those of passwords, and locks.
+    ``throttles``: the budgets of codes that are spent. ``held_out``: everything that is refused (holds.py).
     """
 
     account: Account

@@ -154,7 +154,7 @@ def device_tokens(in_body: str | None = None) -> tuple[str, ...]:
     # One without an account in its name is of an earlier release.
     name = deps().settings.device_cookie
     tokens = [token for key, token in request.cookies.items() if key == name or key.startswith(f"{name}_")]
-    return tuple(tokens[-DEVICES_OF_A_BROWSER:])
+    return tuple(tokens[-DEVICES_OF_A_BROWSER:])  # a browser sends its oldest cookies first (RFC 6265 §5.4)
 
 
 def device_cookie(account_id: str) -> str:
