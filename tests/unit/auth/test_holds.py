@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from services.auth import holds, limits
-from services.auth.domain.hold import Hold, LiftedBy, What
+from services.auth.domain.hold import Held, Hold, LiftedBy
 from services.auth.domain.session import Factor
 from services.auth.otp_client import Throttle
 from shared.clock import parse_rfc3339
@@ -113,7 +113,7 @@ def test_codes_say_until_when(api, clock, mia, otp, purpose):
 def test_a_lock_of_new_clients_has_no_end_and_says_what_lifts_it(deps, mia, otp, reset_needed, helper):
     state = replace(otp.state(mia.id), locked=True, locked_everywhere=False, reset_needed=reset_needed)
     own = LiftedBy.KNOWN_CLIENT, LiftedBy.BACKUP_CODE, LiftedBy.OWNER_WORD, LiftedBy.NEW_PASSWORD
-    assert holds.of_account(deps, mia, state, []) == (Hold(What.CODES_NEW, None, (*own, helper)),)
+    assert holds.of_account(deps, mia, state, []) == (Hold(Held.CODES_NEW, None, (*own, helper)),)
 
 
 def test_a_backup_code_is_named_only_while_there_is_one(deps, mia, otp):
