@@ -62,12 +62,13 @@ def test_passwords_by_strangers_say_until_when_and_what_lifts_them(deps, clock, 
 
 def test_every_row_of_passwords_is_told_to_the_owner_and_to_support(deps, api, sam, stranger, tom, home, known):
     spend_all(home, deps, stranger, tom, known)
-    assert [(hold["what"], hold["lifted_by"]) for hold in held_out(home)] == [
-        ("passwords_new_clients", ["time", "known_client", "support"]),
-        ("passwords_step_up", ["time", "support"]),
-        ("passwords_known_clients", ["time", "support"]),
-    ]
-    assert at_support(api, sam, tom) == held_out(home)
+    for holds_told in (held_out(home), at_support(api, sam, tom)):
+        # Without the ends: Redis counts the waits by a clock that goes on between the two answers.
+        assert [(hold["what"], hold["lifted_by"]) for hold in holds_told] == [
+            ("passwords_new_clients", ["time", "known_client", "support"]),
+            ("passwords_step_up", ["time", "support"]),
+            ("passwords_known_clients", ["time", "support"]),
+        ]
 
 
 def test_an_unlock_lifts_every_row_of_passwords(deps, api, sam, stranger, tom, home, known):
