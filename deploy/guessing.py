@@ -9,17 +9,15 @@ from dataclasses import dataclass
 from services.auth import limits as auth
 from services.auth.domain.guessing import GROWTH, HOURS_IN_A_LEVEL
 from services.otp import limits as otp
-from services.otp.domain.failure_row import FailureRow
 
 # A guess meets the app's codes of three time steps, and the present and the previous texted code.
 CODES_MET = 3 + 2
 CHANCE = CODES_MET / 10**6
 
-# The rows of wrong codes that end guessing at one account. Strangers share one; each known device has its own.
+# The rows of wrong codes that end guessing at one account. Strangers share one, which no sign-in of the owner empties
+# (services/otp/limits.py). Each known device has its own.
 STRANGERS_IN_A_ROW = otp.STOP_FOR_STRANGERS
 DEVICE_IN_A_ROW = otp.STOP_FOR_A_DEVICE
-# Whether an everyday sign-in of the owner empties the row of strangers.
-ENDED_BY_SIGN_IN = otp.FAILURES_IN_A_ROW[FailureRow.STRANGERS].ended_by_success
 
 CODES_A_DAY = otp.VERIFY_LOGIN.windows[-1].max
 NETWORK_A_DAY = min(rate.windows[-1].max for rate in (auth.LOGIN_IP, auth.VERIFY_IP))
@@ -74,8 +72,6 @@ def gain(attack: Attack) -> Gain:
     # A known device is exempt from the brake. Its wrong codes are among those that the owner is told of.
     a_day += by_device
     until_told = attack.accounts * TOLD_AT
-    if ENDED_BY_SIGN_IN:
-        return Gain(at_once, a_day, until_told, at_once + a_day * _YEAR)
     rows = attack.accounts * STRANGERS_IN_A_ROW + attack.stale_devices * DEVICE_IN_A_ROW
     return Gain(at_once, a_day, until_told, min(rows, at_once + a_day * _YEAR))
 
@@ -129,7 +125,8 @@ def _met(is_met: bool) -> str:
     return "" if is_met else " **missed**"
 
 
-def _kind(attack: Attack) -> str:
+def kind(attack: Attack) -> str:
+    """The attack in the words of a table."""
     device = {0: "", 1: ", with a stale device"}.get(
         attack.stale_devices, f", with stale devices of {attack.stale_devices}"
     )
@@ -140,7 +137,7 @@ def _one(attack: Attack) -> str:
     got = gain(attack)
     told = f"{got.until_told * CHANCE:.4%}" if got.until_told else "not told"
     in_all = f"{got.in_all * CHANCE:.3%}" + _met(got.in_all * CHANCE <= AIM_FOR_ONE)
-    return f"| {attack.addresses:,} | {_kind(attack)} | {got.a_day:,} | {told} | {got.in_all:,} | {in_all} |"
+    return f"| {attack.addresses:,} | {kind(attack)} | {got.a_day:,} | {told} | {got.in_all:,} | {in_all} |"
 
 
 def _many(attack: Attack) -> str:
@@ -151,7 +148,7 @@ def _many(attack: Attack) -> str:
         told = f"{got.until_told * CHANCE:.2f}" + _met(got.until_told * CHANCE <= AIM_UNTIL_TOLD)
     at_once = f"{got.at_once:,}" if got.at_once else "no brake"
     in_all = f"{got.in_all * CHANCE:.2f}"
-    return f"| {attack.addresses:,} | {_kind(attack)} | {at_once} | {got.a_day:,} | {a_day} | {told} | {in_all} |"
+    return f"| {attack.addresses:,} | {kind(attack)} | {at_once} | {got.a_day:,} | {a_day} | {told} | {in_all} |"
 
 
 def _refused(portal: Portal) -> str:
@@ -176,7 +173,7 @@ number of guesses × {met}·10⁻⁶. The passwords are right, because without t
 - Under the brake an account takes {braked} code a day from new browsers. The brake goes on {late} guesses late at most.
 - A stale device is a browser that the owner once signed in with, and that the attacker holds. It is exempt from the
   brake and from the rows by network.
-- {row}
+- No everyday sign-in empties the rows of wrong codes: {strangers} of strangers, {device} of a device.
 - A portal with many wrong codes of its own has a higher brake, four times those of last week. The attacker has as many
   guesses a day besides.
 
@@ -212,12 +209,6 @@ a mail. The attacker does not hold the mailboxes, so the tables above do not cha
 
 def document() -> str:
     """The tables as docs/guessing.md."""
-    row = (
-        "The owner's everyday sign-in empties the row of wrong codes, so the last columns count a year of such days."
-        if ENDED_BY_SIGN_IN
-        else f"No everyday sign-in empties the rows of wrong codes: {STRANGERS_IN_A_ROW} of strangers, "
-        f"{DEVICE_IN_A_ROW} of a device."
-    )
     return _HEAD.format(
         met=CODES_MET,
         codes=CODES_A_DAY,
@@ -228,7 +219,8 @@ def document() -> str:
         growth=GROWTH,
         braked=BRAKED_A_DAY,
         late=auth.LOOKED_AT_EVERY - 1,
-        row=row,
+        strangers=STRANGERS_IN_A_ROW,
+        device=DEVICE_IN_A_ROW,
         for_one=AIM_FOR_ONE,
         one="\n".join(map(_one, ONE)),
         many=_MANY,

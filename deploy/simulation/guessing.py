@@ -20,7 +20,6 @@ from rich.table import Table
 from deploy.guessing import (
     CHANCE,
     DEVICE_IN_A_ROW,
-    ENDED_BY_SIGN_IN,
     MANY,
     PORTALS,
     STRANGERS_IN_A_ROW,
@@ -28,6 +27,7 @@ from deploy.guessing import (
     Attack,
     Portal,
     gain,
+    kind,
     refused,
 )
 from services.auth import limits as auth
@@ -160,10 +160,9 @@ class Simulation:
 
     def _guess(self, at: float, account: int, *, by_device: bool) -> float | None:
         """Guess once if the limits let it; when to come back, or None when nothing is left here."""
-        today = int(at // DAY) if ENDED_BY_SIGN_IN else 0
-        row = f"{account}:{by_device}:{today}"
+        row = f"{account}:{by_device}"
         if self._in_a_row[row] >= (DEVICE_IN_A_ROW if by_device else STRANGERS_IN_A_ROW):
-            return (today + 1.0) * DAY if ENDED_BY_SIGN_IN else None
+            return None
         if self._attack.silent:
             if self._of_account[account] >= TOLD_AT - 1:
                 return None
@@ -219,7 +218,7 @@ class Simulation:
 
     def _sign_in(self, at: float) -> None:
         """An honest user at a new browser. The brake refuses a second try, and a first one that was used up before."""
-        assert self._portal is not None  # noqa: S101 - they are nobody's users else
+        assert self._portal is not None  # noqa: S101 - without a portal nobody honest signs in
         account = (auth.BRAKED_CODE, str(self._rng.randrange(self._portal.accounts)))
         mistyped, braked = self._rng.random() < self._portal.mistyped, self._brake.is_on(at)
         self.played.honest += braked
@@ -240,10 +239,11 @@ def main() -> int:
         table.add_column(column, justify="right")
     for attack in MANY:
         played, page = Simulation(attack, days=8).run(), gain(attack)
-        kind = ("silent" if attack.silent else "loud") + (", stale devices" if attack.stale_devices else "")
         most = max(played.days.values(), default=0)
         figures = [most, page.a_day, played.untold, page.until_told or page.in_all]
-        table.add_row(f"{attack.addresses:,}", kind, *(f"{n:,}" for n in figures), f"{played.guesses * CHANCE:.3f}")
+        table.add_row(
+            f"{attack.addresses:,}", kind(attack), *(f"{n:,}" for n in figures), f"{played.guesses * CHANCE:.3f}"
+        )
     console = Console()
     console.print(table)
     for portal in PORTALS:

@@ -1,4 +1,4 @@
-"""What operations see of guesses over all accounts. The README has the alerts."""
+"""Metrics of guesses over all accounts. The README has the alerts."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ log = structlog.get_logger("auth.guessing")
 
 
 class GuessingCollector(SparingCollector):
-    """Asks Redis when it is scraped. When that does not answer, its gauges are left out but for ``up``, which is 0."""
+    """Asks Redis when it is scraped. When Redis does not answer, ``up`` is 0 and the other gauges are left out."""
 
     def __init__(
         self, redis: Redis, clock: Clock, floor: int, *, monotonic: Callable[[], float] = time.monotonic
@@ -36,7 +36,7 @@ class GuessingCollector(SparingCollector):
             yield _figure("up", "Whether Redis answers.", 0)
             return
         yield _figure("up", "Whether Redis answers.", 1)
-        level = gauge("latchkey_guessing_level", "Guesses of browsers that no account knows.", "guess")
+        level = gauge("latchkey_guessing_level", "Guesses from browsers that the account does not know.", "guess")
         threshold = gauge("latchkey_guessing_threshold", "Above it the brake goes on.", "guess")
         for guess, seen in readings.items():
             level.add_metric([guess], seen.level)

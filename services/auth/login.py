@@ -91,7 +91,7 @@ def log_in(
             found = accounts.credentials(connection, email)
             # Looked for at an unknown address, too: the time of a read would tell which addresses are known.
             account_id = found[0].id if found else NOBODY
-            device = devices.by_tokens(connection, account_id, device_tokens, now) if device_tokens else None
+            device = devices.by_tokens(connection, account_id, device_tokens, now)
         network, own = _password_charges(deps, client, email, device)
         budgets.take(deps.redis, *network, own).require()
         with budgets.given_back_on_outage(deps.redis, *network, own):
@@ -115,14 +115,19 @@ def _after_password(
     charged: tuple[Charge, ...],
     now: datetime,
 ) -> SignedIn | SecondFactorRequired:
-    """Open a session or a challenge for a right password."""
+    """Open a session or a challenge for a right password.
+
+    ``found``: the account, and the hash that matched. ``charged``: the rows of its network that the password was
+    counted under. Raises Refusal invalid_credentials, challenge_expired when a change has overtaken the login;
+    too_many_requests; Unavailable.
+    """
     account, verified = found
     # The epoch first: whoever changes the password or 2FA after this line raises it, and this login is void. Whoever
     # did so before it is seen by the two reads that follow.
     epoch = session_store.epoch(deps.redis, account.id)
     with reading(deps.database) as connection:
         current = accounts.password_hash(connection, account.id)
-        device = devices.by_tokens(connection, account.id, device_tokens, now) if device_tokens else None
+        device = devices.by_tokens(connection, account.id, device_tokens, now)
     # Another hash may be of the same password, when another sign-in has just renewed it.
     if current != verified and not (current and deps.hashing.verify(current, password)):
         raise Refusal("invalid_credentials")
@@ -184,14 +189,13 @@ def verify(deps: Deps, client: Client, answer: Answer) -> SignedIn:
     """
     now = deps.clock()
     challenge, charged = _counted_challenge(deps, by_network(deps, limits.VERIFY_IP, client.ip), answer)
-    guessable = challenge.device_id is None and is_six_digits(answer.code)
     try:
         with budgets.given_back_on_outage(deps.redis, *charged.network, *charged.one_try):
             return _complete(deps, client, challenge, charged.one_try, answer, now)
     except CodeRefused as refused:
         if refused.code == "invalid_passcode":  # else it was not compared
             login_records.wrong_code(deps, challenge, client, now)
-            if guessable:
+            if _is_guess(challenge, answer.code):
                 guessing_brake.note(deps, Guess.WRONG_CODE, now)
         spent_failures.end(deps, client, refused, challenge.account_id, device_id=challenge.device_id)
         raise
@@ -299,9 +303,14 @@ def _counted_challenge(deps: Deps, charges: tuple[Charge, ...], answer: Answer) 
     if challenge is None or challenge.expires_at <= deps.clock() or not challenge.belongs_to(answer.binding):
         raise Refusal("challenge_expired")
     is_on, is_confirmed = (found is not None for found in taken.read[1:])
-    braked = is_on and not is_confirmed and not known and is_six_digits(answer.code)
+    braked = is_on and not is_confirmed and _is_guess(challenge, answer.code)
     one_try = (guessing_brake.take_the_try(deps, challenge.account_id),) if braked else ()
     return challenge, _Charged(charged, one_try)
+
+
+def _is_guess(challenge: LoginChallenge, code: str) -> bool:
+    """Whether the brake counts this code: six digits, from a client that the account does not know."""
+    return challenge.device_id is None and is_six_digits(code)
 
 
 def _password_still_charged(deps: Deps, challenge: LoginChallenge) -> tuple[Charge, ...]:
@@ -362,7 +371,7 @@ def _new_session(
     client: Client,
     now: datetime,
     *,
-    device_id: str | None,
+    device_id: str,
     trust_factor: Factor | None = None,
 ) -> tuple[Session, str]:
     """A session and its token, always new (ASVS 7.2.4)."""

@@ -34,8 +34,7 @@ def refused_password(deps: Deps, client: Client, account: Account | None, email:
 def accepted_password(deps: Deps, client: Client, account: Account, now: datetime) -> None:
     """Record a right password that stops at the code; tell the owner when its network or its browser is a new place.
 
-    One caller, or many, cannot fill the timeline: beyond the limits nothing is recorded, and nothing told. Raises
-    RedisError.
+    Beyond the limits nothing is recorded and nobody is told, so no caller can fill the timeline. Raises RedisError.
     """
     network = subject(deps, "ip", networks_of(client.ip).whole)
     charges = Charge(limits.ACCEPTED_NETWORK, f"{account.id}:{network}"), Charge(limits.ACCEPTED, account.id)
@@ -53,6 +52,7 @@ def _is_new_place(connection: Connection, client: Client, account: Account, now:
     since, entries = now - limits.PLACE_KNOWN_FOR, (Entry.SIGNED_IN, Entry.PASSWORD_ACCEPTED)
     places = timeline.places_since(connection, account.id, entries, since, limit=limits.PLACES_READ)
     networks = {networks_of(ip).whole for ip in {ip for ip, _ in places}}
+    # An entry of an earlier release holds what the client wrote.
     browsers = {describe(browser) for browser in {browser for _, browser in places}}
     return networks_of(client.ip).whole not in networks or client.browser not in browsers
 

@@ -6,7 +6,7 @@ over, and each further one takes its place there with a higher number.
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -136,13 +136,13 @@ class _Telling:
     def _record(self, recipient: str, body: str, make: Callable[[Notice], SendSmsNotice | SendEmailNotice]) -> None:
         connection, deps, account_id = self.connection, self.deps, self.account.id
         if self.kind in notice_texts.HAS_LINK:
-            outbox.record(connection, BOX, make(self._rendered()), deps.signer)
+            outbox.record(connection, BOX, make(self._rendered(self.values)), deps.signer)
             return
         # All but the time: equal occasions differ in it.
         content = "\0".join((self.kind, recipient, body.replace(notice_texts.written(self.at), "")))
         fingerprint = hashlib.sha256(content.encode()).hexdigest()
         series = notice_series.count(connection, account_id, fingerprint, deps.clock(), NOTICES_MERGED_FOR)
-        message = make(self._rendered(series.times))
+        message = make(self._rendered(self.values, series.times))
         if series.times == 1:
             outbox.record(connection, BOX, message, deps.signer)
             return
@@ -154,11 +154,11 @@ class _Telling:
     def _compared(self) -> Notice:
         """What equal occasions have in common, besides their times."""
         places = {"ip": "", "browser": ""} if self.kind in notice_texts.FROM_ANYWHERE else {}
-        return replace(self, values={**self.values, **places})._rendered()  # noqa: SLF001 - of its own kind
+        return self._rendered({**self.values, **places})
 
-    def _rendered(self, times: int = 1) -> Notice:
+    def _rendered(self, values: Mapping[str, object], times: int = 1) -> Notice:
         origin = self.deps.settings.public_origin
-        return notice_texts.render(self.kind, origin=origin, at=self.at, times=times, **self.values)
+        return notice_texts.render(self.kind, origin=origin, at=self.at, times=times, **values)
 
     def _members(self, recipient: str, subject: str | None, body: str) -> dict[str, Any]:
         message_id, deadline = new_id("msg"), self.deadline or self.at + NOTICE_LIFE

@@ -25,8 +25,8 @@ from shared.lua import LuaScript
 
 # A login by SMS needs a challenge that still lists SMS: its phone may have been removed after the code was sent.
 # The reply: 1 and the ids of the sessions that end because there are too many, or 0. Sessions that are over leave the
-# index here, so that it never holds more than an account may have open. The last keys are counters, and
-# each of them gets a try back.
+# index here, so that it never holds more than an account may have open. The last keys are counters, and each of them
+# gets a try back.
 _OPEN = LuaScript("""
 if tonumber(redis.call('GET', KEYS[1]) or '0') ~= tonumber(ARGV[1]) then return {0} end
 if ARGV[7] ~= '' then

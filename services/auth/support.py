@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from services.auth import history, holds, operators, session_store, unlocks
 from services.auth.deps import Client, Deps, subject
 from services.auth.domain.account import Account
-from services.auth.domain.hold import Hold, What
+from services.auth.domain.hold import Held, Hold
 from services.auth.domain.reset import Reset, Status
 from services.auth.domain.unlock import Unlock
 from services.auth.history import Item
@@ -28,7 +28,7 @@ from shared.problems import Refusal
 class AccountDetail:
     """Everything that support needs to help, and nothing that would let it sign in.
 
-    ``throttles``: the budgets of codes that are spent. ``held_out``: these, those of passwords, and locks.
+    ``throttles``: the budgets of codes that are spent. ``held_out``: everything that is refused (holds.py).
     """
 
     account: Account
@@ -45,7 +45,7 @@ class AccountDetail:
     @property
     def password_throttled_until(self) -> datetime | None:
         """The end of the wait of passwords from clients that the account does not know."""
-        return next((hold.until for hold in self.held_out if hold.what is What.PASSWORDS_NEW), None)
+        return next((hold.until for hold in self.held_out if hold.what is Held.PASSWORDS_NEW), None)
 
 
 @dataclass(frozen=True, slots=True)

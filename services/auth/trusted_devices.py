@@ -91,7 +91,7 @@ def forget(deps: Deps, client: Client, acting: Acting, device_tokens: Sequence[s
     """
     session, now = acting.session, deps.clock()
     with reading(deps.database) as connection:
-        held = devices.all_by_tokens(connection, session.account_id, device_tokens, now) if device_tokens else []
+        held = devices.all_by_tokens(connection, session.account_id, device_tokens, now)
     ids = {one.id for one in held} | ({session.device_id} if session.device_id is not None else set())
     _end(deps, client, session.account_id, sorted(ids), acting, cause="forgotten")
 

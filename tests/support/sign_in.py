@@ -1,5 +1,6 @@
 """Signing in over the gateway's HTTP, as a bearer client does it."""
 
+import hashlib
 from typing import Any
 
 from services.auth import session_store
@@ -50,6 +51,11 @@ def complete(
 def trusted_token(caller: Api, otp: FakeOtp, account: Account) -> str:
     """The device token of a client that asked to be remembered."""
     return complete(caller, otp, account, remember=True).json["device_token"]
+
+
+def device_cookie_name(account: Account) -> str:
+    """The name of the cookie by which a browser is known to this account, over http."""
+    return f"latchkey_device_{hashlib.sha256(account.id.encode()).hexdigest()[:12]}"
 
 
 def problem(answer: Any) -> tuple[int, str]:

@@ -22,12 +22,11 @@ SPREAD, ALLOWED = 50_009, 1  # the gateway looks at every tenth
 def stuffing_hits(target: Target, watch: Watch) -> str:
     """Try leaked passwords, all of them right, and enter no code: from one address, one /64 and one /48."""
     target.need_addresses()
-    site = f"2001:db8:{secrets.randbelow(65536):x}"
-    v4 = new_address()
+    site, v4 = f"{secrets.randbelow(65536):x}", new_address()
     places: dict[str, tuple[int, Callable[[int], str]]] = {
         "one IPv4 address": (PASSWORDS_BY_NETWORK, lambda _: v4),
-        "the networks of one /48": (PASSWORDS_BY_NETWORK, lambda number: f"{site}:{number + 1:x}::1"),
-        "the addresses of one /64": (PASSWORDS_BY_LINK, lambda number: f"2001:db8:0:{site[9:]}::{number + 1:x}"),
+        "the networks of one /48": (PASSWORDS_BY_NETWORK, lambda number: f"2001:db8:{site}:{number + 1:x}::1"),
+        "the addresses of one /64": (PASSWORDS_BY_LINK, lambda number: f"2001:db8:0:{site}::{number + 1:x}"),
     }
     owner = enrol(target)
     for name, (allowed, address) in places.items():
@@ -38,8 +37,7 @@ def stuffing_hits(target: Target, watch: Watch) -> str:
         hits = sum(answer.status == 200 for answer in answers)
         watch.holds(f"{name}: {hits} leaked passwords were tried, {allowed} are allowed", hits <= allowed, len(answers))
         watch.served(f"{name}: the first leaked password", answers[0])
-    known = owner.signed_in()
-    watch.served("the owner at another address", known.get("/v1/session"))
+    watch.served("the owner at another address", owner.signed_in().get("/v1/session"))
     return "right passwords without a code, beyond the budget of one address, of one /64 and of one /48"
 
 
@@ -69,8 +67,7 @@ def silent_guesses(target: Target, watch: Watch) -> str:
 def guesses_spread_over_accounts(target: Target, watch: Watch) -> str:
     """Guess at an account while tens of thousands of wrong codes are entered at others: strangers get one try a day."""
     control, owner = target.need_control(), enrol(target)
-    known = target.browser()
-    account = owner.account
+    known, account = target.browser(), owner.account
     watch.served("the owner's usual browser", _by_cookie(known, account, owner.recovery_codes.pop()))
     watch.refused("the first wrong code of the hour", owner.guess(owner.wrong_codes(1)[0]), "invalid_passcode")
     with guessed_everywhere(control, SPREAD):

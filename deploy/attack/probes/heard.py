@@ -65,7 +65,7 @@ def held_out(target: Target, watch: Watch) -> str:
     answer = target.browser().log_in(account.email, account.password)
     watch.holds("strangers' wrong passwords met no limit", answer.code == "too_many_requests", PASSWORDS + BEYOND)
     for what, browser in (("browser", page), ("app", client)):
-        held = (expect(browser.get("/v1/two-factor"), 200))["held_out"]
+        held = expect(browser.get("/v1/two-factor"), 200)["held_out"]
         said = any(one["what"] == "passwords_new_clients" and one["until"] and one["lifted_by"] for one in held)
         watch.holds("the account does not say what holds it out, until when, and what lifts it", said)
         _gets_in(watch, f"the owner's password is refused in the owner's {what}", _again(browser, password))

@@ -1,4 +1,4 @@
-"""When so much is guessed, over all accounts, that strangers get one try a day: counts in, decision out.
+"""Whether guesses over all accounts are so many that strangers get one try a day: counts in, decision out.
 
 A budget bounds one account or one network. An attacker with many of both stays below each budget, and shows only in
 the sum. The sum is compared with an absolute floor and with last week.
@@ -22,8 +22,8 @@ GROWTH = 1.4  # what is usual doubles in a week at most
 SHORTEST_HOURS = 26
 HOURS_IN_A_LEVEL = 1 / (1 - KEPT_AN_HOUR)  # at a steady rate, the level is this many hours' worth
 
-# Exactly what otp reads as a code of six digits. It refuses any other spelling, so what is no such code is a backup
-# code (75 bits) or nothing.
+# Exactly what otp reads as a code of six digits. otp refuses any other spelling, so everything else is a backup code
+# (75 bits) or no code.
 _SIX_DIGITS = re.compile(r"[0-9]{6}\Z")
 
 
@@ -44,7 +44,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Hour:
-    """The guesses of an hour. ``counts_at_most``: as how many of them it counts, at most, in what is usual."""
+    """The guesses of an hour. ``counts_at_most``: its cap in what is usual; None when no look has set one."""
 
     guesses: int
     counts_at_most: int | None = None
@@ -52,9 +52,9 @@ class Hour:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How much is guessed. ``level`` and ``threshold`` are in guesses; a tenth of the level goes with each hour.
+    """How much is guessed. ``level`` and ``threshold`` are in guesses; the level decays by a tenth an hour.
 
-    ``counts_at_most``: the running hour's, for when it has become last week.
+    ``counts_at_most``: the cap of the running hour, which applies once that hour is part of last week.
     """
 
     level: float
@@ -68,7 +68,7 @@ class Reading:
 
     @property
     def hours_left(self) -> int:
-        """After how many ends of an hour the brake is off, if nothing more is guessed."""
+        """The number of hour boundaries until the brake is off, if nothing more is guessed."""
         if not self.brakes:
             return 0
         return max(SHORTEST_HOURS, math.ceil(math.log(self.level / self.threshold) / -math.log(KEPT_AN_HOUR)))
@@ -93,5 +93,5 @@ def _counted(hour: Hour) -> int:
 
 
 def is_six_digits(code: str) -> bool:
-    """Whether it is a code that can be guessed."""
+    """Whether otp reads it as a code of six digits, which can be guessed; a backup code cannot."""
     return _SIX_DIGITS.match(code) is not None

@@ -37,7 +37,7 @@ class Networks:
 
 
 def networks_of(ip: str) -> Networks:
-    """Where a client pays from."""
+    """The networks of this address, in whatever spelling a proxy has sent it."""
     address = _address_in(ip)
     if isinstance(address, IPv6Address):
         return Networks(_prefix(address, IPV6_SITE_BITS), _prefix(address, IPV6_LINK_BITS))

@@ -55,7 +55,7 @@ def set_cookies_of_sign_in(response: Response, outcome: SignedIn) -> None:
     name = device_cookie(outcome.account.id)
     # One without an account in its name is of an earlier release.
     known = request.cookies.get(name) or request.cookies.get(deps().settings.device_cookie)
-    device = outcome.device_token or (known if outcome.session.device_id is not None else None)
+    device = outcome.device_token or known
     if device is not None:
         _set_cookie(response, name, device, int(KNOWN_DEVICE_LIFE.total_seconds()))
         others = [other for other in device_cookies() if other != name]  # browsers send the oldest first

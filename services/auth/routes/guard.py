@@ -156,7 +156,7 @@ def device_tokens(in_body: str | None = None) -> tuple[str, ...]:
 
 
 def device_cookies() -> list[str]:
-    """The names of the cookies by which this browser may be known, in the order in which it sends them."""
+    """The names of the cookies by which this browser may be known, oldest first (RFC 6265 §5.4)."""
     name = deps().settings.device_cookie  # of an earlier release; those of this one have the account in their names
     return [key for key in request.cookies if key == name or key.startswith(f"{name}_")]
 

@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from services.auth.domain.hold import LiftedBy, What
+from services.auth.domain.hold import Held, LiftedBy
 from services.auth.schemas.common import Browser, Time, passcode_field, password_field
 from services.auth.schemas.resets import PendingResetSchema
 from shared.bodies import Text
@@ -86,7 +86,7 @@ class ProtectionSchema(Schema):
 class HoldSchema(Schema):
     """Something that is refused after too many tries. A new client is one that the account does not know."""
 
-    what = fields.String(metadata={"enum": list(What)})
+    what = fields.String(metadata={"enum": list(Held)})
     until = Time(allow_none=True, metadata={"description": "Null where no time ends it."})
     lifted_by = fields.List(fields.String(metadata={"enum": list(LiftedBy)}))
 

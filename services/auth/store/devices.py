@@ -83,6 +83,8 @@ def by_tokens(connection: Connection, account_id: str, tokens: Sequence[str], no
 
 def all_by_tokens(connection: Connection, account_id: str, tokens: Sequence[str], now: datetime) -> list[Device]:
     """The account's own known devices of these tokens, the one that is trusted the longest first."""
+    if not tokens:
+        return []
     query = select(devices).where(
         devices.c.token_digest.in_([token_digest(token) for token in tokens]),
         devices.c.account_id == account_id,

@@ -7,7 +7,7 @@ from shared.dialects import insert_for
 
 
 def count(connection: Connection, account_id: str) -> int:
-    """Count one, in one statement; how many it makes. No success and no time takes any of them back."""
+    """Count one more in one statement; returns the account's total, which no success and no time lowers."""
     first = insert_for(connection, table).values(account_id=account_id, total=1)
     counted = first.on_conflict_do_update(index_elements=[table.c.account_id], set_={"total": table.c.total + 1})
     return int(connection.execute(counted.returning(table.c.total)).scalar_one())

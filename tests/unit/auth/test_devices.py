@@ -1,4 +1,3 @@
-import hashlib
 from datetime import timedelta
 
 import pytest
@@ -12,7 +11,7 @@ from shared.messages import TwoFactorResetApplied
 from shared.problems import Unavailable
 from tests.support import auth
 from tests.support.auth import CLIENT, PHONE, events_in, notices_in, sign_in, timeline_of, types_of
-from tests.support.sign_in import challenge, complete, log_in, problem, trusted_token, verify
+from tests.support.sign_in import challenge, complete, device_cookie_name, log_in, problem, trusted_token, verify
 
 # Every marked call (ASVS 7.5.1), and a body that it would take.
 MARKED = [
@@ -43,7 +42,7 @@ def eve(make_account, otp, password_hash):
 
 def device_cookie(browser, account):
     """The cookie by which this browser is known to the account."""
-    return browser.get_cookie(f"latchkey_device_{hashlib.sha256(account.id.encode()).hexdigest()[:12]}")
+    return browser.get_cookie(device_cookie_name(account))
 
 
 def needs_a_code(answer):

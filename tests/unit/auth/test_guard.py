@@ -1,5 +1,3 @@
-import hashlib
-
 import pytest
 
 from services.auth import limits
@@ -11,7 +9,7 @@ from shared import budgets
 from shared.budgets import Charge
 from tests.support import auth
 from tests.support.auth import notices_in, sign_in, timeline_of
-from tests.support.sign_in import challenge, log_in, problem
+from tests.support.sign_in import challenge, device_cookie_name, log_in, problem
 
 ORIGIN = auth.ENVIRONMENT["PUBLIC_ORIGIN"]
 
@@ -148,11 +146,10 @@ def test_over_https_cookies_are_bound_to_the_host(configured, app, mia, otp):
     otp.expect(mia.id, "login", challenge_id)
     answer = browser.post(f"/v1/login/{challenge_id}/verify", json={"code": "424242", "remember_device": True})
     cookies = answer.headers.getlist("Set-Cookie")
-    of_mia = hashlib.sha256(mia.id.encode()).hexdigest()[:12]
     assert [cookie.partition("=")[0] for cookie in cookies] == [
         "__Host-latchkey_session",
         "__Host-latchkey_challenge",  # forgotten
-        f"__Host-latchkey_device_{of_mia}",
+        f"__Host-{device_cookie_name(mia)}",
     ]
     for cookie in cookies:
         flags = {part.strip() for part in cookie.split(";")[1:]}

@@ -1,6 +1,5 @@
 """The decision: counts of hours in, the brake out."""
 
-import math
 from itertools import pairwise
 
 import pytest
@@ -96,7 +95,6 @@ def test_more_guesses_never_take_the_brake_off(counts, more):
     before, after = read(RULE, hours(*counts)), read(RULE, hours(counts[0] + more, *counts[1:]))
     assert after.level > before.level
     assert after.threshold == before.threshold
-    assert math.isfinite(after.level)
 
 
 @pytest.mark.parametrize("code", ["000000", "424242"])

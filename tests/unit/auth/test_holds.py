@@ -6,12 +6,12 @@ from datetime import timedelta
 import pytest
 
 from services.auth import holds, limits
-from services.auth.domain.hold import Hold, LiftedBy, What
+from services.auth.domain.hold import Held, Hold, LiftedBy
 from services.auth.domain.session import Factor
 from services.auth.otp_client import Throttle
 from shared.clock import parse_rfc3339
 from tests.support.auth import PASSWORD
-from tests.support.sign_in import email_of, log_in, problem, spend
+from tests.support.sign_in import email_of, log_in, spend
 
 ASKED = {"ticket": "SUP-1", "reason": "Held out"}
 
@@ -62,27 +62,29 @@ def test_passwords_by_strangers_say_until_when_and_what_lifts_them(deps, clock, 
 
 def test_every_row_of_passwords_is_told_to_the_owner_and_to_support(deps, api, sam, stranger, tom, home, known):
     spend_all(home, deps, stranger, tom, known)
-    assert [(hold["what"], hold["lifted_by"]) for hold in held_out(home)] == [
-        ("passwords_new_clients", ["time", "known_client", "support"]),
-        ("passwords_step_up", ["time", "support"]),
-        ("passwords_known_clients", ["time", "support"]),
-    ]
-    assert at_support(api, sam, tom) == held_out(home)
+    for holds_told in (held_out(home), at_support(api, sam, tom)):
+        # Without the ends: Redis counts the waits by a clock that goes on between the two answers.
+        assert [(hold["what"], hold["lifted_by"]) for hold in holds_told] == [
+            ("passwords_new_clients", ["time", "known_client", "support"]),
+            ("passwords_step_up", ["time", "support"]),
+            ("passwords_known_clients", ["time", "support"]),
+        ]
 
 
 def test_an_unlock_lifts_every_row_of_passwords(deps, api, sam, stranger, tom, home, known):
     spend_all(home, deps, stranger, tom, known)
-    wrong = home.post("/v1/reauthenticate", {"password": PASSWORD})
-    assert [problem(one)[0] for one in (log_in(stranger, tom), log_in(stranger, tom, device_token=known), wrong)] == [
-        429,
-        429,
-        429,
-    ]
+
+    def right_passwords():
+        return [
+            log_in(stranger, tom).status_code,
+            log_in(stranger, tom, device_token=known).status_code,
+            home.post("/v1/reauthenticate", {"password": PASSWORD}).status_code,
+        ]
+
+    assert right_passwords() == [429, 429, 429]
     unlock(api, sam, tom)
     assert held_out(home) == []
-    assert log_in(stranger, tom).status_code == 200
-    assert log_in(stranger, tom, device_token=known).status_code == 200
-    assert home.post("/v1/reauthenticate", {"password": PASSWORD}).status_code == 200
+    assert right_passwords() == [200, 200, 200]
 
 
 def test_an_unlock_lifts_nothing_of_another_account(deps, api, sam, stranger, tom, mia, home):
@@ -112,7 +114,7 @@ def test_codes_say_until_when(api, clock, mia, otp, purpose):
 def test_a_lock_of_new_clients_has_no_end_and_says_what_lifts_it(deps, mia, otp, reset_needed, helper):
     state = replace(otp.state(mia.id), locked=True, locked_everywhere=False, reset_needed=reset_needed)
     own = LiftedBy.KNOWN_CLIENT, LiftedBy.BACKUP_CODE, LiftedBy.OWNER_WORD, LiftedBy.NEW_PASSWORD
-    assert holds.of_account(deps, mia, state, []) == (Hold(What.CODES_NEW, None, (*own, helper)),)
+    assert holds.of_account(deps, mia, state, []) == (Hold(Held.CODES_NEW, None, (*own, helper)),)
 
 
 def test_a_backup_code_is_named_only_while_there_is_one(deps, mia, otp):

@@ -1,7 +1,5 @@
 """What strangers try does not hold out an account in a client that it knows, with 2FA or without."""
 
-import hashlib
-
 import pytest
 from sqlalchemy import func, select
 
@@ -13,11 +11,19 @@ from services.auth.store import devices
 from shared.database import reading
 from tests.support import auth
 from tests.support.auth import sign_in
-from tests.support.sign_in import challenge, complete, email_of, ip_of, log_in, problem, sessions, spend, spent, verify
-
-
-def cookie_of(account):
-    return f"latchkey_device_{hashlib.sha256(account.id.encode()).hexdigest()[:12]}"
+from tests.support.sign_in import (
+    challenge,
+    complete,
+    device_cookie_name,
+    email_of,
+    ip_of,
+    log_in,
+    problem,
+    sessions,
+    spend,
+    spent,
+    verify,
+)
 
 
 def count_devices(deps, account):
@@ -27,6 +33,15 @@ def count_devices(deps, account):
 
 def body_of(account, password=auth.PASSWORD):
     return {"email": account.email, "password": password}
+
+
+def counted_under(caller, otp, account, token):
+    """The device in whose row otp counts a code of the client that holds this token; None: the strangers' row."""
+    devices_told = []
+    otp.verify = lambda *args: devices_told.append(args[-1]) or auth.FakeOtp.verify(otp, *args)
+    complete(caller, otp, account, device_token=token)
+    (device_id,) = devices_told
+    return device_id
 
 
 @pytest.fixture
@@ -74,11 +89,11 @@ def test_a_wrong_password_makes_nobody_known(deps, app, stranger, tom):
     assert "device_token" not in log_in(stranger, tom, "wrong").json
     browser = app.test_client()
     browser.post("/v1/login", json=body_of(tom, "wrong"))
-    assert browser.get_cookie(cookie_of(tom)) is None
+    assert browser.get_cookie(device_cookie_name(tom)) is None
     assert count_devices(deps, tom) == 0
 
 
-def test_its_session_ends_with_the_device(deps, stranger, tom):
+def test_its_session_rests_on_the_device(deps, stranger, tom):
     log_in(stranger, tom)
     (session,) = sessions(deps, tom)
     with reading(deps.database) as connection:
@@ -153,12 +168,7 @@ def test_known_by_the_password_pays_as_a_stranger_once_2fa_is_on(deps, stranger,
 def test_known_by_the_password_has_no_row_of_codes_of_its_own(stranger, tom, otp):
     token = log_in(stranger, tom).json["device_token"]
     otp.enabled.add(tom.id)
-    seen = []
-    otp.verify = lambda *args: seen.append(args[-1]) or auth.FakeOtp.verify(otp, *args)
-    challenge_id = challenge(stranger, tom, device_token=token)
-    otp.expect(tom.id, "login", challenge_id, factor="totp")
-    verify(stranger, challenge_id)
-    assert seen == [None]
+    assert counted_under(stranger, otp, tom, token) is None
 
 
 def test_turning_2fa_on_ends_what_the_password_made_known(deps, stranger, tom, otp, clock):
@@ -182,13 +192,12 @@ def test_a_bearer_client_is_known_after_a_code_without_being_remembered(stranger
 
 def test_a_code_counts_in_the_rows_of_a_known_bearer_client(stranger, mia, otp):
     token = complete(stranger, otp, mia).json["device_token"]
-    seen = []
-    otp.verify = lambda *args: seen.append(args[-1]) or auth.FakeOtp.verify(otp, *args)
-    challenge_id = challenge(stranger, mia, device_token=token)
-    otp.expect(mia.id, "login", challenge_id)
-    again = verify(stranger, challenge_id)
-    assert seen[0].startswith("dev_")
-    assert "device_token" not in again.json
+    assert counted_under(stranger, otp, mia, token).startswith("dev_")
+
+
+def test_a_known_bearer_client_gets_no_second_token(stranger, mia, otp):
+    token = complete(stranger, otp, mia).json["device_token"]
+    assert "device_token" not in complete(stranger, otp, mia, device_token=token).json
 
 
 # --- one browser, several people --------------------------------------------------------------------------------------
@@ -208,7 +217,7 @@ def test_a_browser_is_known_to_each_account_that_signed_in_there(app, tom, make_
 def test_a_form_of_the_portal_makes_its_browser_known(app, tom, spend_by_strangers):
     browser = app.test_client()
     assert browser.post("/login", data=body_of(tom)).status_code == 303
-    assert browser.get_cookie(cookie_of(tom)) is not None
+    assert browser.get_cookie(device_cookie_name(tom)) is not None
     spend_by_strangers(tom)
     assert browser.post("/login", data=body_of(tom)).status_code == 303
 
@@ -219,8 +228,8 @@ def test_a_logout_that_forgets_the_browser_leaves_it_known_to_the_others(app, to
     for account in (eve, tom):
         browser.post("/v1/login", json=body_of(account))
         browser.post("/v1/logout", json={"forget_browser": account is tom})
-    assert browser.get_cookie(cookie_of(tom)) is None
-    assert browser.get_cookie(cookie_of(eve)) is not None
+    assert browser.get_cookie(device_cookie_name(tom)) is None
+    assert browser.get_cookie(device_cookie_name(eve)) is not None
     with reading(deps.database) as connection:
         known = [len(devices.ids(connection, account.id, deps.clock())) for account in (tom, eve)]
     assert known == [0, 1]
@@ -231,4 +240,4 @@ def test_a_cookie_of_an_earlier_release_gets_the_accounts_name(app, deps, tom):
     browser = app.test_client()
     browser.set_cookie("latchkey_device", "old")
     assert browser.post("/v1/login", json=body_of(tom)).status_code == 200
-    assert browser.get_cookie(cookie_of(tom)).value == "old"
+    assert browser.get_cookie(device_cookie_name(tom)).value == "old"

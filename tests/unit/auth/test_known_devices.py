@@ -1,6 +1,5 @@
 """Known devices: listed, ended one by one, by time, by wrong codes and at logout; and the owner's word from one."""
 
-import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,9 +14,7 @@ from shared.problems import Unavailable
 from tests.support import auth
 from tests.support.auth import add_device, events_in, timeline_of, types_of
 from tests.support.portal import ORIGIN
-from tests.support.sign_in import problem, sessions, spent
-
-COOKIE = "latchkey_device"
+from tests.support.sign_in import device_cookie_name, problem, sessions, spent
 
 
 @dataclass
@@ -39,7 +36,7 @@ class Browser:
 
     @property
     def cookie(self) -> str:
-        return f"{COOKIE}_{hashlib.sha256(self.account.id.encode()).hexdigest()[:12]}"
+        return device_cookie_name(self.account)
 
     @property
     def token(self) -> str | None:
@@ -111,7 +108,7 @@ def test_each_login_notes_the_use_and_renews_the_cookie(browser, deps, mia, cloc
     token = browser.token
     clock.turn(days=10)
     answer = browser.code()
-    (cookie,) = [line for line in answer.headers.getlist("Set-Cookie") if line.startswith(COOKIE)]
+    (cookie,) = [line for line in answer.headers.getlist("Set-Cookie") if line.startswith(browser.cookie)]
     assert "Max-Age=7776000" in cookie
     assert browser.token == token
     (device,) = known(deps, mia)

@@ -93,7 +93,8 @@ def test_all_addresses_of_a_customer_are_one_and_others_are_not(prefix, hosts):
 
     here = {networks_of(address(prefix, host)) for host in hosts}
     assert len(here) == 1
-    (mine,), other_site = here, networks_of(address(prefix ^ 1 << 63, hosts[0]))
-    neighbour = networks_of(address(prefix ^ 1, hosts[0]))
-    assert (other_site.whole != mine.whole, other_site.link != mine.link) == (True, True)
-    assert (neighbour.whole == mine.whole, neighbour.link != mine.link) == (True, True)
+    (mine,) = here
+    other_site, neighbour = networks_of(address(prefix ^ 1 << 63, hosts[0])), networks_of(address(prefix ^ 1, hosts[0]))
+    assert other_site.whole != mine.whole
+    assert neighbour.whole == mine.whole
+    assert mine.link not in {other_site.link, neighbour.link}

@@ -9,7 +9,6 @@ from deploy.guessing import (
     AIM_UNTIL_TOLD,
     BELOW_THE_BRAKE_A_DAY,
     CHANCE,
-    ENDED_BY_SIGN_IN,
     TOLD_AT,
     Attack,
     Portal,
@@ -19,12 +18,18 @@ from deploy.guessing import (
 from deploy.local.settings import ROOT
 from deploy.simulation.guessing import Simulation
 from services.auth.limits import GUESSING_FLOOR
+from services.otp.domain.failure_row import FailureRow
+from services.otp.limits import FAILURES_IN_A_ROW
 
 LEAKED = 10_000
 
 
 def test_the_page_is_current():
     assert (ROOT / "docs/guessing.md").read_text(encoding="utf-8") == guessing.document()
+
+
+def test_no_sign_in_empties_the_strangers_row_as_the_page_says():
+    assert not FAILURES_IN_A_ROW[FailureRow.STRANGERS].ended_by_success
 
 
 def test_the_threat_model_leads_to_it():
@@ -72,10 +77,7 @@ def test_silence_stays_below_the_brake_and_gets_little_a_day():
 def test_one_account_gives_what_its_rows_have(addresses, devices):
     attack, days = Attack(1, addresses, stale_devices=devices), 10
     page, played = gain(attack), Simulation(attack, days).run()
-    if ENDED_BY_SIGN_IN:
-        assert played.guesses == days * page.a_day
-    else:
-        assert played.guesses == page.in_all
+    assert played.guesses == page.in_all
 
 
 def test_at_most_one_honest_sign_in_of_a_hundred_is_refused():

@@ -40,14 +40,13 @@ function showAccount() {
   });
 }
 
-const passwords = (holds) => holds.filter(({ what }) => what.startsWith("passwords_"));
-
 /** What is shut, and until when. */
 function locks({ two_factor: two, held_out: holds }) {
+  const passwords = holds.filter(({ what }) => what.startsWith("passwords_"));
   const said = [
     ...(two.locked ? [t(two.locked_everywhere ? "support.locked_everywhere" : two.reset_needed ? "support.locked_until_reset" : "support.locked")] : []),
     ...two.throttles.map((one) => t("support.locked_codes", { what: t(`activity.purpose_${one.purpose}`), time: toTheSecond(one.until) })),
-    ...passwords(holds).map(({ what, until }) => t(`support.locked_${what}`, { time: toTheSecond(until) })),
+    ...passwords.map(({ what, until }) => t(`support.locked_${what}`, { time: toTheSecond(until) })),
   ];
   if (said.length && two.reset_needed && !two.locked) said.push(t("support.only_reset"));
   return said.length ? said.map((text) => el("p", { class: "tone-bad" }, text)) : t("support.unlocked");

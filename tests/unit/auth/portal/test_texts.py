@@ -11,7 +11,7 @@ import zxcvbn.feedback
 from werkzeug.datastructures import LanguageAccept
 
 from services.auth import password_strength
-from services.auth.domain.hold import LiftedBy, What
+from services.auth.domain.hold import Held, LiftedBy
 from services.auth.domain.session import Factor
 from services.auth.portal import blueprint
 from services.auth.portal.answers import answer, duration
@@ -40,8 +40,8 @@ def test_whatever_the_api_says_has_a_text():
     wanted += [f"delivery.{word}" for word in (*DeliveryStatus, *DeliveryReason)]
     wanted += [f"activity.{entry.replace('.', '_')}" for entry in Entry]
     wanted += [f"activity.factor_{factor}" for factor in Factor]
-    wanted += [f"held.{what}" for what in What] + [f"held.lifted_{lift}" for lift in LiftedBy]
-    wanted += [f"support.locked_{what}" for what in What if what.startswith("passwords_")]
+    wanted += [f"held.{what}" for what in Held] + [f"held.lifted_{lift}" for lift in LiftedBy]
+    wanted += [f"support.locked_{what}" for what in Held if what.startswith("passwords_")]
     causes = ("destination", "today", "country", "changed")
     wanted += [f"{prefix}_{cause}" for prefix in ("problem.sms_unavailable", "activity.cause") for cause in causes]
     assert [key for key in wanted if key not in catalogue] == []
