@@ -170,7 +170,8 @@ number of guesses × {met}·10⁻⁶. The passwords are right, because without t
 - The owner is told of each {told}th wrong code. A silent attacker stops one code earlier at each account, and stays
   below the brake: {floor:,} guesses at once, then {below:,} a day over all accounts. They raise it to {growth:g} times
   that in the second week, and twofold in each week after it.
-- Under the brake an account takes {braked} code a day from new browsers. The brake goes on {late} guesses late at most.
+- Under the brake an account takes {braked} code a day from new browsers. The brake goes on {late} guesses late at most,
+  besides those that are just under way.
 - A stale device is a browser that the owner once signed in with, and that the attacker holds. It is exempt from the
   brake and from the rows by network.
 - No everyday sign-in empties the rows of wrong codes: {strangers} of strangers, {device} of a device.

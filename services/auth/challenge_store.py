@@ -33,6 +33,7 @@ class LoginChallenge:
     """A right password that waits for its second factor.
 
     ``binding_digest``: the digest of a secret that only the browser or client which began the login holds.
+    ``is_counted``: a completed login gives its password back to the sum of guesses (guessing_brake).
     """
 
     id: str
@@ -45,6 +46,7 @@ class LoginChallenge:
     ip: str
     user_agent: str
     binding_digest: str = ""  # absent from a challenge that an earlier release has stored, which nobody can answer
+    is_counted: bool = True
 
     @property
     def offers_sms(self) -> bool:
@@ -171,8 +173,12 @@ def life_ms(challenge: LoginChallenge, now: datetime) -> int:
 
 
 def dump(value: LoginChallenge | SentSms) -> str:
-    """A challenge as JSON. Not by asdict, whose copies take longer than all the rest."""
-    return json.dumps({name: getattr(value, name) for name in value.__slots__}, default=rfc3339)
+    """A challenge as JSON. Not by asdict, whose copies take longer than all the rest.
+
+    True is what a gateway of the release before takes for granted: it refuses a member that it does not know.
+    """
+    members = {name: getattr(value, name) for name in value.__slots__}
+    return json.dumps({name: one for name, one in members.items() if one is not True}, default=rfc3339)
 
 
 def text(reply: bytes | str | None) -> str | None:

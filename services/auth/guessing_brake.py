@@ -15,7 +15,7 @@ import structlog
 from services.auth.deps import Deps
 from services.auth.domain import guessing
 from services.auth.domain.guessing import Guess, Hour, Reading, Rule
-from services.auth.limits import BRAKED_CODE, GUESSES, GUESSING_MULTIPLE, LOOKED_AT_EVERY
+from services.auth.limits import BRAKED_CODE, GUESSES, GUESSING_MULTIPLE, LOOKED_AT_EVERY, PASSWORDS_COUNTED
 from shared import budgets
 from shared.budgets import Charge
 from shared.lua import LuaScript
@@ -45,9 +45,10 @@ return left < 0 and brakes_for > 0 and 1 or 0
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """A guess was counted. ``brakes``: the brake is on."""
+    """``brakes``: the brake is on. ``is_counted``: the guess counts in the sum."""
 
     brakes: bool
+    is_counted: bool
 
 
 def charge(guess: Guess, at: datetime) -> Charge:
@@ -55,12 +56,19 @@ def charge(guess: Guess, at: datetime) -> Charge:
     return Charge(GUESSES[guess], str(_hour(at)))
 
 
-def note(deps: Deps, guess: Guess, now: datetime) -> Noted:
-    """Count one. Every tenth of an hour is compared with last week, and may put the brake on. Raises RedisError."""
-    taken = budgets.take(deps.redis, charge(guess, now), read=[KEY])
-    if taken.counts[0] % LOOKED_AT_EVERY == 0:
-        _look(deps, guess, now)
-    return Noted(taken.read[0] is not None)
+def charges_of_password(account_id: str, at: datetime) -> tuple[Charge, ...]:
+    """The sum that a right password of that moment counts in, and how many the account may add in a day."""
+    return charge(Guess.RIGHT_PASSWORD, at), Charge(PASSWORDS_COUNTED, account_id)
+
+
+def note_right_password(deps: Deps, account_id: str, now: datetime) -> Noted:
+    """Count a right password, until a completed login gives it back. Raises RedisError."""
+    return _note(deps, Guess.RIGHT_PASSWORD, now, charges_of_password(account_id, now))
+
+
+def note_wrong_code(deps: Deps, now: datetime) -> None:
+    """Count a wrong code. Raises RedisError."""
+    _note(deps, Guess.WRONG_CODE, now, (charge(Guess.WRONG_CODE, now),))
 
 
 def is_on(redis: "Redis") -> bool:
@@ -68,9 +76,14 @@ def is_on(redis: "Redis") -> bool:
     return redis.exists(KEY) == 1
 
 
+def the_try(account_id: str) -> Charge:
+    """The row of the one try of six digits that the brake leaves strangers at this account."""
+    return Charge(BRAKED_CODE, account_id)
+
+
 def take_the_try(deps: Deps, account_id: str) -> Charge:
     """Count the one try of six digits that strangers have at this account today. Raises Refusal too_many_requests."""
-    own = Charge(BRAKED_CODE, account_id)
+    own = the_try(account_id)
     taken = budgets.take(deps.redis, own)
     if not taken.allowed:
         raise Refusal(
@@ -83,9 +96,9 @@ def take_the_try(deps: Deps, account_id: str) -> Charge:
     return own
 
 
-def holds_back(deps: Deps, account_id: str) -> bool:
-    """Whether the brake is on, and strangers have no try of six digits left at this account. Raises RedisError."""
-    return is_on(deps.redis) and budgets.waits(deps.redis, Charge(BRAKED_CODE, account_id)) != (0,)
+def wait_seconds(deps: Deps, account_id: str) -> int:
+    """How long until the brake leaves strangers a try of six digits here; 0 where it does now. Raises RedisError."""
+    return budgets.waits(deps.redis, the_try(account_id))[0] if is_on(deps.redis) else 0
 
 
 def reading(redis: "Redis", floor: int, guess: Guess, now: datetime) -> Reading:
@@ -97,6 +110,14 @@ def reading(redis: "Redis", floor: int, guess: Guess, now: datetime) -> Reading:
         Hour(int(count or 0), None if most is None else int(most)) for count, most in zip(texts, texts, strict=True)
     ]
     return guessing.read(Rule(floor, GUESSING_MULTIPLE), found)
+
+
+def _note(deps: Deps, guess: Guess, now: datetime, charges: tuple[Charge, ...]) -> Noted:
+    """Count one. Every tenth of an hour is compared with last week, and may put the brake on."""
+    taken = budgets.take(deps.redis, *charges, read=[KEY])
+    if taken.allowed and taken.counts[0] % LOOKED_AT_EVERY == 0:
+        _look(deps, guess, now)
+    return Noted(brakes=taken.read[0] is not None, is_counted=taken.allowed)
 
 
 def _look(deps: Deps, guess: Guess, now: datetime) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
-from services.auth import limits, login, session_store
+from services.auth import guessing_brake, limits, login, session_store
 from services.auth.deps import Deps
 from services.auth.domain.account import Account
 from services.auth.domain.hold import Held, Hold, lifted_by
@@ -35,6 +35,8 @@ def of_account(
         if seconds:
             until[what] = max(until.get(what, now), now + timedelta(seconds=seconds))
     until |= {_CODES[one.purpose]: one.until for one in throttles if one.purpose in _CODES}
+    if seconds := guessing_brake.wait_seconds(deps, account.id):
+        until[Held.CODES_BRAKED] = now + timedelta(seconds=seconds)
     lifts = partial(
         lifted_by,
         has_backup_codes=bool(two_factor.recovery_codes_remaining),

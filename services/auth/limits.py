@@ -48,6 +48,8 @@ IDENTITY_CHECK_TRIES = 5  # two words hold 18 bits; after this many wrong tries 
 GUESSES = {
     guess: Rate(f"auth.guessing.{guess}", "hour", (Window(10**9, guessing.HOURS_READ * HOUR),)) for guess in Guess
 }
+# So many of the right passwords of one account count in the sum. Else the owner of one could put the brake on.
+PASSWORDS_COUNTED = Rate("auth.guessing.right_password.account", "account", (Window(5, DAY),))
 GUESSING_FLOOR = 1000  # unless set: a hundred an hour for good, or a thousand at once
 GUESSING_MULTIPLE = 4  # the busiest hours of a day have two to three times the mean
 LOOKED_AT_EVERY = 10  # guesses of an hour, because a look reads eight days

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from redis.exceptions import RedisError
@@ -24,7 +24,7 @@ from services.auth import (
 from services.auth.challenge_store import LoginChallenge
 from services.auth.deps import Client, Deps, by_network, charged_by_network, subject
 from services.auth.domain.account import Account, email_key
-from services.auth.domain.guessing import Guess, is_six_digits
+from services.auth.domain.guessing import is_six_digits
 from services.auth.domain.session import Factor, Session, SessionTimes, StepUp, opened_by
 from services.auth.otp_client import CodeRefused, TwoFactorState
 from services.auth.store import accounts, devices
@@ -142,7 +142,10 @@ def _after_password(
         login_records.accepted_password(deps, client, account, now)
         binding = new_token()
         challenge = _challenge(account, state, epoch, transport, device, client, now, binding)
-        one_try = device is None and guessing_brake.note(deps, Guess.RIGHT_PASSWORD, now).brakes
+        one_try = False
+        if device is None:
+            noted = guessing_brake.note_right_password(deps, account.id, now)
+            challenge, one_try = replace(challenge, is_counted=noted.is_counted), noted.brakes
         challenge_store.put(deps.redis, challenge, now)
         return SecondFactorRequired(challenge, binding, account.phone, one_try)
     factors = (Factor.PASSWORD, Factor.TRUSTED_DEVICE) if state.enabled else (Factor.PASSWORD,)
@@ -193,10 +196,12 @@ def verify(deps: Deps, client: Client, answer: Answer) -> SignedIn:
         with budgets.given_back_on_outage(deps.redis, *charged.network, *charged.one_try):
             return _complete(deps, client, challenge, charged.one_try, answer, now)
     except CodeRefused as refused:
-        if refused.code == "invalid_passcode":  # else it was not compared
+        if refused.code == "invalid_passcode":
             login_records.wrong_code(deps, challenge, client, now)
             if _is_guess(challenge, answer.code):
-                guessing_brake.note(deps, Guess.WRONG_CODE, now)
+                guessing_brake.note_wrong_code(deps, now)
+        elif charged.one_try:  # nothing was compared
+            budgets.refund(deps.redis, *charged.one_try)
         spent_failures.end(deps, client, refused, challenge.account_id, device_id=challenge.device_id)
         raise
 
@@ -317,7 +322,8 @@ def _password_still_charged(deps: Deps, challenge: LoginChallenge) -> tuple[Char
     """What the right password of this login was counted under, which a completed login gives back."""
     began_at = challenge.expires_at - limits.CHALLENGE_LIFE
     network = by_network(deps, limits.LOGIN_IP, challenge.ip)
-    return *network, guessing_brake.charge(Guess.RIGHT_PASSWORD, began_at)
+    counted = guessing_brake.charges_of_password(challenge.account_id, began_at) if challenge.is_counted else ()
+    return *network, *counted
 
 
 def _password_charges(

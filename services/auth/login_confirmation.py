@@ -33,7 +33,7 @@ def send(deps: Deps, client: Client, challenge_id: str, binding: str | None) -> 
     """
     challenge, account = login_sms.live_challenge(deps, challenge_id, binding)
     is_exempt = challenge.device_id is not None or challenge_store.is_confirmed(deps.redis, challenge.id)
-    if is_exempt or not guessing_brake.holds_back(deps, account.id):
+    if is_exempt or not guessing_brake.wait_seconds(deps, account.id):
         raise Refusal("confirmation_not_needed")
     now, token = deps.clock(), new_token()
     charges = Charge(CONFIRMATION_MAIL, account.id), *by_network(deps, CONFIRMATION_IP, client.ip)

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, suppress
 from redis.exceptions import RedisError
 from sqlalchemy import Connection
 
-from services.auth import holds, notices, operators
+from services.auth import guessing_brake, holds, notices, operators
 from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account, Role
 from services.auth.domain.notice_texts import Kind
@@ -109,7 +109,7 @@ def _refuse_what_only_a_reset_lifts(deps: Deps, account: Account) -> None:
 
 
 def _lift(deps: Deps, account: Account) -> bool:
-    """Empty the budgets of codes, and those of passwords in new clients, known ones and open sessions.
+    """Empty the budgets of codes, the brake's one try, and the budgets of passwords in clients and open sessions.
 
     False when otp refuses, because only a reset helps.
 
@@ -122,7 +122,7 @@ def _lift(deps: Deps, account: Account) -> bool:
         if refusal.code != "reset_needed":
             raise
         return False
-    budgets.clear(deps.redis, *passwords)
+    budgets.clear(deps.redis, *passwords, guessing_brake.the_try(account.id))
     return True
 
 

@@ -16,6 +16,7 @@ class Held(StrEnum):
     CODES_PHONE = "codes_phone_verification"
     CODES_ENROLLMENT = "codes_enrollment"
     CODES_NEW = "codes_new_clients"
+    CODES_BRAKED = "codes_one_try"  # a new client's try of the day is used up (guessing_brake)
     CODES_ALL = "codes_everywhere"
 
 
@@ -53,6 +54,7 @@ _LIFTED_BY: Mapping[Held, tuple[LiftedBy, ...]] = {
         *(LiftedBy.KNOWN_CLIENT, LiftedBy.BACKUP_CODE, LiftedBy.OWNER_WORD, LiftedBy.NEW_PASSWORD),
         *(LiftedBy.SUPPORT, LiftedBy.RESET),
     ),
+    Held.CODES_BRAKED: (LiftedBy.TIME, LiftedBy.KNOWN_CLIENT, LiftedBy.BACKUP_CODE, LiftedBy.SUPPORT),
     Held.CODES_ALL: (LiftedBy.BACKUP_CODE, LiftedBy.RESET),
 }
 

@@ -231,7 +231,7 @@ _TEXTS: Mapping[Kind, _Text] = {
         "Your password was entered in a new place",
         "Somebody entered your right password in a network or a browser where your account was not used for 30 days. "
         "The password alone does not sign in: a code is needed as well.\n\n  Browser: {browser}\n  Address: {ip}\n\n"
-        "The list of recent activity at {origin} has every place.",
+        "The list of recent activity at {origin} shows when and where.",
         "If this was you, there is nothing to do. "
         "If it wasn't you, change your password at {origin} at once: it is known to somebody else.",
         "{site}: your right password was entered in a new place at {when}. A code is needed as well. "

@@ -25,7 +25,7 @@ def guesses(deps, count, guess=Guess.WRONG_CODE, hours_ago=0):
 @pytest.fixture
 def braked(deps):
     guesses(deps, FLOOR + 9)
-    guessing_brake.note(deps, Guess.WRONG_CODE, deps.clock())
+    guessing_brake.note_wrong_code(deps, deps.clock())
     assert guessing_brake.is_on(deps.redis)
 
 
@@ -75,6 +75,17 @@ def test_of_many_tries_at_once_one_is_compared(api, mia, otp):
     otp.refusal = CodeRefused(reason="wrong", recent_failures=1)
     said = at_once(8, lambda _: verify(api(), challenge_id, "000000").status_code)
     assert sorted(said) == [401, *[429] * 7]
+
+
+@pytest.mark.usefixtures("braked")
+def test_a_code_that_otp_does_not_compare_costs_no_try(stranger, api, mia, otp):
+    challenge_id = challenge(stranger, mia)
+    otp.refusal = CodeRefused(
+        code="too_many_requests", reason="throttled", recent_failures=None, retry_after_seconds=60
+    )
+    assert problem(verify(stranger, challenge_id)) == (429, "too_many_requests")
+    otp.refusal = None
+    assert right(stranger, otp, mia, challenge_id).status_code == 200
 
 
 @pytest.mark.usefixtures("braked")
@@ -156,6 +167,16 @@ def test_a_completed_login_takes_its_right_password_out_of_the_sum(deps, api, mi
     assert deps.redis.get(charge.keys()[0]) == "0"
 
 
+def test_one_account_adds_five_right_passwords_a_day_however_often_it_signs_in(deps, api, mia, otp, clock):
+    charge = guessing_brake.charge(Guess.RIGHT_PASSWORD, clock())
+    challenges = [challenge(api(), mia) for _ in range(7)]
+    assert deps.redis.get(charge.keys()[0]) == "5"
+    right(api(), otp, mia, challenges[6])
+    assert deps.redis.get(charge.keys()[0]) == "5", "what was not counted takes nothing out"
+    right(api(), otp, mia, challenges[0])
+    assert deps.redis.get(charge.keys()[0]) == "4"
+
+
 def test_neither_known_browsers_nor_backup_codes_count(deps, stranger, api, mia, otp, browser_of_mia, clock):
     challenge_id = challenge(stranger, mia, device_token=browser_of_mia)
     wrong(stranger, otp, challenge_id)
@@ -168,11 +189,11 @@ def test_it_lasts_a_day_at_least_and_a_later_look_never_ends_it_earlier(deps, br
     first = deps.redis.pttl(guessing_brake.KEY)
     assert 25 * 3_600_000 < first <= 26 * 3_600_000
     guesses(deps, 20 * FLOOR + 9)
-    guessing_brake.note(deps, Guess.WRONG_CODE, clock())
+    guessing_brake.note_wrong_code(deps, clock())
     longer = deps.redis.pttl(guessing_brake.KEY)
     assert 28 * 3_600_000 < longer <= 29 * 3_600_000
     guesses(deps, FLOOR + 9)
-    guessing_brake.note(deps, Guess.WRONG_CODE, clock())
+    guessing_brake.note_wrong_code(deps, clock())
     assert deps.redis.pttl(guessing_brake.KEY) > 28 * 3_600_000
 
 
@@ -184,7 +205,7 @@ def test_an_hour_under_the_brake_counts_as_usual_at_most(deps, braked, clock):
 
 def test_any_other_hour_counts_a_little_more_than_usual_at_most(deps, clock):
     guesses(deps, 799)
-    guessing_brake.note(deps, Guess.WRONG_CODE, clock())
+    guessing_brake.note_wrong_code(deps, clock())
     assert not guessing_brake.is_on(deps.redis)
     clock.turn(hours=48)
     seen = guessing_brake.reading(deps.redis, 1, Guess.WRONG_CODE, clock())

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from services.auth import holds, limits
+from services.auth import guessing_brake, holds, limits
 from services.auth.domain.hold import Held, Hold, LiftedBy
 from services.auth.domain.session import Factor
 from services.auth.otp_client import Throttle
@@ -98,6 +98,21 @@ def test_wrong_passwords_in_one_session_hold_out_no_other(deps, api, stranger, t
     other = api(tom, Factor.PASSWORD)
     assert other.post("/v1/reauthenticate", {"password": PASSWORD}).status_code == 200
     assert "passwords_step_up" in [hold["what"] for hold in held_out(other)]
+
+
+def test_the_brakes_one_try_is_a_hold_that_an_unlock_lifts(deps, api, sam, clock, mia):
+    owner = api(mia)
+    guessing_brake.take_the_try(deps, mia.id)
+    assert held_out(owner) == [], "the brake is not on"
+    deps.redis.set(guessing_brake.KEY, 1)
+    (hold,) = held_out(owner)
+    assert (hold["what"], hold["lifted_by"]) == (
+        "codes_one_try",
+        ["time", "known_client", "backup_code", "support"],
+    )
+    assert timedelta(hours=23) < parse_rfc3339(hold["until"]) - clock() <= timedelta(days=1)
+    unlock(api, sam, mia)
+    assert held_out(owner) == []
 
 
 @pytest.mark.parametrize("purpose", ["login", "phone_verification", "enrollment"])
