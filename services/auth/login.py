@@ -219,7 +219,8 @@ def _complete(
         account = accounts.by_id(connection, challenge.account_id)
     if account is None:
         raise Refusal("challenge_expired")
-    verified = deps.otp.verify(challenge.account_id, answer.code, "login", challenge.id, challenge.device_id)
+    with _given_back_unless_compared(deps, one_try):
+        verified = deps.otp.verify(challenge.account_id, answer.code, "login", challenge.id, challenge.device_id)
     factor, known = Factor(verified.factor), challenge.device_id is not None
     remembers = answer.remember_device or not known
     device_id = challenge.device_id or new_id("dev")
@@ -241,6 +242,21 @@ def _complete(
         login_records.sign_in(connection, session, client)
         reset_steps.owner_proved(connection, deps, account, factor, now)
     return SignedIn(account, session, token, device_token, answer.remember_device)
+
+
+@contextlib.contextmanager
+def _given_back_unless_compared(deps: Deps, one_try: tuple[Charge, ...]) -> Iterator[None]:
+    """Give the one try of the day back when otp refuses the code without a comparison, since nobody learned anything.
+
+    Else a budget of five minutes would cost a new browser its day.
+    """
+    try:
+        yield
+    except Refusal as refusal:
+        if one_try and refusal.code != "invalid_passcode":
+            with contextlib.suppress(RedisError):
+                budgets.refund(deps.redis, *one_try)
+        raise
 
 
 @contextlib.contextmanager

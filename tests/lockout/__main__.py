@@ -1,6 +1,6 @@
 """Search for calls that break the limits, or open what should be shut: make state-machine MINUTES=10.
 
-Two machines take turns, a round each. SEED=… begins where one began.
+Three machines take turns, a round each. SEED=… begins where one began.
 """
 
 import argparse
@@ -16,9 +16,10 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.lockout.machine import Lockout
 from tests.lockout.openings import Openings
 from tests.lockout.stage import stage
+from tests.lockout.strangers import Strangers
 
 # Sequences and steps of a round of each search; a round has a seed of its own, one after the other.
-SEARCHES = {Lockout: (40, 60), Openings: (10, 40)}
+SEARCHES = {Lockout: (40, 60), Openings: (10, 40), Strangers: (10, 40)}
 EVERY_ROUND = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
@@ -39,7 +40,7 @@ def main() -> int:
     print(f"seed {first}", flush=True)
     ends_at, rounds = time.monotonic() + 60 * options.minutes, 0
     with stage() as Lockout.stage:
-        Openings.stage = Lockout.stage
+        Openings.stage = Strangers.stage = Lockout.stage
         while time.monotonic() < ends_at:
             for machine, (sequences, steps) in SEARCHES.items():
                 one_round = settings(EVERY_ROUND, max_examples=sequences, stateful_step_count=steps)

@@ -7,6 +7,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.lockout.machine import Lockout
 from tests.lockout.openings import Openings
 from tests.lockout.stage import stage
+from tests.lockout.strangers import Strangers
 
 SHORT = settings(
     max_examples=10,
@@ -33,3 +34,8 @@ def test_no_sequence_of_calls_breaks_the_limits(machine):
 def test_no_sequence_of_changes_leaves_open_what_it_must_end(machine):
     Openings.stage = machine.stage
     run_state_machine_as_test(Openings, settings=settings(SHORT, max_examples=3, stateful_step_count=15))
+
+
+def test_no_sequence_of_guesses_at_many_accounts_holds_out_what_an_account_knows(machine):
+    Strangers.stage = machine.stage
+    run_state_machine_as_test(Strangers, settings=settings(SHORT, max_examples=3, stateful_step_count=12))

@@ -8,6 +8,7 @@ from services.auth import guessing_brake, limits
 from services.auth.domain.guessing import Guess
 from services.auth.guessing_metrics import GuessingCollector
 from services.auth.otp_client import CodeRefused
+from shared.problems import Refusal
 from tests.support.auth import PASSWORD
 from tests.support.sign_in import challenge, complete, down, log_in, problem, sessions, verify
 from tests.support.threads import at_once
@@ -93,6 +94,23 @@ def test_an_outage_costs_no_try(stranger, mia, otp):
     challenge_id = challenge(stranger, mia)
     otp.go_down()
     down(verify(stranger, challenge_id), "otp")
+    otp.refusal = None
+    assert right(stranger, otp, mia, challenge_id).status_code == 200
+
+
+@pytest.mark.usefixtures("braked")
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Refusal("too_many_requests", retry_after_seconds=60),
+        CodeRefused(reason=None, recent_failures=60, code="second_factor_locked"),
+    ],
+    ids=lambda refusal: refusal.code,
+)
+def test_a_code_that_is_not_compared_costs_no_try(refusal, stranger, mia, otp):
+    challenge_id = challenge(stranger, mia)
+    otp.refusal = refusal
+    assert problem(verify(stranger, challenge_id)) == (refusal.problem.status, refusal.code)
     otp.refusal = None
     assert right(stranger, otp, mia, challenge_id).status_code == 200
 
