@@ -196,12 +196,10 @@ def verify(deps: Deps, client: Client, answer: Answer) -> SignedIn:
         with budgets.given_back_on_outage(deps.redis, *charged.network, *charged.one_try):
             return _complete(deps, client, challenge, charged.one_try, answer, now)
     except CodeRefused as refused:
-        if refused.code == "invalid_passcode":
+        if refused.code == "invalid_passcode":  # else it was not compared
             login_records.wrong_code(deps, challenge, client, now)
             if _is_guess(challenge, answer.code):
                 guessing_brake.note_wrong_code(deps, now)
-        elif charged.one_try:  # nothing was compared
-            budgets.refund(deps.redis, *charged.one_try)
         spent_failures.end(deps, client, refused, challenge.account_id, device_id=challenge.device_id)
         raise
 

@@ -79,17 +79,6 @@ def test_of_many_tries_at_once_one_is_compared(api, mia, otp):
 
 
 @pytest.mark.usefixtures("braked")
-def test_a_code_that_otp_does_not_compare_costs_no_try(stranger, api, mia, otp):
-    challenge_id = challenge(stranger, mia)
-    otp.refusal = CodeRefused(
-        code="too_many_requests", reason="throttled", recent_failures=None, retry_after_seconds=60
-    )
-    assert problem(verify(stranger, challenge_id)) == (429, "too_many_requests")
-    otp.refusal = None
-    assert right(stranger, otp, mia, challenge_id).status_code == 200
-
-
-@pytest.mark.usefixtures("braked")
 def test_an_outage_costs_no_try(stranger, mia, otp):
     challenge_id = challenge(stranger, mia)
     otp.go_down()
