@@ -42,7 +42,7 @@ def pass_check(operator: Caller, account_id: str, check: str, messages: Messages
     begun = _expect(operator.post(path, {"check": check}), 201)
 
     def arrived() -> str | None:
-        """The words of this check, once their message has arrived."""
+        """The words of this check. Their texts are twelve in ten minutes at most, for an account."""
         return next((words for words in _words(messages, sent_to) if words not in before), None)
 
     words = wait_for(arrived, seconds=_ARRIVAL_SECONDS, every=0.2)

@@ -1,9 +1,9 @@
 """What a text or a mail is charged to: the one table, for otp, which charges codes, and notify, which charges notices.
 
 Each kind has rows of its own by account and by recipient, so whoever uses up one kind does not stop another. Codes have
-five texts in ten minutes. The notices of security have two that no code can take, and those of a reset have six that no
-session of the account can take. The day's count of texts is shared. A notice goes as a text and as a mail, and its mail
-has rows by the same kinds.
+five texts in ten minutes. The notices of security have two that no code can take, and those of a reset have twelve that
+no session of the account can take. The day's count of texts is shared. A notice goes as a text and as a mail, and its
+mail has rows by the same kinds.
 """
 
 from collections.abc import Mapping
@@ -49,7 +49,9 @@ def _row(name: str, windows: tuple[Window, ...], prefix: tuple[Rate, ...], day_p
 
 _CODES = (Window(5, 10 * MINUTE), Window(20, DAY))  # Twilio Verify's own: 5 in 10 minutes
 _NOTICES = (Window(2, 10 * MINUTE), Window(20, DAY))
-_CEREMONY = (Window(6, 10 * MINUTE), Window(20, DAY))  # as many as operators may begin checks for an account
+# As many as operators may begin checks for an account, and three for each of two resets besides: else the words of the
+# checks silence the steps of the reset to which they lead, or the steps of one reset the words of the next.
+_CEREMONY = (Window(12, 10 * MINUTE), Window(40, DAY))
 # Above what a day of changes causes: the whole help page, played step by step, is some 15 mails of all kinds.
 _MAILS = (Window(60, HOUR), Window(200, DAY))
 

@@ -182,6 +182,11 @@ class TestBudgets:
         self.send(courier, "words", text_kind="ceremony")
         assert [message.message_id for message in courier.sms.sent[2:]] == ["ntc_change", "ntc_words"]
 
+    def test_the_words_of_six_checks_leave_room_for_the_steps_of_two_resets(self, courier):
+        for number in range(13):
+            self.send(courier, number, text_kind="ceremony")
+        assert len(courier.sms.sent) == 12
+
     def test_nor_do_notices_take_from_codes_but_for_the_day(self, courier):
         self.send(courier, 1)
         spent = courier.redis.keys("budget:otp.*")
