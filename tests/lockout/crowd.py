@@ -4,6 +4,7 @@ Each call is held against the tables (tables.py), which predict its answer.
 """
 
 import dataclasses
+import functools
 import json
 from collections import Counter
 from contextlib import nullcontext
@@ -34,6 +35,7 @@ from tests.lockout.tables import (
     TOO_MANY,
     UNLOCKS,
     Address,
+    Device,
     Login,
     Standing,
     Tables,
@@ -69,6 +71,12 @@ class PoolWithoutRenewal(HashingPool):
         return False
 
 
+@functools.cache
+def _pool() -> PoolWithoutRenewal:
+    """One for all sequences, because each has threads."""
+    return PoolWithoutRenewal(max_waiting=16, patience_seconds=60)
+
+
 class Browser:
     """A cookie browser, or a bearer client that keeps its device tokens, those that have ended too."""
 
@@ -92,8 +100,7 @@ class Crowd:
         self.stage, self.tally = stage, tally
         stage.begin()
         settings = dataclasses.replace(stage.gateway.settings, guessing_floor=floor)
-        hashing = PoolWithoutRenewal(max_waiting=16, patience_seconds=60)
-        self.gateway = dataclasses.replace(stage.gateway, settings=settings, hashing=hashing)
+        self.gateway = dataclasses.replace(stage.gateway, settings=settings, hashing=_pool())
         with writing(self.gateway.database) as connection:
             connection.execute(delete(BOX.outbox))
         self._app = create_app(self.gateway)
@@ -136,7 +143,7 @@ class Crowd:
         said, wait = self._said(answer)
         assert said == expected, (name, client, address, said, expected)
         if said == IN:
-            self._signed_in(name, browser, answer)
+            self._signed_in(name, browser, answer, device)
         elif said == NEEDS_CODE:
             challenge = answer.json["challenge"]
             assert challenge["one_try"] == (was_braked and device is None), (challenge, self.tables.brake.ends_at)
@@ -159,7 +166,7 @@ class Crowd:
         assert said == expected, (name, client, address, code, said, expected, self.tables.accounts[name])
         if said == IN:
             del self.logins[name, client]
-            self._signed_in(name, browser, answer)
+            self._signed_in(name, browser, answer, login.device)
         return said, wait
 
     def guess(self, name: str, address: Address, client: str = STRANGER) -> tuple[str, int]:
@@ -255,11 +262,15 @@ class Crowd:
         wait = int(answer.headers.get("Retry-After", 0))
         said = str(answer.json.get("cause") or answer.json["code"])
         self.tally[said] += 1
-        assert (said in {TOO_MANY, GUESSING}) == (wait > 0), (said, wait)
+        assert (said in {TOO_MANY, GUESSING}) == (wait > 0), (wait, answer.json)
         return said, wait
 
     @staticmethod
-    def _signed_in(name: str, browser: Browser, answer: Any) -> None:
+    def _signed_in(name: str, browser: Browser, answer: Any, device: Device | None) -> None:
         browser.token = answer.json.get("token", "")
-        if "device_token" in answer.json:
+        if browser.has_cookies:  # several owners share it, so each account has a cookie of its own there
+            assert any("device" in cookie for cookie in answer.headers.getlist("Set-Cookie")), (name, device)
+            return
+        assert ("device_token" in answer.json) == (device is None), (name, "a known client gets no other token", device)
+        if device is None:
             browser.device_tokens[name] = answer.json["device_token"]

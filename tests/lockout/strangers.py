@@ -16,6 +16,7 @@ from services.auth.models import timeline
 from services.auth.store.timeline import Entry
 from services.otp import attempts_store
 from services.otp.domain.failure_row import FailureRow
+from services.otp.limits import durable_row
 from shared.database import reading
 from tests.lockout.crowd import (
     ADDRESSES,
@@ -168,15 +169,18 @@ class Strangers(RuleBasedStateMachine):
             self.tally[f"shown: {what}"] += 1
 
     def _counts_agree(self) -> None:
-        """Rows in SQL, what was told, and the brake."""
+        """Rows in SQL and in Redis, what was told, and the brake."""
         crowd, tables = self.crowd, self.crowd.tables
         self.stage.world.deps.recorder.flush()
         mails = crowd.read_mail()
         for name in LEAKED:
             standing, account = tables.accounts[name], crowd.accounts[name]
+            expected = {FailureRow.STRANGERS: standing.strangers, FailureRow.ALL: standing.all}
             with reading(self.stage.world.database) as connection:
-                rows = attempts_store.read_failures(connection, account.id).in_a_row
-            assert rows == {FailureRow.STRANGERS: standing.strangers, FailureRow.ALL: standing.all}, (name, standing)
+                assert attempts_store.read_failures(connection, account.id).in_a_row == expected, (name, standing)
+            for row, failures in expected.items():
+                in_redis = self.stage.world.redis.get(durable_row(row, account.id).keys()[0])
+                assert in_redis is None or int(in_redis) == failures, (name, row, in_redis, standing)
             of_it = timeline.c.account_id == account.id, timeline.c.type == Entry.SECOND_FACTOR_FAILED
             with reading(self.stage.gateway.database) as connection:
                 told = connection.execute(select(func.count()).where(*of_it)).scalar_one()
