@@ -147,7 +147,7 @@ class Crowd:
         elif said == NEEDS_CODE:
             challenge = answer.json["challenge"]
             assert challenge["one_try"] == (was_braked and device is None), (challenge, self.tables.brake.ends_at)
-            login = Login(challenge["id"], name, device, begun_at, address)
+            login = Login(challenge["id"], name, device, begun_at, address, self.tables.is_counted)
             self.logins[name, client] = login, challenge.get("binding", "")
         return said, wait
 

@@ -45,6 +45,7 @@ LIFTED_BY = {
     "passwords_new_clients": {"time", "known_client", "support"},
     "passwords_known_clients": {"time", "support"},
     "codes_login": {"time", "known_client", "backup_code", "support"},
+    "codes_one_try": {"time", "known_client", "backup_code", "support"},
     "codes_new_clients": {"known_client", "backup_code", "owner_word", "new_password", "support"},
 }
 

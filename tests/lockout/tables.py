@@ -24,6 +24,7 @@ CODES = Rate("codes in new browsers", "account", _CODE_TRIES)
 CODES_OF_DEVICE = Rate("codes in a known browser", "device", _CODE_TRIES)
 BACKUP_CODES = Rate("backup codes", "login", (Window(10, 10 * MINUTE), Window(50, DAY)))
 ONE_TRY = Rate("codes under the brake", "account", (Window(1, DAY),))
+COUNTED = Rate("right passwords that the brake counts", "account", (Window(5, DAY),))
 UNLOCKS = Rate("unlocks of one operator", "account", (Window(3, DAY),))
 # An IPv4 address, or a /48; and a /64 of it has half.
 _SITE, _LINK = (Window(60, 5 * MINUTE), Window(600, DAY)), (Window(30, 5 * MINUTE), Window(300, DAY))
@@ -59,13 +60,17 @@ class Device:
 
 @dataclass(eq=False)
 class Login:
-    """One that waits for its code. ``device``: of the client that began it, if the account knew it."""
+    """One that waits for its code. ``device``: of the client that began it, if the account knew it.
+
+    ``is_counted``: its right password is in the sum of the brake.
+    """
 
     id: str
     account: str
     device: Device | None
     begun_at: datetime
     begun_from: Address
+    is_counted: bool
 
 
 @dataclass
@@ -89,6 +94,7 @@ class Tables:
         self.clock = clock
         self.ledger, self.brake = Ledger(clock), Brake(clock, floor)
         self.accounts: dict[str, Standing] = {}
+        self.is_counted = False  # the last right password, in the sum of the brake
         self._numbers = count(1)
 
     def device(self, account: str, client: str) -> Device | None:
@@ -109,7 +115,8 @@ class Tables:
             return WRONG_PASSWORD
         self.ledger.give_back(own)
         if self.accounts[account].has_two_factor:  # the network gets it back when a code completes the login
-            if device is None:
+            self.is_counted = device is None and self.ledger.take((COUNTED, account))
+            if self.is_counted:
                 self.brake.count(RIGHT_PASSWORD)
             return NEEDS_CODE
         self.ledger.give_back(*network)
@@ -140,7 +147,9 @@ class Tables:
         self.ledger.give_back(own, *braked)
         if device is None:
             self.ledger.give_back(*self._network("password", login.begun_from))
-            self.brake.give_back(RIGHT_PASSWORD, login.begun_at)
+            if login.is_counted:
+                self.ledger.give_back((COUNTED, login.account))
+                self.brake.give_back(RIGHT_PASSWORD, login.begun_at)
         else:
             device.failures = 0
         standing.all = standing.lifted = 0  # and what strangers did stays
@@ -168,6 +177,7 @@ class Tables:
             "passwords_new_clients": self.ledger.wait_seconds((PASSWORDS, account)),
             "passwords_known_clients": max((self.ledger.wait_seconds(row) for row in known), default=0),
             "codes_login": self.ledger.wait_seconds((CODES, account)),
+            "codes_one_try": self.ledger.wait_seconds((ONE_TRY, account)) if self.brake.is_on else 0,
         }
         held: dict[str, int | None] = {what: seconds for what, seconds in waits.items() if seconds}
         if standing.all >= ALL_AT_MOST:
@@ -183,12 +193,12 @@ class Tables:
         self.accounts[account].known.pop(client, None)
 
     def unlocked(self, account: str) -> None:
-        """By support: rows of passwords and codes, and none of a network, of a device's codes, or of the brake."""
+        """By support: rows of passwords and codes, and the one try; none of a network, or of a device's codes."""
         standing = self.accounts[account]
         standing.lifted += standing.all
         standing.strangers = standing.all = 0
         devices = [(PASSWORDS_OF_DEVICE, device.id) for device in standing.known.values()]
-        self.ledger.forget([(PASSWORDS, account), (CODES, account), *devices])
+        self.ledger.forget([(PASSWORDS, account), (CODES, account), (ONE_TRY, account), *devices])
 
     def _signed_in(self, account: str, client: str, device: Device | None) -> None:
         if device is None:
