@@ -16,7 +16,7 @@ from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account
 from services.auth.domain.consequences import Change
 from services.auth.domain.notice_texts import Kind
-from services.auth.domain.session import Session
+from services.auth.domain.session import Factor, Session
 from services.auth.store import devices, timeline
 from services.auth.store.devices import Device
 from services.auth.store.timeline import Entry
@@ -52,8 +52,8 @@ def remember(
     label = client.browser
     device = Device(str(session.device_id), account.id, label, now, now, until, session.factors[-1])
     if not known:
-        # A program that keeps no token is a new client at each of its logins.
-        devices.make_room(connection, account.id, now, at_most=limits.DEVICES_AT_MOST - 1)
+        if device.won_by is Factor.PASSWORD:  # with 2FA on, room was made when the password was accepted
+            devices.make_room(connection, account.id, now, at_most=limits.DEVICES_AT_MOST - 1)
         devices.add(connection, device, token)
     elif not devices.renew(connection, device, token):
         raise Refusal("challenge_expired")

@@ -218,6 +218,8 @@ OPEN = {
     "login.log_in",
     "login.verify",
     "login.send_sms",
+    "login.send_confirmation",
+    "login.confirm",
     "login.log_out",
     "resets.cancel_by_token",
     "resets.confirm_check",

@@ -322,6 +322,8 @@ def test_no_place_shows_a_clients_own_text(configured, api, otp, deps, mia, name
 OPEN_TO_ALL = {
     "/v1/login",
     "/v1/login/<id:challenge_id>",
+    "/v1/login/<id:challenge_id>/confirm",
+    "/v1/login/<id:challenge_id>/confirmation",
     "/v1/login/<id:challenge_id>/sms",
     "/v1/login/<id:challenge_id>/verify",
     "/v1/callbacks/twilio/status",
