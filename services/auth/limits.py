@@ -62,8 +62,7 @@ CONFIRMATION_IP = Rate("auth.confirmation.ip", "ip", (Window(20, 10 * MINUTE), W
 CHALLENGE_LIFE = timedelta(minutes=10)
 LONGEST_SESSION = timedelta(hours=24)  # NIST SP 800-63B-4 §2.2.3, of AAL2; the settings say how long ours live
 SESSIONS_AT_MOST = 50  # of an account; the oldest ends when one more opens
-# That an account knows. With 2FA on, room is made with an entry of an accepted password, so there may be some more for
-# an hour. A program that keeps no token is a new client at each login.
+# That an account knows, and those of logins under way. A program that keeps no token is a new client at each login.
 DEVICES_AT_MOST = 50
 DEVICES_OF_A_BROWSER = (
     20  # accounts that a browser is known to; of the oldest the cookie goes, for headers have a limit

@@ -144,6 +144,7 @@ def _after_password(
         challenge = _challenge(account, state, epoch, transport, device, client, now, binding)
         one_try = False
         if device is None:
+            trusted_devices.make_room(deps, account.id, now)
             noted = guessing_brake.note_right_password(deps, account.id, now)
             challenge, one_try = replace(challenge, is_counted=noted.is_counted), noted.brakes
         challenge_store.put(deps.redis, challenge, now)

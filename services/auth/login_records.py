@@ -12,7 +12,7 @@ from services.auth.domain.browsers import describe
 from services.auth.domain.network import networks_of
 from services.auth.domain.notice_texts import Kind
 from services.auth.domain.session import Session
-from services.auth.store import accounts, devices, timeline, wrong_codes
+from services.auth.store import accounts, timeline, wrong_codes
 from services.auth.store.timeline import Entry
 from shared import budgets
 from shared.budgets import Charge
@@ -43,7 +43,6 @@ def accepted_password(deps: Deps, client: Client, account: Account, now: datetim
     with budgets.given_back_on_outage(deps.redis, *charges), writing(deps.database) as connection:
         is_new = _is_new_place(connection, client, account, now)
         timeline.write(connection, account.id, Entry.PASSWORD_ACCEPTED, now, ip=client.ip, browser=client.browser)
-        devices.make_room(connection, account.id, now, at_most=limits.DEVICES_AT_MOST)  # here, since a code costs less
         if is_new:
             notices.tell(connection, deps, account, Kind.PASSWORD_ACCEPTED, now, ip=client.ip, browser=client.browser)
 

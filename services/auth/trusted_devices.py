@@ -20,7 +20,7 @@ from services.auth.domain.session import Factor, Session
 from services.auth.store import devices, timeline
 from services.auth.store.devices import Device
 from services.auth.store.timeline import Entry
-from shared.database import reading
+from shared.database import reading, writing
 from shared.ids import new_token
 from shared.problems import Refusal, Unavailable
 
@@ -52,7 +52,7 @@ def remember(
     label = client.browser
     device = Device(str(session.device_id), account.id, label, now, now, until, session.factors[-1])
     if not known:
-        if device.won_by is Factor.PASSWORD:  # with 2FA on, room was made when the password was accepted
+        if device.won_by is Factor.PASSWORD:  # with 2FA on, the password makes room
             devices.make_room(connection, account.id, now, at_most=limits.DEVICES_AT_MOST - 1)
         devices.add(connection, device, token)
     elif not devices.renew(connection, device, token):
@@ -63,6 +63,20 @@ def remember(
         )
         notices.tell(connection, deps, account, Kind.TRUSTED_DEVICE_ADDED, now, browser=label, ip=client.ip)
     return token
+
+
+def make_room(deps: Deps, account_id: str, now: datetime) -> None:
+    """Leave room for a client that has shown the password, and may show its code.
+
+    At the password, whose hash costs so much more, and not at the code. A password alone pushes nothing out that the
+    account may know.
+    """
+    at_most = limits.DEVICES_AT_MOST
+    with reading(deps.database) as connection:
+        is_full = len(devices.ids(connection, account_id, now)) > at_most
+    if is_full:
+        with writing(deps.database) as connection:
+            devices.make_room(connection, account_id, now, at_most=at_most)
 
 
 def revoke(deps: Deps, client: Client, acting: Acting, device_id: str) -> bool:
