@@ -1,4 +1,7 @@
-"""One account's factors in another's hands (row 25), and a secret that somebody saw before it counted (row 28)."""
+"""One account's things in another's hands: factors (row 25), a secret seen before it counted (28), cursors (61)."""
+
+import base64
+from urllib.parse import quote
 
 from deploy import ceremony
 from deploy.attack.browser import Browser
@@ -157,6 +160,38 @@ def _first_code(browser: Browser, begun: dict[str, str]) -> Answer:
     return browser.post(_confirm(begun), {"code": AuthenticatorApp(begun["secret"]).fresh()})
 
 
+@watched
+def forged_cursors(target: Target, watch: Watch) -> str:
+    """Another account's cursors, and such as no list has written, at each list of one's own."""
+    victim, thief = enrol(target), enrol(target)
+    for owner in (victim, thief):
+        owner.signed_in()  # each list has more than one row, and so a cursor
+    tried = 0
+    for path in _OWN_LISTS:
+        first = expect(victim.browser.get(f"{path}?limit=1"), 200)
+        theirs = {item["id"] for item in expect(victim.browser.get(path), 200)["items"]}
+        forged = [encoded(key) for key in _FORGED_KEYS]
+        for cursor in filter(None, (first["next_cursor"], *forged, *_NO_CURSORS)):
+            answer = thief.browser.call("GET", f"{path}?cursor={quote(cursor)}")
+            tried += 1
+            if answer.status == 200:
+                shown = {item["id"] for item in answer.body["items"]}
+                watch.holds(f"{path}?cursor={cursor} shows what is another account's", not shown & theirs)
+            else:
+                watch.refused(f"{path}?cursor={cursor}", answer, "validation_failed")
+    return f"{tried} cursors that were another account's, or no list's, at {len(_OWN_LISTS)} lists"
+
+
+def encoded(key: str) -> str:
+    """A key as a list writes it."""
+    return base64.urlsafe_b64encode(key.encode()).rstrip(b"=").decode()
+
+
+_OWN_LISTS = ("/v1/activity", "/v1/sessions", "/v1/trusted-devices")
+_FORGED_KEYS = ("", "0", "-1", "9" * 19, f"{'9' * 30}//", "\x00", "' OR 1=1 --", "acc_0/ses_0/dev_0", "9999 ses_0")
+_NO_CURSORS = ("!", "AA=A", "e30", "A" * 400)
+
+
 PROBES = (
     Probe(
         25,
@@ -172,4 +207,5 @@ PROBES = (
         "gitlab#27686",
         seen_secret,
     ),
+    Probe(61, "forged-cursors", "Forged cursors of lists", "GO-2026-4807", forged_cursors),
 )
