@@ -11,8 +11,10 @@ from sqlalchemy import update
 from deploy.local.keys import read_keys
 from deploy.local.stack import Stack
 from services.auth.domain.account import Role
+from services.auth.domain.browsers import describe
 from services.auth.models import accounts as account_table
-from services.auth.store import accounts
+from services.auth.store import accounts, timeline
+from services.auth.store.timeline import Entry
 from services.otp import store as otp_store
 from services.otp.secrets_box import SecretBox
 from services.otp.store import NewAuthenticator
@@ -63,10 +65,13 @@ def fill(stack: Stack, count: int, *, name: str = "bench", enrolled: bool = True
                 .where(account_table.c.id == account.id)
                 .values(phone=f"+4474{number % 50:02}{number // 50:06}", phone_verified_at=now)
             )
+            ip = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+            # Its owner has been there before. Else each login would be told as one in a new place.
+            timeline.write(connection, account.id, Entry.PASSWORD_ACCEPTED, now, ip=ip, browser=describe(""))
             enrollment_id = new_id("enr")
             sealed = box.seal(Secret(pyotp.TOTP(secret).byte_secret()), account.id, enrollment_id)
             authenticators.append(NewAuthenticator(enrollment_id, account.id, email, sealed, now))
-            pool.append(Pooled(email, secret, f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"))
+            pool.append(Pooled(email, secret, ip))
     with writing(create_database(f"sqlite:///{stack.var_dir}/otp.sqlite3")) as connection:
         for authenticator in authenticators if enrolled else ():
             otp_store.put_active(connection, authenticator)
