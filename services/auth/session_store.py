@@ -118,7 +118,7 @@ if standing and (order.before == '' or string.match(standing, '^%S+') < order.be
   redis.call('DEL', KEYS[4])
 end
 if order.logins and known == '' then redis.call('INCR', KEYS[1]) end
-if order.cause ~= '' and (known == '' or order.completes) then
+if order.logins and order.cause ~= '' and (known == '' or order.completes) then
   local moment = known == '' and order.now or since
   redis.call('SET', order.cause, moment .. (order.completes and ' complete' or ''), 'EX', order.cause_seconds)
 end

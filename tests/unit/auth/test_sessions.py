@@ -115,6 +115,12 @@ def test_a_change_that_is_complete_ends_nothing_more(deps, ann):
     assert end_all(deps, ann, cause="another") == [session.id]
 
 
+def test_a_change_that_ends_no_logins_leaves_nothing_of_its_cause(deps, ann):
+    order = session_store.Order(at=deps.clock(), cause="a new sheet")
+    session_store.end(deps.redis, ann.id, order)
+    assert deps.redis.keys("auth:cause:*") == []
+
+
 def test_a_session_that_redis_forgot_is_not_counted_as_ended(deps, ann):
     session, token = sign_in(deps, ann)
     deps.redis.delete(f"auth:session:{token_digest(token)}")
