@@ -16,7 +16,8 @@ sent again. A session that orders a change of the phone on which it rests is spa
 the call. From step 2 on it has a minute to live.
 
 A change that otp has made has a cause, and is applied once. A repeat applies what is missing, and ends nothing that
-began after the first order with this cause.
+began after the first order with this cause. A login that slips in before step 4 has begun after otp's change, and was
+asked for what the account has now; so it may stay.
 
 When one session or device ends, otp is called after the commit. An event in the same commit tells otp even if the
 gateway is killed before that call. Unavailable is raised when otp does not answer, because otp may still commit a write
