@@ -15,7 +15,14 @@ import structlog
 from services.auth.deps import Deps
 from services.auth.domain import guessing
 from services.auth.domain.guessing import Guess, Hour, Reading, Rule
-from services.auth.limits import BRAKED_CODE, GUESSES, GUESSING_MULTIPLE, LOOKED_AT_EVERY, PASSWORDS_COUNTED
+from services.auth.limits import (
+    BRAKED_CODE,
+    GUESSES,
+    GUESSING_MULTIPLE,
+    LOOKED_AT_EVERY,
+    PASSWORDS_COUNTED,
+    WRONG_CODES,
+)
 from shared import budgets
 from shared.budgets import Charge
 from shared.lua import LuaScript
@@ -45,10 +52,11 @@ return left < 0 and brakes_for > 0 and 1 or 0
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """``brakes``: the brake is on. ``is_counted``: the guess counts in the sum."""
+    """``brakes``: the brake is on. ``is_counted``: the guess counts in the sum. ``counts``: each charge, with this one."""
 
     brakes: bool
     is_counted: bool
+    counts: tuple[int, ...]
 
 
 def charge(guess: Guess, at: datetime) -> Charge:
@@ -66,9 +74,17 @@ def note_right_password(deps: Deps, account_id: str, now: datetime) -> Noted:
     return _note(deps, Guess.RIGHT_PASSWORD, now, charges_of_password(account_id, now))
 
 
-def note_wrong_code(deps: Deps, now: datetime) -> None:
-    """Count a wrong code. Raises RedisError."""
-    _note(deps, Guess.WRONG_CODE, now, (charge(Guess.WRONG_CODE, now),))
+def note_wrong_code(deps: Deps, account_id: str, now: datetime, *, is_guess: bool) -> int:
+    """Count a wrong code, in the sum only when it ``is_guess``; how many the account has had. Raises RedisError."""
+    of_account = wrong_codes_of(account_id)
+    if not is_guess:
+        return budgets.take(deps.redis, of_account).counts[0]
+    return _note(deps, Guess.WRONG_CODE, now, (charge(Guess.WRONG_CODE, now), of_account)).counts[1]
+
+
+def wrong_codes_of(account_id: str) -> Charge:
+    """The row of all wrong codes that followed a right password of this account."""
+    return Charge(WRONG_CODES, account_id)
 
 
 def is_on(redis: "Redis") -> bool:
@@ -117,7 +133,7 @@ def _note(deps: Deps, guess: Guess, now: datetime, charges: tuple[Charge, ...]) 
     taken = budgets.take(deps.redis, *charges, read=[KEY])
     if taken.allowed and taken.counts[0] % LOOKED_AT_EVERY == 0:
         _look(deps, guess, now)
-    return Noted(brakes=taken.read[0] is not None, is_counted=taken.allowed)
+    return Noted(brakes=taken.read[0] is not None, is_counted=taken.allowed, counts=taken.counts)
 
 
 def _look(deps: Deps, guess: Guess, now: datetime) -> None:

@@ -198,9 +198,8 @@ def verify(deps: Deps, client: Client, answer: Answer) -> SignedIn:
             return _complete(deps, client, challenge, charged.one_try, answer, now)
     except CodeRefused as refused:
         if refused.code == "invalid_passcode":  # else it was not compared
-            login_records.wrong_code(deps, challenge, client, now)
-            if _is_guess(challenge, answer.code):
-                guessing_brake.note_wrong_code(deps, now)
+            is_guess = _is_guess(challenge, answer.code)
+            login_records.wrong_code(deps, challenge, client, now, is_guess=is_guess)
         spent_failures.end(deps, client, refused, challenge.account_id, device_id=challenge.device_id)
         raise
 

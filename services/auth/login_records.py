@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from services.auth import limits, notices
+from services.auth import guessing_brake, limits, notices
 from services.auth.challenge_store import LoginChallenge
 from services.auth.deps import Client, Deps, subject
 from services.auth.domain.account import Account, email_key
@@ -12,7 +12,7 @@ from services.auth.domain.browsers import describe
 from services.auth.domain.network import networks_of
 from services.auth.domain.notice_texts import Kind
 from services.auth.domain.session import Session
-from services.auth.store import accounts, timeline, wrong_codes
+from services.auth.store import accounts, timeline
 from services.auth.store.timeline import Entry
 from shared import budgets
 from shared.budgets import Charge
@@ -71,14 +71,16 @@ def sign_in(connection: Connection, session: Session, client: Client) -> None:
     )
 
 
-def wrong_code(deps: Deps, challenge: LoginChallenge, client: Client, now: datetime) -> None:
+def wrong_code(deps: Deps, challenge: LoginChallenge, client: Client, now: datetime, *, is_guess: bool) -> None:
     """Count a wrong code after a right password, and tell the owner of every fifth, however slow the guesses are.
 
-    The count and the notice are one transaction, so of many wrong codes at the same moment one is the fifth.
+    Where the notice fails, the next wrong code is the fifth again. Raises RedisError, Unavailable.
     """
-    with writing(deps.database) as connection:
-        if wrong_codes.count(connection, challenge.account_id) % limits.WRONG_CODES_A_NOTICE != 0:
-            return
+    count = guessing_brake.note_wrong_code(deps, challenge.account_id, now, is_guess=is_guess)
+    if count % limits.WRONG_CODES_A_NOTICE != 0:
+        return
+    counted = guessing_brake.wrong_codes_of(challenge.account_id)
+    with budgets.given_back_on_outage(deps.redis, counted), writing(deps.database) as connection:
         account = accounts.by_id(connection, challenge.account_id)
         if account is not None:
             timeline.write(

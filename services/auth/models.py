@@ -218,13 +218,6 @@ notice_series = Table(
     Column("position", BigInteger, nullable=True),  # in the outbox, of the notice for all of them
 )
 
-wrong_codes = Table(
-    "wrong_codes",
-    metadata,
-    Column("account_id", String(40), primary_key=True),
-    Column("total", Integer, nullable=False),  # all that ever followed a right password at a login
-)
-
 timeline_erasures = Table(
     "timeline_erasures",
     metadata,

@@ -45,9 +45,12 @@ def _known(now: datetime) -> ColumnElement[bool]:
     return and_(devices.c.revoked_at.is_(None), devices.c.last_used_at > now - KNOWN_DEVICE_LIFE)
 
 
+_ADD = insert(devices)
+
+
 def add(connection: Connection, device: Device, token: str) -> None:
     """Remember a device by the digest of its token."""
-    connection.execute(insert(devices).values(id=device.id, account_id=device.account_id, **_values(device, token)))
+    connection.execute(_ADD, {"id": device.id, "account_id": device.account_id, **_values(device, token)})
 
 
 def renew(connection: Connection, device: Device, token: str) -> bool:

@@ -23,10 +23,14 @@ def guesses(deps, count, guess=Guess.WRONG_CODE, hours_ago=0):
     deps.redis.set(key, count)
 
 
+def note_guess(deps, now):
+    return guessing_brake.note_wrong_code(deps, "acc_other", now, is_guess=True)
+
+
 @pytest.fixture
 def braked(deps):
     guesses(deps, FLOOR + 9)
-    guessing_brake.note_wrong_code(deps, deps.clock())
+    note_guess(deps, deps.clock())
     assert guessing_brake.is_on(deps.redis)
 
 
@@ -196,11 +200,11 @@ def test_it_lasts_a_day_at_least_and_a_later_look_never_ends_it_earlier(deps, br
     first = deps.redis.pttl(guessing_brake.KEY)
     assert 25 * 3_600_000 < first <= 26 * 3_600_000
     guesses(deps, 20 * FLOOR + 9)
-    guessing_brake.note_wrong_code(deps, clock())
+    note_guess(deps, clock())
     longer = deps.redis.pttl(guessing_brake.KEY)
     assert 28 * 3_600_000 < longer <= 29 * 3_600_000
     guesses(deps, FLOOR + 9)
-    guessing_brake.note_wrong_code(deps, clock())
+    note_guess(deps, clock())
     assert deps.redis.pttl(guessing_brake.KEY) > 28 * 3_600_000
 
 
@@ -212,7 +216,7 @@ def test_an_hour_under_the_brake_counts_as_usual_at_most(deps, braked, clock):
 
 def test_any_other_hour_counts_a_little_more_than_usual_at_most(deps, clock):
     guesses(deps, 799)
-    guessing_brake.note_wrong_code(deps, clock())
+    note_guess(deps, clock())
     assert not guessing_brake.is_on(deps.redis)
     clock.turn(hours=48)
     seen = guessing_brake.reading(deps.redis, 1, Guess.WRONG_CODE, clock())
