@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
 def insert_for(connection: Connection, table: Table) -> "postgresql.Insert | sqlite.Insert":
     """An INSERT that knows ON CONFLICT, in the words of this connection's database."""
-    insert: postgresql.Insert | sqlite.Insert = import_module(f"sqlalchemy.dialects.{connection.dialect.name}").insert(
-        table
-    )
+    return insert_of(connection.dialect.name, table)
+
+
+def insert_of(dialect: str, table: Table) -> "postgresql.Insert | sqlite.Insert":
+    """The same by the dialect's name."""
+    insert: postgresql.Insert | sqlite.Insert = import_module(f"sqlalchemy.dialects.{dialect}").insert(table)
     return insert
 
 

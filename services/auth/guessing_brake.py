@@ -52,7 +52,10 @@ return left < 0 and brakes_for > 0 and 1 or 0
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """``brakes``: the brake is on. ``is_counted``: the guess counts in the sum. ``counts``: each charge, with this one."""
+    """What came of a count.
+
+    ``brakes``: the brake is on. ``is_counted``: the guess counts in the sum. ``counts``: of each charge, with this one.
+    """
 
     brakes: bool
     is_counted: bool

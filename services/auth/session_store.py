@@ -28,9 +28,10 @@ from shared.lua import LuaScript
 # index here, so that it never holds more than an account may have open. The last keys are counters, and each of them
 # gets a try back.
 _OPEN = LuaScript("""
-if tonumber(redis.call('GET', KEYS[1]) or '0') ~= tonumber(ARGV[1]) then return {0} end
+local stood = redis.call('MGET', unpack(KEYS))
+if tonumber(stood[1] or '0') ~= tonumber(ARGV[1]) then return {0} end
 if ARGV[7] ~= '' then
-  local challenge = redis.call('GET', KEYS[4])
+  local challenge = stood[4]
   if not challenge then return {0} end
   if ARGV[6] ~= '' then
     local listed = false
@@ -64,7 +65,7 @@ redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 redis.call('HSET', KEYS[3], ARGV[4], ARGV[5])
 redis.call('PEXPIRE', KEYS[3], ARGV[10])
 for i = #KEYS - tonumber(ARGV[11]) + 1, #KEYS do
-  if tonumber(redis.call('GET', KEYS[i]) or '0') > 0 then redis.call('DECR', KEYS[i]) end
+  if tonumber(stood[i] or '0') > 0 then redis.call('DECR', KEYS[i]) end
 end
 return reply
 """)

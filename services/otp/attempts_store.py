@@ -1,7 +1,8 @@
 """Attempts, and the counts of failures in a row that survive a lost Redis, in SQL."""
 
+import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Insert,
     Integer,
     Row,
     and_,
@@ -23,7 +25,7 @@ from sqlalchemy import (
 from services.otp.domain.failure_row import FailureRow
 from services.otp.limits import FAILURES_IN_A_ROW, HARD_STOP
 from services.otp.models import attempts, verification_states
-from shared.dialects import insert_for
+from shared.dialects import insert_for, insert_of
 from shared.messages import EVERYWHERE, NEW_BROWSERS
 
 _t, _s = attempts.c, verification_states.c
@@ -83,11 +85,14 @@ class AttemptRow:
     throttled_until: datetime | None = None
 
 
+_INSERT = insert(attempts)
+
+
 def insert_attempts(connection: Connection, rows: Sequence[AttemptRow]) -> None:
     """Keep them, in this order."""
-    if not rows:
-        return
-    connection.execute(insert(attempts), [asdict(row) for row in rows])
+    if rows:
+        # Not by asdict, whose copies take as long as all the rest.
+        connection.execute(_INSERT, [{name: getattr(row, name) for name in row.__slots__} for row in rows])
 
 
 def read_attempts(connection: Connection, account_id: str, *, before: int | None, limit: int) -> Sequence[Row[Any]]:
@@ -98,9 +103,20 @@ def read_attempts(connection: Connection, account_id: str, *, before: int | None
 
 def add_failures(connection: Connection, failures: Sequence[tuple[str, Mapping[FailureRow, int], datetime]]) -> None:
     """Count on for each account and row, unless the row was cleared after the failures came."""
-    if not failures:
-        return
-    statement = insert_for(connection, verification_states).values(
+    if failures:
+        connection.execute(
+            _add_failures(connection.dialect.name),
+            [
+                {"account": account, "at": at, **{f"new_{row}": counts.get(row, 0) for row in TALLIES}}
+                for account, counts, at in failures
+            ],
+        )
+
+
+# Each batch runs it, and building it takes longer than running it.
+@functools.cache
+def _add_failures(dialect: str) -> Insert:
+    statement = insert_of(dialect, verification_states).values(
         {
             "account_id": bindparam("account"),
             **{tally.failures.name: bindparam(f"new_{row}", type_=Integer) for row, tally in TALLIES.items()},
@@ -112,14 +128,7 @@ def add_failures(connection: Connection, failures: Sequence[tuple[str, Mapping[F
         )
         for tally in TALLIES.values()
     }
-    upsert = statement.on_conflict_do_update(index_elements=[_s.account_id], set_=added)
-    connection.execute(
-        upsert,
-        [
-            {"account": account, "at": at, **{f"new_{row}": counts.get(row, 0) for row in TALLIES}}
-            for account, counts, at in failures
-        ],
-    )
+    return statement.on_conflict_do_update(index_elements=[_s.account_id], set_=added)
 
 
 def raise_failures(
@@ -154,12 +163,15 @@ class Standing:
     untold: bool
 
 
+_COLUMNS = [column for tally in TALLIES.values() for column in (tally.failures, tally.told_at)]
+_OF_ACCOUNTS = _s.account_id.in_(bindparam("accounts", expanding=True))
+_READ = select(_s.account_id, *_COLUMNS).where(_OF_ACCOUNTS)
+
+
 def read_all_failures(connection: Connection, accounts: Sequence[str]) -> Mapping[str, Mapping[FailureRow, Standing]]:
     """How the rows of these accounts stand."""
-    columns = [column for tally in TALLIES.values() for column in (tally.failures, tally.told_at)]
-    query = select(_s.account_id, *columns).where(_s.account_id.in_(accounts))
     standing = {}
-    for account_id, *values in connection.execute(query):
+    for account_id, *values in connection.execute(_READ, {"accounts": accounts}):
         pairs = zip(TALLIES.items(), values[::2], values[1::2], strict=True)
         standing[account_id] = {
             row: Standing(failures, untold=told_at is None and failures >= tally.stop)
@@ -176,14 +188,17 @@ def lock_once(connection: Connection, tally: Tally, account_id: str, now: dateti
     return connection.execute(statement.values({tally.told_at: now})).rowcount == 1
 
 
+_FORGIVE = (
+    update(verification_states)
+    .where(_OF_ACCOUNTS, or_(_s.consecutive_failures > 0, _s.failures_lifted > 0))
+    .values({**_ALL.ended, "failures_lifted": 0})
+)
+
+
 def forgive(connection: Connection, accounts: Sequence[str]) -> None:
     """A success ends the row of all failures. That of strangers stays."""
     if accounts:
-        connection.execute(
-            update(verification_states)
-            .where(_s.account_id.in_(accounts), or_(_s.consecutive_failures > 0, _s.failures_lifted > 0))
-            .values({**_ALL.ended, "failures_lifted": 0})
-        )
+        connection.execute(_FORGIVE, {"accounts": accounts})
 
 
 def clear(connection: Connection, account_id: str, now: datetime) -> None:
