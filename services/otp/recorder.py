@@ -22,8 +22,6 @@ from shared.clock import Clock
 from shared.signing import Signer
 
 BATCH_SECONDS = 0.1
-# What successes give back goes together, because each exchange with Redis wakes two threads.
-GIVE_BACK_SECONDS = 0.01
 IDLE_LOOK_SECONDS = 0.5
 PAUSE_AFTER_FAILURE_SECONDS = 0.5
 LAST_TRIES = 3
@@ -101,7 +99,6 @@ class AttemptRecorder:
         while not self._leaving():
             due_at = self._batch_due_at
             if self._wake.wait(IDLE_LOOK_SECONDS if due_at is None else max(0.0, due_at - time.monotonic())):
-                self._closing.wait(GIVE_BACK_SECONDS)
                 self._wake.clear()
                 # What a success gives back doesn't wait for the batch: the same person may sign in again at once.
                 with self._writing:
