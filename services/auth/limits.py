@@ -88,7 +88,7 @@ PLACES_READ = 1000  # the newest sign-ins of those days; one of before them is a
 # because a few mistyped codes are no news. A guess meets at most five codes of a million. So of 10,000 accounts whose
 # passwords leaked, 0.25 are opened before all owners are told.
 WRONG_CODES_A_NOTICE = 5
-WRONG_CODES = Rate("auth.wrong_codes", "account", (Window(10**9, 3650 * DAY),))  # all of them; it never refuses
+WRONG_CODES = Rate("auth.wrong_codes", "account", (Window(10**9, 3650 * DAY),))  # untold ones; it never refuses
 
 PASSWORD_MIN_CHARACTERS, PASSWORD_MAX_CHARACTERS, PASSWORD_MIN_SCORE = 12, 128, 3  # OWASP; zxcvbn's scale is 0–4
 
