@@ -12,7 +12,7 @@ from services.auth.otp_client import CodeRefused
 from shared.ids import new_token
 from shared.messages import SendEmailNotice
 from tests.support import auth
-from tests.support.auth import BINDINGS, notices_in, outbox, timeline_of
+from tests.support.auth import BINDINGS, end_all, notices_in, outbox, timeline_of
 from tests.support.portal import Browser, challenge_of
 from tests.support.sign_in import challenge, down, ip_of, log_in, problem, spend, spent, verify
 from tests.support.threads import at_once
@@ -195,6 +195,12 @@ def test_an_invented_token_confirms_nothing(stranger, login, token):
 
 def test_the_link_ends_with_its_login(deps, clock, stranger, login, token):
     clock.turn(minutes=10)
+    assert problem(confirm(stranger, login, token)) == (410, "link_expired")
+    assert deps.redis.keys("auth:challenge_confirmed:*") == []
+
+
+def test_the_link_ends_with_a_change_that_ends_logins(deps, stranger, mia, login, token):
+    end_all(deps, mia)
     assert problem(confirm(stranger, login, token)) == (410, "link_expired")
     assert deps.redis.keys("auth:challenge_confirmed:*") == []
 
