@@ -55,8 +55,10 @@ GUESSING_MULTIPLE = 4  # the busiest hours of a day have two to three times the 
 LOOKED_AT_EVERY = 10  # guesses of an hour, because a look reads eight days
 BRAKED_CODE = Rate("auth.guessing.code", "account", (Window(1, DAY),))
 # The link that exempts a login from that one try. Few mails, because a stranger with the password can request it, too.
-# The row by network counts requests of a link and uses of one.
-CONFIRMATION_MAIL = Rate("auth.confirmation.mail", "account", (Window(3, HOUR), Window(10, DAY)))
+# A row of each network, so that strangers in one network cannot use up the mails of an owner in another one.
+# The row by network alone counts requests of a link and uses of one.
+CONFIRMATION_MAIL = Rate("auth.confirmation.mail", "account and network", (Window(3, HOUR), Window(10, DAY)))
+CONFIRMATION_MAILS = Rate("auth.confirmation.mails", "account", (Window(12, HOUR), Window(40, DAY)))
 CONFIRMATION_IP = Rate("auth.confirmation.ip", "ip", (Window(20, 10 * MINUTE), Window(100, DAY)))
 
 CHALLENGE_LIFE = timedelta(minutes=10)

@@ -9,10 +9,11 @@ from datetime import datetime
 
 from services.auth import challenge_store, guessing_brake, login_sms, notices
 from services.auth.challenge_store import LinkClaim
-from services.auth.deps import Client, Deps, by_network
+from services.auth.deps import Client, Deps, by_network, subject
 from services.auth.domain import notice_texts
+from services.auth.domain.network import networks_of
 from services.auth.domain.notice_texts import Kind
-from services.auth.limits import CONFIRMATION_IP, CONFIRMATION_MAIL
+from services.auth.limits import CONFIRMATION_IP, CONFIRMATION_MAIL, CONFIRMATION_MAILS
 from services.auth.store import timeline
 from services.auth.store.timeline import Entry
 from shared import budgets
@@ -36,7 +37,9 @@ def send(deps: Deps, client: Client, challenge_id: str, binding: str | None) -> 
     if is_exempt or not guessing_brake.wait_seconds(deps, account.id):
         raise Refusal("confirmation_not_needed")
     now, token = deps.clock(), new_token()
-    charges = Charge(CONFIRMATION_MAIL, account.id), *by_network(deps, CONFIRMATION_IP, client.ip)
+    network = subject(deps, "ip", networks_of(client.ip).whole)
+    mails = Charge(CONFIRMATION_MAIL, f"{account.id}:{network}"), Charge(CONFIRMATION_MAILS, account.id)
+    charges = *mails, *by_network(deps, CONFIRMATION_IP, client.ip)
     budgets.take(deps.redis, *charges).require()
     with budgets.given_back_on_outage(deps.redis, *charges):
         challenge_store.add_link(
