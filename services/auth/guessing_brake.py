@@ -78,7 +78,7 @@ def note_right_password(deps: Deps, account_id: str, now: datetime) -> Noted:
 
 
 def note_wrong_code(deps: Deps, account_id: str, now: datetime, *, is_guess: bool) -> int:
-    """Count a wrong code, in the sum only when it ``is_guess``; how many the owner was not told of. Raises RedisError."""
+    """Count a wrong code, in the sum only when it ``is_guess``; how many are untold. Raises RedisError."""
     of_account = wrong_codes_of(account_id)
     if not is_guess:
         return budgets.take(deps.redis, of_account).counts[0]
