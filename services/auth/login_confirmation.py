@@ -68,8 +68,13 @@ def confirm(deps: Deps, client: Client, challenge_id: str, binding: str | None, 
 
     Raises Refusal link_expired, other_browser, too_many_requests.
     """
-    budgets.take(deps.redis, *by_network(deps, CONFIRMATION_IP, client.ip)).require()
-    challenge = challenge_store.get(deps.redis, challenge_id)
+    taken = budgets.take(
+        deps.redis, *by_network(deps, CONFIRMATION_IP, client.ip), read=[challenge_store.key(challenge_id)]
+    )
+    challenge = challenge_store.load(taken.read[0])
+    # Never the client that began the login: a neighbour needs no password to use up the row of their network.
+    if challenge is None or not challenge.belongs_to(binding):
+        taken.require()
     if challenge is None or challenge.expires_at <= deps.clock():
         raise Refusal("link_expired")
     claim = challenge_store.confirm(deps.redis, challenge_id, token, binding)

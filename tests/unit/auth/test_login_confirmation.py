@@ -149,7 +149,15 @@ def test_the_news_that_a_stranger_causes_stop_no_link():
 def test_a_network_has_a_budget_for_both_calls(deps, stranger, login, token):
     spend(deps, limits.CONFIRMATION_IP, ip_of(deps), 19)
     assert problem(ask(stranger, login)) == (429, "too_many_requests")
-    assert problem(confirm(stranger, login, token)) == (429, "too_many_requests")
+    assert problem(confirm(stranger, login, token, headers=ELSEWHERE)) == (429, "too_many_requests")
+    assert problem(confirm(stranger, "chl_none", token)) == (429, "too_many_requests")
+
+
+def test_neighbours_who_use_up_the_network_stop_no_link_in_the_right_browser(deps, stranger, login, token):
+    for _ in range(limits.CONFIRMATION_IP.windows[0].max):
+        confirm(stranger, "chl_none", new_token())
+    assert problem(confirm(stranger, "chl_none", new_token())) == (429, "too_many_requests")
+    assert confirm(stranger, login, token).status_code == 204
 
 
 def test_an_outage_costs_no_mail(deps, stranger, mia, login):
