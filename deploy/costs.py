@@ -88,7 +88,7 @@ AUTH: Mapping[str, Due] = {
     "POST /v1/login/<id:challenge_id>/sms": _LOGIN_TEXT,
     "POST /login/<id:challenge_id>/sms": _LOGIN_TEXT,
     "POST /v1/login/<id:challenge_id>/confirmation": Due(
-        {Dear.MAIL: 1, Dear.SIGNATURE: 1}, (auth.CONFIRMATION_MAIL, auth.CONFIRMATION_IP)
+        {Dear.MAIL: 1, Dear.SIGNATURE: 1}, (auth.CONFIRMATION_MAIL, auth.CONFIRMATION_MAILS, auth.CONFIRMATION_IP)
     ),
     "POST /v1/logout": _ONE_ENDS,
     "POST /logout": _ONE_ENDS,

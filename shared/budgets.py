@@ -223,10 +223,10 @@ def keep_up(redis: "Redis", counts: Mapping[Charge, int]) -> None:
         _KEEP_UP.run(redis, [charge.keys()[-1] for charge in counts], list(counts.values()))
 
 
-def refund(redis: "Redis", *charges: Charge) -> None:
-    """Give one try back: a success is not a try that anyone has to pay for."""
+def refund(redis: "Redis", *charges: Charge, tries: int = 1) -> None:
+    """Give one try back, or so many: a success is not a try that anyone has to pay for."""
     keys = _keys(charges)
-    REFUND_SCRIPT.run(redis, keys, [1] * len(keys))
+    REFUND_SCRIPT.run(redis, keys, [tries] * len(keys))
 
 
 def queue_refund(pipeline: "Pipeline", *charges: Charge) -> None:

@@ -1,6 +1,7 @@
-"""What the OpenAPI document tells of refusals, so that no route has to say what all of them share."""
+"""What the OpenAPI document tells of refusals and headers, so that no route has to say what all of them share."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from marshmallow import Schema, fields
@@ -23,6 +24,26 @@ _HEADERS: Mapping[int, tuple[str, str, Mapping[str, Any]]] = {
     429: ("Retry-After", "Seconds; none where waiting does not help.", {"type": "integer", "minimum": 0}),
     503: ("Retry-After", "Seconds.", {"type": "integer", "minimum": 0}),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header that a route reads or sets besides those of HTTP itself. No request must have one."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
+
+    def parameter(self) -> dict[str, Any]:
+        """As the parameter of an operation that reads it."""
+        return {"in": "header", "name": self.name, "required": False, **self._members()}
+
+    def in_response(self) -> dict[str, Any]:
+        """As a member of a response's headers."""
+        return {self.name: self._members()}
+
+    def _members(self) -> dict[str, Any]:
+        return {"description": self.description, "schema": dict(self.schema)}
 
 
 class ProblemSchema(Schema):

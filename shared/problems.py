@@ -47,7 +47,10 @@ PROBLEMS: dict[str, ProblemType] = {
     ),
     # what state it meets
     "challenge_expired": ProblemType(
-        410, "Challenge expired", "This sign-in has expired or was completed; start anew."
+        410,
+        "Challenge expired",
+        "This sign-in has expired or was completed, or the request lacks the secret of the client that began it: the "
+        "cookie of a browser, or X-Challenge-Binding of a bearer client. Send it, or start anew.",
     ),
     "link_expired": ProblemType(410, "Link expired", "This link was used already, or its sign-in has ended."),
     "confirmation_not_needed": ProblemType(

@@ -10,6 +10,7 @@ from werkzeug.routing import BaseConverter
 
 from shared import openapi
 from shared.bodies import Parser
+from shared.openapi import Header
 
 V = TypeVar("V", bound=Callable[..., Any])
 
@@ -62,6 +63,16 @@ class RestBlueprint(Blueprint):  # type: ignore[misc]  # flask-smorest ships no 
         return _documents("refusals", codes)
 
     @staticmethod
+    def reads(*headers: Header) -> Callable[[V], V]:
+        """Document the headers of a request that this view reads."""
+        return _documents("read_headers", headers)
+
+    @staticmethod
+    def sets(status: int, *headers: Header) -> Callable[[V], V]:
+        """Document the headers that an answer of this status may have."""
+        return _documents("set_headers", tuple((str(status), header) for header in headers))
+
+    @staticmethod
     def answers_in_session(view: V) -> V:
         """Document that this view answers to a live session alone, so its refusals have their status in a session."""
         apidoc = getattr(view, "_apidoc", {})
@@ -82,7 +93,10 @@ class RestBlueprint(Blueprint):  # type: ignore[misc]  # flask-smorest ships no 
         method: str,
         **kwargs: Any,  # noqa: ANN401
     ) -> dict[str, Any]:
-        """The parent's, and a response for each status that the view refuses with; a schema of its own stays."""
+        """The parent's, and a response for each status that the view refuses with; a schema of its own stays.
+
+        Besides, the headers that the view reads or sets.
+        """
         doc = Blueprint._prepare_response_doc(doc, doc_info, api=api, method=method, **kwargs)  # noqa: SLF001
         of_writes = doc_info.get("write_refusals", ()) if method in openapi.UNSAFE_METHODS else ()
         codes = [*api.refusals(method), *of_writes, *doc_info.get("refusals", ())]
@@ -91,13 +105,18 @@ class RestBlueprint(Blueprint):  # type: ignore[misc]  # flask-smorest ships no 
             given = answers.get(status)
             own = given if isinstance(given, dict) else {}  # else smorest's name for a document that is not ours
             answers[status] = {**refusal, **own, "description": refusal["description"]}
-        return {**doc, "responses": answers}
+        for status, header in doc_info.get("set_headers", ()):
+            headers = {**answers[status].get("headers", {}), **header.in_response()}
+            answers[status] = {**answers[status], "headers": headers}
+        read = {header.name: header.parameter() for header in doc_info.get("read_headers", ())}
+        parameters = [*doc.get("parameters", ()), *read.values()]
+        return {**doc, "responses": answers, **({"parameters": parameters} if parameters else {})}
 
 
-def _documents(name: str, codes: tuple[str, ...]) -> Callable[[V], V]:
+def _documents(name: str, values: tuple[Any, ...]) -> Callable[[V], V]:
     def document(view: V) -> V:
         apidoc = getattr(view, "_apidoc", {})
-        view._apidoc = {**apidoc, name: (*apidoc.get(name, ()), *codes)}  # type: ignore[attr-defined]  # noqa: SLF001
+        view._apidoc = {**apidoc, name: (*apidoc.get(name, ()), *values)}  # type: ignore[attr-defined]  # noqa: SLF001
         return view
 
     return document

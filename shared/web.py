@@ -50,6 +50,7 @@ _HTTP_CODES = {
 }
 
 _METRICS = "latchkey_metrics"
+_EVERY_ANSWER = "Each answer has `X-Request-Id`: the id under which the service's log has the request."
 
 log = structlog.get_logger("http")
 
@@ -102,6 +103,7 @@ def create_base_app(
         API_TITLE=title,
         API_VERSION=version,
         OPENAPI_VERSION="3.1.0",
+        API_SPEC_OPTIONS={"info": {"description": _EVERY_ANSWER}},
         OPENAPI_URL_PREFIX="/" if docs else None,
         OPENAPI_JSON_PATH="openapi.json",
     )

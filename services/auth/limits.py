@@ -55,8 +55,10 @@ GUESSING_MULTIPLE = 4  # the busiest hours of a day have two to three times the 
 LOOKED_AT_EVERY = 10  # guesses of an hour, because a look reads eight days
 BRAKED_CODE = Rate("auth.guessing.code", "account", (Window(1, DAY),))
 # The link that exempts a login from that one try. Few mails, because a stranger with the password can request it, too.
-# The row by network counts requests of a link and uses of one.
-CONFIRMATION_MAIL = Rate("auth.confirmation.mail", "account", (Window(3, HOUR), Window(10, DAY)))
+# A row of each network, so that strangers in one network cannot use up the mails of an owner in another one.
+# The row by network alone counts requests of a link and uses of one.
+CONFIRMATION_MAIL = Rate("auth.confirmation.mail", "account and network", (Window(3, HOUR), Window(10, DAY)))
+CONFIRMATION_MAILS = Rate("auth.confirmation.mails", "account", (Window(12, HOUR), Window(40, DAY)))
 CONFIRMATION_IP = Rate("auth.confirmation.ip", "ip", (Window(20, 10 * MINUTE), Window(100, DAY)))
 
 CHALLENGE_LIFE = timedelta(minutes=10)
@@ -88,7 +90,7 @@ PLACES_READ = 1000  # the newest sign-ins of those days; one of before them is a
 # because a few mistyped codes are no news. A guess meets at most five codes of a million. So of 10,000 accounts whose
 # passwords leaked, 0.25 are opened before all owners are told.
 WRONG_CODES_A_NOTICE = 5
-WRONG_CODES = Rate("auth.wrong_codes", "account", (Window(10**9, 3650 * DAY),))  # all of them; it never refuses
+WRONG_CODES = Rate("auth.wrong_codes", "account", (Window(10**9, 3650 * DAY),))  # untold ones; it never refuses
 
 PASSWORD_MIN_CHARACTERS, PASSWORD_MAX_CHARACTERS, PASSWORD_MIN_SCORE = 12, 128, 3  # OWASP; zxcvbn's scale is 0–4
 

@@ -35,7 +35,7 @@ from shared.database import reading, writing
 from shared.hashing import decoy_hash
 from shared.ids import new_id, new_token, token_digest
 from shared.phone import PhoneNumber
-from shared.problems import Refusal
+from shared.problems import Refusal, Unavailable
 
 NOBODY = "acc_nobody"  # an id that no account has
 
@@ -246,10 +246,13 @@ def _complete(
 def _given_back_unless_compared(deps: Deps, one_try: tuple[Charge, ...]) -> Iterator[None]:
     """Give the one try of the day back when otp refuses the code without a comparison, since nobody learned anything.
 
-    Else a budget of five minutes would cost a new browser its day.
+    Else a budget of five minutes would cost a new browser its day. An outage is left to budgets.given_back_on_outage: a
+    second gift would be the try of another browser.
     """
     try:
         yield
+    except Unavailable:
+        raise
     except Refusal as refusal:
         if one_try and refusal.code != "invalid_passcode":
             with contextlib.suppress(RedisError):

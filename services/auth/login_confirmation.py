@@ -9,10 +9,11 @@ from datetime import datetime
 
 from services.auth import challenge_store, guessing_brake, login_sms, notices
 from services.auth.challenge_store import LinkClaim
-from services.auth.deps import Client, Deps, by_network
+from services.auth.deps import Client, Deps, by_network, subject
 from services.auth.domain import notice_texts
+from services.auth.domain.network import networks_of
 from services.auth.domain.notice_texts import Kind
-from services.auth.limits import CONFIRMATION_IP, CONFIRMATION_MAIL
+from services.auth.limits import CONFIRMATION_IP, CONFIRMATION_MAIL, CONFIRMATION_MAILS
 from services.auth.store import timeline
 from services.auth.store.timeline import Entry
 from shared import budgets
@@ -36,7 +37,9 @@ def send(deps: Deps, client: Client, challenge_id: str, binding: str | None) -> 
     if is_exempt or not guessing_brake.wait_seconds(deps, account.id):
         raise Refusal("confirmation_not_needed")
     now, token = deps.clock(), new_token()
-    charges = Charge(CONFIRMATION_MAIL, account.id), *by_network(deps, CONFIRMATION_IP, client.ip)
+    network = subject(deps, "ip", networks_of(client.ip).whole)
+    mails = Charge(CONFIRMATION_MAIL, f"{account.id}:{network}"), Charge(CONFIRMATION_MAILS, account.id)
+    charges = *mails, *by_network(deps, CONFIRMATION_IP, client.ip)
     budgets.take(deps.redis, *charges).require()
     with budgets.given_back_on_outage(deps.redis, *charges):
         challenge_store.add_link(
@@ -65,8 +68,13 @@ def confirm(deps: Deps, client: Client, challenge_id: str, binding: str | None, 
 
     Raises Refusal link_expired, other_browser, too_many_requests.
     """
-    budgets.take(deps.redis, *by_network(deps, CONFIRMATION_IP, client.ip)).require()
-    challenge = challenge_store.get(deps.redis, challenge_id)
+    taken = budgets.take(
+        deps.redis, *by_network(deps, CONFIRMATION_IP, client.ip), read=[challenge_store.key(challenge_id)]
+    )
+    challenge = challenge_store.load(taken.read[0])
+    # Never the client that began the login: a neighbour needs no password to use up the row of their network.
+    if challenge is None or not challenge.belongs_to(binding):
+        taken.require()
     if challenge is None or challenge.expires_at <= deps.clock():
         raise Refusal("link_expired")
     claim = challenge_store.confirm(deps.redis, challenge_id, token, binding)

@@ -1,7 +1,9 @@
 """The timeline entries and notices of a login."""
 
+from contextlib import suppress
 from datetime import datetime
 
+from redis.exceptions import RedisError
 from sqlalchemy import Connection
 
 from services.auth import guessing_brake, limits, notices
@@ -74,13 +76,14 @@ def sign_in(connection: Connection, session: Session, client: Client) -> None:
 def wrong_code(deps: Deps, challenge: LoginChallenge, client: Client, now: datetime, *, is_guess: bool) -> None:
     """Count a wrong code after a right password, and tell the owner of every fifth, however slow the guesses are.
 
-    Where the notice fails, the next wrong code is the fifth again. Raises RedisError, Unavailable.
+    Only what was told leaves the count, and after the commit. So the next wrong code tells what a failed notice, a lost
+    reply of Redis or a killed gateway has left untold. Two codes of one moment may tell twice. Raises RedisError,
+    Unavailable.
     """
-    count = guessing_brake.note_wrong_code(deps, challenge.account_id, now, is_guess=is_guess)
-    if count % limits.WRONG_CODES_A_NOTICE != 0:
+    untold = guessing_brake.note_wrong_code(deps, challenge.account_id, now, is_guess=is_guess)
+    if untold < limits.WRONG_CODES_A_NOTICE:
         return
-    counted = guessing_brake.wrong_codes_of(challenge.account_id)
-    with budgets.given_back_on_outage(deps.redis, counted), writing(deps.database) as connection:
+    with writing(deps.database) as connection:
         account = accounts.by_id(connection, challenge.account_id)
         if account is not None:
             timeline.write(
@@ -94,5 +97,7 @@ def wrong_code(deps: Deps, challenge: LoginChallenge, client: Client, now: datet
                 now,
                 ip=client.ip,
                 browser=client.browser,
-                count=limits.WRONG_CODES_A_NOTICE,
+                count=untold,
             )
+    with suppress(RedisError):  # then the next wrong code tells of them once more
+        budgets.refund(deps.redis, guessing_brake.wrong_codes_of(challenge.account_id), tries=untold)

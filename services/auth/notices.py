@@ -36,6 +36,9 @@ _CHANGES = frozenset(
         Kind.PASSWORD_CHANGED,
         Kind.PHONE_CHANGED,
         Kind.PHONE_REMOVED,
+        # No change, but its own limits leave it few mails. Else the news that a stranger causes would use up what sends
+        # the owner this link.
+        Kind.CONFIRM_BROWSER,
     }
 )
 # Only support can cause these, so the thief of a session cannot use them up.

@@ -118,7 +118,12 @@ local standing = redis.call('GET', KEYS[4])
 if standing and (order.before == '' or string.match(standing, '^%S+') < order.before) then
   redis.call('DEL', KEYS[4])
 end
-if order.logins and known == '' then redis.call('INCR', KEYS[1]) end
+-- A login that waits is over from here on: its code is not compared, and its link in a mail confirms nothing.
+if order.logins and known == '' then
+  redis.call('INCR', KEYS[1])
+  for _, id in ipairs(redis.call('HKEYS', KEYS[3])) do redis.call('DEL', order.challenges .. id) end
+  redis.call('DEL', KEYS[3])
+end
 if order.logins and order.cause ~= '' and (known == '' or order.completes) then
   local moment = known == '' and order.now or since
   redis.call('SET', order.cause, moment .. (order.completes and ' complete' or ''), 'EX', order.cause_seconds)

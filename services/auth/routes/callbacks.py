@@ -9,10 +9,12 @@ from services.auth import callbacks
 from services.auth.routes.guard import deps
 from shared.bodies import Pattern, Text
 from shared.clock import rfc3339
+from shared.openapi import Header
 from shared.rest import RestBlueprint
 
 blueprint = RestBlueprint("callbacks", __name__, url_prefix="/v1", description="Callbacks and the clock")
 
+SIGNATURE_HEADER = Header("X-Twilio-Signature", "Twilio's signature of address and body. Without it the answer is 403.")
 TWILIO_ENDPOINT = "callbacks.twilio_status"
 
 
@@ -38,13 +40,14 @@ class TimeSchema(Schema):
 @blueprint.arguments(StatusQuery, location="query", unknown=EXCLUDE)
 @blueprint.response(204)
 @blueprint.refuses("invalid_signature")
+@blueprint.reads(SIGNATURE_HEADER)
 def twilio_status(args: dict[str, Any]) -> Response:
     """Twilio's status callback; needs a valid X-Twilio-Signature."""
     callbacks.twilio_status(
         deps(),
         url=deps().settings.public_origin + request.full_path.rstrip("?"),
         form=request.form,
-        signature=request.headers.get("X-Twilio-Signature", ""),
+        signature=request.headers.get(SIGNATURE_HEADER.name, ""),
         message_id=args["message_id"],
     )
     return make_response("", 204)

@@ -6,8 +6,13 @@ from services.auth.consequences import Acting
 from services.auth.limits import CHALLENGE_LIFE, DEVICES_OF_A_BROWSER, KNOWN_DEVICE_LIFE
 from services.auth.login import SignedIn
 from services.auth.routes.guard import deps, device_cookie, device_cookies, sent_token
+from shared.openapi import Header
 
-SESSION_HEADER = "X-Session-Token"
+SESSION_HEADER = Header(
+    "X-Session-Token",
+    "The session's new token, with transport bearer only. The token of the request is void from here on. A client that "
+    "does not keep the new one has no session. It is absent where the call has changed nothing.",
+)
 
 
 def hand_over(acting: Acting) -> dict[str, str]:
@@ -30,7 +35,7 @@ def deliver(response: Response) -> Response:
     """Set the cookies and headers that hand_over and forget_session have noted. Runs after every request."""
     acting: Acting | None = g.pop("handed_over", None)
     if acting is not None and acting.session.transport == "bearer":
-        response.headers[SESSION_HEADER] = acting.token
+        response.headers[SESSION_HEADER.name] = acting.token
     elif acting is not None:
         set_session_cookie(response, acting.token)
     if g.pop("forgets_session", False):

@@ -22,6 +22,7 @@ from services.auth.store import accounts
 from shared import restores
 from shared.database import reading
 from shared.ids import token_digest
+from shared.openapi import Header
 from shared.problems import Refusal
 from shared.rest import RestBlueprint
 from shared.web import problem_response
@@ -30,9 +31,20 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-DEVICE_HEADER = "X-Device-Token"
-BINDING_HEADER = "X-Challenge-Binding"
-UNATTENDED_HEADER = "X-Unattended"  # a page looks again by itself, so nobody uses the session
+DEVICE_HEADER = Header(
+    "X-Device-Token",
+    "The device_token that an earlier login of a bearer client got. With it the account knows the client. The member "
+    "of the body goes first.",
+)
+BINDING_HEADER = Header(
+    "X-Challenge-Binding",
+    "The binding of the login's challenge, which a bearer client got from POST /v1/login. A browser has it in a cookie "
+    "instead. Without the right one the answer is that to a login that has ended.",
+)
+UNATTENDED_HEADER = Header(
+    "X-Unattended",
+    "Any value: a page makes this request by itself, so it does not count as a use of the session.",
+)
 USER_AGENT_READ = 400
 HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
 _RESTORES_FINISHED = "latchkey_restores_finished"
@@ -127,7 +139,7 @@ def check_origin() -> None:
 
 def challenge_binding() -> str | None:
     """The secret of the login under way that this client holds: header or cookie."""
-    return request.headers.get(BINDING_HEADER) or _cookie(deps().settings.challenge_cookie)
+    return request.headers.get(BINDING_HEADER.name) or _cookie(deps().settings.challenge_cookie)
 
 
 def cookie_session_token() -> str | None:
@@ -148,7 +160,7 @@ def _bearer_token() -> str | None:
 
 def device_tokens(in_body: str | None = None) -> tuple[str, ...]:
     """The device tokens of this request: of the body, of the header, or of each account that has a cookie here."""
-    given = in_body or request.headers.get(DEVICE_HEADER)
+    given = in_body or request.headers.get(DEVICE_HEADER.name)
     if given or "HTTP_COOKIE" not in request.environ:
         return (given,) if given else ()
     tokens = [request.cookies[name] for name in device_cookies()]
@@ -195,7 +207,7 @@ def live_session() -> tuple[Session, str]:
     session = session_store.find(deps().redis, token) if token else None
     if session is None or token is None or session.expires_at <= now:
         raise Refusal("not_authenticated")
-    is_used = UNATTENDED_HEADER not in request.headers
+    is_used = UNATTENDED_HEADER.name not in request.headers
     ends = session.end_after_use(now, deps().settings.session_times.idle) if is_used else None
     if ends is None:
         return session, token
@@ -319,4 +331,5 @@ def _documented(guarded: Callable[P, R], view: Callable[P, R], needs: str, *code
     document: dict[str, Any] = {"security": [{"bearer": []}, {"cookie": []}], "description": needs}
     guarded._apidoc = {**getattr(view, "_apidoc", {}), "manual_doc": document}  # type: ignore[attr-defined]  # noqa: SLF001
     told = RestBlueprint.answers_in_session(RestBlueprint.refuses(*codes)(guarded))
+    RestBlueprint.reads(UNATTENDED_HEADER)(told)
     return RestBlueprint.refuses_writes("enrollment_required")(told)

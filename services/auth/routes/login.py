@@ -14,6 +14,9 @@ from services.auth.routes.cookies import (
     set_cookies_of_sign_in,
 )
 from services.auth.routes.guard import (
+    BINDING_HEADER,
+    DEVICE_HEADER,
+    UNATTENDED_HEADER,
     challenge_binding,
     client,
     cookie_session_token,
@@ -46,6 +49,7 @@ blueprint = RestBlueprint("login", __name__, url_prefix="/v1", description="Sign
 @blueprint.arguments(LoginArgs)
 @blueprint.response(200, LoginAnswer)
 @blueprint.refuses("invalid_credentials", "too_many_requests")
+@blueprint.reads(DEVICE_HEADER)
 def log_in(args: dict[str, Any]) -> Response | dict[str, Any]:
     """Sign in with email and password."""
     outcome = login.log_in(
@@ -65,6 +69,7 @@ def log_in(args: dict[str, Any]) -> Response | dict[str, Any]:
 @blueprint.route("/login/<id:challenge_id>", methods=["GET"])
 @blueprint.response(200, ChallengeStateSchema)
 @blueprint.refuses("challenge_expired")
+@blueprint.reads(BINDING_HEADER)
 def challenge_state(challenge_id: str) -> dict[str, Any]:
     """A login that waits for its code, and the delivery of its last SMS."""
     state = login_sms.state(deps(), challenge_id, challenge_binding())
@@ -91,6 +96,7 @@ def challenge_state(challenge_id: str) -> dict[str, Any]:
 @blueprint.refuses(
     "challenge_expired", "sms_unavailable", "two_factor_off", "too_many_requests", "second_factor_locked"
 )
+@blueprint.reads(BINDING_HEADER)
 def send_sms(_args: dict[str, Any], challenge_id: str) -> Any:  # noqa: ANN401 - dumped by the schema
     """Send an SMS code for this login, or send another one."""
     return login_sms.send(deps(), client(), challenge_id, challenge_binding())
@@ -100,6 +106,7 @@ def send_sms(_args: dict[str, Any], challenge_id: str) -> Any:  # noqa: ANN401 -
 @blueprint.arguments(NothingSchema)
 @blueprint.response(202, ConfirmationSentSchema)
 @blueprint.refuses("challenge_expired", "confirmation_not_needed", "too_many_requests")
+@blueprint.reads(BINDING_HEADER)
 def send_confirmation(_args: dict[str, Any], challenge_id: str) -> dict[str, Any]:
     """Mail a link that confirms this browser, after a 429 whose ``cause`` is guessing."""
     expires_at = login_confirmation.send(deps(), client(), challenge_id, challenge_binding())
@@ -110,6 +117,7 @@ def send_confirmation(_args: dict[str, Any], challenge_id: str) -> dict[str, Any
 @blueprint.arguments(ConfirmLoginArgs)
 @blueprint.response(204)
 @blueprint.refuses("link_expired", "other_browser", "too_many_requests")
+@blueprint.reads(BINDING_HEADER)
 def confirm(args: dict[str, Any], challenge_id: str) -> Response:
     """Confirm this browser with the token from the mail. The login then takes more codes of six digits."""
     login_confirmation.confirm(deps(), client(), challenge_id, challenge_binding(), args["token"])
@@ -122,6 +130,7 @@ def confirm(args: dict[str, Any], challenge_id: str) -> Response:
 @blueprint.refuses(
     "invalid_passcode", "challenge_expired", "two_factor_off", "too_many_requests", "second_factor_locked"
 )
+@blueprint.reads(BINDING_HEADER)
 def verify(args: dict[str, Any], challenge_id: str) -> Response:
     """Answer with the code from the app, from an SMS, or with a backup code."""
     answer = Answer(
@@ -139,6 +148,7 @@ def verify(args: dict[str, Any], challenge_id: str) -> Response:
 @blueprint.arguments(LogoutArgs)
 @blueprint.response(204)
 @blueprint.refuses("not_authenticated")
+@blueprint.reads(DEVICE_HEADER, UNATTENDED_HEADER)
 def log_out(args: dict[str, Any]) -> Response:
     """End this session; with ``forget_browser`` the account no longer knows this browser."""
     session, token = live_session()

@@ -12,8 +12,9 @@ from redis.exceptions import RedisError
 
 from services.auth import repeat_store, standing_answer
 from services.auth.repeat_store import Answer, Call
-from services.auth.routes.cookies import deliver
+from services.auth.routes.cookies import SESSION_HEADER, deliver
 from services.auth.routes.guard import act_with, current, deps, pass_token_on, presented_token
+from shared.openapi import Header
 from shared.problems import Refusal
 from shared.rest import RestBlueprint
 
@@ -21,16 +22,14 @@ P = ParamSpec("P")
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 # The headers by which a session gets a new token.
-TOKEN_HEADERS = ("Set-Cookie", "X-Session-Token")
+TOKEN_HEADERS = ("Set-Cookie", SESSION_HEADER.name)
 _KEY = re.compile(r'"?([A-Za-z0-9_-]{1,80})"?\Z')  # the IETF's draft puts it in quotes; most clients don't
 
-_PARAMETER = {
-    "in": "header",
-    "name": IDEMPOTENCY_KEY,
-    "required": False,
-    "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,80}$"},
-    "description": "A repeat with the same key, path, body and token within a minute has the same answer.",
-}
+_HEADER = Header(
+    IDEMPOTENCY_KEY,
+    "A repeat with the same key, path, body and token within a minute has the same answer.",
+    {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,80}$"},
+)
 
 log = structlog.get_logger("auth.repeats")
 
@@ -84,14 +83,7 @@ def repeatable(view: Callable[P, Any]) -> Callable[P, Response]:
             after_this_request(functools.partial(_keep, call))
         return response
 
-    _document(answered)
-    return RestBlueprint.refuses("validation_failed", "answer_replaced")(answered)
-
-
-def _document(answered: Any) -> None:  # noqa: ANN401 - a view with flask-smorest's attribute
-    apidoc = getattr(answered, "_apidoc", {})
-    document = {**apidoc.get("manual_doc", {}), "parameters": [_PARAMETER]}
-    answered._apidoc = {**apidoc, "manual_doc": document}  # noqa: SLF001
+    return RestBlueprint.reads(_HEADER)(RestBlueprint.refuses("validation_failed", "answer_replaced")(answered))
 
 
 def _call() -> Call | None:

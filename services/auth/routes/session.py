@@ -11,7 +11,7 @@ from services.auth.domain.account import Role
 from services.auth.domain.demand import Demand
 from services.auth.domain.session import AssuranceLevel, Session
 from services.auth.routes.cookies import forget_session
-from services.auth.routes.guard import client, current, deps, live_session, signed_in
+from services.auth.routes.guard import UNATTENDED_HEADER, client, current, deps, live_session, signed_in
 from services.auth.schemas.common import PageArgs
 from services.auth.schemas.session import (
     ForwardAuthArgs,
@@ -24,11 +24,20 @@ from services.auth.schemas.session import (
 )
 from services.auth.sms_request import SentCode
 from shared.bodies import NothingSchema
+from shared.openapi import Header
 from shared.problems import Refusal
 from shared.rest import RestBlueprint
 from shared.web import problem_response
 
 blueprint = RestBlueprint("session", __name__, description="Sessions and step-up")
+
+ASKED_HEADER = Header("X-Forwarded-Uri", "The path that the proxy was asked for. A login leads back to it, if allowed.")
+SIGN_IN_HEADER = Header("Location", "The address of the login. Absent where the portal is off.")
+SESSION_HEADERS = (
+    Header("X-Account-Id", "Whose session it is."),
+    Header("X-Assurance", "The session's assurance level.", {"type": "string", "enum": ["aal1", "aal2"]}),
+    Header("X-Factors", "The session's factors, by commas."),
+)
 
 
 @blueprint.route("/v1/session", methods=["GET"])
@@ -104,6 +113,9 @@ def send_sms(_args: dict[str, Any]) -> SentCode:
 @blueprint.arguments(ForwardAuthArgs, location="query")
 @blueprint.response(204)
 @blueprint.refuses("not_authenticated", "second_factor_required", "forbidden")
+@blueprint.reads(ASKED_HEADER, UNATTENDED_HEADER)
+@blueprint.sets(204, *SESSION_HEADERS)
+@blueprint.sets(401, SIGN_IN_HEADER)
 def check_for_proxy(args: dict[str, Any]) -> Response:
     """For nginx auth_request, Traefik ForwardAuth and Caddy forward_auth: 204 with who it is, 401 or 403.
 
@@ -115,9 +127,8 @@ def check_for_proxy(args: dict[str, Any]) -> Response:
     except Refusal as refusal:
         return _with_sign_in(refusal)
     response = make_response("", 204)
-    response.headers["X-Account-Id"] = session.account_id
-    response.headers["X-Assurance"] = session.assurance
-    response.headers["X-Factors"] = ",".join(session.factors)
+    told = (session.account_id, session.assurance, ",".join(session.factors))
+    response.headers.extend([(header.name, value) for header, value in zip(SESSION_HEADERS, told, strict=True)])
     return response
 
 
@@ -133,8 +144,8 @@ def _demand(args: dict[str, Any]) -> Demand:
 def _with_sign_in(refusal: Refusal) -> Response:
     response, settings = problem_response(refusal), deps().settings
     if refusal.problem.status == 401 and settings.portal:
-        asked = request.headers.get("X-Forwarded-Uri")
-        response.headers["Location"] = settings.sign_in_targets.sign_in_address(settings.public_origin, asked)
+        asked = request.headers.get(ASKED_HEADER.name)
+        response.headers[SIGN_IN_HEADER.name] = settings.sign_in_targets.sign_in_address(settings.public_origin, asked)
     return response
 
 

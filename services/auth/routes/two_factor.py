@@ -9,7 +9,7 @@ from flask import Response, make_response
 
 from services.auth import holds, pages, password_change, resets, trusted_devices, two_factor, views
 from services.auth.password_strength import Strength
-from services.auth.routes.cookies import forget_session, hand_over
+from services.auth.routes.cookies import SESSION_HEADER, forget_session, hand_over
 from services.auth.routes.guard import client, current, deps, signed_in, stepped_up, stepped_up_small
 from services.auth.routes.repeats import idempotency_key, repeatable
 from services.auth.schemas.common import PageArgs
@@ -76,6 +76,7 @@ def begin(args: dict[str, Any]) -> dict[str, Any]:
 @signed_in
 @blueprint.arguments(ConfirmArgs)
 @blueprint.response(200, ConfirmedSchema)
+@blueprint.sets(200, SESSION_HEADER)
 @blueprint.refuses("invalid_passcode", "two_factor_already_on", "enrollment_expired", "too_many_requests")
 def confirm(args: dict[str, Any], enrollment_id: str) -> dict[str, Any]:
     """Confirm with the code that the app shows. 2FA is on from here; other sessions end."""
@@ -127,6 +128,7 @@ def _or_off(view: Callable[P, Response]) -> Callable[P, Response]:
 @stepped_up
 @blueprint.arguments(NothingSchema)
 @blueprint.response(204)
+@blueprint.sets(204, SESSION_HEADER)
 def disable(_args: dict[str, Any]) -> Response:
     """Turn 2FA off; 204 also when it is off already."""
     principal = current()
@@ -210,6 +212,7 @@ def password_strength(args: dict[str, Any]) -> Strength:
 @stepped_up_small
 @blueprint.arguments(PasswordChangeArgs)
 @blueprint.response(200, PasswordAnswer)
+@blueprint.sets(200, SESSION_HEADER)
 @blueprint.refuses("invalid_credentials", "password_too_weak", "too_many_requests")
 def change_password(args: dict[str, Any]) -> dict[str, Any]:
     """Change the password; ends other sessions and trusted devices."""

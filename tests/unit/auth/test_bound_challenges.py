@@ -25,6 +25,15 @@ def test_in_other_hands_it_is_expired(deps, stranger, mia, otp, method, path, bi
     assert otp.codes, "otp was not asked"
 
 
+def test_what_has_ended_and_what_is_anothers_get_the_same_answer_which_names_the_header(stranger, mia):
+    challenge_id = challenge(stranger, mia)
+    answers = [
+        stranger.get(f"/v1/login/{one}", headers={"X-Challenge-Binding": "wrong"}) for one in (challenge_id, "chl_none")
+    ]
+    assert answers[0].json == answers[1].json
+    assert "X-Challenge-Binding" in answers[0].json["detail"]
+
+
 def test_another_browser_cannot_answer_it_and_its_own_can(app, mia, otp):
     mine, thiefs = app.test_client(), app.test_client()
     body = {"email": mia.email, "password": auth.PASSWORD}

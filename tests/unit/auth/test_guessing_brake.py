@@ -8,6 +8,7 @@ from services.auth import guessing_brake, limits
 from services.auth.domain.guessing import Guess
 from services.auth.guessing_metrics import GuessingCollector
 from services.auth.otp_client import CodeRefused
+from shared import budgets
 from shared.problems import Refusal
 from tests.support.auth import PASSWORD
 from tests.support.sign_in import challenge, complete, down, log_in, problem, sessions, verify
@@ -89,6 +90,22 @@ def test_an_outage_costs_no_try(stranger, mia, otp):
     down(verify(stranger, challenge_id), "otp")
     otp.refusal = None
     assert right(stranger, otp, mia, challenge_id).status_code == 200
+
+
+@pytest.mark.usefixtures("braked")
+def test_an_outage_gives_back_its_own_try_and_not_that_of_another_browser(deps, stranger, mia, otp, monkeypatch):
+    challenge_id, refund, others = challenge(stranger, mia), budgets.refund, []
+
+    def refund_and_another_tries(redis, *charges, **more):
+        refund(redis, *charges, **more)
+        if guessing_brake.the_try(mia.id) in charges and not others:
+            others.append(guessing_brake.take_the_try(deps, mia.id))
+
+    monkeypatch.setattr(budgets, "refund", refund_and_another_tries)
+    otp.go_down()
+    down(verify(stranger, challenge_id), "otp")
+    assert others == [guessing_brake.the_try(mia.id)]
+    assert guessing_brake.wait_seconds(deps, mia.id) > 0
 
 
 @pytest.mark.usefixtures("braked")

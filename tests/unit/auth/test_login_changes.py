@@ -53,6 +53,15 @@ def test_a_challenge_from_before_the_change_makes_no_session(deps, stranger, mia
     assert sessions(deps, mia) == []
 
 
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_code_for_a_login_from_before_the_change_is_not_compared(deps, stranger, mia, otp, change):
+    """Else a thief who has the old password could still use up the owner's tries for ten minutes."""
+    challenge_id = challenge(stranger, mia)
+    change(deps, mia)
+    assert problem(verify(stranger, challenge_id, "000000")) == (410, "challenge_expired")
+    assert otp.tried_from == []
+
+
 def test_a_reset_that_is_asked_for_while_otp_answers_ends_by_that_code(deps, stranger, mia, otp, sam):
     challenge_id = challenge(stranger, mia)
     otp.expect(mia.id, "login", challenge_id, factor="totp")

@@ -2,10 +2,12 @@ import threading
 from dataclasses import replace
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
-from services.auth import challenge_store, limits
+from services.auth import challenge_store, guessing_brake, limits, login_records
 from services.auth.otp_client import CodeRefused, Verified, _refusal
 from services.auth.store import devices
+from shared import budgets
 from shared.database import writing
 from shared.problems import Refusal
 from tests.support.auth import PHONE, notices_in, timeline_of, types_of
@@ -13,6 +15,7 @@ from tests.support.sign_in import (
     IP,
     challenge,
     complete,
+    down,
     ip_of,
     problem,
     sessions,
@@ -227,11 +230,42 @@ def test_each_account_has_a_count_of_its_own(deps, stranger, mia, otp, make_acco
     assert "second_factor.failed" not in {*types_of(deps, mia), *types_of(deps, other)}
 
 
-def test_of_many_wrong_codes_at_the_same_moment_one_is_the_fifth(deps, api, mia, otp):
+def test_of_many_wrong_codes_at_the_same_moment_the_fifth_is_told(deps, api, mia, otp):
     challenge_id = challenge(api(), mia)
     otp.refusal = CodeRefused(reason="wrong", recent_failures=1)
     said = at_once(9, lambda _: verify(api(), challenge_id, "000000").status_code)
     assert said == [401] * 9
+    assert 1 <= types_of(deps, mia).count("second_factor.failed") <= 5
+    assert untold(deps, mia) < limits.WRONG_CODES_A_NOTICE
+
+
+def untold(deps, account):
+    return budgets.count(deps.redis, guessing_brake.wrong_codes_of(account.id))
+
+
+def test_a_wrong_code_beside_a_notice_that_fails_hides_no_fifth(deps, stranger, mia, otp, clock, monkeypatch):
+    challenge_id = challenge(stranger, mia)
+    fail(stranger, otp, challenge_id, 4)
+
+    def beside_another(*_args, **_kwargs):
+        guessing_brake.note_wrong_code(deps, mia.id, clock(), is_guess=True)
+        raise OperationalError("INSERT", {}, Exception("the database is away"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(login_records.notices, "tell", beside_another)
+        otp.refusal = CodeRefused(reason="wrong", recent_failures=1)
+        down(verify(stranger, challenge_id, "000000"), "sql")
+    fail(stranger, otp, challenge_id, 1)
+    assert types_of(deps, mia).count("second_factor.failed") == 1
+    assert "7 since our last message" in notices_in(deps)[-1].body
+    assert untold(deps, mia) == 0
+
+
+def test_a_fifth_whose_gateway_was_killed_is_told_with_the_sixth(deps, stranger, mia, otp, clock):
+    """The same holds where Redis has counted and its reply was lost."""
+    for _ in range(5):
+        guessing_brake.note_wrong_code(deps, mia.id, clock(), is_guess=True)
+    fail(stranger, otp, challenge(stranger, mia), 1)
     assert types_of(deps, mia).count("second_factor.failed") == 1
 
 

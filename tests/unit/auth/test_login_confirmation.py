@@ -5,14 +5,17 @@ from datetime import timedelta
 
 import pytest
 
-from services.auth import challenge_store, guessing_brake, limits
+from services.auth import challenge_store, guessing_brake, limits, notices
 from services.auth.challenge_store import LinkClaim
 from services.auth.domain.guessing import Guess
+from services.auth.domain.notice_texts import Kind
 from services.auth.otp_client import CodeRefused
 from shared.ids import new_token
 from shared.messages import SendEmailNotice
+from shared.sending_budgets import MAILS
+from shared.sending_budgets import Kind as Charged
 from tests.support import auth
-from tests.support.auth import BINDINGS, notices_in, outbox, timeline_of
+from tests.support.auth import BINDINGS, end_all, notices_in, outbox, timeline_of
 from tests.support.portal import Browser, challenge_of
 from tests.support.sign_in import challenge, down, ip_of, log_in, problem, spend, spent, verify
 from tests.support.threads import at_once
@@ -111,7 +114,7 @@ def test_only_the_client_that_began_the_login_can_ask(deps, stranger, login, hea
     assert links(deps) == []
 
 
-def test_an_account_gets_three_mails_an_hour_from_whatever_address(deps, stranger, login):
+def test_a_network_has_three_mails_an_hour_to_one_account(deps, stranger, login):
     assert limits.CONFIRMATION_MAIL.windows[0].max == 3
     for _ in range(3):
         assert ask(stranger, login).status_code == 202
@@ -121,10 +124,40 @@ def test_an_account_gets_three_mails_an_hour_from_whatever_address(deps, strange
     assert len(links(deps)) == 3
 
 
+def test_strangers_in_one_network_leave_the_owner_in_another_one_a_mail(configured, api, mia, login):
+    deps = configured(TRUSTED_PROXY_COUNT="1")
+    strangers, owners = {"X-Forwarded-For": "203.0.113.9"}, {"X-Forwarded-For": "198.51.100.7"}
+    said = [ask(api(), login, headers=strangers).status_code for _ in range(4)]
+    assert said == [202, 202, 202, 429]
+    assert ask(api(), challenge(api(), mia, headers=owners), headers=owners).status_code == 202
+    assert len(links(deps)) == 4
+
+
+def test_an_account_gets_twelve_mails_an_hour_from_all_networks(deps, stranger, mia, login):
+    spend(deps, limits.CONFIRMATION_MAILS, mia.id, 12)
+    assert problem(ask(stranger, login)) == (429, "too_many_requests")
+
+
+def test_the_news_that_a_stranger_causes_stop_no_link():
+    assert notices.charged_as(Kind.CONFIRM_BROWSER) is Charged.SECURITY
+    by_account, _ = MAILS[Charged.SECURITY]
+    for own, all_of_kind in zip(limits.CONFIRMATION_MAILS.windows, by_account.windows, strict=True):
+        assert own.seconds == all_of_kind.seconds
+        assert own.max <= all_of_kind.max // 4, "and links leave the notices of changes their room"
+
+
 def test_a_network_has_a_budget_for_both_calls(deps, stranger, login, token):
     spend(deps, limits.CONFIRMATION_IP, ip_of(deps), 19)
     assert problem(ask(stranger, login)) == (429, "too_many_requests")
-    assert problem(confirm(stranger, login, token)) == (429, "too_many_requests")
+    assert problem(confirm(stranger, login, token, headers=ELSEWHERE)) == (429, "too_many_requests")
+    assert problem(confirm(stranger, "chl_none", token)) == (429, "too_many_requests")
+
+
+def test_neighbours_who_use_up_the_network_stop_no_link_in_the_right_browser(deps, stranger, login, token):
+    for _ in range(limits.CONFIRMATION_IP.windows[0].max):
+        confirm(stranger, "chl_none", new_token())
+    assert problem(confirm(stranger, "chl_none", new_token())) == (429, "too_many_requests")
+    assert confirm(stranger, login, token).status_code == 204
 
 
 def test_an_outage_costs_no_mail(deps, stranger, mia, login):
@@ -132,7 +165,8 @@ def test_an_outage_costs_no_mail(deps, stranger, mia, login):
     with deps.database.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE outbox RENAME TO gone")
     down(ask(stranger, login), "sql")
-    assert spent(deps, limits.CONFIRMATION_MAIL, mia.id) == [0, 0]
+    for rate, whose in ((limits.CONFIRMATION_MAIL, f"{mia.id}:{ip_of(deps)}"), (limits.CONFIRMATION_MAILS, mia.id)):
+        assert spent(deps, rate, whose) == [0, 0]
 
 
 # --- the link ---------------------------------------------------------------------------------------------------------
@@ -195,6 +229,12 @@ def test_an_invented_token_confirms_nothing(stranger, login, token):
 
 def test_the_link_ends_with_its_login(deps, clock, stranger, login, token):
     clock.turn(minutes=10)
+    assert problem(confirm(stranger, login, token)) == (410, "link_expired")
+    assert deps.redis.keys("auth:challenge_confirmed:*") == []
+
+
+def test_the_link_ends_with_a_change_that_ends_logins(deps, stranger, mia, login, token):
+    end_all(deps, mia)
     assert problem(confirm(stranger, login, token)) == (410, "link_expired")
     assert deps.redis.keys("auth:challenge_confirmed:*") == []
 

@@ -30,7 +30,8 @@ def test_every_operation_but_the_public_one_names_its_credentials_and_what_they_
 def test_bodies_and_queries_are_described(operations):
     body = operations["/v1/phone", "put"]["requestBody"]["content"]["application/json"]["schema"]
     assert body == {"$ref": "#/components/schemas/PhoneArgs"}
-    names = {parameter["name"] for parameter in operations["/v1/support/accounts", "get"]["parameters"]}
+    parameters = operations["/v1/support/accounts", "get"]["parameters"]
+    names = {parameter["name"] for parameter in parameters if parameter["in"] == "query"}
     assert names == {"query", "limit", "cursor"}
 
 

@@ -1,10 +1,9 @@
 // The link in a notice: its token stands behind the #, so that no server and no log sees it before the click.
 
 import { onSubmit, post } from "./api.js";
-import { $, show, t } from "./page.js";
+import { $, show, t, takeFragment } from "./page.js";
 
-const form = $("#cancel-form"), token = location.hash.slice(1);
-history.replaceState(null, "", location.pathname);
+const form = $("#cancel-form"), token = takeFragment();
 if (!token) {
   show($("button", form), false);
   show($(".form-error", form)).textContent = t("reset.no_token");

@@ -1,11 +1,10 @@
 // The link that confirms a login: challenge and token stand behind the #, so that no server and no log sees them before the click.
 
 import { onSubmit, post } from "./api.js";
-import { $, show, t } from "./page.js";
+import { $, show, t, takeFragment } from "./page.js";
 
 // Nothing but two ids, because what stands there becomes a part of a path.
-const form = $("#confirm-form"), [, challenge, token] = location.hash.match(/^#([\w-]+)\.([\w-]+)$/) ?? [];
-history.replaceState(null, "", location.pathname);
+const form = $("#confirm-form"), [, challenge, token] = takeFragment().match(/^([\w-]+)\.([\w-]+)$/) ?? [];
 if (!token) {
   show($("button", form), false);
   show($(".form-error", form)).textContent = t("reset.no_token");

@@ -25,6 +25,18 @@ export function el(name, attributes = {}, ...children) {
   return node;
 }
 
+/**
+ * What a mailed link has behind its #. It leaves the address bar and stays in the links that switch the language. Another
+ * mailed link in the same tab loads the page anew; a link to a part of the page does not.
+ */
+export function takeFragment() {
+  const fragment = location.hash;
+  for (const link of $$(".languages a")) link.hash = fragment;
+  history.replaceState(null, "", location.pathname);
+  addEventListener("hashchange", () => document.getElementById(location.hash.slice(1)) || location.reload());
+  return fragment.slice(1);
+}
+
 export function show(node, yes = true) {
   node.hidden = !yes;
   return node;
