@@ -34,8 +34,8 @@ class Answer:
 def answer(texts: Texts, refusal: Refusal) -> Answer:
     """A refusal in the reader's words."""
     if refusal.code == "validation_failed":
-        named = refusal.extra.get("errors") or {}
-        return Answer({name: _invalid(texts, name) for name in named})
+        named, cause = refusal.extra.get("errors") or {}, refusal.extra.get("cause")
+        return Answer({name: _invalid(texts, name, cause) for name in named})
     skew = refusal.extra.get("clock_skew_seconds")
     if isinstance(skew, int):
         clock = texts("clock.fast" if skew > 0 else "clock.slow", amount=duration(texts, abs(skew)), seconds=abs(skew))
@@ -49,9 +49,9 @@ def answer(texts: Texts, refusal: Refusal) -> Answer:
     return Answer({name: sentence}) if name else Answer(form=sentence)
 
 
-def _invalid(texts: Texts, name: str) -> str:
-    key = f"invalid.{name}"
-    return texts(key if key in texts else "problem.validation_failed")
+def _invalid(texts: Texts, name: str, cause: object) -> str:
+    keys = (f"invalid.{name}_{cause}", f"invalid.{name}", "problem.validation_failed")
+    return texts(next(key for key in keys if key in texts))
 
 
 def duration(texts: Texts, seconds: int) -> str:

@@ -1,6 +1,7 @@
 // Team: who belongs to the account, and the cell phone that each proves.
 
-import { all, change, get, load, look, onClick, onSubmit, post, put, remove, sentence, steppedUp } from "./api.js";
+import { all, change, codeIn, get, load, look, onClick, onSubmit, post, put, remove, sentence, steppedUp } from "./api.js";
+import { onPasscode } from "./codes.js";
 import { $, duration, el, language, say, show, t } from "./page.js";
 
 const me = $("#me").dataset, dialog = $("#edit"), form = $("#edit-form"), country = form.elements.country;
@@ -144,15 +145,11 @@ function follow(messageId) {
 onClick(again, async () => startProof(await steppedUp(() => post("/v1/phone/sms"))));
 
 let lastSent = null;
-proveForm.elements.code.addEventListener("input", ({ target }) => {
-  const digits = target.value.replace(/\D/g, "").slice(0, 6);
-  if (target.value !== digits) target.value = digits;
-  if (digits.length === 6 && digits !== lastSent) proveForm.requestSubmit();
-});
+onPasscode(proveForm.elements.code, (passcode) => passcode !== lastSent && proveForm.requestSubmit());
 
-onSubmit(proveForm, async ({ code }) => {
-  lastSent = code;
-  await change("POST", "/v1/phone/verify", { code });
+onSubmit(proveForm, async () => {
+  lastSent = codeIn(proveForm.elements.code, "passcode");
+  await change("POST", "/v1/phone/verify", { code: lastSent });
   clearInterval(waiting);
   show(prove, false);
   say(t("team.proven"));
