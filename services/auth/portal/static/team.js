@@ -1,11 +1,11 @@
 // Team: who belongs to the account, and the cell phone that each proves.
 
-import { all, change, codeIn, get, load, look, onClick, onSubmit, post, put, remove, sentence, steppedUp } from "./api.js";
+import { all, change, clearErrors, codeIn, get, load, look, onClick, onSubmit, post, put, remove, sentence, steppedUp } from "./api.js";
 import { onPasscode } from "./codes.js";
-import { $, duration, el, language, say, show, t } from "./page.js";
+import { $, countryName, duration, el, language, ownCountry, say, show, t } from "./page.js";
 
 const me = $("#me").dataset, dialog = $("#edit"), form = $("#edit-form"), country = form.elements.country;
-const prove = $("#prove"), proveForm = $("#prove-form"), again = $("#prove-again");
+const other = $("#edit-country"), prove = $("#prove"), proveForm = $("#prove-form"), again = $("#prove-again");
 const FOLLOW_EVERY = 2500;
 const FINAL = new Set(["delivered", "undelivered", "failed", "expired"]);
 let editing = null, filling = null, waiting = 0, following = 0;
@@ -46,17 +46,15 @@ const flag = (code) => String.fromCodePoint(...[...code].map((letter) => 0x1f1a5
 
 async function fillCountries() {
   country.replaceChildren(el("option", { value: "" }, t("form.loading")));
-  const names = new Intl.DisplayNames(language, { type: "region" });
   const countries = (await get("/v1/phone/countries")).items
-    .map((one) => ({ ...one, name: names.of(one.country) }))
+    .map((one) => ({ ...one, name: countryName(one.country) }))
     .sort((a, b) => a.name.localeCompare(b.name, language));
   const option = (one) => el("option", { value: one.country, disabled: !one.sms }, `${flag(one.country)} ${one.name} (+${one.calling_code})`);
   country.replaceChildren(
     el("option", { value: "" }, t("team.choose")),
     el("optgroup", { label: t("team.countries") }, ...countries.filter((one) => one.sms).map(option)),
     el("optgroup", { label: t("team.countries_without") }, ...countries.filter((one) => !one.sms).map(option)));
-  // The browser's own region is the best guess: en-US, de-AT.
-  const guess = navigator.languages.map((tag) => new Intl.Locale(tag).region).find(Boolean);
+  const guess = ownCountry();
   if (countries.some((one) => one.country === guess && one.sms)) country.value = guess;
 }
 
@@ -65,7 +63,8 @@ async function open(member) {
   const own = member.id === me.id;
   $("#edit-title").textContent = t("team.edit_title", { name: member.name });
   form.elements.number.value = "";
-  for (const place of form.querySelectorAll(".error, .form-error")) show(place, false);
+  clearErrors(form);
+  show(other, false);
   show($("#edit-remove"), own && Boolean(member.phone || member.pending_phone_hint));
   dialog.showModal();
   form.elements.number.focus();
@@ -80,12 +79,24 @@ async function open(member) {
 $("#edit-cancel").addEventListener("click", () => dialog.close());
 
 onSubmit(form, async ({ country: code, number }) => {
+  show(other, false);
   const own = editing.id === me.id;
   const answer = await steppedUp(() => put(own ? "/v1/phone" : `/v1/team/${editing.id}/phone`, { country: code, number: number.trim() }));
   dialog.close();
   await showMembers();
   if (own) startProof(answer);
   else say(t("team.saved_member", { name: editing.name }));
+}, ({ code, document: { cause, country: belongs } }) => {
+  if (code !== "invalid_phone" || cause !== "other_country") return;
+  show(other).textContent = t("team.choose_country", { country: countryName(belongs) });
+  other.dataset.country = belongs;
+});
+
+other.addEventListener("click", () => {
+  country.value = other.dataset.country;
+  clearErrors(form);
+  show(other, false);
+  $("[type=submit]", form).focus();
 });
 
 onClick($("#edit-remove"), async () => {
