@@ -54,7 +54,7 @@ class PhoneVerifiedSchema(Schema):
 
 
 class MemberPhoneSchema(Schema):
-    """The number waits for its member to prove it."""
+    """The number waits for its member to prove it, unless it is ``verified`` already."""
 
     phone_hint = fields.String()
     verified = fields.Boolean()

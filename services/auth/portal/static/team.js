@@ -84,7 +84,10 @@ onSubmit(form, async ({ country: code, number }) => {
   const answer = await steppedUp(() => put(own ? "/v1/phone" : `/v1/team/${editing.id}/phone`, { country: code, number: number.trim() }));
   dialog.close();
   await showMembers();
-  if (own) startProof(answer);
+  if (answer.verified || answer.verified_at) {
+    if (own) show(prove, false);
+    say(t("team.proven_already"));
+  } else if (own) startProof(answer);
   else say(t("team.saved_member", { name: editing.name }));
 }, ({ code, document: { cause, country: belongs } }) => {
   if (code !== "invalid_phone" || cause !== "other_country") return;
