@@ -57,9 +57,13 @@ class ProblemSchema(Schema):
     retry_after = fields.Integer(metadata={"description": "Seconds; with 429, 503 and sms_unavailable."})
     cause = fields.String(
         metadata={
-            "enum": ["destination", "today", "country", "changed", "current"],
-            "description": "Of sms_unavailable. With invalid_credentials: current, which is the current password.",
+            "enum": ["destination", "today", "country", "changed", "current", "other_country"],
+            "description": "Of sms_unavailable. With invalid_credentials: current, which is the current password. With"
+            " invalid_phone and country_not_allowed: other_country, which is named.",
         }
+    )
+    country = fields.String(
+        metadata={"description": "With other_country: the country that the number belongs to (ISO 3166-1)."}
     )
     errors = fields.Dict(metadata={"description": "With validation_failed: what is wrong, by member."})
     clock_skew_seconds = fields.Integer(

@@ -34,6 +34,7 @@ from shared.database import opened, reading, writing
 from shared.hashing import HashingPool
 from shared.keys import KeyList
 from shared.messages import AUTH
+from shared.names import is_name
 from shared.problems import Unavailable
 from shared.redis_client import connect
 from shared.settings import Environment
@@ -93,7 +94,7 @@ def _email(_context: click.Context, _parameter: click.Parameter, value: str) -> 
 
 
 def _text(_context: click.Context, parameter: click.Parameter, value: str) -> str:
-    if not value.strip() or len(value) > _NAME_MAX or not value.isprintable():
+    if not is_name(value, _NAME_MAX):
         raise click.BadParameter(f"{parameter.name} must be 1 to {_NAME_MAX} printable characters")
     return value.strip()
 

@@ -7,12 +7,21 @@ one. The pending number stays, and another session requests a code of its own, f
 import contextlib
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
 
-from services.auth import consequences, limits, notices, phone_numbers, phone_proof_store, sms_request
+from services.auth import (
+    consequences,
+    limits,
+    notices,
+    phone_code_store,
+    phone_numbers,
+    phone_proof_store,
+    session_store,
+    sms_request,
+)
 from services.auth.consequences import Acting
 from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account, Role
@@ -25,6 +34,7 @@ from services.auth.store import accounts, timeline
 from services.auth.store.timeline import OWNER, Entry
 from shared import budgets
 from shared.budgets import Charge, Rate
+from shared.clock import parse_rfc3339
 from shared.database import reading
 from shared.ids import new_id
 from shared.phone import PhoneNumber
@@ -46,25 +56,41 @@ def countries(deps: Deps) -> list[Country]:
     return [Country(country, code, country in allowed) for country, code in phone_numbers.calling_codes().items()]
 
 
-def set_phone(deps: Deps, client: Client, account: Account, acting: Acting, country: str, number: str) -> SentCode:
+def set_phone(
+    deps: Deps, client: Client, account: Account, acting: Acting, country: str, number: str
+) -> SentCode | Account:
     """Remember a number as pending and send the code that proves it; a proven number stays in use until then.
 
+    A repeat is the same request. While the code lives that this session requested for this number, the repeat has the
+    answer of the first call, and sends nothing. For a number that is proven already, the account is returned: a number
+    that is pending beside it is forgotten, and nothing else changes.
     When the code can't be sent the number stays pending, so that POST /v1/phone/sms can try again.
-    Raises Refusal country_not_allowed, invalid_phone, too_many_requests, sms_unavailable; Unavailable.
+    Raises Refusal country_not_allowed, invalid_phone, too_many_requests, sms_unavailable, not_authenticated;
+    Unavailable.
     """
     phone = phone_numbers.parse(country, number, deps.settings.sms_countries)
-    binding = _new_binding(acting.session)
+    if account.phone == phone and account.pending_phone is None:
+        return account
+    if (sent := _sent_before(deps, account, acting.session, phone)) is not None:
+        return sent
     with _charged(deps, limits.PHONE_CHANGE, account), consequences.holding(deps, acting, account.id) as connection:
-        _write_pending(connection, client, account, phone, binding, deps.clock(), actor=OWNER)
-    return sms_request.send_code(deps, client, SmsOrder(account, "phone_verification", binding, phone))
+        stored = accounts.by_id(connection, account.id) or account
+        if _keep_proven(connection, stored, phone):
+            return stored
+        binding = _binding_of(stored, acting.session, phone)
+        if binding is None:
+            binding = _new_binding(acting.session)
+            _write_pending(connection, client, account, phone, binding, deps.clock(), actor=OWNER)
+    return _send(deps, client, account, phone, binding)
 
 
 def set_member_phone(
     deps: Deps, client: Client, owner: Account, acting: Acting, account_id: str, country: str, number: str
-) -> PhoneNumber:
-    """Set a member's number, as an owner of the same team, and tell the member.
+) -> tuple[PhoneNumber, bool]:
+    """Set a member's number, as an owner of the same team, and tell the member. The number, and whether it is proven.
 
-    The member proves the number; until then it is of no use.
+    The member proves the number; until then it is of no use. A number that the member has proven, or that is pending
+    already, is not set again, and the member is not told again.
 
     Raises Refusal forbidden, not_found (also for another team's account), country_not_allowed, invalid_phone,
     too_many_requests.
@@ -80,13 +106,18 @@ def set_member_phone(
         _charged(deps, limits.MEMBER_PHONE_CHANGE, owner),
         consequences.holding(deps, acting, member.id) as connection,
     ):
+        member = accounts.by_id(connection, member.id) or member
+        if _keep_proven(connection, member, phone):
+            return phone, True
+        if member.pending_phone == phone:
+            return phone, False
         now = deps.clock()
         actor = timeline.team_owner(owner.id)
         _write_pending(connection, client, member, phone, new_id("phb"), now, actor=actor)
         if member.id != owner.id:
             kind = Kind.PHONE_SET_BY_TEAM_OWNER
             notices.tell(connection, deps, member, kind, now, phone_hint=phone.masked())
-    return phone
+    return phone, False
 
 
 def resend(deps: Deps, client: Client, account: Account, acting: Acting) -> SentCode:
@@ -97,7 +128,7 @@ def resend(deps: Deps, client: Client, account: Account, acting: Acting) -> Sent
     phone, binding = _pending(account)
     if _requested_by(binding) != acting.session.id:
         phone, binding = _bound_anew(deps, account, acting)
-    return sms_request.send_code(deps, client, SmsOrder(account, "phone_verification", binding, phone))
+    return _send(deps, client, account, phone, binding)
 
 
 def verify(deps: Deps, client: Client, account: Account, acting: Acting, code: str) -> tuple[Account, bool]:
@@ -155,6 +186,40 @@ def _charged(deps: Deps, rate: Rate, account: Account) -> Iterator[None]:
     budgets.take(deps.redis, charge).require()
     with budgets.given_back_on_outage(deps.redis, charge):
         yield
+
+
+def _send(deps: Deps, client: Client, account: Account, phone: PhoneNumber, binding: str) -> SentCode:
+    epoch = session_store.epoch(deps.redis, account.id)
+    sent = sms_request.send_code(deps, client, SmsOrder(account, "phone_verification", binding, phone))
+    times = {"expires_at": parse_rfc3339(sent.expires_at), "now": deps.clock()}
+    phone_code_store.keep(deps.redis, account.id, binding, epoch, asdict(sent), **times)
+    return sent
+
+
+def _sent_before(deps: Deps, account: Account, session: Session, phone: PhoneNumber) -> SentCode | None:
+    """The live code that this session has requested for this number."""
+    binding = _binding_of(account, session, phone)
+    if binding is None:
+        return None
+    epoch = session_store.epoch(deps.redis, account.id)
+    found = phone_code_store.find(deps.redis, account.id, binding, epoch, deps.clock())
+    return None if found is None else SentCode(**found)
+
+
+def _binding_of(account: Account, session: Session, phone: PhoneNumber) -> str | None:
+    """The binding of the pending number, if it is this one and this session has set it or requested its code."""
+    binding = account.pending_phone_binding
+    if binding is None or account.pending_phone != phone or _requested_by(binding) != session.id:
+        return None
+    return binding
+
+
+def _keep_proven(connection: Connection, account: Account, phone: PhoneNumber) -> bool:
+    """Keep the proven number, and forget one that is pending beside it. False when the proven one is another number."""
+    if account.phone != phone:
+        return False
+    accounts.clear_pending_phone(connection, account.id)
+    return True
 
 
 def _pending(account: Account | None) -> tuple[PhoneNumber, str]:

@@ -1,11 +1,13 @@
 """From what a person types to a number that we may text."""
 
 import contextlib
+import re
 from collections.abc import Container
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat, PhoneNumberType
 
+from services.auth.domain.typed import plain
 from shared.phone import PhoneNumber
 from shared.problems import Refusal
 
@@ -13,6 +15,12 @@ from shared.problems import Refusal
 # (UAN) are what SMS pumping earns from, pagers and voicemail read no code, so nothing else passes. UNKNOWN is what no
 # numbering plan has handed out, and is not valid.
 _TEXTABLE = frozenset({PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE})
+# Where a calling code can begin that was written without its plus: after the 00 that most countries dial before it.
+_CALLING_CODE = re.compile(r"\A([^0-9+]*)(?:00)?(?=[1-9])")
+_OF_ANOTHER_COUNTRY = {
+    "invalid_phone": "That is a number of another country. Choose that country.",
+    "country_not_allowed": "That is a number of another country, and we do not send SMS there.",
+}
 
 
 def calling_codes() -> dict[str, int]:
@@ -23,23 +31,47 @@ def calling_codes() -> dict[str, int]:
 def parse(country: str, number: str, allowed: Container[str]) -> PhoneNumber:
     """The E.164 number of ``number`` as dialled in ``country`` (ISO 3166-1 alpha-2).
 
-    A ``+1`` number of Jamaica is not one of the USA: what counts is the country that the digits belong to.
-    Raises Refusal country_not_allowed, invalid_phone.
+    A ``+1`` number of Jamaica is not one of the USA: what counts is the country that the digits belong to. Where the
+    digits are no cell phone of ``country``, they may begin with a calling code without its plus.
+    Raises Refusal country_not_allowed, invalid_phone. Their ``country`` is the one that the number belongs to, if it is
+    another one.
     """
     if country not in allowed:
         raise Refusal("country_not_allowed")
-    try:
-        parsed = phonenumbers.parse(number, country)
-    except NumberParseException:
-        raise Refusal("invalid_phone") from None
-    region = phonenumbers.region_code_for_number(parsed)
-    if region is not None and region not in allowed:
-        raise Refusal("country_not_allowed")
-    if region != country or parsed.extension or not phonenumbers.is_valid_number(parsed):
-        raise Refusal("invalid_phone")
-    if phonenumbers.number_type(parsed) not in _TEXTABLE:
-        raise Refusal("invalid_phone", detail="Codes can be sent to cell phones only.")
-    return PhoneNumber(phonenumbers.format_number(parsed, PhoneNumberFormat.E164))
+    readings = _readings(country, plain(number))
+    for reading in readings:
+        if phonenumbers.region_code_for_number(reading) == country and _is_textable(reading):
+            return PhoneNumber(phonenumbers.format_number(reading, PhoneNumberFormat.E164))
+    raise _refusal(readings, allowed)
+
+
+def _readings(country: str, number: str) -> list[phonenumbers.PhoneNumber]:
+    """The number as dialled in the country, and the number behind a calling code whose plus is missing."""
+    readings = []
+    for text in dict.fromkeys((number, _CALLING_CODE.sub(r"\1+", number))):
+        with contextlib.suppress(NumberParseException):
+            readings.append(phonenumbers.parse(text, country))
+    return readings
+
+
+def _is_textable(number: phonenumbers.PhoneNumber) -> bool:
+    return (
+        phonenumbers.is_valid_number(number) and not number.extension and phonenumbers.number_type(number) in _TEXTABLE
+    )
+
+
+def _refusal(readings: list[phonenumbers.PhoneNumber], allowed: Container[str]) -> Refusal:
+    """What is wrong with a number that is no cell phone of the chosen country."""
+    for reading in filter(_is_textable, readings):
+        region = phonenumbers.region_code_for_number(reading)
+        code = "invalid_phone" if region in allowed else "country_not_allowed"
+        return Refusal(code, detail=_OF_ANOTHER_COUNTRY[code], extra={"cause": "other_country", "country": region})
+    for reading in readings[:1]:
+        if phonenumbers.is_valid_number(reading):
+            if phonenumbers.region_code_for_number(reading) not in allowed:
+                return Refusal("country_not_allowed")
+            return Refusal("invalid_phone", detail="Codes can be sent to cell phones only.")
+    return Refusal("invalid_phone")
 
 
 def require_textable(phone: PhoneNumber, allowed: Container[str]) -> None:

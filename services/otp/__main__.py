@@ -25,6 +25,7 @@ from shared.clock import system_clock
 from shared.database import opened, writing
 from shared.journaling import from_environment
 from shared.messages import OTP
+from shared.names import is_name
 from shared.problems import Refusal
 from shared.secret import Secret
 from shared.settings import Environment, SettingsError
@@ -32,6 +33,7 @@ from shared.signing import Signer
 
 SETTINGS_FAULT = 2
 _ACCOUNT_ID = re.compile(r"[A-Za-z0-9_-]{1,80}\Z")  # what a path of the HTTP API can name
+_LABEL_MAX = 128  # as the column and the HTTP API have it
 
 
 @click.group()
@@ -82,6 +84,8 @@ def import_authenticator(account_id: str, label: str) -> None:
         from_environment(env, "otp"),
     )
     env.done()
+    if not is_name(label, _LABEL_MAX):
+        raise click.ClickException(f"a label has 1 to {_LABEL_MAX} printable characters")
     if not _ACCOUNT_ID.match(account_id):
         raise click.ClickException("an account id has 1 to 80 letters, digits, '_' and '-'")
     base32 = Secret(sys.stdin.readline(1024).strip())

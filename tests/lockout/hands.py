@@ -46,6 +46,7 @@ class Hands(RuleBasedStateMachine):
     password: str
     is_on: bool
     has_phone: bool
+    number: int
     must_enrol: bool
     word: str
     word_until: datetime

@@ -8,9 +8,11 @@ import re
 import secrets
 from importlib.resources import files
 
+from services.auth.domain.typed import plain
+
 WORDS: tuple[str, ...] = tuple(files(__package__).joinpath("words.txt").read_text("utf-8").split())
 
-_SEPARATORS = re.compile(r"[\s\-‐‑–—.,;]+")  # what a keyboard or an operator's note puts between words
+_SEPARATORS = re.compile(r"[\s\-.,;]+")  # what a keyboard or an operator's note puts between words
 
 
 def new_phrase(count: int) -> str:
@@ -20,4 +22,4 @@ def new_phrase(count: int) -> str:
 
 def normalise(text: str) -> str:
     """Return what was typed or heard in the form of ``new_phrase``: lower case, one blank between words."""
-    return " ".join(word for word in _SEPARATORS.split(text.casefold()) if word)
+    return " ".join(word for word in _SEPARATORS.split(plain(text).casefold()) if word)

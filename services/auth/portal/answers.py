@@ -18,6 +18,7 @@ FIELD_OF: Mapping[str, str] = {
     "password_too_weak": "new_password",
     "invalid_phone": "number",
     "country_not_allowed": "country",
+    "country_not_allowed_other_country": "number",
     "wrong_words": "code",
 }
 
@@ -34,24 +35,24 @@ class Answer:
 def answer(texts: Texts, refusal: Refusal) -> Answer:
     """A refusal in the reader's words."""
     if refusal.code == "validation_failed":
-        named = refusal.extra.get("errors") or {}
-        return Answer({name: _invalid(texts, name) for name in named})
+        named, cause = refusal.extra.get("errors") or {}, refusal.extra.get("cause")
+        return Answer({name: _invalid(texts, name, cause) for name in named})
     skew = refusal.extra.get("clock_skew_seconds")
     if isinstance(skew, int):
         clock = texts("clock.fast" if skew > 0 else "clock.slow", amount=duration(texts, abs(skew)), seconds=abs(skew))
         return Answer({"code": texts("clock.wrong_code")}, clock=clock)
     key, closer = f"problem.{refusal.code}", f"problem.{refusal.code}_{refusal.extra.get('cause')}"
     key = closer if closer in texts else key
-    sentence = texts(key) if key in texts else refusal.detail
+    sentence = texts(key, country=refusal.extra.get("country")) if key in texts else refusal.detail
     if refusal.retry_after_seconds is not None:
         sentence = f"{sentence} {texts('form.retry_after', time=duration(texts, refusal.retry_after_seconds))}"
     name = FIELD_OF.get(closer.removeprefix("problem.")) or FIELD_OF.get(refusal.code)
     return Answer({name: sentence}) if name else Answer(form=sentence)
 
 
-def _invalid(texts: Texts, name: str) -> str:
-    key = f"invalid.{name}"
-    return texts(key if key in texts else "problem.validation_failed")
+def _invalid(texts: Texts, name: str, cause: object) -> str:
+    keys = (f"invalid.{name}_{cause}", f"invalid.{name}", "problem.validation_failed")
+    return texts(next(key for key in keys if key in texts))
 
 
 def duration(texts: Texts, seconds: int) -> str:

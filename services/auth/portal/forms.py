@@ -11,6 +11,7 @@ from services.auth.login import Answer as CodeAnswer
 from services.auth.login import SignedIn
 from services.auth.portal.answers import Answer, answer
 from services.auth.portal.shell import page, texts, to, with_retry_after
+from services.auth.portal.typed_codes import meant
 from services.auth.portal.way_back import page_asked_for, with_asked
 from services.auth.routes.cookies import (
     clear_cookies_of_sign_in,
@@ -75,7 +76,7 @@ def code_page(challenge_id: str) -> Response:
 def verify(challenge_id: str) -> Response:
     """As POST /v1/login/{challenge_id}/verify, for a browser's form."""
     try:
-        args = _load(VerifyArgs, {"code": request.form.get("code", "").strip()})
+        args = _load(VerifyArgs, {"code": meant(request.form.get("code", ""))})
         given = CodeAnswer(
             challenge_id=challenge_id,
             binding=challenge_binding(),

@@ -11,6 +11,8 @@ from werkzeug.datastructures import LanguageAccept
 LANGUAGES: Mapping[str, str] = {"en": "English", "de": "Deutsch"}
 DEFAULT_LANGUAGE = "en"
 PLACE = re.compile(r"\{([a-z_]+)\}")
+# What a POSIX locale has behind its language: "de_DE.UTF-8", "en-US@posix". Some browsers send it as it is.
+_CODESET_OR_MODIFIER = re.compile(r"[.@].*")
 
 
 class Texts:
@@ -52,7 +54,11 @@ _TEXTS = {language: Texts(language, {key: row[language] for key, row in _CATALOG
 
 
 def choose(wanted: str | None, accepted: LanguageAccept) -> Texts:
-    """What the visitor chose by hand; else the best of what the browser accepts (RFC 9110 §12.5.4)."""
+    """What the visitor chose by hand; else the best of what the browser accepts (RFC 9110 §12.5.4).
+
+    A POSIX locale is read as its language. One without a language, such as ``C``, is passed over.
+    """
     if wanted in _TEXTS:
         return _TEXTS[wanted]
-    return _TEXTS[accepted.best_match(list(LANGUAGES), DEFAULT_LANGUAGE)]
+    tags = LanguageAccept((_CODESET_OR_MODIFIER.sub("", tag), quality) for tag, quality in accepted)
+    return _TEXTS[tags.best_match(list(LANGUAGES), DEFAULT_LANGUAGE)]

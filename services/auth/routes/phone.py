@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from flask import Response, make_response
+from flask import Response, jsonify, make_response
 
 from services.auth import phone
+from services.auth.domain.account import Account
 from services.auth.routes.cookies import forget_session
 from services.auth.routes.guard import client, current, deps, signed_in, stepped_up
 from services.auth.routes.repeats import repeatable
@@ -29,10 +30,18 @@ def countries() -> dict[str, Any]:
 @stepped_up
 @blueprint.arguments(PhoneArgs)
 @blueprint.response(202, SmsSentSchema)
+@blueprint.alt_response(200, schema=PhoneVerifiedSchema)
 @blueprint.refuses("sms_unavailable", "invalid_phone", "country_not_allowed", "too_many_requests")
-def set_phone(args: dict[str, Any]) -> SentCode:
-    """Set the number and send the code that proves it; the number before it stays in use until then."""
-    return phone.set_phone(deps(), client(), current().account, current().acting, args["country"], args["number"])
+def set_phone(args: dict[str, Any]) -> SentCode | Response:
+    """Set the number and send the code that proves it; the number before it stays in use until then.
+
+    A repeat while the code lives has the same answer, and no other text is sent. 200: the number is proven already.
+    """
+    number = args["country"], args["number"]
+    outcome = phone.set_phone(deps(), client(), current().account, current().acting, *number)
+    if isinstance(outcome, SentCode):
+        return outcome
+    return make_response(jsonify(PhoneVerifiedSchema().dump(_proven(outcome))), 200)
 
 
 # An owner may set a member's number. The member's full proof comes before a code can go there, so that no stolen
@@ -58,6 +67,10 @@ def verify(args: dict[str, Any]) -> dict[str, Any]:
     account, session_ended = phone.verify(deps(), client(), current().account, current().acting, args["code"])
     if session_ended:
         forget_session()
+    return _proven(account)
+
+
+def _proven(account: Account) -> dict[str, Any]:
     return {"phone_hint": account.phone, "verified_at": account.phone_verified_at}
 
 

@@ -33,12 +33,15 @@ def members(args: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(200, MemberPhoneSchema)
 @blueprint.refuses("forbidden", "not_found", "invalid_phone", "country_not_allowed", "too_many_requests")
 def set_member_phone(args: dict[str, Any], account_id: str) -> dict[str, Any]:
-    """Set a member's number, as the team's owner; the member proves it with POST /v1/phone/sms and /verify."""
+    """Set a member's number, as the team's owner; the member proves it with POST /v1/phone/sms and /verify.
+
+    A number that the member has proven, or that waits to be proven, stays as it is.
+    """
     owner = current()
-    number = phone.set_member_phone(
+    number, is_proven = phone.set_member_phone(
         deps(), client(), owner.account, owner.acting, account_id, args["country"], args["number"]
     )
-    return {"phone_hint": number, "verified": False}
+    return {"phone_hint": number, "verified": is_proven}
 
 
 def _member(account: Account) -> dict[str, Any]:

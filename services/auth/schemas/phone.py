@@ -14,7 +14,15 @@ class PhoneArgs(Schema):
         validate=Pattern(r"[A-Z]{2}", error="Two capital letters (ISO 3166-1)."),
         metadata={"example": "DE"},
     )
-    number = Text(required=True, validate=validate.Length(min=1, max=40), metadata={"example": "01512 3456789"})
+    number = Text(
+        required=True,
+        validate=validate.Length(min=1, max=40),
+        metadata={
+            "example": "01512 3456789",
+            "description": "As dialled in that country, or with its calling code, with or without the plus. Blanks and"
+            " dashes of any kind may part the digits.",
+        },
+    )
 
 
 class CountrySchema(Schema):
@@ -46,7 +54,7 @@ class PhoneVerifiedSchema(Schema):
 
 
 class MemberPhoneSchema(Schema):
-    """The number waits for its member to prove it."""
+    """The number waits for its member to prove it, unless it is ``verified`` already."""
 
     phone_hint = fields.String()
     verified = fields.Boolean()

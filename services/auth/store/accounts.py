@@ -158,6 +158,12 @@ def claim_pending_phone(connection: Connection, account_id: str, binding: str, n
     return connection.execute(statement).rowcount == 1
 
 
+def clear_pending_phone(connection: Connection, account_id: str) -> None:
+    """Forget the number that is still to be proven."""
+    statement = update(accounts).where(accounts.c.id == account_id, accounts.c.pending_phone.is_not(None))
+    connection.execute(statement.values(pending_phone=None, pending_phone_binding=None))
+
+
 def clear_phone(connection: Connection, account_id: str) -> bool:
     """Forget both numbers; False when there was none."""
     statement = (

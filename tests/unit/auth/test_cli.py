@@ -21,6 +21,7 @@ from tests.support.auth import (
     PASSWORD,
     timeline_of,
 )
+from tests.support.names import NAMES
 from tests.support.signing import VERIFIER
 
 CREATE = [
@@ -135,12 +136,26 @@ def test_an_empty_input_is_wrong_usage(run):
         ("--role", "admin"),
         ("--team", " "),
         ("--name", "a\x00b"),
+        ("--name", "Ann\u202elive"),
+        ("--name", "Ann\nBob"),
+        ("--team", "Acme\u2028Ltd"),
+        ("--team", "\u00a0\u200d"),
     ],
 )
 def test_wrong_usage_is_exit_2(run, option, value):
     arguments = CREATE.copy()
     arguments[arguments.index(option) + 1] = value
     assert run(*arguments, stdin=PASSWORD + "\n").exit_code == 2
+
+
+@pytest.mark.parametrize("option", ["--name", "--team"])
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_a_name_may_have_joiners_and_blanks_that_do_not_break(run, database, option, name):
+    arguments = CREATE.copy()
+    arguments[arguments.index(option) + 1] = name
+    assert run(*arguments, stdin=PASSWORD + "\n").exit_code == 0
+    (row,) = json.loads(run("accounts", "list", "--json").stdout)
+    assert row[option.removeprefix("--")] == name
 
 
 def test_the_password_is_no_argument(run):

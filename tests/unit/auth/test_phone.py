@@ -2,11 +2,12 @@ from datetime import timedelta
 
 import pytest
 
-from services.auth import limits, phone
+from services.auth import limits, phone, session_store
 from services.auth.consequences import Acting
 from services.auth.domain.account import Role
 from services.auth.domain.session import Factor
 from services.auth.store import accounts
+from shared.clock import rfc3339
 from shared.database import writing
 from shared.messages import SendSmsCode
 from shared.problems import Refusal
@@ -75,11 +76,85 @@ def test_old_number_new_number_and_mailbox_are_told(deps, api, ann):
     assert all(OTHER_PHONE.e164 not in notice.body for notice in notices_in(deps))
 
 
-def test_proving_the_same_number_again_tells_it_once(deps, api, ann):
+def test_saving_the_proven_number_again_changes_nothing(deps, api, ann, otp, publisher):
+    caller, by_sms = api(ann), api(ann, Factor.PASSWORD, Factor.SMS)
+    answer = caller.put("/v1/phone", {"country": "DE", "number": PHONE.e164})
+    assert answer.status_code == 200
+    assert answer.json == {"phone_hint": PHONE.masked(), "verified_at": rfc3339(ann.phone_verified_at)}
+    assert fresh(deps, ann) == ann
+    assert (otp.sent_to, publisher.messages, notices_in(deps), timeline_of(deps, ann)) == ([], [], [], [])
+    assert by_sms.get("/v1/session").status_code == 200
+
+
+def test_saving_the_proven_number_again_forgets_the_one_that_waits_beside_it(deps, api, ann):
     caller = api(ann)
-    caller.put("/v1/phone", {"country": "DE", "number": PHONE.e164})
-    caller.post("/v1/phone/verify", {"code": "424242"})
-    assert [notice.recipient for notice in notices_in(deps)] == [PHONE.e164, ann.email]
+    caller.put("/v1/phone", NUMBER)
+    assert caller.put("/v1/phone", {"country": "DE", "number": PHONE.e164}).status_code == 200
+    assert fresh(deps, ann) == ann
+    assert caller.post(VERIFY, {"code": "424242"}).json["code"] == "phone_not_pending"
+
+
+@pytest.mark.parametrize("seconds", [0, 29, 31, 299])
+def test_the_same_number_again_is_the_same_request(deps, api, ann, otp, publisher, clock, seconds):
+    caller = api(ann)
+    first = caller.put("/v1/phone", NUMBER)
+    clock.turn(seconds=seconds)
+    again = caller.put("/v1/phone", {"country": "DE", "number": f"\u200e{OTHER_PHONE.e164}"})
+    assert (again.status_code, again.json) == (202, first.json)
+    assert (otp.sent_to, len(publisher.messages)) == ([OTHER_PHONE.e164], 1)
+    assert types_of(deps, ann) == ["phone.set", "sms.requested"]
+    assert caller.post(VERIFY, {"code": "424242"}).status_code == 200
+
+
+def test_the_same_number_again_after_another_code_has_the_answer_of_that_one(api, ann, otp):
+    caller = api(ann)
+    caller.put("/v1/phone", NUMBER)
+    resent = caller.post("/v1/phone/sms")
+    assert caller.put("/v1/phone", NUMBER).json == resent.json
+    assert len(otp.sent_to) == 2
+
+
+def test_the_same_number_again_costs_no_change(api, ann):
+    caller = api(ann)
+    answers = {caller.put("/v1/phone", NUMBER).status_code for _ in range(limits.PHONE_CHANGE.windows[0].max + 1)}
+    assert answers == {202}
+
+
+def test_the_same_number_is_sent_another_code_when_the_first_has_expired(deps, api, ann, otp, clock):
+    caller = api(ann)
+    first = caller.put("/v1/phone", NUMBER).json
+    binding = fresh(deps, ann).pending_phone_binding
+    clock.turn(minutes=5)
+    again = caller.put("/v1/phone", NUMBER).json
+    assert again["message_id"] != first["message_id"]
+    assert len(otp.sent_to) == 2
+    assert fresh(deps, ann).pending_phone_binding == binding  # so the wait of its texts holds, too
+
+
+def test_the_same_number_is_sent_another_code_when_the_first_was_not_sent(api, ann, otp, publisher):
+    caller = api(ann)
+    publisher.down = True
+    assert caller.put("/v1/phone", NUMBER).status_code == 503
+    publisher.down = False
+    assert caller.put("/v1/phone", NUMBER).status_code == 202
+    assert len(publisher.messages) == 1
+
+
+def test_the_same_number_is_sent_another_code_when_a_change_has_ended_the_first(deps, api, ann, otp):
+    caller = api(ann)
+    first = caller.put("/v1/phone", NUMBER).json
+    otp.end(ann.id, [], codes=True)  # as a new password does, and
+    deps.redis.incr(session_store.epoch_key(ann.id))
+    assert caller.put("/v1/phone", NUMBER).json["message_id"] != first["message_id"]
+    assert caller.post(VERIFY, {"code": "424242"}).status_code == 200
+
+
+def test_another_session_that_saves_the_same_number_is_sent_a_code_of_its_own(api, ann, otp):
+    api(ann).put("/v1/phone", NUMBER)
+    other = api(ann)
+    assert other.put("/v1/phone", NUMBER).status_code == 202
+    assert len(otp.sent_to) == 2
+    assert other.post(VERIFY, {"code": "424242"}).status_code == 200
 
 
 def test_a_code_for_the_number_before_proves_nothing_about_the_new_one(deps, api, bob):
@@ -353,6 +428,22 @@ def test_a_member_is_told_of_the_number_that_an_owner_set_and_an_owner_not_of_th
     assert OTHER_PHONE.e164 not in mail.body
     caller.put(f"/v1/team/{ann.id}/phone", NUMBER)
     assert {notice.recipient for notice in notices_in(deps)} == {bob.email, ann.email, PHONE.e164}
+
+
+def test_a_number_that_an_owner_sets_twice_is_set_and_told_once(deps, api, owner, bob):
+    caller, member = api(owner), api(bob)
+    caller.put(f"/v1/team/{bob.id}/phone", NUMBER)
+    member.post("/v1/phone/sms")
+    assert caller.put(f"/v1/team/{bob.id}/phone", NUMBER).json["verified"] is False
+    assert types_of(deps, bob) == ["phone.set", "sms.requested"]
+    assert len(notices_in(deps)) == 1
+    assert member.post(VERIFY, {"code": "424242"}).status_code == 200  # the code that was requested is still good
+
+
+def test_a_members_proven_number_that_an_owner_sets_again_stays_as_it_is(deps, api, owner, ann):
+    answer = api(owner).put(f"/v1/team/{ann.id}/phone", {"country": "DE", "number": PHONE.e164})
+    assert answer.json == {"phone_hint": PHONE.masked(), "verified": True}
+    assert (fresh(deps, ann), timeline_of(deps, ann), notices_in(deps)) == (ann, [], [])
 
 
 def test_nobody_is_told_of_a_number_that_was_not_set(deps, api, owner, ann, bob):

@@ -16,6 +16,19 @@ ALLOWED = frozenset({"DE", "US", "CA", "GB"})
         ("DE", "+49 1512 3456789", "+4915123456789"),
         ("US", "(415) 555-0100", "+14155550100"),
         ("CA", "416 555 0123", "+14165550123"),
+        ("DE", "0151\u200923456789", "+4915123456789"),
+        ("DE", "0151\u202f2345\u202f6789", "+4915123456789"),
+        ("DE", "0151\t23456789\n", "+4915123456789"),
+        ("DE", "\u200e+49\u00a0151\u205f23456789", "+4915123456789"),
+        ("DE", "\u202a+49 151 23456789\u202c", "+4915123456789"),
+        ("DE", "٠١٥١ ٢٣٤٥٦٧٨٩", "+4915123456789"),
+        ("DE", "0151\u221223456789", "+4915123456789"),
+        ("DE", "4915123456789", "+4915123456789"),
+        ("DE", "49 (0)151 23456789", "+4915123456789"),
+        ("DE", "(49)\u202f151 23456789", "+4915123456789"),
+        ("DE", "0049 151 23456789", "+4915123456789"),
+        ("GB", "447400123456", "+447400123456"),
+        ("US", "14155550100", "+14155550100"),
     ],
 )
 def test_a_number_in_any_spelling(country, number, e164):
@@ -50,6 +63,33 @@ def test_what_we_do_not_text(country, number, code):
     with pytest.raises(Refusal) as refusal:
         parse(country, number, ALLOWED)
     assert refusal.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("country", "number", "code", "belongs_to"),
+    [
+        ("US", "+49 151 23456789", "invalid_phone", "DE"),
+        ("US", "4915123456789", "invalid_phone", "DE"),
+        ("US", "0049\u2009151\u200923456789", "invalid_phone", "DE"),
+        ("DE", "+1 415 555 0100", "invalid_phone", "US"),
+        ("DE", "44 7400 123456", "invalid_phone", "GB"),
+        ("US", "(416) 555-0123", "invalid_phone", "CA"),
+        ("GB", "07797 712345", "country_not_allowed", "JE"),
+        ("US", "876 555 1234", "country_not_allowed", "JM"),
+        ("DE", "+33 6 12 34 56 78", "country_not_allowed", "FR"),
+    ],
+)
+def test_a_number_of_another_country_names_it(country, number, code, belongs_to):
+    with pytest.raises(Refusal) as refusal:
+        parse(country, number, ALLOWED)
+    assert (refusal.value.code, refusal.value.extra) == (code, {"cause": "other_country", "country": belongs_to})
+
+
+@pytest.mark.parametrize(("country", "number"), [("DE", "030 123456"), ("US", "900 555 1234"), ("DE", "110")])
+def test_a_number_of_no_cell_phone_names_no_other_country(country, number):
+    with pytest.raises(Refusal) as refusal:
+        parse(country, number, ALLOWED)
+    assert (refusal.value.code, refusal.value.extra) == ("invalid_phone", {})
 
 
 @given(st.text(max_size=40))

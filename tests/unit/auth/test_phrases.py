@@ -27,11 +27,11 @@ def test_phrases_are_not_drawn_twice_in_a_row() -> None:
 
 @given(
     st.lists(st.sampled_from(WORDS), min_size=1, max_size=4),
-    st.sampled_from([" ", "  ", "-", " - ", "\t", ", ", "–", "\u00a0"]),
+    st.sampled_from([" ", "  ", "-", " - ", "\t", ", ", "–", "\u00a0", "\u2212", "\u202f", "\uff0d"]),
     st.sampled_from([str.upper, str.title, str.lower]),
 )
 def test_a_phrase_is_the_same_in_any_case_and_with_any_separator(words, separator, case) -> None:
-    assert normalise(f"  {case(separator.join(words))}\n") == " ".join(words)
+    assert normalise(f"\u200e  {case(separator.join(words))}\n") == " ".join(words)
     assert normalise(normalise(" ".join(words))) == " ".join(words)
 
 

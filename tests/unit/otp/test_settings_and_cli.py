@@ -14,6 +14,7 @@ from shared.migrations import differences, heads, upgrade
 from shared.sending_budgets import SMS_DAILY_CAP
 from shared.settings import Environment, SettingsError
 from tests.support import signing
+from tests.support.names import NAMES
 from tests.support.otp import ENVIRONMENT, make_world
 
 GOOD = {**ENVIRONMENT, "NOTIFY_PUBLIC_KEY": f"n:{encode_key(b'n' * 32)}"}
@@ -143,6 +144,19 @@ def test_import_notes_a_secret_under_160_bits(environment):
 def test_import_refuses_an_account_id_that_no_path_can_name(environment):
     done = run(["authenticators", "import", "--account-id", "a/b", "--label", "x"], environment, SECRET)
     assert done.exit_code == 1
+
+
+@pytest.mark.parametrize("label", NAMES, ids=ascii)
+def test_import_takes_a_label_with_joiners_and_blanks_that_do_not_break(environment, label):
+    done = run((*IMPORT[:-1], label), environment, SECRET)
+    assert done.exit_code == 0, done.stderr
+
+
+@pytest.mark.parametrize("label", [" ", "a\u202eb", "a\nb", "\u200d", "a" * 129], ids=ascii)
+def test_import_refuses_a_label_that_hides_or_moves_what_stands_beside_it(environment, label):
+    done = run((*IMPORT[:-1], label), environment, SECRET)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "printable" in done.stderr
 
 
 def test_a_settings_fault_is_one_line_and_exit_2():

@@ -2,7 +2,8 @@
 // answer was lost is repeated, and the API gives the repeat the first answer.
 // Writes carry the session's cookie and the browser's own Origin header, which is what the API checks.
 
-import { $, $$, duration, el, fieldOf, knows, show, t } from "./page.js";
+import { isPasscode, readCode } from "./codes.js";
+import { $, $$, countryName, duration, el, fieldOf, knows, show, t } from "./page.js";
 
 const SLOW_AFTER = 1000;
 const GIVE_UP_AFTER = 30000;
@@ -13,6 +14,18 @@ export class Problem extends Error {
     super(document.code);
     Object.assign(this, { code: document.code, document, retryAfter });
   }
+}
+
+/**
+ * The code that is meant in a field, which shows it from then on. Where the field takes no backup code, `only` is
+ * "passcode". Throws a Problem that says what is wrong, so that no try is lost.
+ */
+export function codeIn(field, only = null) {
+  const { code, cause } = readCode(field.value);
+  if (!code || (only && !isPasscode(code))) {
+    throw new Problem({ code: "validation_failed", errors: { [field.name]: [] }, cause: cause ?? only });
+  }
+  return field.value = code;
 }
 
 export async function call(method, path, body, more = {}) {
@@ -95,7 +108,8 @@ export async function all(path, { most = 1000, wanted = {}, stopped = null } = {
 /** A problem as one sentence, with how long to wait where it says so. */
 export function sentence(problem) {
   const key = [`problem.${problem.code}_${problem.document?.cause}`, `problem.${problem.code}`].find(knows);
-  const text = key ? t(key) : problem.document?.detail ?? t("problem.internal_error");
+  const { country } = problem.document ?? {};
+  const text = key ? t(key, { country: country && countryName(country) }) : problem.document?.detail ?? t("problem.internal_error");
   return problem.retryAfter ? `${text} ${t("form.retry_after", { time: duration(problem.retryAfter) })}` : text;
 }
 
@@ -126,7 +140,8 @@ export function showProblem(form, problem) {
   const wrong = {};
   if (problem.code === "validation_failed") {
     for (const name of Object.keys(problem.document.errors ?? {})) {
-      wrong[name] = t(knows(`invalid.${name}`) ? `invalid.${name}` : "problem.validation_failed");
+      const keys = [`invalid.${name}_${problem.document.cause}`, `invalid.${name}`, "problem.validation_failed"];
+      wrong[name] = t(keys.find(knows));
     }
   } else if (problem.document?.clock_skew_seconds !== undefined) {
     wrong.code = t("clock.wrong_code");
@@ -300,8 +315,8 @@ function askForProof(smallIsEnough) {
       once(form, async () => {
         clearErrors(form);
         if (!filled(form)) return;
-        const code = form.elements.code.value.trim();
         try {
+          const code = form.elements.code.value.trim() && codeIn(form.elements.code);
           await post("/v1/reauthenticate", { password: form.elements.password.value, ...(code ? { code } : {}) });
           end(resolve);
         } catch (problem) {

@@ -1,6 +1,7 @@
 // Logging in: password, then one code field that takes the app's digits, an SMS code or a backup code.
 
-import { clockSays, get, leave, onSubmit, post } from "./api.js";
+import { clockSays, codeIn, get, leave, onSubmit, post } from "./api.js";
+import { onPasscode } from "./codes.js";
 import { $, duration, show, t } from "./page.js";
 
 const passwordStep = $("#password-step"), codeStep = $("#code-step");
@@ -27,6 +28,7 @@ function begin(given) {
   history.pushState(null, "", `/login/${challenge}${asked}`);
   codeForm.action = `/login/${challenge}`;
   codeForm.reset();
+  code.inputMode = "numeric";
   lastSent = null;
   show($("#clock-coach"), false);
   show($("#sms-status"), false);
@@ -63,7 +65,7 @@ onSubmit(
   codeForm,
   async () => {
     if (webOtp) webOtp.abort();
-    lastSent = code.value.trim();
+    lastSent = codeIn(code);
     await post(`/v1/login/${challenge}/verify`, { code: lastSent, remember_device: codeForm.elements.remember_device.checked });
     stop();
     await leave(`/${asked}`);
@@ -86,16 +88,12 @@ function expired() {
   show(place).textContent = t("problem.challenge_expired");
 }
 
-code.addEventListener("input", () => {
-  // A pasted or autofilled code may come with spaces, a dash or a line around it.
-  const digits = code.value.replace(/[\s\u00a0\u2009-]/g, "");
-  const isPasscode = /^\d{1,6}$/.test(digits);
-  if (isPasscode && code.value !== digits) code.value = digits;
-  code.classList.toggle("long", code.value.length > 8);
-  if (/^\d{6}$/.test(code.value) && code.value !== lastSent) {
-    lastSent = code.value;
-    codeForm.requestSubmit();
-  }
+code.addEventListener("input", () => code.classList.toggle("long", code.value.length > 8));
+
+onPasscode(code, (passcode) => {
+  if (passcode === lastSent) return;
+  lastSent = passcode;
+  codeForm.requestSubmit();
 });
 
 $("#use-backup").addEventListener("click", (event) => {

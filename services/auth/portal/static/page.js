@@ -70,6 +70,27 @@ export const toTheSecond = (text) => exact.format(new Date(text));
 
 export const dateTime = (text) => day.format(new Date(text));
 
+const regions = new Intl.DisplayNames(language, { type: "region" });
+
+/** A country (ISO 3166-1) in the reader's language. */
+export const countryName = (code) => regions.of(code);
+
+/**
+ * The country of the first of the browser's languages that names one, such as "de-AT". Some systems list their locale
+ * instead: "en_GB.UTF-8" is read, and "C" is passed over, because Intl throws at it.
+ */
+export function ownCountry() {
+  for (const tag of navigator.languages ?? []) {
+    try {
+      const { region } = new Intl.Locale(tag.replace(/[.@].*/, "").replaceAll("_", "-"));
+      if (region) return region;
+    } catch {
+      // The next one may name a country.
+    }
+  }
+  return null;
+}
+
 let forget;
 /** Tell the screen and the screen reader, in passing. */
 export function say(text) {

@@ -1,10 +1,11 @@
 // Team: who belongs to the account, and the cell phone that each proves.
 
-import { all, change, get, load, look, onClick, onSubmit, post, put, remove, sentence, steppedUp } from "./api.js";
-import { $, duration, el, language, say, show, t } from "./page.js";
+import { all, change, clearErrors, codeIn, get, load, look, onClick, onSubmit, post, put, remove, sentence, steppedUp } from "./api.js";
+import { onPasscode } from "./codes.js";
+import { $, countryName, duration, el, language, ownCountry, say, show, t } from "./page.js";
 
 const me = $("#me").dataset, dialog = $("#edit"), form = $("#edit-form"), country = form.elements.country;
-const prove = $("#prove"), proveForm = $("#prove-form"), again = $("#prove-again");
+const other = $("#edit-country"), prove = $("#prove"), proveForm = $("#prove-form"), again = $("#prove-again");
 const FOLLOW_EVERY = 2500;
 const FINAL = new Set(["delivered", "undelivered", "failed", "expired"]);
 let editing = null, filling = null, waiting = 0, following = 0;
@@ -45,17 +46,15 @@ const flag = (code) => String.fromCodePoint(...[...code].map((letter) => 0x1f1a5
 
 async function fillCountries() {
   country.replaceChildren(el("option", { value: "" }, t("form.loading")));
-  const names = new Intl.DisplayNames(language, { type: "region" });
   const countries = (await get("/v1/phone/countries")).items
-    .map((one) => ({ ...one, name: names.of(one.country) }))
+    .map((one) => ({ ...one, name: countryName(one.country) }))
     .sort((a, b) => a.name.localeCompare(b.name, language));
   const option = (one) => el("option", { value: one.country, disabled: !one.sms }, `${flag(one.country)} ${one.name} (+${one.calling_code})`);
   country.replaceChildren(
     el("option", { value: "" }, t("team.choose")),
     el("optgroup", { label: t("team.countries") }, ...countries.filter((one) => one.sms).map(option)),
     el("optgroup", { label: t("team.countries_without") }, ...countries.filter((one) => !one.sms).map(option)));
-  // The browser's own region is the best guess: en-US, de-AT.
-  const guess = navigator.languages.map((tag) => new Intl.Locale(tag).region).find(Boolean);
+  const guess = ownCountry();
   if (countries.some((one) => one.country === guess && one.sms)) country.value = guess;
 }
 
@@ -64,7 +63,8 @@ async function open(member) {
   const own = member.id === me.id;
   $("#edit-title").textContent = t("team.edit_title", { name: member.name });
   form.elements.number.value = "";
-  for (const place of form.querySelectorAll(".error, .form-error")) show(place, false);
+  clearErrors(form);
+  show(other, false);
   show($("#edit-remove"), own && Boolean(member.phone || member.pending_phone_hint));
   dialog.showModal();
   form.elements.number.focus();
@@ -79,12 +79,27 @@ async function open(member) {
 $("#edit-cancel").addEventListener("click", () => dialog.close());
 
 onSubmit(form, async ({ country: code, number }) => {
+  show(other, false);
   const own = editing.id === me.id;
   const answer = await steppedUp(() => put(own ? "/v1/phone" : `/v1/team/${editing.id}/phone`, { country: code, number: number.trim() }));
   dialog.close();
   await showMembers();
-  if (own) startProof(answer);
+  if (answer.verified || answer.verified_at) {
+    if (own) show(prove, false);
+    say(t("team.proven_already"));
+  } else if (own) startProof(answer);
   else say(t("team.saved_member", { name: editing.name }));
+}, ({ code, document: { cause, country: belongs } }) => {
+  if (code !== "invalid_phone" || cause !== "other_country") return;
+  show(other).textContent = t("team.choose_country", { country: countryName(belongs) });
+  other.dataset.country = belongs;
+});
+
+other.addEventListener("click", () => {
+  country.value = other.dataset.country;
+  clearErrors(form);
+  show(other, false);
+  $("[type=submit]", form).focus();
 });
 
 onClick($("#edit-remove"), async () => {
@@ -144,15 +159,11 @@ function follow(messageId) {
 onClick(again, async () => startProof(await steppedUp(() => post("/v1/phone/sms"))));
 
 let lastSent = null;
-proveForm.elements.code.addEventListener("input", ({ target }) => {
-  const digits = target.value.replace(/\D/g, "").slice(0, 6);
-  if (target.value !== digits) target.value = digits;
-  if (digits.length === 6 && digits !== lastSent) proveForm.requestSubmit();
-});
+onPasscode(proveForm.elements.code, (passcode) => passcode !== lastSent && proveForm.requestSubmit());
 
-onSubmit(proveForm, async ({ code }) => {
-  lastSent = code;
-  await change("POST", "/v1/phone/verify", { code });
+onSubmit(proveForm, async () => {
+  lastSent = codeIn(proveForm.elements.code, "passcode");
+  await change("POST", "/v1/phone/verify", { code: lastSent });
   clearInterval(waiting);
   show(prove, false);
   say(t("team.proven"));

@@ -1,6 +1,6 @@
 // 2-Factor Auth: turn it on, save the backup codes, look after it, turn it off.
 
-import { change, clockSays, get, load, onClick, once, onSubmit, post, Problem, remove, sentence, steppedUp } from "./api.js";
+import { change, clockSays, codeIn, get, load, onClick, once, onSubmit, post, Problem, remove, sentence, steppedUp } from "./api.js";
 import { line } from "./activity.js";
 import { showDevices, showHeld, showSessions } from "./lists.js";
 import { $, $$, copy, dateTime, download, duration, el, language, say, show, t } from "./page.js";
@@ -151,15 +151,10 @@ async function checkClock() {
   }
 }
 
-code.addEventListener("input", () => {
-  const digits = code.value.replace(/\D/g, "").slice(0, 6);
-  if (code.value !== digits) code.value = digits;
-});
-
 onSubmit(
   confirmForm,
   async () => {
-    const answer = await change("POST", `/v1/two-factor/enrollment/${enrollment.enrollment_id}/confirm`, { code: code.value });
+    const answer = await change("POST", `/v1/two-factor/enrollment/${enrollment.enrollment_id}/confirm`, { code: codeIn(code, "passcode") });
     // What is known already; the API's own word follows, on a slow line much later.
     state = { ...state, enabled: true, authenticators: [], recovery_codes: { remaining: answer.recovery_codes.length } };
     endSetup();

@@ -103,6 +103,27 @@ def test_the_switch_wins_over_the_browser_and_stays(browser):
     assert browser.get("/login?lang=xx").headers.get("Set-Cookie") is None
 
 
+@pytest.mark.parametrize(
+    ("accepted", "language"),
+    [
+        ("C", "en"),
+        ("C, de;q=0.5", "de"),
+        ("de_DE", "de"),
+        ("de_DE.UTF-8", "de"),
+        ("de-DE@euro, en;q=0.8", "de"),
+        ("de@euro", "de"),
+        ("en-US@posix, de;q=0.9", "en"),
+        ("en_GB, de", "en"),
+        ("POSIX, @posix, .UTF-8", "en"),
+        ("de;q=0, C", "en"),
+    ],
+)
+def test_the_locale_of_a_posix_system_chooses_a_language(browser, accepted, language):
+    response = browser.get("/login", Accept_Language=accepted)
+    assert response.status_code == 200
+    assert f'lang="{language}"' in Page(response).text
+
+
 def test_a_duration_is_said_as_people_do():
     texts = choose("en", LanguageAccept([]))
     assert [duration(texts, seconds) for seconds in (0, 45, 60, 150, 3900)] == [
