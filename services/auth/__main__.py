@@ -14,7 +14,7 @@ from marshmallow import ValidationError, validate
 from redis.exceptions import RedisError
 from sqlalchemy import Connection, Engine
 
-from services.auth import consequences, enrollment_words, journaled, notices, password_strength
+from services.auth import consequences, enrollment_words, journaled, notices, password_form, password_strength
 from services.auth.audit_commands import audit_group
 from services.auth.console import faults
 from services.auth.deps import WorkerDeps
@@ -254,7 +254,7 @@ def _hash_of_new_password(about: list[str]) -> str:
     strength = password_strength.assess(password, about)
     if not strength.acceptable:
         raise click.ClickException(f"the password is too weak. {strength.advice}".rstrip())
-    return HashingPool(max_waiting=1, threads=1, patience_seconds=60).hash(password)
+    return HashingPool(max_waiting=1, threads=1, patience_seconds=60).hash(password_form.must_prepare(password))
 
 
 def _deps_and_otp(database: Engine) -> tuple[WorkerDeps, OtpClient]:

@@ -50,6 +50,9 @@ accounts = Table(
     Column("name", String(200), nullable=False),
     Column("role", String(16), nullable=False),
     Column("password_hash", String(200), nullable=False),
+    # "prepared" and the salt of password_hash, where that is the hash of the prepared form (password_form.py). Null, or
+    # another hash's salt: it was made of what was typed.
+    Column("password_form", String(200), nullable=True),
     Column("password_changed_at", UtcDateTime, nullable=False),
     Column("phone", String(16), nullable=True),  # proven; the only number that login codes go to
     Column("phone_verified_at", UtcDateTime, nullable=True),
