@@ -31,6 +31,7 @@ from services.auth.store.timeline import Entry
 from shared import migrations, outbox
 from shared.clock import system_clock
 from shared.database import opened, reading, writing
+from shared.email_address import why_not_mailable, with_ascii_domain
 from shared.hashing import HashingPool
 from shared.keys import KeyList
 from shared.messages import AUTH
@@ -40,7 +41,7 @@ from shared.settings import Environment
 from shared.signing import Signer
 
 _ROLES = click.Choice([role.value for role in Role])
-_EMAIL_MAX, _NAME_MAX = 254, 200
+_NAME_MAX = 200
 _COLUMNS = ("id", "email", "role", "team", "name")
 
 
@@ -85,11 +86,14 @@ accounts_group.add_command(reset_two_factor)
 
 
 def _email(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    address = value.strip()
+    if reason := why_not_mailable(address):
+        raise click.BadParameter(reason)
     try:
-        validate.Length(max=_EMAIL_MAX)(value)
-        return validate.Email()(value.strip())
+        validate.Email()(with_ascii_domain(address))
     except ValidationError:
         raise click.BadParameter("not an email address") from None
+    return address
 
 
 def _text(_context: click.Context, parameter: click.Parameter, value: str) -> str:

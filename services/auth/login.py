@@ -24,7 +24,7 @@ from services.auth import (
 )
 from services.auth.challenge_store import LoginChallenge
 from services.auth.deps import Client, Deps, by_network, charged_by_network, subject
-from services.auth.domain.account import Account, StoredPassword, email_key
+from services.auth.domain.account import Account, StoredPassword
 from services.auth.domain.guessing import is_six_digits
 from services.auth.domain.session import Factor, Session, SessionTimes, StepUp, opened_by
 from services.auth.otp_client import CodeRefused, TwoFactorState
@@ -33,6 +33,7 @@ from services.auth.store.devices import Device
 from shared import budgets
 from shared.budgets import Charge
 from shared.database import reading, writing
+from shared.email_address import email_key
 from shared.hashing import decoy_hash
 from shared.ids import new_id, new_token, token_digest
 from shared.phone import PhoneNumber

@@ -46,7 +46,9 @@ accounts = Table(
     Column("id", String(40), primary_key=True),
     Column("team_id", String(40), ForeignKey("teams.id"), nullable=False, index=True),
     Column("email", String(254), nullable=False),
-    Column("email_key", String(254), nullable=False, unique=True),  # domain.account.email_key: one account an address
+    Column(
+        "email_key", String(254), nullable=False, unique=True
+    ),  # shared.email_address.email_key: one account an address
     Column("name", String(200), nullable=False),
     Column("role", String(16), nullable=False),
     Column("password_hash", String(200), nullable=False),

@@ -1,6 +1,5 @@
 """Accounts, roles and who may do what."""
 
-import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -58,8 +57,3 @@ class StoredPassword:
 
     encoded: str
     is_prepared: bool
-
-
-def email_key(email: str) -> str:
-    """The spelling under which an address is unique: NFKC, case folded (RFC 5321 leaves the local part's case open)."""
-    return unicodedata.normalize("NFKC", email.strip()).casefold()

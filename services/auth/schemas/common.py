@@ -48,7 +48,8 @@ def password_field(**kwargs: Any) -> Text:  # noqa: ANN401
 
     One that has too many characters when it is prepared is no match, and as a new one too weak.
     """
-    return Text(validate=validate.Length(min=1, max=PASSWORD_MAX_TYPED), load_only=True, **kwargs)
+    metadata = {"description": "Unicode forms of one text are one password (RFC 8265, OpaqueString)."}
+    return Text(validate=validate.Length(min=1, max=PASSWORD_MAX_TYPED), load_only=True, metadata=metadata, **kwargs)
 
 
 class PageArgs(Schema):

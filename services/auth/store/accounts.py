@@ -8,10 +8,11 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from services.auth.domain.account import Account, Role, StoredPassword, email_key
+from services.auth.domain.account import Account, Role, StoredPassword
 from services.auth.models import accounts, teams
 from shared import journaling
 from shared.database import PlainRead
+from shared.email_address import ascii_domain, email_key
 from shared.ids import new_id
 from shared.phone import PhoneNumber
 
@@ -105,7 +106,7 @@ def hold(connection: Connection, *account_ids: str) -> None:
 
 
 def by_email(connection: Connection, email: str) -> Account | None:
-    """The account of this address, in any case."""
+    """The account of this address, in any case, its domain in Unicode or in A-labels."""
     row = connection.execute(_BY_EMAIL, {"key": email_key(email)}).one_or_none()
     return None if row is None else _account(row)
 
@@ -205,14 +206,21 @@ def other_owners(connection: Connection, account: Account) -> list[Account]:
 
 
 def search(connection: Connection, text: str, *, after: str, limit: int) -> list[Account]:
-    """Accounts whose address or name contains the text, or whose id it is."""
-    pattern = f"%{text.casefold().replace('!', '!!').replace('%', '!%').replace('_', '!_')}%"
+    """Accounts whose address or name contains the text, or whose id it is.
+
+    A domain, and an address with its domain, are found in Unicode and in A-labels. A part of a domain is found in the
+    spelling that the account was made with.
+    """
+    pattern = _containing(text.casefold())
+    canonical = email_key(text) if "@" in text else ascii_domain(text)
     query = (
         select(accounts)
         .where(
             or_(
                 accounts.c.id == text,
                 accounts.c.email_key.like(pattern, escape="!"),
+                accounts.c.email_key.like(_containing(canonical or text.casefold()), escape="!"),
+                accounts.c.email.ilike(pattern, escape="!"),
                 accounts.c.name.ilike(pattern, escape="!"),
             ),
             accounts.c.id > after,
@@ -220,6 +228,10 @@ def search(connection: Connection, text: str, *, after: str, limit: int) -> list
         .order_by(accounts.c.id)
     )
     return [_account(row) for row in connection.execute(query.limit(limit))]
+
+
+def _containing(text: str) -> str:
+    return f"%{text.replace('!', '!!').replace('%', '!%').replace('_', '!_')}%"
 
 
 def with_team_names(connection: Connection) -> list[tuple[Account, str]]:

@@ -135,6 +135,18 @@ def test_a_taken_address_is_refused(run):
     assert "Traceback" not in result.output
 
 
+def test_an_address_is_taken_in_every_spelling_of_its_domain(run):
+    for spelling, exit_code in (("bücher", 0), ("xn--bcher-kva", 1), ("BÜCHER", 1)):
+        arguments = [arg.replace("@example.com", f"@{spelling}.example") for arg in CREATE]
+        assert run(*arguments, stdin=PASSWORD + "\n").exit_code == exit_code
+
+
+def test_an_address_that_no_mail_reaches_is_refused_with_the_reason(run):
+    result = run(*[arg.replace("ann@", "jörg@") for arg in CREATE], stdin=PASSWORD + "\n")
+    assert result.exit_code == 2
+    assert "ASCII characters" in " ".join(result.stderr.split())
+
+
 def test_an_empty_input_is_wrong_usage(run):
     result = run(*CREATE, stdin="")
     assert result.exit_code == 2
