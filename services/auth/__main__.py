@@ -14,7 +14,7 @@ from marshmallow import ValidationError, validate
 from redis.exceptions import RedisError
 from sqlalchemy import Connection, Engine
 
-from services.auth import consequences, enrollment_words, journaled, notices, password_strength
+from services.auth import consequences, enrollment_words, journaled, notices, password_form, password_strength
 from services.auth.audit_commands import audit_group
 from services.auth.console import faults
 from services.auth.deps import WorkerDeps
@@ -31,6 +31,7 @@ from services.auth.store.timeline import Entry
 from shared import migrations, outbox
 from shared.clock import system_clock
 from shared.database import opened, reading, writing
+from shared.email_address import why_not_mailable, with_ascii_domain
 from shared.hashing import HashingPool
 from shared.keys import KeyList
 from shared.messages import AUTH
@@ -41,7 +42,7 @@ from shared.settings import Environment
 from shared.signing import Signer
 
 _ROLES = click.Choice([role.value for role in Role])
-_EMAIL_MAX, _NAME_MAX = 254, 200
+_NAME_MAX = 200
 _COLUMNS = ("id", "email", "role", "team", "name")
 
 
@@ -86,11 +87,14 @@ accounts_group.add_command(reset_two_factor)
 
 
 def _email(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    address = value.strip()
+    if reason := why_not_mailable(address):
+        raise click.BadParameter(reason)
     try:
-        validate.Length(max=_EMAIL_MAX)(value)
-        return validate.Email()(value.strip())
+        validate.Email()(with_ascii_domain(address))
     except ValidationError:
         raise click.BadParameter("not an email address") from None
+    return address
 
 
 def _text(_context: click.Context, parameter: click.Parameter, value: str) -> str:
@@ -255,7 +259,7 @@ def _hash_of_new_password(about: list[str]) -> str:
     strength = password_strength.assess(password, about)
     if not strength.acceptable:
         raise click.ClickException(f"the password is too weak. {strength.advice}".rstrip())
-    return HashingPool(max_waiting=1, threads=1, patience_seconds=60).hash(password)
+    return HashingPool(max_waiting=1, threads=1, patience_seconds=60).hash(password_form.must_prepare(password))
 
 
 def _deps_and_otp(database: Engine) -> tuple[WorkerDeps, OtpClient]:

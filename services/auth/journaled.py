@@ -14,6 +14,7 @@ from services.auth.store.timeline import Entry
 from shared import journaling
 from shared.clock import Clock
 from shared.dialects import insert_for
+from shared.email_address import email_key
 from shared.journal import Entry as JournalEntry
 from shared.journal import Journal
 
@@ -79,6 +80,7 @@ def _state(connection: Connection, account_id: str, kind: str) -> Mapping[str, A
 def _put(connection: Connection, state: Mapping[str, Any]) -> None:
     team = journaling.load_row(state["team"], teams.c.keys())
     account = journaling.load_row(state["account"], accounts.c.keys())
+    account["email_key"] = email_key(account["email"])  # an earlier release had another rule
     connection.execute(insert_for(connection, teams).values(team).on_conflict_do_nothing())
     put = insert_for(connection, accounts).values(account)
     connection.execute(put.on_conflict_do_update(index_elements=[accounts.c.id], set_=account))

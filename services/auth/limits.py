@@ -92,7 +92,10 @@ PLACES_READ = 1000  # the newest sign-ins of those days; one of before them is a
 WRONG_CODES_A_NOTICE = 5
 WRONG_CODES = Rate("auth.wrong_codes", "account", (Window(10**9, 3650 * DAY),))  # untold ones; it never refuses
 
-PASSWORD_MIN_CHARACTERS, PASSWORD_MAX_CHARACTERS, PASSWORD_MIN_SCORE = 12, 128, 3  # OWASP; zxcvbn's scale is 0–4
+# OWASP; zxcvbn's scale is 0–4. The characters of the prepared form count (password_form.py).
+PASSWORD_MIN_CHARACTERS, PASSWORD_MAX_CHARACTERS, PASSWORD_MIN_SCORE = 12, 128, 3
+# A character may be typed as four code points at most: the longest canonical decomposition of Unicode.
+PASSWORD_MAX_TYPED = 4 * PASSWORD_MAX_CHARACTERS
 
 
 def for_a_link(rate: Rate) -> Rate:

@@ -14,6 +14,7 @@ from services.auth import (
     guessing_brake,
     limits,
     login_records,
+    password_form,
     password_renewal,
     reset_steps,
     session_store,
@@ -23,7 +24,7 @@ from services.auth import (
 )
 from services.auth.challenge_store import LoginChallenge
 from services.auth.deps import Client, Deps, by_network, charged_by_network, subject
-from services.auth.domain.account import Account, email_key
+from services.auth.domain.account import Account, StoredPassword
 from services.auth.domain.guessing import is_six_digits
 from services.auth.domain.session import Factor, Session, SessionTimes, StepUp, opened_by
 from services.auth.otp_client import CodeRefused, TwoFactorState
@@ -32,6 +33,7 @@ from services.auth.store.devices import Device
 from shared import budgets
 from shared.budgets import Charge
 from shared.database import reading, writing
+from shared.email_address import email_key
 from shared.hashing import decoy_hash
 from shared.ids import new_id, new_token, token_digest
 from shared.phone import PhoneNumber
@@ -95,7 +97,7 @@ def log_in(
         network, own = _password_charges(deps, client, email, device)
         budgets.take(deps.redis, *network, own).require()
         with budgets.given_back_on_outage(deps.redis, *network, own):
-            matches = place.verify(found[1] if found else decoy, password)
+            matches = password_form.verify(place, found[1] if found else None, password, decoy)
     if found is None or not matches:
         login_records.refused_password(deps, client, found[0] if found else None, email, now)
         raise Refusal("invalid_credentials")
@@ -107,7 +109,7 @@ def log_in(
 def _after_password(
     deps: Deps,
     client: Client,
-    found: tuple[Account, str],
+    found: tuple[Account, StoredPassword],
     password: str,
     transport: str,
     device_tokens: Sequence[str],
@@ -117,8 +119,8 @@ def _after_password(
 ) -> SignedIn | SecondFactorRequired:
     """Open a session or a challenge for a right password.
 
-    ``found``: the account, and the hash that matched. ``charged``: the rows of its network that the password was
-    counted under. Raises Refusal invalid_credentials, challenge_expired when a change has overtaken the login;
+    ``found``: the account, and the stored password that matched. ``charged``: the rows of its network that the password
+    was counted under. Raises Refusal invalid_credentials, challenge_expired when a change has overtaken the login;
     too_many_requests; Unavailable.
     """
     account, verified = found
@@ -126,10 +128,11 @@ def _after_password(
     # did so before it is seen by the two reads that follow.
     epoch = session_store.epoch(deps.redis, account.id)
     with reading(deps.database) as connection:
-        current = accounts.password_hash(connection, account.id)
+        current = accounts.password(connection, account.id)
         device = devices.by_tokens(connection, account.id, device_tokens, now)
     # Another hash may be of the same password, when another sign-in has just renewed it.
-    if current != verified and not (current and deps.hashing.verify(current, password)):
+    is_unchanged = current is not None and current.encoded == verified.encoded
+    if not is_unchanged and not password_form.verify(deps.hashing, current, password, decoy_hash(deps.hashing)):
         raise Refusal("invalid_credentials")
     password_renewal.renew(deps, account.id, verified, password)
     state = deps.otp.state(account.id)

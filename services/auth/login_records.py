@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from services.auth import guessing_brake, limits, notices
 from services.auth.challenge_store import LoginChallenge
 from services.auth.deps import Client, Deps, subject
-from services.auth.domain.account import Account, email_key
+from services.auth.domain.account import Account
 from services.auth.domain.browsers import describe
 from services.auth.domain.network import networks_of
 from services.auth.domain.notice_texts import Kind
@@ -19,6 +19,7 @@ from services.auth.store.timeline import Entry
 from shared import budgets
 from shared.budgets import Charge
 from shared.database import writing
+from shared.email_address import email_key
 
 
 def refused_password(deps: Deps, client: Client, account: Account | None, email: str, now: datetime) -> None:

@@ -46,10 +46,15 @@ accounts = Table(
     Column("id", String(40), primary_key=True),
     Column("team_id", String(40), ForeignKey("teams.id"), nullable=False, index=True),
     Column("email", String(254), nullable=False),
-    Column("email_key", String(254), nullable=False, unique=True),  # domain.account.email_key: one account an address
+    Column(
+        "email_key", String(254), nullable=False, unique=True
+    ),  # shared.email_address.email_key: one account an address
     Column("name", String(200), nullable=False),
     Column("role", String(16), nullable=False),
     Column("password_hash", String(200), nullable=False),
+    # "prepared" and the salt of password_hash, where that is the hash of the prepared form (password_form.py). Null, or
+    # another hash's salt: it was made of what was typed.
+    Column("password_form", String(200), nullable=True),
     Column("password_changed_at", UtcDateTime, nullable=False),
     Column("phone", String(16), nullable=True),  # proven; the only number that login codes go to
     Column("phone_verified_at", UtcDateTime, nullable=True),

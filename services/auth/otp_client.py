@@ -13,7 +13,7 @@ from shared.clock import Clock, parse_rfc3339
 from shared.keys import Key, encode_key
 from shared.problems import PROBLEMS, Refusal, Unavailable
 
-SESSIONS_A_CALL = 100  # as otp's schema has it
+SESSIONS_A_CALL, LONGEST_LABEL = 100, 128  # as otp's schema has it
 Purpose = Literal["login", "step_up", "phone_verification"]
 
 
@@ -120,8 +120,11 @@ class OtpClient:
         return Verified(self._call("POST", f"/accounts/{account_id}/verifications", body)["factor"])
 
     def begin_enrollment(self, account_id: str, label: str, session_id: str) -> dict[str, Any]:
-        """A pending authenticator: its secret, key URI and QR code. It ends with the session."""
-        body = {"label": label, "session_id": session_id}
+        """A pending authenticator: its secret, key URI and QR code. It ends with the session.
+
+        A long label is cut at its end, as apps show it. The beginning of an address tells accounts apart.
+        """
+        body = {"label": label[:LONGEST_LABEL], "session_id": session_id}
         return dict(self._call("POST", f"/accounts/{account_id}/enrollments", body))
 
     def confirm_enrollment(self, account_id: str, enrollment_id: str, code: str, session_id: str) -> list[str]:

@@ -1,6 +1,6 @@
 """Changing the password: everything that the old one opened is shut."""
 
-from services.auth import consequences, limits, notices, password_strength, step_up
+from services.auth import consequences, limits, notices, password_form, password_strength, step_up
 from services.auth.consequences import Acting
 from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account
@@ -49,7 +49,7 @@ def set_new(deps: Deps, client: Client, account: Account, acting: Acting, new_pa
     if not strength.acceptable:
         advice = " ".join([strength.warning, *strength.suggestions]).strip()
         raise Refusal("password_too_weak", detail=advice or None, extra={"strength": strength.document()})
-    encoded = deps.hashing.hash(new_password)
+    encoded = deps.hashing.hash(password_form.must_prepare(new_password))
     with consequences.changing(deps, Change.PASSWORD_CHANGED, account.id, acting=acting, otp=deps.otp) as changing:
         connection, now = changing.connection, changing.now
         accounts.set_password_hash(connection, account.id, encoded, now)

@@ -1,4 +1,4 @@
-"""Renewing the hash of a password when the parameters have changed since it was made.
+"""Renewing the hash of a password that was made with other parameters, or of what was typed (``password_form.py``).
 
 Only a sign-in knows the password that a new hash needs. Hashes of backup codes are not renewed, because a code is spent
 when it is first verified.
@@ -8,30 +8,44 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from services.auth import password_form
 from services.auth.deps import Deps
+from services.auth.domain.account import StoredPassword
 from services.auth.store import accounts
 from shared.database import writing
 
 log = structlog.get_logger("auth.password_renewal")
 
 
-def renew(deps: Deps, account_id: str, verified: str, password: str) -> None:
-    """Hash the password anew if ``verified``, the hash that it matched, has old parameters. The caller does not wait.
+def renew(deps: Deps, account_id: str, verified: StoredPassword, password: str) -> None:
+    """Renew ``verified``, the stored password that this one matched, if its parameters or its form are old.
 
-    The password is the same, so nothing ends and its age stays. A hash that is not renewed (another one is under way,
-    or the database is down) is logged, and the next sign-in renews it.
+    The password is the same, so nothing ends and its age stays. The caller does not wait for a hash. Where the typed
+    password is its own prepared form, as nearly every one is, the hash stays and the form alone is written. A password
+    that OpaqueString refuses keeps the typed form. What is not renewed (another hash is under way, or the database is
+    down) is logged, and the next sign-in renews it.
     """
-    if not deps.hashing.needs_rehash(verified):
+    prepared = password_form.prepare(password)
+    renewable, is_prepared = (password, False) if prepared is None else (prepared, True)
+    has_old_parameters = deps.hashing.needs_rehash(verified.encoded)
+    if not has_old_parameters and verified.is_prepared == is_prepared:
+        return
+    if not has_old_parameters and renewable == password:
+        _store(deps, account_id, verified, StoredPassword(verified.encoded, is_prepared))
         return
 
-    def store(renewed: str) -> None:
-        try:
-            with writing(deps.database) as connection:
-                stored = accounts.renew_password_hash(connection, account_id, verified, renewed)
-        except (DBAPIError, PoolTimeoutError) as error:
-            log.warning("password hash not renewed", account_id=account_id, cause=type(error).__name__)
-            return
-        log.info("password hash renewed" if stored else "password changed before its hash", account_id=account_id)
+    def store(encoded: str) -> None:
+        _store(deps, account_id, verified, StoredPassword(encoded, is_prepared))
 
-    if not deps.hashing.hash_later(password, store):
+    if not deps.hashing.hash_later(renewable, store):
         log.info("password hash not renewed", account_id=account_id, cause="another one is under way")
+
+
+def _store(deps: Deps, account_id: str, verified: StoredPassword, renewed: StoredPassword) -> None:
+    try:
+        with writing(deps.database) as connection:
+            stored = accounts.renew_password_hash(connection, account_id, verified, renewed)
+    except (DBAPIError, PoolTimeoutError) as error:
+        log.warning("password hash not renewed", account_id=account_id, cause=type(error).__name__)
+        return
+    log.info("password hash renewed" if stored else "password changed before its hash", account_id=account_id)

@@ -6,10 +6,12 @@ A request rates in the lane ``Deps.rating``, never on its own thread.
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from services.auth import password_form
 from services.auth.limits import PASSWORD_MAX_CHARACTERS, PASSWORD_MIN_CHARACTERS, PASSWORD_MIN_SCORE
 
 _TOO_SHORT = f"Use at least {PASSWORD_MIN_CHARACTERS} characters."
 _TOO_LONG = f"Use at most {PASSWORD_MAX_CHARACTERS} characters."
+_REFUSED = "Leave out control characters and invisible characters. Some emoji contain them."
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +34,24 @@ class Strength:
 
 
 def assess(password: str, hints: list[str]) -> Strength:
-    """Rate it. ``hints`` are words that an attacker would try first for this person: address, name, team."""
-    if len(password) < PASSWORD_MIN_CHARACTERS:
-        return Strength(0, _TOO_SHORT, ["A few uncommon words make a good password."], acceptable=False)
-    if len(password) > PASSWORD_MAX_CHARACTERS:
+    """Rate its prepared form, whose characters count. An acceptable password can be prepared (``password_form.py``).
+
+    ``hints`` are words that an attacker would try first for this person: address, name, team.
+    """
+    if password_form.is_too_long(password):
         return Strength(0, _TOO_LONG, [], acceptable=False)
+    prepared = password_form.prepare(password)
+    if password and prepared is None:
+        return Strength(0, _REFUSED, [], acceptable=False)
+    if prepared is None or len(prepared) < PASSWORD_MIN_CHARACTERS:
+        return Strength(0, _TOO_SHORT, ["A few uncommon words make a good password."], acceptable=False)
     # The word lists take 25 MB, and most processes never rate a password.
     from zxcvbn.feedback import get_feedback  # noqa: PLC0415
     from zxcvbn.time_estimates import guesses_to_score  # noqa: PLC0415
 
     from services.auth.password_guesses import guess  # noqa: PLC0415
 
-    guessed = guess(password, _words(hints))
+    guessed = guess(prepared, _words(hints))
     score = int(guesses_to_score(guessed.guesses))
     feedback = get_feedback(score, guessed.pieces)
     return Strength(

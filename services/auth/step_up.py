@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from services.auth import limits, reset_steps, session_store, sms_request, spent_failures
+from services.auth import limits, password_form, reset_steps, session_store, sms_request, spent_failures
 from services.auth.consequences import Acting
 from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account
@@ -20,6 +20,7 @@ from services.auth.store.timeline import Entry
 from shared import budgets
 from shared.budgets import Charge
 from shared.database import reading, writing
+from shared.hashing import decoy_hash
 from shared.problems import Refusal
 
 TOO_MANY_WRONG_CODES = "This session has ended after too many wrong codes. Sign in again."
@@ -86,8 +87,8 @@ def reauthenticate(
 def is_password(deps: Deps, account: Account, password: str) -> bool:
     """Whether this is the account's password. The caller counts the try. Raises Unavailable."""
     with reading(deps.database) as connection:
-        encoded = accounts.password_hash(connection, account.id)
-    return encoded is not None and deps.hashing.verify(encoded, password)
+        stored = accounts.password(connection, account.id)
+    return password_form.verify(deps.hashing, stored, password, decoy_hash(deps.hashing))
 
 
 def _proven(deps: Deps, account: Account, session: Session, password: str, code: str | None) -> tuple[Factor, ...]:

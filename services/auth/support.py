@@ -21,6 +21,7 @@ from services.auth.store.timeline import Entry, OperatorRow
 from shared import budgets
 from shared.budgets import Charge
 from shared.database import reading, writing
+from shared.email_address import email_key
 from shared.problems import Refusal
 
 
@@ -67,7 +68,7 @@ def search(deps: Deps, client: Client, operator: Account, text: str, *, after: s
     with reading(deps.database) as connection:
         found = accounts.search(connection, text, after=after, limit=limit + 1)
     shown = min(len(found), limit)
-    facts = {"by": _kind_of(text), "query": subject(deps, "support_search", text.casefold()), "found": shown}
+    facts = {"by": _kind_of(text), "query": _digest(deps, text), "found": shown}
     try:
         # One that finds nothing has told something, too.
         found_rows.pay(deps.redis, Charge(SUPPORT_FOUND, operator.id), max(1, shown))
@@ -171,7 +172,12 @@ def _named(deps: Deps, found: Account | None, who: str | None) -> str | None:
     """Whom a list was narrowed to, for the trail: an id, or the keyed digest of what is nobody's."""
     if found is not None:
         return found.id
-    return None if who is None else subject(deps, "support_search", who.casefold())
+    return None if who is None else _digest(deps, who)
+
+
+def _digest(deps: Deps, text: str) -> str:
+    """The keyed digest of a query. Every spelling of an address has the same."""
+    return subject(deps, "support_search", email_key(text) if "@" in text else text.casefold())
 
 
 def _pay_for_accounts(

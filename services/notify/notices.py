@@ -27,6 +27,7 @@ from services.notify.recording import insist
 from shared import sending_budgets
 from shared.clock import after
 from shared.delivery import Held
+from shared.email_address import email_key
 from shared.envelope import Envelope, open_envelope
 from shared.messages import SendEmailNotice, SendSmsNotice
 from shared.phone import PhoneNumber
@@ -71,7 +72,7 @@ def _bill(deps: Deps, command: Notice, envelope: Envelope) -> Bill | None:
     key = deps.private_keys.newest
     kind = Kind(command.kind) if command.kind in sending_budgets.MAILS else Kind.NEWS  # a later release may have more
     if isinstance(command, SendEmailNotice):
-        address = key.mac("address in budgets", envelope.recipient)
+        address = key.mac("address in budgets", email_key(envelope.recipient))
         return Bill(envelope.account_id, "email", sending_budgets.charges_of_mail(kind, envelope.account_id, address))
     try:
         phone = PhoneNumber(envelope.recipient)

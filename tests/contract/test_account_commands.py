@@ -94,7 +94,7 @@ def test_set_password_is_audited_and_ends_sessions(run, deps, ann, pool):
     result = run("set-password", ann.email)
     assert result.exit_code == 0, result.output
     with reading(deps.database) as connection:
-        encoded = accounts.password_hash(connection, ann.id)
+        encoded = accounts.password(connection, ann.id).encoded
     assert pool.verify(encoded, NEW_PASSWORD)
     (row,) = timeline_of(deps, ann)
     assert (row.type, row.actor) == ("password.changed", "operator:cli")
@@ -127,7 +127,7 @@ def test_while_a_part_is_down_the_command_changes_nothing_and_says_so(
     assert "run the command again" in result.stderr
     assert fresh(deps, ann).role is Role.MEMBER
     with reading(deps.database) as connection:
-        assert pool.verify(accounts.password_hash(connection, ann.id), PASSWORD)
+        assert pool.verify(accounts.password(connection, ann.id).encoded, PASSWORD)
 
 
 @pytest.mark.parametrize("setting", ["REDIS_URL", "OTP_URL"])

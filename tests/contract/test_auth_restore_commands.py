@@ -40,7 +40,7 @@ def changed_in_the_gap(of_auth, account, entry=Entry.PASSWORD_CHANGED):
 
 def hash_of(deps, account):
     with writing(deps.database) as connection:
-        return accounts.password_hash(connection, account.id)
+        return accounts.password(connection, account.id).encoded
 
 
 def test_there_is_no_silent_default(of_auth):

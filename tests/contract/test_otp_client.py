@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import threading
+from urllib.parse import quote
 
 import fakeredis
 import pytest
@@ -145,6 +146,16 @@ def test_enrolment_codes_unlock_and_disabling(client, world):
     assert len(client.regenerate_recovery_codes(ACCOUNT, "ses_1", None)) == 10
     assert client.disable(ACCOUNT, "ses_1") == world.events()[-1]["id"]
     assert not client.state(ACCOUNT).enabled
+
+
+@pytest.mark.parametrize(
+    "address", [f"{'a' * 64}@{'b' * 63}.{'c' * 63}.{'d' * 53}.example", f"ann@{'bü.' * 80}example"]
+)
+def test_the_longest_address_enrols(client, address):
+    """An address has up to 254 characters (RFC 5321), and otp's label up to 128."""
+    assert len(address) in (254, 251)
+    begun = client.begin_enrollment(ACCOUNT, address, "ses_1")
+    assert f"Latchkey:{quote(address)[:20]}" in begun["otpauth_uri"]
 
 
 def test_ending_a_session_ends_what_it_has_begun_and_refuses_its_calls_under_way(client, world):

@@ -129,6 +129,24 @@ def test_a_letter_that_was_taken_is_sent_whatever_the_goodbye(stub, answer):
     assert len(stub.letters) == 1
 
 
+def test_a_domain_travels_in_a_labels(stub):
+    provider(stub.port, sender="Portal <no-reply@büro.example>").send(message(to="Ann@Bücher.example"))
+    [letter] = stub.letters
+    assert letter.recipients == ["Ann@xn--bcher-kva.example"]
+    assert letter.sender == "no-reply@xn--bro-hoa.example"
+    headers = letter.content.split("\r\n\r\n")[0]
+    assert "To: Ann@xn--bcher-kva.example" in headers
+    assert "From: Portal <no-reply@xn--bro-hoa.example>" in headers
+    assert "Message-ID: <ntc_1@xn--bro-hoa.example>" in headers
+
+
+@pytest.mark.parametrize("to", ["jörg@example.com", "ann@☃.example"])
+def test_an_address_that_takes_smtputf8_is_the_recipients_fault_and_not_ours(stub, to):
+    with pytest.raises(RecipientRejected):
+        provider(stub.port).send(message(to=to))
+    assert stub.letters == []
+
+
 @pytest.mark.parametrize("to", ["", "nobody", "a@b@c", "a b@c.example", "a@b.example\r\nBcc: c@d.example", "@"])
 def test_what_is_no_address_is_refused_before_a_server_sees_it(stub, to):
     with pytest.raises(RecipientRejected) as refused:

@@ -99,7 +99,7 @@ def test_a_password_change_under_way_when_its_session_is_ended_changes_nothing(d
     under_way.join(20)
     assert said == ["not_authenticated"]
     with reading(deps.database) as connection:
-        assert accounts.password_hash(connection, account.id) == auth.PASSWORD_HASH
+        assert accounts.password(connection, account.id).encoded == auth.PASSWORD_HASH
     assert types_of(deps, account) == ["session.ended"]
 
 

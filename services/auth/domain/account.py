@@ -1,6 +1,5 @@
 """Accounts, roles and who may do what."""
 
-import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -49,6 +48,12 @@ class Account:
         return self.role is Role.SUPPORT or (after_reset and self.enrollment_prompted)
 
 
-def email_key(email: str) -> str:
-    """The spelling under which an address is unique: NFKC, case folded (RFC 5321 leaves the local part's case open)."""
-    return unicodedata.normalize("NFKC", email.strip()).casefold()
+@dataclass(frozen=True, slots=True)
+class StoredPassword:
+    """A stored hash, and the form of the password that it was made of.
+
+    ``is_prepared``: it is the hash of the prepared form (``password_form.py``), else of what was typed.
+    """
+
+    encoded: str
+    is_prepared: bool

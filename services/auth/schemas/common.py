@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from services.auth.domain.browsers import describe
-from services.auth.limits import PASSWORD_MAX_CHARACTERS
+from services.auth.limits import PASSWORD_MAX_TYPED
 from services.auth.pages import DEFAULT_PAGE, MAX_PAGE
 from shared.bodies import Pattern, Text
 from shared.clock import rfc3339
@@ -44,8 +44,12 @@ def code_field(**kwargs: Any) -> Text:  # noqa: ANN401
 
 
 def password_field(**kwargs: Any) -> Text:  # noqa: ANN401
-    """A password; bounded, because hashing and strength checks cost by length."""
-    return Text(validate=validate.Length(min=1, max=PASSWORD_MAX_CHARACTERS), load_only=True, **kwargs)
+    """A password as it is typed; bounded, because preparing costs by length.
+
+    One that has too many characters when it is prepared is no match, and as a new one too weak.
+    """
+    metadata = {"description": "Unicode forms of one text are one password (RFC 8265, OpaqueString)."}
+    return Text(validate=validate.Length(min=1, max=PASSWORD_MAX_TYPED), load_only=True, metadata=metadata, **kwargs)
 
 
 class PageArgs(Schema):

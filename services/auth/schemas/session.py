@@ -10,7 +10,14 @@ from shared.bodies import Flag, Pattern, Text
 class LoginArgs(Schema):
     """Email and password; how the session travels; the device token of a bearer client."""
 
-    email = Text(required=True, validate=validate.Length(min=3, max=254), metadata={"example": "owner@example.com"})
+    email = Text(
+        required=True,
+        validate=validate.Length(min=3, max=254),
+        metadata={
+            "example": "owner@example.com",
+            "description": "In any case. The domain may be in Unicode or in A-labels (`xn--`).",
+        },
+    )
     password = password_field(required=True)
     transport = Text(load_default="cookie", validate=validate.OneOf(["cookie", "bearer"]))
     device_token = Text(load_default=None, allow_none=True, validate=validate.Length(max=100), load_only=True)

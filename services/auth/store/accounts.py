@@ -8,16 +8,32 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from services.auth.domain.account import Account, Role, email_key
+from services.auth.domain.account import Account, Role, StoredPassword
 from services.auth.models import accounts, teams
 from shared import journaling
 from shared.database import PlainRead
+from shared.email_address import ascii_domain, email_key
 from shared.ids import new_id
 from shared.phone import PhoneNumber
 
 
 class EmailTaken(Exception):  # noqa: N818
     """Another account has this address."""
+
+
+def _prepared_form(encoded: str) -> str:
+    """What ``password_form`` says beside a hash of the prepared form: the word, and the salt of that hash.
+
+    A release that does not know the column replaces the hash alone. Its hash has another salt, so the word that it
+    leaves behind does not count, and its hash is compared with what was typed.
+    """
+    salt = encoded.split("$")[-2:][0]  # a damaged hash may have none
+    return f"prepared {salt}"
+
+
+def _stored_password(row: Any) -> StoredPassword:  # noqa: ANN401 - a row of SQLAlchemy's
+    encoded = str(row.password_hash)
+    return StoredPassword(encoded, row.password_form == _prepared_form(encoded))
 
 
 def team_named(connection: Connection, name: str, now: datetime) -> str:
@@ -37,7 +53,7 @@ def team_name(connection: Connection, team_id: str) -> str:
 def add(
     connection: Connection, *, team_id: str, email: str, name: str, role: Role, password_hash: str, now: datetime
 ) -> Account:
-    """A new account. Raises EmailTaken."""
+    """A new account; ``password_hash`` is the hash of the prepared form. Raises EmailTaken."""
     account_id = new_id("acc")
     try:
         connection.execute(
@@ -49,6 +65,7 @@ def add(
                 name=name,
                 role=role,
                 password_hash=password_hash,
+                password_form=_prepared_form(password_hash),
                 password_changed_at=now,
                 enrollment_prompted=False,
                 created_at=now,
@@ -64,7 +81,7 @@ def add(
 _BY_ID = PlainRead(select(accounts).where(accounts.c.id == bindparam("account")))
 _COLUMNS = tuple(accounts.c.keys())
 _BY_EMAIL = select(accounts).where(accounts.c.email_key == bindparam("key"))
-_PASSWORD_HASH = select(accounts.c.password_hash).where(accounts.c.id == bindparam("account"))
+_PASSWORD = select(accounts.c.password_hash, accounts.c.password_form).where(accounts.c.id == bindparam("account"))
 
 
 def by_id(connection: Connection, account_id: str) -> Account | None:
@@ -89,33 +106,39 @@ def hold(connection: Connection, *account_ids: str) -> None:
 
 
 def by_email(connection: Connection, email: str) -> Account | None:
-    """The account of this address, in any case."""
+    """The account of this address, in any case, its domain in Unicode or in A-labels."""
     row = connection.execute(_BY_EMAIL, {"key": email_key(email)}).one_or_none()
     return None if row is None else _account(row)
 
 
-def credentials(connection: Connection, email: str) -> tuple[Account, str] | None:
-    """The account of this address and its password hash."""
+def credentials(connection: Connection, email: str) -> tuple[Account, StoredPassword] | None:
+    """The account of this address and its password."""
     row = connection.execute(_BY_EMAIL, {"key": email_key(email)}).one_or_none()
-    return None if row is None else (_account(row), str(row.password_hash))
+    return None if row is None else (_account(row), _stored_password(row))
 
 
-def password_hash(connection: Connection, account_id: str) -> str | None:
-    """The stored hash of this account."""
-    return connection.execute(_PASSWORD_HASH, {"account": account_id}).scalar()
+def password(connection: Connection, account_id: str) -> StoredPassword | None:
+    """The stored password of this account."""
+    row = connection.execute(_PASSWORD, {"account": account_id}).one_or_none()
+    return None if row is None else _stored_password(row)
 
 
 def set_password_hash(connection: Connection, account_id: str, encoded: str, now: datetime) -> None:
-    """Replace the hash."""
+    """Replace the password by one whose prepared form has this hash."""
     connection.execute(
-        update(accounts).where(accounts.c.id == account_id).values(password_hash=encoded, password_changed_at=now)
+        update(accounts)
+        .where(accounts.c.id == account_id)
+        .values(password_hash=encoded, password_form=_prepared_form(encoded), password_changed_at=now)
     )
 
 
-def renew_password_hash(connection: Connection, account_id: str, verified: str, renewed: str) -> bool:
-    """Store another hash of the same password; False when ``verified`` no longer stands (the password was changed)."""
-    statement = update(accounts).where(accounts.c.id == account_id, accounts.c.password_hash == verified)
-    return connection.execute(statement.values(password_hash=renewed)).rowcount == 1
+def renew_password_hash(
+    connection: Connection, account_id: str, verified: StoredPassword, renewed: StoredPassword
+) -> bool:
+    """Store another hash or form of the same password; False when ``verified`` no longer stands (it was changed)."""
+    statement = update(accounts).where(accounts.c.id == account_id, accounts.c.password_hash == verified.encoded)
+    form = _prepared_form(renewed.encoded) if renewed.is_prepared else None
+    return connection.execute(statement.values(password_hash=renewed.encoded, password_form=form)).rowcount == 1
 
 
 def void_passwords(connection: Connection, account_ids: Sequence[str], nobodys_hash: str) -> None:
@@ -189,14 +212,21 @@ def other_owners(connection: Connection, account: Account) -> list[Account]:
 
 
 def search(connection: Connection, text: str, *, after: str, limit: int) -> list[Account]:
-    """Accounts whose address or name contains the text, or whose id it is."""
-    pattern = f"%{text.casefold().replace('!', '!!').replace('%', '!%').replace('_', '!_')}%"
+    """Accounts whose address or name contains the text, or whose id it is.
+
+    A domain, and an address with its domain, are found in Unicode and in A-labels. A part of a domain is found in the
+    spelling that the account was made with.
+    """
+    pattern = _containing(text.casefold())
+    canonical = email_key(text) if "@" in text else ascii_domain(text)
     query = (
         select(accounts)
         .where(
             or_(
                 accounts.c.id == text,
                 accounts.c.email_key.like(pattern, escape="!"),
+                accounts.c.email_key.like(_containing(canonical or text.casefold()), escape="!"),
+                accounts.c.email.ilike(pattern, escape="!"),
                 accounts.c.name.ilike(pattern, escape="!"),
             ),
             accounts.c.id > after,
@@ -204,6 +234,10 @@ def search(connection: Connection, text: str, *, after: str, limit: int) -> list
         .order_by(accounts.c.id)
     )
     return [_account(row) for row in connection.execute(query.limit(limit))]
+
+
+def _containing(text: str) -> str:
+    return f"%{text.replace('!', '!!').replace('%', '!%').replace('_', '!_')}%"
 
 
 def with_team_names(connection: Connection) -> list[tuple[Account, str]]:

@@ -12,6 +12,7 @@ from email.utils import format_datetime
 from services.notify.providers import EmailMessage, ProviderMisconfigured, ProviderUnavailable, RecipientRejected
 from services.notify.settings import SmtpSecurity, SmtpSettings
 from shared.delivery_reasons import DeliveryReason
+from shared.email_address import ascii_domain, with_ascii_domain
 
 TIMEOUT_SECONDS = 5.0
 _PERMANENT = 500  # RFC 5321 §4.2.1: 5yz is final, 4yz may pass
@@ -25,7 +26,9 @@ class SmtpEmail:
     def __init__(self, settings: SmtpSettings) -> None:
         self._settings = settings
         self._tls = None if settings.security is SmtpSecurity.NONE else ssl.create_default_context()
-        self._domain = settings.sender.rpartition("@")[2].strip("<> ")
+        domain = settings.sender.rpartition("@")[2].strip("<> ")
+        self._domain = ascii_domain(domain) or domain
+        self._sender = settings.sender.replace(f"@{domain}", f"@{self._domain}")
 
     def send(self, message: EmailMessage) -> str:
         """Send; the Message-ID, which stays the same when a message is sent twice.
@@ -65,9 +68,12 @@ class SmtpEmail:
             server.login(self._settings.username, self._settings.password.reveal())
 
     def _letter(self, message: EmailMessage) -> email.message.EmailMessage:
+        recipient = with_ascii_domain(message.to)
+        if not recipient.isascii():  # it would take SMTPUTF8, which not every server on the way has
+            raise ValueError("not ASCII")
         letter = email.message.EmailMessage(policy=SMTP)
-        letter["From"] = self._settings.sender
-        letter["To"] = Address(addr_spec=message.to)
+        letter["From"] = self._sender
+        letter["To"] = Address(addr_spec=recipient)
         letter["Subject"] = message.subject
         letter["Date"] = format_datetime(message.written_at)
         letter["Message-ID"] = f"<{message.message_id}@{self._domain}>"

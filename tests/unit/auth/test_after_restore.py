@@ -46,7 +46,7 @@ def change_password(deps, account):
 
 def hash_of(deps, account):
     with reading(deps.database) as connection:
-        return accounts.password_hash(connection, account.id)
+        return accounts.password(connection, account.id).encoded
 
 
 def test_earlier_sessions_and_logins_end_and_a_login_under_way_opens_no_session(deps, ann, backup, work):

@@ -53,9 +53,9 @@ def test_create_prints_one_line_of_json_and_keeps_a_hash(run, database, hashing)
     made = json.loads(line)
     assert made == {"id": made["id"], "email": "ann@example.com", "role": "member", "team": "Example Ltd"}
     with reading(database) as connection:
-        account, encoded = accounts.credentials(connection, "ANN@example.com")
+        account, stored = accounts.credentials(connection, "ANN@example.com")
     assert account.id == made["id"]
-    assert hashing.verify(encoded, PASSWORD)
+    assert hashing.verify(stored.encoded, PASSWORD)
 
 
 @pytest.fixture
@@ -103,6 +103,20 @@ def test_the_team_is_made_once(run, database):
         assert len({account.team_id for account, _ in accounts.with_team_names(connection)}) == 1
 
 
+def test_an_account_is_made_with_the_prepared_form_of_its_password(run, database, hashing):
+    run(*CREATE, stdin="sieben nasse O\u0308tter jonglieren\n")
+    with reading(database) as connection:
+        _, stored = accounts.credentials(connection, "ann@example.com")
+    assert stored.is_prepared
+    assert hashing.verify(stored.encoded, "sieben nasse Ötter jonglieren")
+
+
+def test_a_password_with_a_control_character_is_refused_with_the_reason(run):
+    result = run(*CREATE, stdin="seven wet otters\tjuggle\n")
+    assert result.exit_code == 1
+    assert "control characters" in result.stderr
+
+
 @pytest.mark.parametrize("password", ["password1234", "kurz", "ann@example.com"])
 def test_a_weak_password_is_refused_with_advice(run, database, password):
     result = run(*CREATE, stdin=password + "\n")
@@ -120,6 +134,18 @@ def test_a_taken_address_is_refused(run):
     assert result.exit_code == 1
     assert "already" in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_an_address_is_taken_in_every_spelling_of_its_domain(run):
+    for spelling, exit_code in (("bücher", 0), ("xn--bcher-kva", 1), ("BÜCHER", 1)):
+        arguments = [arg.replace("@example.com", f"@{spelling}.example") for arg in CREATE]
+        assert run(*arguments, stdin=PASSWORD + "\n").exit_code == exit_code
+
+
+def test_an_address_that_no_mail_reaches_is_refused_with_the_reason(run):
+    result = run(*[arg.replace("ann@", "jörg@") for arg in CREATE], stdin=PASSWORD + "\n")
+    assert result.exit_code == 2
+    assert "ASCII characters" in " ".join(result.stderr.split())
 
 
 def test_an_empty_input_is_wrong_usage(run):
@@ -218,7 +244,7 @@ def test_the_module_is_runnable():
 def test_the_hash_has_the_parameters_of_the_portal(run, database):
     run(*CREATE, stdin=PASSWORD + "\n")
     with reading(database) as connection:
-        encoded = accounts.credentials(connection, "ann@example.com")[1]
+        encoded = accounts.credentials(connection, "ann@example.com")[1].encoded
     assert not HashingPool(max_waiting=1).needs_rehash(encoded)
 
 

@@ -21,7 +21,7 @@ def change(caller, password=NEW, current=auth.PASSWORD):
 
 def stored_hash(deps, account):
     with reading(deps.database) as connection:
-        return accounts.password_hash(connection, account.id)
+        return accounts.password(connection, account.id).encoded
 
 
 def live(deps, account):
@@ -102,7 +102,7 @@ def test_it_takes_the_current_password(deps, api, tom):
     assert change(caller).status_code == 200
 
 
-@pytest.mark.parametrize("current", [None, "", "x" * 129, 7, ["x"], "a\x00b"])
+@pytest.mark.parametrize("current", [None, "", "x" * 513, 7, ["x"], "a\x00b"])
 def test_it_takes_one_that_may_be_a_password(api, tom, current):
     answer = change(api(tom), current=current)
     assert problem(answer) == (422, "validation_failed")
@@ -160,7 +160,7 @@ def test_it_needs_step_up(deps, api, tom):
     assert stored_hash(deps, tom) == before
 
 
-@pytest.mark.parametrize("password", ["x" * 129, "", None, 7, "a\x00b wet otters juggle"])
+@pytest.mark.parametrize("password", ["x" * 513, "", None, 7, "a\x00b wet otters juggle"])
 def test_hostile_passwords_are_refused(api, tom, password):
     assert problem(change(api(tom), password)) == (422, "validation_failed")
 

@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from deploy.portal import wait_for
 from services.auth import password_renewal, session_store
+from services.auth.domain.account import StoredPassword
 from services.auth.models import accounts as table
 from services.auth.store import accounts
 from shared.database import reading, writing
@@ -31,7 +32,7 @@ def old(make_account, old_hash):
 
 def stored(deps, account):
     with reading(deps.database) as connection:
-        return accounts.password_hash(connection, account.id)
+        return accounts.password(connection, account.id).encoded
 
 
 def changed_at(deps, account):
@@ -99,7 +100,7 @@ def test_a_hash_of_today_stays(deps, stranger, tom, password_hash):
 def test_a_password_that_is_changed_meanwhile_stays_changed(deps, old, old_hash):
     new = deps.hashing.hash("nine dry badgers hum softly")
     set_hash(deps, old, new)
-    password_renewal.renew(deps, old.id, old_hash, PASSWORD)
+    password_renewal.renew(deps, old.id, StoredPassword(old_hash, is_prepared=True), PASSWORD)
     wait_for_hashes(deps)
     assert stored(deps, old) == new
 

@@ -214,6 +214,13 @@ class TestBudgets:
             self.send(courier, number, sealed=sealed)
         assert len(courier.sms.sent) == 2
 
+    def test_a_mailbox_has_one_in_every_spelling(self, courier):
+        for number, recipient in enumerate(["Ann@Bücher.example", "ann@xn--bcher-kva.example"]):
+            sealed = courier.seal(recipient, subject="2FA is on", account=f"acc_{number}", life=3600)
+            self.send(courier, number, SendEmailNotice, sealed=sealed)
+        (row,) = courier.redis.keys("budget:notify.mail.*.address:3600:*")
+        assert courier.redis.get(row) == "2"
+
     def test_a_prefix_has_its_most(self, courier):
         courier.redis.set("budget:notify.text.prefix:3600:417912", 300, ex=100)
         self.send(courier, 1)

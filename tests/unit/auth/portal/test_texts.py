@@ -69,7 +69,7 @@ def test_every_advice_on_passwords_has_a_text():
     spoken = [node.args[0].value for node in ast.walk(ast.parse(inspect.getsource(zxcvbn.feedback)))
               if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "_"]  # fmt: skip
     assert len(spoken) > 20
-    for password in ("short", "x" * 129):
+    for password in ("short", "x" * 129, "a\tb"):
         rated = password_strength.assess(password, [])
         spoken += [rated.warning, *rated.suggestions]
     keys = {f"advice.{re.sub('[^a-z0-9]+', '_', sentence.lower()).strip('_')}" for sentence in spoken}

@@ -1,0 +1,69 @@
+"""The form in which a password is hashed and compared: OpaqueString (RFC 8265 §4.2), by precis_i18n.
+
+Keyboards and systems write é as one code point or as two, Hangul as syllables or as letters, and a space as another
+space. OpaqueString maps spaces to the ASCII space and composes characters (NFC), so all of these are one password.
+
+A hash of an earlier release was made of the password as it was typed, and matches that form alone. The stored password
+says which form its hash has (``StoredPassword``), so each try costs one hash. A try of both forms would take twice as
+long, and so tell the form.
+
+precis_i18n takes its tables from Python. A newer Python allows more characters and composes the older ones in the same
+way (Unicode's stability policy). An older Python refuses passwords with characters that it does not know.
+"""
+
+import unicodedata
+from typing import Protocol
+
+from precis_i18n import get_profile
+
+from services.auth.domain.account import StoredPassword
+from services.auth.limits import PASSWORD_MAX_CHARACTERS
+
+_PROFILE = get_profile("OpaqueString")
+
+
+class _Verifies(Protocol):
+    """The pool of hashes, or a place in it."""
+
+    def verify(self, encoded: str, password: str, /) -> bool: ...
+
+
+def is_too_long(password: str) -> bool:
+    """Whether the prepared form has too many characters, which preparing need not be asked for."""
+    return len(unicodedata.normalize("NFC", password)) > PASSWORD_MAX_CHARACTERS
+
+
+def prepare(password: str) -> str | None:
+    """The form that is hashed; None for what no new password can be: too long, empty, or with a refused character.
+
+    The profile refuses control characters, invisible characters and those that Python's Unicode tables do not have. It
+    never sees a text that is too long, because its time grows with the square of the length (43 ms for 512 Arabic-Indic
+    digits, 3 ms for 128).
+    """
+    if is_too_long(password):
+        return None
+    try:
+        return str(_PROFILE.enforce(password))
+    except UnicodeEncodeError:
+        return None
+
+
+def must_prepare(password: str) -> str:
+    """The form of a password that ``password_strength.assess`` accepts. Raises ValueError for any that it refuses."""
+    prepared = prepare(password)
+    if prepared is None:
+        raise ValueError("the password cannot be prepared")
+    return prepared
+
+
+def verify(hashing: _Verifies, stored: StoredPassword | None, password: str, decoy: str) -> bool:
+    """Whether this is the password, by one hash in every case: ``decoy`` is compared where nothing can match.
+
+    Raises Unavailable.
+    """
+    prepared = prepare(password)  # for a hash of a typed password, too, so that both take the same time
+    compared = prepared if stored is not None and stored.is_prepared else password
+    if stored is None or compared is None:
+        hashing.verify(decoy, password)
+        return False
+    return hashing.verify(stored.encoded, compared)
