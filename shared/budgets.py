@@ -49,7 +49,7 @@ class Taken:
 # One MGET for all, because each call from a script costs as much as what it does. It answers nothing for a hash.
 _COUNT = """
 local spent, counted, waits, counts, read = false, {}, {}, {}, {}
-local stood = redis.call('MGET', unpack(KEYS))
+local stood = #KEYS > 0 and redis.call('MGET', unpack(KEYS)) or {}
 for i = 1, counters do
   local count, condition = stood[i], tonumber(ARGV[3 * i])
   if not count and ARGV[3 * i - 1] == '0' then return false end
@@ -116,7 +116,7 @@ return 1
 
 # Gives tries back; a window that ended meanwhile stays ended.
 REFUND_SCRIPT = LuaScript("""
-local stood = redis.call('MGET', unpack(KEYS))
+local stood = #KEYS > 0 and redis.call('MGET', unpack(KEYS)) or {}
 for i, key in ipairs(KEYS) do
   local back = math.min(tonumber(stood[i] or '0'), tonumber(ARGV[i]))
   if back > 0 then redis.call('DECRBY', key, back) end

@@ -197,6 +197,13 @@ def test_a_refund_gives_one_try_back_in_every_window(redis):
     assert not budgets.take(redis, ANN).allowed
 
 
+def test_a_refund_of_nothing_is_none(redis):
+    budgets.refund(redis)
+    pipeline = redis.pipeline(transaction=False)
+    budgets.queue_refund(pipeline)
+    execute_scripted(redis, pipeline, budgets.REFUND_SCRIPT)
+
+
 def test_a_refund_moves_no_window_and_makes_no_credit(redis):
     budgets.refund(redis, ANN)
     assert redis.keys("*") == []
