@@ -61,10 +61,12 @@ def test_the_same_number_twice_is_one_request(visitor, ann):
         edit_own_phone(page)
         page.get_by_label("Country Code").select_option("DE")
         page.get_by_label("Cell Phone", exact=True).fill(number)
-        page.get_by_role("button", name="Save").click()
+        with page.expect_response("**/v1/phone") as answer:
+            page.get_by_role("button", name="Save").click()
+        said.append(answer.value.json())
         expect(page.get_by_role("dialog")).to_be_hidden()
-        expect(page.locator("#prove-wait")).to_be_visible()
-        said.append(page.locator("#prove-sent").inner_text())
+        expect(page.locator("#prove-sent")).to_contain_text(said[0]["reference"])
+        expect(page.locator("#prove-wait")).to_contain_text("Another code in")
     assert said[0] == said[1]
 
 
