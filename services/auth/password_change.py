@@ -49,10 +49,11 @@ def set_new(deps: Deps, client: Client, account: Account, acting: Acting, new_pa
     if not strength.acceptable:
         advice = " ".join([strength.warning, *strength.suggestions]).strip()
         raise Refusal("password_too_weak", detail=advice or None, extra={"strength": strength.document()})
-    encoded = deps.hashing.hash(password_form.must_prepare(new_password))
+    text, is_prepared = password_form.to_hash(new_password, prepares=deps.settings.prepares_passwords)
+    encoded = deps.hashing.hash(text)
     with consequences.changing(deps, Change.PASSWORD_CHANGED, account.id, acting=acting, otp=deps.otp) as changing:
         connection, now = changing.connection, changing.now
-        accounts.set_password_hash(connection, account.id, encoded, now)
+        accounts.set_password_hash(connection, account.id, encoded, now, is_prepared=is_prepared)
         timeline.write(connection, account.id, Entry.PASSWORD_CHANGED, now, ip=client.ip)
         notices.tell(connection, deps, account, Kind.PASSWORD_CHANGED, now, ip=client.ip, browser=client.browser)
     return strength, changing.acting or acting

@@ -56,6 +56,17 @@ def must_prepare(password: str) -> str:
     return prepared
 
 
+def to_hash(password: str, *, prepares: bool) -> tuple[str, bool]:
+    """What to hash of this password, and whether that is the prepared form.
+
+    It is not for a password that cannot be prepared; nor without ``prepares``, for one that was typed in another form.
+    """
+    prepared = prepare(password)
+    if prepared is None or (prepared != password and not prepares):
+        return password, False
+    return prepared, True
+
+
 def verify(hashing: _Verifies, stored: StoredPassword | None, password: str, decoy: str) -> bool:
     """Whether this is the password, by one hash in every case: ``decoy`` is compared where nothing can match.
 

@@ -25,8 +25,8 @@ def renew(deps: Deps, account_id: str, verified: StoredPassword, password: str) 
     that OpaqueString refuses keeps the typed form. What is not renewed (another hash is under way, or the database is
     down) is logged, and the next sign-in renews it.
     """
-    prepared = password_form.prepare(password)
-    renewable, is_prepared = (password, False) if prepared is None else (prepared, True)
+    prepares = deps.settings.prepares_passwords or verified.is_prepared
+    renewable, is_prepared = password_form.to_hash(password, prepares=prepares)
     has_old_parameters = deps.hashing.needs_rehash(verified.encoded)
     if not has_old_parameters and verified.is_prepared == is_prepared:
         return

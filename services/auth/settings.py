@@ -57,6 +57,7 @@ class AuthSettings(WorkerSettings):
     guessing_floor: int
     enrollment_word_required: bool
     enrollment_word_life_seconds: int
+    prepares_passwords: bool
     sms_countries: frozenset[str]
     twilio_auth_tokens: tuple[Secret[str], ...]
     portal: bool
@@ -80,6 +81,7 @@ class AuthSettings(WorkerSettings):
             "guessing_floor": env.integer("GUESSING_FLOOR", GUESSING_FLOOR, minimum=1),
             "enrollment_word_required": _on(env, "ENROLLMENT_WORD_REQUIRED"),
             "enrollment_word_life_seconds": env.integer("ENROLLMENT_WORD_LIFE_SECONDS", 24 * 3600, minimum=1),
+            "prepares_passwords": env.choice("PASSWORD_FORM", ("prepared", "typed"), "prepared") == "prepared",
             "sms_countries": frozenset(env.text("SMS_COUNTRIES", DEFAULT_SMS_COUNTRIES).replace(" ", "").split(",")),
             "twilio_auth_tokens": env.optional_secrets("TWILIO_AUTH_TOKEN"),
             "portal": _on(env, "PORTAL"),

@@ -31,6 +31,10 @@ def _prepared_form(encoded: str) -> str:
     return f"prepared {salt}"
 
 
+def _form(stored: StoredPassword) -> str | None:
+    return _prepared_form(stored.encoded) if stored.is_prepared else None
+
+
 def _stored_password(row: Any) -> StoredPassword:  # noqa: ANN401 - a row of SQLAlchemy's
     encoded = str(row.password_hash)
     return StoredPassword(encoded, row.password_form == _prepared_form(encoded))
@@ -123,12 +127,15 @@ def password(connection: Connection, account_id: str) -> StoredPassword | None:
     return None if row is None else _stored_password(row)
 
 
-def set_password_hash(connection: Connection, account_id: str, encoded: str, now: datetime) -> None:
-    """Replace the password by one whose prepared form has this hash."""
+def set_password_hash(
+    connection: Connection, account_id: str, encoded: str, now: datetime, *, is_prepared: bool = True
+) -> None:
+    """Replace the password by one with this hash, of its prepared form or of what was typed."""
+    form = _form(StoredPassword(encoded, is_prepared))
     connection.execute(
         update(accounts)
         .where(accounts.c.id == account_id)
-        .values(password_hash=encoded, password_form=_prepared_form(encoded), password_changed_at=now)
+        .values(password_hash=encoded, password_form=form, password_changed_at=now)
     )
 
 
@@ -137,8 +144,8 @@ def renew_password_hash(
 ) -> bool:
     """Store another hash or form of the same password; False when ``verified`` no longer stands (it was changed)."""
     statement = update(accounts).where(accounts.c.id == account_id, accounts.c.password_hash == verified.encoded)
-    form = _prepared_form(renewed.encoded) if renewed.is_prepared else None
-    return connection.execute(statement.values(password_hash=renewed.encoded, password_form=form)).rowcount == 1
+    values = {"password_hash": renewed.encoded, "password_form": _form(renewed)}
+    return connection.execute(statement.values(values)).rowcount == 1
 
 
 def void_passwords(connection: Connection, account_ids: Sequence[str], nobodys_hash: str) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import unicodedata
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import update
@@ -14,6 +15,7 @@ from services.auth.password_strength import assess
 from services.auth.store import accounts
 from services.auth.store.timeline import Entry
 from shared.database import reading, writing
+from tests.support.auth import settings
 from tests.support.sign_in import log_in, problem
 
 COMPOSED, DECOMPOSED = "fünf nasse Ötter jonglieren", unicodedata.normalize("NFD", "fünf nasse Ötter jonglieren")
@@ -116,6 +118,32 @@ def test_a_gateway_of_the_release_before_leaves_no_hash_that_counts_as_prepared(
     account = made(COMPOSED)
     of_the_release_before(deps, account, hashing.hash(DECOMPOSED))
     assert not stored(deps, account).is_prepared
+    assert signs_in(stranger, account, DECOMPOSED)
+
+
+@pytest.fixture
+def beside_the_release_before(app, deps):
+    app.extensions["latchkey"] = replace(deps, settings=settings(PASSWORD_FORM="typed"))
+
+
+def test_during_a_rolling_upgrade_a_renewal_keeps_what_the_release_before_can_compare(
+    deps, stranger, made_before, beside_the_release_before
+):
+    account = made_before(DECOMPOSED)
+    before = stored(deps, account)
+    assert signs_in(stranger, account, DECOMPOSED)
+    assert wait_for(lambda: deps.hashing.hash_later("x", lambda _: None))
+    assert stored(deps, account) == before
+
+
+def test_during_a_rolling_upgrade_a_change_keeps_what_the_release_before_can_compare(
+    deps, api, stranger, made, beside_the_release_before
+):
+    account = made("seven wet otters juggle")
+    body = {"current_password": "seven\u00a0wet otters juggle", "new_password": DECOMPOSED}
+    assert api(account).post("/v1/password", body).status_code == 200
+    assert not stored(deps, account).is_prepared
+    assert deps.hashing.verify(stored(deps, account).encoded, DECOMPOSED)
     assert signs_in(stranger, account, DECOMPOSED)
 
 
