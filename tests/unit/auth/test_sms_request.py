@@ -133,6 +133,15 @@ def prove(number):
     return replace_phone
 
 
+def prove_again(deps, account):
+    remove(deps, account)
+    prove(PHONE)(deps, fresh(deps, account))
+
+
+def keep_the_proven(deps, account):
+    phone.set_phone(deps, CLIENT, fresh(deps, account), Acting(*sign_in(deps, account)), "DE", PHONE.e164)
+
+
 def enter_another(deps, account):
     phone.set_phone(deps, CLIENT, account, Acting(*sign_in(deps, account)), "US", "415 555 0100")
 
@@ -155,7 +164,13 @@ def texts(api, stranger, mia, owner):
     }
 
 
-CHANGES = {"removed": remove, "replaced": prove(OTHER_PHONE), "proven again": prove(PHONE), "entered": enter_another}
+CHANGES = {
+    "removed": remove,
+    "replaced": prove(OTHER_PHONE),
+    "proven again": prove_again,
+    "entered": enter_another,
+    "forgotten beside the proven one": keep_the_proven,
+}
 
 
 @pytest.mark.parametrize(
