@@ -133,7 +133,12 @@ def prove(number):
     return replace_phone
 
 
-def keep_the_proven_one(deps, account):
+def prove_again(deps, account):
+    remove(deps, account)
+    prove(PHONE)(deps, fresh(deps, account))
+
+
+def keep_the_proven(deps, account):
     phone.set_phone(deps, CLIENT, fresh(deps, account), Acting(*sign_in(deps, account)), "DE", PHONE.e164)
 
 
@@ -159,13 +164,19 @@ def texts(api, stranger, mia, owner):
     }
 
 
-CHANGES = {"removed": remove, "replaced": prove(OTHER_PHONE), "kept": keep_the_proven_one, "entered": enter_another}
+CHANGES = {
+    "removed": remove,
+    "replaced": prove(OTHER_PHONE),
+    "proven again": prove_again,
+    "entered": enter_another,
+    "forgotten beside the proven one": keep_the_proven,
+}
 
 
 @pytest.mark.parametrize(
     ("text", "change"),
     [
-        *((text, change) for text in ("login", "step-up") for change in ("removed", "replaced")),
+        *((text, change) for text in ("login", "step-up") for change in ("removed", "replaced", "proven again")),
         *((text, change) for text in ("proof", "proof of a number that the owner set") for change in CHANGES),
     ],
 )
