@@ -17,7 +17,7 @@ from shared.sending_budgets import Kind as Charged
 from tests.support import auth
 from tests.support.auth import BINDINGS, end_all, notices_in, outbox, timeline_of
 from tests.support.portal import Browser, challenge_of
-from tests.support.sign_in import challenge, down, ip_of, log_in, problem, spend, spent, verify
+from tests.support.sign_in import IP, challenge, down, ip_of, log_in, problem, spend, spent, verify
 from tests.support.threads import at_once
 
 LINK = re.compile(r"http://portal\.example:8080/browser/confirm#(chl_\w+)\.([\w-]{43})\s")
@@ -182,6 +182,14 @@ def test_the_right_browser_takes_codes_again_and_an_answer_says_so(deps, strange
     otp.refusal = None
     otp.expect(mia.id, "login", login, factor="totp")
     assert verify(stranger, login).status_code == 200
+
+
+def test_who_was_exempted_stands_in_the_timeline(deps, stranger, mia, login, token):
+    assert confirm(stranger, login, token, headers=ELSEWHERE).status_code == 403
+    assert timeline_of(deps, mia)[-1].type == "login.confirmation_mailed"
+    assert confirm(stranger, login, token).status_code == 204
+    row = timeline_of(deps, mia)[-1]
+    assert (row.type, row.ip, row.details) == ("login.confirmed", IP, {"browser": "unknown browser"})
 
 
 def test_to_open_the_link_changes_nothing(deps, app, stranger, login, token):
