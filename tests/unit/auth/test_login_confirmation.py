@@ -241,6 +241,16 @@ def test_the_link_ends_with_its_login(deps, clock, stranger, login, token):
     assert deps.redis.keys("auth:challenge_confirmed:*") == []
 
 
+@pytest.mark.parametrize("call", ["ask", "confirm", "verify"])
+def test_without_redis_nothing_is_confirmed_and_the_link_stays_good(stranger, login, token, redis_server, call):
+    calls = {"ask": ask, "confirm": lambda caller, one: confirm(caller, one, token), "verify": verify}
+    redis_server.connected = False
+    down(calls[call](stranger, login), "redis")
+    redis_server.connected = True
+    assert problem(verify(stranger, login)) == (429, "too_many_requests")
+    assert confirm(stranger, login, token).status_code == 204
+
+
 def test_the_link_ends_with_a_change_that_ends_logins(deps, stranger, mia, login, token):
     end_all(deps, mia)
     assert problem(confirm(stranger, login, token)) == (410, "link_expired")
