@@ -89,12 +89,14 @@ def create_base_app(
     collectors: Sequence[Collector] = (),
     refused_always: tuple[str, ...] = (),
     refused_writes: tuple[str, ...] = (),
+    about: str = "",
 ) -> tuple[Flask, RestApi]:
     """A Flask app with the house rules. ``checks`` are this service's own stores; ready when none of them raises.
 
     ``headers`` go with every answer that has none of that name. The metrics hold what ``collectors`` read, besides what
     every service counts; ``metrics_of`` finds them, and no route shows them. ``refused_always`` and ``refused_writes``
-    are the codes of what this service checks before its views, for the document.
+    are the codes of what this service checks before its views, for the document. ``about`` is what the document tells
+    of each call besides.
     """
     app = Flask(f"services.{service}", static_folder=None)
     app.config.update(
@@ -103,7 +105,7 @@ def create_base_app(
         API_TITLE=title,
         API_VERSION=version,
         OPENAPI_VERSION="3.1.0",
-        API_SPEC_OPTIONS={"info": {"description": _EVERY_ANSWER}},
+        API_SPEC_OPTIONS={"info": {"description": f"{_EVERY_ANSWER} {about}".rstrip()}},
         OPENAPI_URL_PREFIX="/" if docs else None,
         OPENAPI_JSON_PATH="openapi.json",
     )

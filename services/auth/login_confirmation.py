@@ -66,7 +66,8 @@ def send(deps: Deps, client: Client, challenge_id: str, binding: str | None) -> 
 def confirm(deps: Deps, client: Client, challenge_id: str, binding: str | None, token: str) -> None:
     """Exempt the login from the brake, with the link's token and from the client that began it.
 
-    Raises Refusal link_expired, other_browser, too_many_requests.
+    Raises Refusal link_expired, other_browser, too_many_requests; store errors. When SQL fails, the login is confirmed
+    and the link is used up.
     """
     taken = budgets.take(
         deps.redis, *by_network(deps, CONFIRMATION_IP, client.ip), read=[challenge_store.key(challenge_id)]
@@ -80,3 +81,6 @@ def confirm(deps: Deps, client: Client, challenge_id: str, binding: str | None, 
     claim = challenge_store.confirm(deps.redis, challenge_id, token, binding)
     if claim is not LinkClaim.CONFIRMED:
         raise Refusal(_REFUSED_AS[claim])
+    with writing(deps.database) as connection:
+        entry = Entry.LOGIN_CONFIRMED
+        timeline.write(connection, challenge.account_id, entry, deps.clock(), ip=client.ip, browser=client.browser)

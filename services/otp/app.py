@@ -18,6 +18,11 @@ from shared.problems import Refusal
 from shared.web import create_base_app
 
 VERSION = "1"
+_EACH_REQUEST = (
+    f"A request may say when its caller gives up: `{TIME_LEFT_HEADER}` in so many milliseconds, or "
+    f"`{GIVES_UP_AT_HEADER}` at this time, in Unix milliseconds by the clock of the Redis server. After that the "
+    "answer is 503, and nothing is done."
+)
 OPEN_ENDPOINTS = frozenset({"healthz", "readyz"})
 
 
@@ -31,6 +36,7 @@ def create_app(settings: OtpSettings, deps: Deps, collectors: Sequence[Collector
         docs=True,
         collectors=[*collectors, SmsCollector(deps)],
         refused_always=("not_authenticated",),
+        about=_EACH_REQUEST,
     )
     _require_key(app, settings.api_keys)
     _require_time(app, deps)

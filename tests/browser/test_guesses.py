@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 from redis import Redis
 
 from deploy.attack.inside import STRANGERS_AT_MOST, grow_older, have_failed
+from deploy.portal import pages_of
 from services.auth import challenge_store, guessing_brake
 from shared import budgets
 from tests.browser.conftest import PHONE, code_field, confirm_self
@@ -103,7 +104,7 @@ def test_the_link_opened_twice_says_that_it_was_used(held_back, link):
     page.goto(link[0])
     confirm(page)
     expect(page.locator("#confirm-done")).to_be_visible()
-    page.goto(link[0])  # in the same tab, where only what follows the # differs
+    page.goto(pages_of(link[0]))  # at the same address, so the browser sees another # and loads nothing by itself
     expect(page.locator("#confirm-done")).to_be_hidden()
     confirm(page)
     expect(page.locator("#confirm-form .form-error")).to_contain_text("was used already")

@@ -20,6 +20,7 @@ class Entry(StrEnum):
     PASSWORD_REFUSED = "password.refused"  # noqa: S105
     PASSWORD_ACCEPTED = "password.accepted"  # noqa: S105 - and a code was asked for
     CONFIRMATION_MAILED = "login.confirmation_mailed"
+    LOGIN_CONFIRMED = "login.confirmed"  # by the link of that mail
     SESSION_ENDED = "session.ended"
     STEPPED_UP = "session.stepped_up"
     PASSWORD_CHANGED = "password.changed"  # noqa: S105

@@ -17,7 +17,7 @@ from shared.sending_budgets import Kind as Charged
 from tests.support import auth
 from tests.support.auth import BINDINGS, end_all, notices_in, outbox, timeline_of
 from tests.support.portal import Browser, challenge_of
-from tests.support.sign_in import challenge, down, ip_of, log_in, problem, spend, spent, verify
+from tests.support.sign_in import IP, challenge, down, ip_of, log_in, problem, spend, spent, verify
 from tests.support.threads import at_once
 
 LINK = re.compile(r"http://portal\.example:8080/browser/confirm#(chl_\w+)\.([\w-]{43})\s")
@@ -184,6 +184,14 @@ def test_the_right_browser_takes_codes_again_and_an_answer_says_so(deps, strange
     assert verify(stranger, login).status_code == 200
 
 
+def test_who_was_exempted_stands_in_the_timeline(deps, stranger, mia, login, token):
+    assert confirm(stranger, login, token, headers=ELSEWHERE).status_code == 403
+    assert timeline_of(deps, mia)[-1].type == "login.confirmation_mailed"
+    assert confirm(stranger, login, token).status_code == 204
+    row = timeline_of(deps, mia)[-1]
+    assert (row.type, row.ip, row.details) == ("login.confirmed", IP, {"browser": "unknown browser"})
+
+
 def test_to_open_the_link_changes_nothing(deps, app, stranger, login, token):
     before = sorted(deps.redis.keys())
     assert app.test_client().get("/browser/confirm").status_code == 200
@@ -231,6 +239,16 @@ def test_the_link_ends_with_its_login(deps, clock, stranger, login, token):
     clock.turn(minutes=10)
     assert problem(confirm(stranger, login, token)) == (410, "link_expired")
     assert deps.redis.keys("auth:challenge_confirmed:*") == []
+
+
+@pytest.mark.parametrize("call", ["ask", "confirm", "verify"])
+def test_without_redis_nothing_is_confirmed_and_the_link_stays_good(stranger, login, token, redis_server, call):
+    calls = {"ask": ask, "confirm": lambda caller, one: confirm(caller, one, token), "verify": verify}
+    redis_server.connected = False
+    down(calls[call](stranger, login), "redis")
+    redis_server.connected = True
+    assert problem(verify(stranger, login)) == (429, "too_many_requests")
+    assert confirm(stranger, login, token).status_code == 204
 
 
 def test_the_link_ends_with_a_change_that_ends_logins(deps, stranger, mia, login, token):

@@ -190,3 +190,5 @@ def test_the_contract_is_generated(world: World):
         operation for path in document["paths"].values() for operation in path.values() if "responses" in operation
     ]
     assert all(operation["summary"] for operation in operations)
+    for header in ("X-Request-Id", "X-Time-Left", "X-Gives-Up-At"):
+        assert header in document["info"]["description"], header
