@@ -39,7 +39,7 @@ IDS_TOO = ("/v1/two-factor/resets/cancel", "/v1/two-factor/resets/confirm")
 # Hashing has few places, and says so when they are taken.
 HASHES = ("/login", "/verify", "/reauthenticate", "/password", "/confirm", "/recovery-codes")
 
-OF_SOME_PROBLEMS = {"retry_after", "cause", "errors", "part", "clock_skew_seconds", "strength"}
+OF_SOME_PROBLEMS = {"retry_after", "cause", "country", "errors", "part", "clock_skew_seconds", "strength"}
 # Members of answers that are not always there. All others are, and there are no more.
 SOMETIMES = {
     "Problem": OF_SOME_PROBLEMS,
