@@ -224,7 +224,7 @@ def keep_up(redis: "Redis", counts: Mapping[Charge, int]) -> None:
 
 
 def refund(redis: "Redis", *charges: Charge, tries: int = 1) -> None:
-    """Give one try back, or so many: a success is not a try that anyone has to pay for."""
+    """Give one try back, or ``tries`` of them, because nobody pays for a success."""
     keys = _keys(charges)
     REFUND_SCRIPT.run(redis, keys, [tries] * len(keys))
 

@@ -12,9 +12,9 @@ LONGEST_ADDRESS = 254  # RFC 5321 §4.5.3.1.3, in the spelling that a mail carri
 
 
 def ascii_domain(domain: str) -> str | None:
-    """The domain in A-labels and small letters (UTS 46, not transitional); None when it is no name of the DNS.
+    """The domain in A-labels and lower case (UTS 46, not transitional); None when it cannot be a name of the DNS.
 
-    A domain of ASCII characters is not looked into.
+    A domain of ASCII characters is not checked.
     """
     if domain.isascii():
         return domain.lower()
@@ -25,7 +25,7 @@ def ascii_domain(domain: str) -> str | None:
 
 
 def with_ascii_domain(address: str) -> str:
-    """The address as a mail carries it: with its domain in A-labels, unchanged where there are none."""
+    """The address as a mail carries it: with its domain in A-labels, or unchanged when the domain has none."""
     local, at, domain = address.rpartition("@")
     encoded = None if domain.isascii() else ascii_domain(domain)
     return address if encoded is None else f"{local}{at}{encoded}"
@@ -44,10 +44,10 @@ def email_key(address: str) -> str:
 
 
 def why_not_mailable(address: str) -> str | None:
-    """Why no mail can be sent to this address; None when nothing speaks against it. Its syntax is not checked.
+    """Return why a mail may not reach this address, or None. The syntax is not checked.
 
-    A local part with letters beyond ASCII takes SMTPUTF8 (RFC 6531) of every server on the way. Where one of them does
-    not have it, the owner would get no notice.
+    A local part with letters beyond ASCII needs SMTPUTF8 (RFC 6531) on every server on the way. If one of them lacks
+    it, the owner gets no notice.
     """
     local, _, domain = address.rpartition("@")
     if not local.isascii():

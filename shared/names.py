@@ -1,4 +1,4 @@
-"""What may stand in a name that a person types: of a person, a team or an authenticator."""
+"""Which characters a typed name may have: the name of a person, a team or an authenticator."""
 
 import unicodedata
 
@@ -11,10 +11,10 @@ _SEEN = frozenset("LNPS")  # letters, numbers, punctuation, symbols
 
 
 def is_name(text: str, longest: int) -> bool:
-    """Whether the text has 1 to ``longest`` characters that a name may have, one of them visible.
+    """Whether the text has 1 to ``longest`` characters, all of them allowed in names and at least one visible.
 
-    Blanks of any width may stand in a name. Line breaks, control characters and overrides of the direction may not,
-    because they move or hide what stands beside the name.
+    A name may have blanks of any width. Line breaks, control characters and overrides of the direction are refused,
+    because they move or hide the text beside the name.
     """
     return (
         len(text) <= longest

@@ -1,4 +1,4 @@
-"""What the OpenAPI document tells of refusals and headers, so that no route has to say what all of them share."""
+"""How the OpenAPI document describes refusals and headers, so that no route repeats what all routes share."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ _HEADERS: Mapping[int, tuple[str, str, Mapping[str, Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A header that a route reads or sets besides those of HTTP itself. No request must have one."""
+    """A header that a route reads or sets besides those of HTTP itself. It is optional in each request."""
 
     name: str
     description: str

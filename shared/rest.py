@@ -93,9 +93,10 @@ class RestBlueprint(Blueprint):  # type: ignore[misc]  # flask-smorest ships no 
         method: str,
         **kwargs: Any,  # noqa: ANN401
     ) -> dict[str, Any]:
-        """The parent's, and a response for each status that the view refuses with; a schema of its own stays.
+        """Return the parent's document with a response for each status that the view refuses with.
 
-        Besides, the headers that the view reads or sets.
+        A schema that the view has given for such a status stays. The headers that the view reads or sets are added,
+        too.
         """
         doc = Blueprint._prepare_response_doc(doc, doc_info, api=api, method=method, **kwargs)  # noqa: SLF001
         of_writes = doc_info.get("write_refusals", ()) if method in openapi.UNSAFE_METHODS else ()

@@ -95,8 +95,8 @@ def create_base_app(
 
     ``headers`` go with every answer that has none of that name. The metrics hold what ``collectors`` read, besides what
     every service counts; ``metrics_of`` finds them, and no route shows them. ``refused_always`` and ``refused_writes``
-    are the codes of what this service checks before its views, for the document. ``about`` is what the document tells
-    of each call besides.
+    are the codes of what this service checks before its views, for the document. ``about`` ends the document's own
+    description, and tells what holds for each call.
     """
     app = Flask(f"services.{service}", static_folder=None)
     app.config.update(

@@ -78,7 +78,10 @@ def note_right_password(deps: Deps, account_id: str, now: datetime) -> Noted:
 
 
 def note_wrong_code(deps: Deps, account_id: str, now: datetime, *, is_guess: bool) -> int:
-    """Count a wrong code, in the sum only when it ``is_guess``; how many are untold. Raises RedisError."""
+    """Count a wrong code, in the sum only when it ``is_guess``.
+
+    Return how many wrong codes the owner has not been told of. Raises RedisError.
+    """
     of_account = wrong_codes_of(account_id)
     if not is_guess:
         return budgets.take(deps.redis, of_account).counts[0]
@@ -86,7 +89,7 @@ def note_wrong_code(deps: Deps, account_id: str, now: datetime, *, is_guess: boo
 
 
 def wrong_codes_of(account_id: str) -> Charge:
-    """The row of the wrong codes after a right password of this account that its owner was not told of."""
+    """The row of this account's wrong codes after a right password, of which its owner has not been told."""
     return Charge(WRONG_CODES, account_id)
 
 

@@ -55,8 +55,8 @@ GUESSING_MULTIPLE = 4  # the busiest hours of a day have two to three times the 
 LOOKED_AT_EVERY = 10  # guesses of an hour, because a look reads eight days
 BRAKED_CODE = Rate("auth.guessing.code", "account", (Window(1, DAY),))
 # The link that exempts a login from that one try. Few mails, because a stranger with the password can request it, too.
-# A row of each network, so that strangers in one network cannot use up the mails of an owner in another one.
-# The row by network alone counts requests of a link and uses of one.
+# Each account has a row for each network, so strangers in one network cannot use up the mails of an owner in another
+# one. The row by network alone counts requests for links and uses of links.
 CONFIRMATION_MAIL = Rate("auth.confirmation.mail", "account and network", (Window(3, HOUR), Window(10, DAY)))
 CONFIRMATION_MAILS = Rate("auth.confirmation.mails", "account", (Window(12, HOUR), Window(40, DAY)))
 CONFIRMATION_IP = Rate("auth.confirmation.ip", "ip", (Window(20, 10 * MINUTE), Window(100, DAY)))
@@ -94,7 +94,7 @@ WRONG_CODES = Rate("auth.wrong_codes", "account", (Window(10**9, 3650 * DAY),)) 
 
 # OWASP; zxcvbn's scale is 0–4. The characters of the prepared form count (password_form.py).
 PASSWORD_MIN_CHARACTERS, PASSWORD_MAX_CHARACTERS, PASSWORD_MIN_SCORE = 12, 128, 3
-# A character may be typed as four code points at most: the longest canonical decomposition of Unicode.
+# One character may be typed as up to four code points, the longest canonical decomposition of Unicode.
 PASSWORD_MAX_TYPED = 4 * PASSWORD_MAX_CHARACTERS
 
 

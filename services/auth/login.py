@@ -249,8 +249,8 @@ def _complete(
 def _given_back_unless_compared(deps: Deps, one_try: tuple[Charge, ...]) -> Iterator[None]:
     """Give the one try of the day back when otp refuses the code without a comparison, since nobody learned anything.
 
-    Else a budget of five minutes would cost a new browser its day. An outage is left to budgets.given_back_on_outage: a
-    second gift would be the try of another browser.
+    Else a budget of five minutes would cost a new browser its day. After an outage, budgets.given_back_on_outage gives
+    the try back. To give it back here too would hand out a try that another browser has taken meanwhile.
     """
     try:
         yield

@@ -73,7 +73,8 @@ def confirm(deps: Deps, client: Client, challenge_id: str, binding: str | None, 
         deps.redis, *by_network(deps, CONFIRMATION_IP, client.ip), read=[challenge_store.key(challenge_id)]
     )
     challenge = challenge_store.load(taken.read[0])
-    # Never the client that began the login: a neighbour needs no password to use up the row of their network.
+    # The network's limit never refuses the client that began the login, because a neighbour without a password can use
+    # that limit up.
     if challenge is None or not challenge.belongs_to(binding):
         taken.require()
     if challenge is None or challenge.expires_at <= deps.clock():

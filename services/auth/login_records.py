@@ -77,9 +77,9 @@ def sign_in(connection: Connection, session: Session, client: Client) -> None:
 def wrong_code(deps: Deps, challenge: LoginChallenge, client: Client, now: datetime, *, is_guess: bool) -> None:
     """Count a wrong code after a right password, and tell the owner of every fifth, however slow the guesses are.
 
-    Only what was told leaves the count, and after the commit. So the next wrong code tells what a failed notice, a lost
-    reply of Redis or a killed gateway has left untold. Two codes of one moment may tell twice. Raises RedisError,
-    Unavailable.
+    The count keeps each wrong code until the notice that tells of it is committed. So when a notice fails, a reply of
+    Redis is lost or the gateway is killed, the next wrong code tells of the missed ones. Two codes at the same moment
+    may be told of twice. Raises RedisError, Unavailable.
     """
     untold = guessing_brake.note_wrong_code(deps, challenge.account_id, now, is_guess=is_guess)
     if untold < limits.WRONG_CODES_A_NOTICE:
@@ -100,5 +100,5 @@ def wrong_code(deps: Deps, challenge: LoginChallenge, client: Client, now: datet
                 browser=client.browser,
                 count=untold,
             )
-    with suppress(RedisError):  # then the next wrong code tells of them once more
+    with suppress(RedisError):  # when this fails, the next wrong code tells of them again
         budgets.refund(deps.redis, guessing_brake.wrong_codes_of(challenge.account_id), tries=untold)

@@ -36,8 +36,8 @@ _CHANGES = frozenset(
         Kind.PASSWORD_CHANGED,
         Kind.PHONE_CHANGED,
         Kind.PHONE_REMOVED,
-        # No change, but its own limits leave it few mails. Else the news that a stranger causes would use up what sends
-        # the owner this link.
+        # Not a change, but charged like one: as news, this link could be held back by the notices that a stranger
+        # causes. Its own limits keep it to 12 mails an hour, so it leaves the changes their room.
         Kind.CONFIRM_BROWSER,
     }
 )

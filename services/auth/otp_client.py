@@ -122,7 +122,7 @@ class OtpClient:
     def begin_enrollment(self, account_id: str, label: str, session_id: str) -> dict[str, Any]:
         """A pending authenticator: its secret, key URI and QR code. It ends with the session.
 
-        A long label is cut at its end, as apps show it. The beginning of an address tells accounts apart.
+        A long label is cut at its end, as apps do, because the beginning of an address tells accounts apart.
         """
         body = {"label": label[:LONGEST_LABEL], "session_id": session_id}
         return dict(self._call("POST", f"/accounts/{account_id}/enrollments", body))

@@ -18,12 +18,12 @@ log = structlog.get_logger("auth.password_renewal")
 
 
 def renew(deps: Deps, account_id: str, verified: StoredPassword, password: str) -> None:
-    """Renew ``verified``, the stored password that this one matched, if its parameters or its form are old.
+    """Renew ``verified``, the stored password that this one matched, if its parameters are old or its form differs.
 
-    The password is the same, so nothing ends and its age stays. The caller does not wait for a hash. Where the typed
-    password is its own prepared form, as nearly every one is, the hash stays and the form alone is written. A password
-    that OpaqueString refuses keeps the typed form. What is not renewed (another hash is under way, or the database is
-    down) is logged, and the next sign-in renews it.
+    The password is the same, so nothing ends and its age stays. The caller does not wait for a hash. When the typed
+    password is its own prepared form, as nearly every one is, the hash stays and only the form is written, before the
+    caller goes on. A password that OpaqueString refuses keeps the typed form. A renewal that fails (another hash is
+    under way, or the database is down) is logged, and the next sign-in tries again.
     """
     prepares = deps.settings.prepares_passwords or verified.is_prepared
     renewable, is_prepared = password_form.to_hash(password, prepares=prepares)

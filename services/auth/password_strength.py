@@ -34,7 +34,7 @@ class Strength:
 
 
 def assess(password: str, hints: list[str]) -> Strength:
-    """Rate its prepared form, whose characters count. An acceptable password can be prepared (``password_form.py``).
+    """Rate the prepared form of a password; the bounds count its characters. An acceptable password can be prepared.
 
     ``hints`` are words that an attacker would try first for this person: address, name, team.
     """

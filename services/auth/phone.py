@@ -61,8 +61,8 @@ def set_phone(
 ) -> SentCode | Account:
     """Remember a number as pending and send the code that proves it; a proven number stays in use until then.
 
-    A repeat is the same request. While the code lives that this session requested for this number, the repeat has the
-    answer of the first call, and sends nothing. For a number that is proven already, the account is returned: a number
+    A repeat is the same request: while a code that this session requested for this number is live, the call sends
+    nothing and returns that code's answer again. For a number that is proven already, it returns the account: a number
     that is pending beside it is forgotten, and nothing else changes.
     When the code can't be sent the number stays pending, so that POST /v1/phone/sms can try again.
     Raises Refusal country_not_allowed, invalid_phone, too_many_requests, sms_unavailable, not_authenticated;
@@ -87,10 +87,13 @@ def set_phone(
 def set_member_phone(
     deps: Deps, client: Client, owner: Account, acting: Acting, account_id: str, country: str, number: str
 ) -> tuple[PhoneNumber, bool]:
-    """Set a member's number, as an owner of the same team, and tell the member. The number, and whether it is proven.
+    """Set a member's number, as an owner of the same team, and tell the member.
 
-    The member proves the number; until then it is of no use. A number that the member has proven, or that is pending
-    already, is not set again, and the member is not told again.
+    Return the number, and whether the member has proven it.
+
+    The member proves the number; until then it is of no use. A number that is pending already is not set again, and the
+    member is not told again. The same holds for a number that the member has proven; a number that is pending beside it
+    is forgotten.
 
     Raises Refusal forbidden, not_found (also for another team's account), country_not_allowed, invalid_phone,
     too_many_requests.
@@ -197,7 +200,7 @@ def _send(deps: Deps, client: Client, account: Account, phone: PhoneNumber, bind
 
 
 def _sent_before(deps: Deps, account: Account, session: Session, phone: PhoneNumber) -> SentCode | None:
-    """The live code that this session has requested for this number."""
+    """Return the answer about the live code that this session requested for this number; None without such a code."""
     binding = _binding_of(account, session, phone)
     if binding is None:
         return None
@@ -207,7 +210,7 @@ def _sent_before(deps: Deps, account: Account, session: Session, phone: PhoneNum
 
 
 def _binding_of(account: Account, session: Session, phone: PhoneNumber) -> str | None:
-    """The binding of the pending number, if it is this one and this session has set it or requested its code."""
+    """The binding of the pending number, if ``phone`` is pending and this session has set it or requested its code."""
     binding = account.pending_phone_binding
     if binding is None or account.pending_phone != phone or _requested_by(binding) != session.id:
         return None
@@ -215,7 +218,7 @@ def _binding_of(account: Account, session: Session, phone: PhoneNumber) -> str |
 
 
 def _keep_proven(connection: Connection, account: Account, phone: PhoneNumber) -> bool:
-    """Keep the proven number, and forget one that is pending beside it. False when the proven one is another number."""
+    """If ``phone`` is proven already, forget the number that is pending beside it. Return whether it is proven."""
     if account.phone != phone:
         return False
     accounts.clear_pending_phone(connection, account.id)

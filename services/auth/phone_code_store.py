@@ -1,6 +1,6 @@
-"""The last code that was sent to a pending number, in Redis for as long as it lives: a repeated request finds it.
+"""The answer about the last code that was sent to a pending number: Redis keeps it for a repeat while the code is live.
 
-The code itself is otp's, which alone knows it. Here stands what the page that waits for it shows.
+The code itself is not here: only otp knows it.
 """
 
 import json
@@ -34,7 +34,7 @@ def keep(
 
 
 def find(redis: "Redis", account_id: str, binding: str, epoch: int, now: datetime) -> dict[str, str] | None:
-    """What was sent under this binding, if the code still proves the number. Raises RedisError.
+    """Return the answer that was kept under this binding, if its code still proves the number. Raises RedisError.
 
     A change that raises the account's epoch, such as a new password, has ended the code.
     """

@@ -15,7 +15,7 @@ from shared.problems import Refusal
 # (UAN) are what SMS pumping earns from, pagers and voicemail read no code, so nothing else passes. UNKNOWN is what no
 # numbering plan has handed out, and is not valid.
 _TEXTABLE = frozenset({PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE})
-# Where a calling code can begin that was written without its plus: after the 00 that most countries dial before it.
+# The start of a number whose calling code was typed without its plus. Most countries dial 00 before the code.
 _CALLING_CODE = re.compile(r"\A([^0-9+]*)(?:00)?(?=[1-9])")
 _OF_ANOTHER_COUNTRY = {
     "invalid_phone": "That is a number of another country. Choose that country.",
@@ -32,9 +32,9 @@ def parse(country: str, number: str, allowed: Container[str]) -> PhoneNumber:
     """The E.164 number of ``number`` as dialled in ``country`` (ISO 3166-1 alpha-2).
 
     A ``+1`` number of Jamaica is not one of the USA: what counts is the country that the digits belong to. Where the
-    digits are no cell phone of ``country``, they may begin with a calling code without its plus.
-    Raises Refusal country_not_allowed, invalid_phone. Their ``country`` is the one that the number belongs to, if it is
-    another one.
+    digits are no cell phone of ``country``, they are read once more with a plus in front, in place of a 00.
+    Raises Refusal country_not_allowed, invalid_phone. When the number belongs to another country, the refusal names it
+    as ``country``.
     """
     if country not in allowed:
         raise Refusal("country_not_allowed")
@@ -46,7 +46,7 @@ def parse(country: str, number: str, allowed: Container[str]) -> PhoneNumber:
 
 
 def _readings(country: str, number: str) -> list[phonenumbers.PhoneNumber]:
-    """The number as dialled in the country, and the number behind a calling code whose plus is missing."""
+    """The number as dialled in the country, then as one that begins with a calling code without its plus."""
     readings = []
     for text in dict.fromkeys((number, _CALLING_CODE.sub(r"\1+", number))):
         with contextlib.suppress(NumberParseException):

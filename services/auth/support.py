@@ -176,7 +176,7 @@ def _named(deps: Deps, found: Account | None, who: str | None) -> str | None:
 
 
 def _digest(deps: Deps, text: str) -> str:
-    """The keyed digest of a query. Every spelling of an address has the same."""
+    """The keyed digest of a query. All spellings of an address have one digest."""
     return subject(deps, "support_search", email_key(text) if "@" in text else text.casefold())
 
 

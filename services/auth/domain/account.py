@@ -50,9 +50,9 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class StoredPassword:
-    """A stored hash, and the form of the password that it was made of.
+    """A stored hash, and which form of the password it was made of.
 
-    ``is_prepared``: it is the hash of the prepared form (``password_form.py``), else of what was typed.
+    ``is_prepared``: it was made of the prepared form (``password_form.py``), else of what was typed.
     """
 
     encoded: str

@@ -1,4 +1,4 @@
-"""How the rules for codes and phone numbers read what a person types or pastes.
+"""How the rules for codes, phone numbers and spoken words read what a person types or pastes.
 
 `portal/static/codes.js` reads the same. `tests/support/typed_codes.json` has examples that both must read alike.
 """
@@ -13,7 +13,7 @@ _BLANKS = frozenset("\u2800\u115f\u1160")
 
 
 def plain(text: str) -> str:
-    """The text with ASCII digits of any script's decimal digits, one kind of dash and one kind of blank.
+    """Return the text with ASCII digits for the decimal digits of any script, one kind of dash and one kind of blank.
 
     Invisible format characters (Cf), such as a direction mark, and marks (M), such as that of a keycap, are dropped.
     Full-width forms become the usual ones (NFKC).

@@ -1,4 +1,4 @@
-"""The code that a person meant, out of the text of a page's form. The API itself takes one spelling.
+"""The code that a person meant, out of the text of a page's form. The API itself reads ASCII only.
 
 `static/codes.js` has the same rule for the pages' scripts. `tests/support/typed_codes.json` holds both to it.
 """
@@ -19,7 +19,7 @@ _LATIN = re.compile(r"[A-Za-z]")
 
 
 def meant(text: str) -> str:
-    """Six ASCII digits, or a backup code as it stands on the sheet.
+    """Return six ASCII digits, or a backup code as it stands on the sheet.
 
     Nothing is guessed. Raises Refusal validation_failed for a text without a code. Its cause is ``several`` for a text
     with more than one possible code, and ``digits`` for one group of digits that are not six.

@@ -44,9 +44,9 @@ def code_field(**kwargs: Any) -> Text:  # noqa: ANN401
 
 
 def password_field(**kwargs: Any) -> Text:  # noqa: ANN401
-    """A password as it is typed; bounded, because preparing costs by length.
+    """A password as it is typed. Its length is bounded, because preparing and rating cost by length.
 
-    One that has too many characters when it is prepared is no match, and as a new one too weak.
+    When the prepared form has too many characters, the password does not match, and a new one is refused as too weak.
     """
     metadata = {"description": "Unicode forms of one text are one password (RFC 8265, OpaqueString)."}
     return Text(validate=validate.Length(min=1, max=PASSWORD_MAX_TYPED), load_only=True, metadata=metadata, **kwargs)

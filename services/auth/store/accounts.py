@@ -22,10 +22,10 @@ class EmailTaken(Exception):  # noqa: N818
 
 
 def _prepared_form(encoded: str) -> str:
-    """What ``password_form`` says beside a hash of the prepared form: the word, and the salt of that hash.
+    """Return what the column ``password_form`` holds beside a hash of the prepared form: a word, and that hash's salt.
 
-    A release that does not know the column replaces the hash alone. Its hash has another salt, so the word that it
-    leaves behind does not count, and its hash is compared with what was typed.
+    A release that does not know the column replaces the hash alone. The new hash has another salt than the column, so
+    the word does not count for it, and the new hash is compared with what was typed.
     """
     salt = encoded.split("$")[-2:][0]  # a damaged hash may have none
     return f"prepared {salt}"

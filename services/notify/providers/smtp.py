@@ -69,7 +69,7 @@ class SmtpEmail:
 
     def _letter(self, message: EmailMessage) -> email.message.EmailMessage:
         recipient = with_ascii_domain(message.to)
-        if not recipient.isascii():  # it would take SMTPUTF8, which not every server on the way has
+        if not recipient.isascii():  # it needs SMTPUTF8 (RFC 6531), and not every server on the way has that
             raise ValueError("not ASCII")
         letter = email.message.EmailMessage(policy=SMTP)
         letter["From"] = self._sender

@@ -143,8 +143,8 @@ def test_the_same_number_is_sent_another_code_when_the_first_was_not_sent(api, a
 def test_the_same_number_is_sent_another_code_when_a_change_has_ended_the_first(deps, api, ann, otp):
     caller = api(ann)
     first = caller.put("/v1/phone", NUMBER).json
-    otp.end(ann.id, [], codes=True)  # as a new password does, and
-    deps.redis.incr(session_store.epoch_key(ann.id))
+    otp.end(ann.id, [], codes=True)  # a new password ends the codes
+    deps.redis.incr(session_store.epoch_key(ann.id))  # and raises the epoch
     assert caller.put("/v1/phone", NUMBER).json["message_id"] != first["message_id"]
     assert caller.post(VERIFY, {"code": "424242"}).status_code == 200
 

@@ -1,4 +1,7 @@
-"""A password hash knows the form of the password that it was made of; the hashes that stand were made of what was typed."""
+"""accounts.password_form says which form of the password its hash was made of.
+
+It is null for the existing hashes, which were made of what was typed.
+"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,8 +1,8 @@
 """An address with a domain in Unicode is kept under its A-labels, so both spellings are one account.
 
-Two accounts of one address, one made in each spelling, cannot both have the key. The account whose key stands already
-keeps it, because browsers send A-labels; else the older one gets it. The other account keeps its old key, which no
-sign-in looks up any more, and the log names both. README, "Runbook", has the query and the way out.
+Two accounts of one address, one made in each spelling, cannot both have the key. An account that has the key already
+keeps it, because browsers send A-labels; else the older account gets it. The other account keeps its old key, which no
+sign-in looks up, and the log names both. README, "Runbook", has the query and the repair.
 """
 
 from collections.abc import Callable
