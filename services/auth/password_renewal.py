@@ -48,4 +48,9 @@ def _store(deps: Deps, account_id: str, verified: StoredPassword, renewed: Store
     except (DBAPIError, PoolTimeoutError) as error:
         log.warning("password hash not renewed", account_id=account_id, cause=type(error).__name__)
         return
-    log.info("password hash renewed" if stored else "password changed before its hash", account_id=account_id)
+    if not stored:
+        log.info("password changed before its hash", account_id=account_id)
+    elif renewed.encoded == verified.encoded:
+        log.info("password form noted", account_id=account_id)
+    else:
+        log.info("password hash renewed", account_id=account_id)

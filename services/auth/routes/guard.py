@@ -39,7 +39,7 @@ DEVICE_HEADER = Header(
 BINDING_HEADER = Header(
     "X-Challenge-Binding",
     "The binding of the login's challenge, which a bearer client got from POST /v1/login. A browser has it in a cookie "
-    "instead. Without the right one the answer is that to a login that has ended.",
+    "instead. With a wrong or missing one the answer is 410 challenge_expired; a link's is 403 other_browser.",
 )
 UNATTENDED_HEADER = Header(
     "X-Unattended",

@@ -100,7 +100,7 @@ def test_the_calls_of_a_login_name_the_header_without_which_it_has_ended(api, pa
     operation = api().get("/openapi.json").json["paths"][f"/v1/login/{{challenge_id}}{path}"][method]
     (parameter,) = [one for one in operation["parameters"] if one["in"] == "header"]
     assert (parameter["name"], parameter["required"]) == ("X-Challenge-Binding", False)
-    assert "Without the right one" in parameter["description"]
+    assert "With a wrong or missing one" in parameter["description"]
 
 
 def test_a_header_of_each_answer_is_told_once(api):

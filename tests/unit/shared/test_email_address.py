@@ -29,10 +29,8 @@ def test_a_sharp_s_is_another_domain_than_two():
 
 
 @given(st.text(max_size=60))
-def test_every_text_has_a_key_that_is_its_own_key(text):
-    key = email_key(f"a{text}@example.com")
-    assert email_key(email_key(text)) is not None
-    assert key == unicodedata.normalize("NFKC", f"a{text}@example.com").casefold()
+def test_any_text_before_an_ascii_domain_is_folded(text):
+    assert email_key(f"a{text}@example.com") == unicodedata.normalize("NFKC", f"a{text}@example.com").casefold()
 
 
 @given(st.from_regex(r"[a-z0-9.!+]{1,20}@([a-zA-Z0-9-]{1,20}\.){1,3}[a-z]{2,6}", fullmatch=True))

@@ -13,10 +13,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("accounts", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("password_form", sa.String(length=200), nullable=True))
+    op.add_column("accounts", sa.Column("password_form", sa.String(length=200), nullable=True))
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("accounts", schema=None) as batch_op:
-        batch_op.drop_column("password_form")
+    # In no batch, which would make the table anew on SQLite: other tables refer to it.
+    op.drop_column("accounts", "password_form")
