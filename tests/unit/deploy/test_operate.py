@@ -22,7 +22,8 @@ def operate(*command, **environ):
 def test_a_command_is_told_where_the_stack_is_and_no_key(tmp_path):
     (tmp_path / "shown.py").write_text("import os\nfor pair in os.environ.items(): print('='.join(pair))\n")
     secrets = dict.fromkeys(KEYS, "a secret")
-    shown = operate("shown", PYTHONPATH=str(tmp_path), PORT="9080", BROKER_URL="amqp://broker//", **secrets).stdout
+    where = {"PORT": "9080", "VAR_DIR": str(tmp_path / "var"), "BROKER_URL": "amqp://broker//"}
+    shown = operate("shown", PYTHONPATH=str(tmp_path), **where, **secrets).stdout
     assert {"REDIS_URL=redis://127.0.0.1:9082/0", "BROKER_URL=amqp://broker//"} <= set(shown.splitlines())
     assert "a secret" not in shown
 

@@ -3,8 +3,8 @@ import pytest
 from deploy.local.settings import ROOT, LocalSettings, SettingsError
 
 
-def test_ports_follow_the_gateways():
-    settings = LocalSettings.from_env({"PORT": "9000"})
+def test_ports_follow_the_gateways(tmp_path):
+    settings = LocalSettings.from_env({"PORT": "9000", "VAR_DIR": str(tmp_path)})  # a stack's var has passwords
     assert (settings.port, settings.otp_port, settings.redis_port) == (9000, 9001, 9002)
     assert (settings.metrics_port, settings.otp_metrics_port) == (9003, 9004)
     assert settings.metrics_urls == {"auth": "http://127.0.0.1:9003/metrics", "otp": "http://127.0.0.1:9004/metrics"}
