@@ -41,7 +41,8 @@ _DETAIL = (
 
 log = structlog.get_logger("auth.guessing")
 
-# What came of a look. The brake stays on until the later end, whoever comes last. The reply: whether this put it on.
+# Keep what a look has found. Of two looks, the one whose brake ends later decides. The reply: whether this look put the
+# brake on.
 _LOOKED = LuaScript("""
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
 local left, brakes_for = redis.call('PTTL', KEYS[1]), tonumber(ARGV[1])

@@ -55,7 +55,7 @@ def test_a_challenge_from_before_the_change_makes_no_session(deps, stranger, mia
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_code_for_a_login_from_before_the_change_is_not_compared(deps, stranger, mia, otp, change):
-    """Else a thief who has the old password could still use up the owner's tries for ten minutes."""
+    """A thief with the old password has a login that waits, and must not use up the owner's tries with it."""
     challenge_id = challenge(stranger, mia)
     change(deps, mia)
     assert problem(verify(stranger, challenge_id, "000000")) == (410, "challenge_expired")
