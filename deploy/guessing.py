@@ -67,7 +67,7 @@ def gain(attack: Attack) -> Gain:
     wanted = min(attack.accounts * CODES_A_DAY, network)
     at_once, a_day = 0, wanted
     if wanted > BELOW_THE_BRAKE_A_DAY:
-        at_once = min(wanted, auth.GUESSING_FLOOR + auth.LOOKED_AT_EVERY)
+        at_once = min(wanted, auth.GUESSING_FLOOR + 1)
         a_day = min(wanted, max(attack.accounts * BRAKED_A_DAY, BELOW_THE_BRAKE_A_DAY))
     # A known device is exempt from the brake. Its wrong codes are among those that the owner is told of.
     a_day += by_device
@@ -170,8 +170,8 @@ number of guesses × {met}·10⁻⁶. The passwords are right, because without t
 - The owner is told of each {told}th wrong code. A silent attacker stops one code earlier at each account, and stays
   below the brake: {floor:,} guesses at once, then {below:,} a day over all accounts. They raise it to {growth:g} times
   that in the second week, and twofold in each week after it.
-- Under the brake an account takes {braked} code a day from new browsers. The brake goes on {late} guesses late at most,
-  besides those that are just under way.
+- Under the brake an account takes {braked} code a day from new browsers. The guess that exceeds the threshold puts the
+  brake on. Guesses that are under way at that moment are compared, too.
 - A stale device is a browser that the owner once signed in with, and that the attacker holds. It is exempt from the
   brake and from the rows by network.
 - No everyday sign-in empties the rows of wrong codes: {strangers} of strangers, {device} of a device.
@@ -219,7 +219,6 @@ def document() -> str:
         below=BELOW_THE_BRAKE_A_DAY,
         growth=GROWTH,
         braked=BRAKED_A_DAY,
-        late=auth.LOOKED_AT_EVERY - 1,
         strangers=STRANGERS_IN_A_ROW,
         device=DEVICE_IN_A_ROW,
         for_one=AIM_FOR_ONE,

@@ -26,12 +26,11 @@ def _verifier() -> Flask:
 
 def _gateway() -> Flask:
     app, _api = create_base_app("floor_auth", title="floor", version="v1", checks={}, docs=False, headers=FOR_BROWSERS)
-    line = Line(_UPSTREAM or "http://127.0.0.1:1")
+    line = Line(_UPSTREAM or "http://127.0.0.1:1", {"Content-Type": "application/json"})
 
     @app.post("/nothing")
     def nothing() -> Response:
-        headers = {"Content-Type": "application/json"}
-        _status, data = line.exchange("POST", "/nothing", request.get_data(), headers)
+        _status, data = line.exchange("POST", "/nothing", request.get_data())
         return Response(data, mimetype="application/json")
 
     return app

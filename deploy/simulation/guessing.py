@@ -90,7 +90,7 @@ class Brake:
         """A wrong code of a browser that is not known."""
         self.turn_to(at)
         self.running += 1
-        if self.running % auth.LOOKED_AT_EVERY == 0 and self.before.level + self.running > self.before.threshold:
+        if self.before.level + self.running > self.before.threshold:
             seen = self._look()
             self.until = max(self.until, (self.hour + seen.hours_left) * float(HOUR))
 
@@ -102,7 +102,7 @@ class Brake:
     def _look(self) -> Reading:
         self.hours[0] = Hour(self.running)
         seen = guessing.read(_RULE, self.hours)
-        if self.running >= auth.LOOKED_AT_EVERY:
+        if self.running:
             self.hours[0] = Hour(self.running, seen.counts_at_most)
         return seen
 

@@ -14,12 +14,11 @@ import structlog
 
 from services.auth.deps import Deps
 from services.auth.domain import guessing
-from services.auth.domain.guessing import Guess, Hour, Reading, Rule
+from services.auth.domain.guessing import Guess, Hour, Past, Reading, Rule
 from services.auth.limits import (
     BRAKED_CODE,
     GUESSES,
     GUESSING_MULTIPLE,
-    LOOKED_AT_EVERY,
     PASSWORDS_COUNTED,
     WRONG_CODES,
 )
@@ -45,6 +44,7 @@ log = structlog.get_logger("auth.guessing")
 # brake on.
 _LOOKED = LuaScript("""
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
+redis.call('SET', KEYS[3], ARGV[4], 'EX', 3600)
 local left, brakes_for = redis.call('PTTL', KEYS[1]), tonumber(ARGV[1])
 if brakes_for > left and brakes_for > 0 then redis.call('SET', KEYS[1], 1, 'PX', ARGV[1]) end
 return left < 0 and brakes_for > 0 and 1 or 0
@@ -126,32 +126,52 @@ def wait_seconds(deps: Deps, account_id: str) -> int:
 
 def reading(redis: "Redis", floor: int, guess: Guess, now: datetime) -> Reading:
     """How much is guessed of this kind. Raises RedisError."""
-    hours = range(_hour(now), _hour(now) - guessing.HOURS_READ, -1)
-    keys = [key for hour in hours for key in (*Charge(GUESSES[guess], str(hour)).keys(), _most_key(guess, hour))]
-    texts = iter(redis.mget(keys))
-    found = [
-        Hour(int(count or 0), None if most is None else int(most)) for count, most in zip(texts, texts, strict=True)
-    ]
-    return guessing.read(Rule(floor, GUESSING_MULTIPLE), found)
+    return guessing.read(_rule(floor), _hours(redis, guess, now))
 
 
 def _note(deps: Deps, guess: Guess, now: datetime, charges: tuple[Charge, ...]) -> Noted:
-    """Count one. Every tenth of an hour is compared with last week, and may put the brake on."""
-    taken = budgets.take(deps.redis, *charges, read=[KEY])
-    if taken.allowed and taken.counts[0] % LOOKED_AT_EVERY == 0:
-        _look(deps, guess, now)
-    return Noted(brakes=taken.read[0] is not None, is_counted=taken.allowed, counts=taken.counts)
+    """Count one, and compare the sum with last week. The first guess of an hour reads the hours before it.
+
+    To read them each time would cost a wrong code a millisecond more.
+    """
+    last = charge(guess, now - _HOUR).keys()[0]
+    taken = budgets.take(deps.redis, *charges, read=[KEY, _past_key(deps, guess, now), last])
+    is_on, kept, guesses = taken.read
+    if taken.allowed:
+        seen = None
+        if kept is not None:
+            past = Past(*map(float, kept.split()))
+            seen = guessing.read_on(_rule(deps.settings.guessing_floor), past, taken.counts[0], int(guesses or 0))
+        if seen is None or seen.brakes:
+            _look(deps, guess, now)
+    return Noted(brakes=is_on is not None, is_counted=taken.allowed, counts=taken.counts)
 
 
 def _look(deps: Deps, guess: Guess, now: datetime) -> None:
-    seen = reading(deps.redis, deps.settings.guessing_floor, guess, now)
+    """Read all hours, keep what the next guesses of this hour need, and put the brake on where too much is guessed."""
+    rule, hours = _rule(deps.settings.guessing_floor), _hours(deps.redis, guess, now)
+    past, seen = guessing.past(rule, hours), guessing.read(rule, hours)
     hour, brakes_for_ms = _hour(now), 0
     if seen.brakes:
         ends_at = datetime.fromtimestamp((hour + seen.hours_left) * _HOUR.total_seconds(), UTC)
         brakes_for_ms = (ends_at - now) // timedelta(milliseconds=1)
-    keys = [KEY, _most_key(guess, hour)]
-    if _LOOKED.run(deps.redis, keys, [brakes_for_ms, seen.counts_at_most, _KEPT_SECONDS]):
+    keys = [KEY, _most_key(guess, hour), _past_key(deps, guess, now)]
+    kept = f"{past.level!r} {past.threshold!r}"
+    if _LOOKED.run(deps.redis, keys, [brakes_for_ms, seen.counts_at_most, _KEPT_SECONDS, kept]):
         log.warning("guessing brake on", guess=guess, guesses=int(seen.level), threshold=int(seen.threshold))
+
+
+def _hours(redis: "Redis", guess: Guess, now: datetime) -> list[Hour]:
+    hours = range(_hour(now), _hour(now) - guessing.HOURS_READ, -1)
+    keys = [key for hour in hours for key in (*Charge(GUESSES[guess], str(hour)).keys(), _most_key(guess, hour))]
+    texts = iter(redis.mget(keys))
+    return [
+        Hour(int(count or 0), None if most is None else int(most)) for count, most in zip(texts, texts, strict=True)
+    ]
+
+
+def _rule(floor: int) -> Rule:
+    return Rule(floor, GUESSING_MULTIPLE)
 
 
 def _hour(at: datetime) -> int:
@@ -160,3 +180,7 @@ def _hour(at: datetime) -> int:
 
 def _most_key(guess: Guess, hour: int) -> str:
     return f"auth:guessing:most:{guess}:{hour}"
+
+
+def _past_key(deps: Deps, guess: Guess, now: datetime) -> str:
+    return f"auth:guessing:past:{guess}:{deps.settings.guessing_floor}:{_hour(now)}"

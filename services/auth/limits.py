@@ -52,7 +52,6 @@ GUESSES = {
 PASSWORDS_COUNTED = Rate("auth.guessing.right_password.account", "account", (Window(5, DAY),))
 GUESSING_FLOOR = 1000  # unless set: a hundred an hour for good, or a thousand at once
 GUESSING_MULTIPLE = 4  # the busiest hours of a day have two to three times the mean
-LOOKED_AT_EVERY = 10  # guesses of an hour, because a look reads eight days
 BRAKED_CODE = Rate("auth.guessing.code", "account", (Window(1, DAY),))
 # The link that exempts a login from that one try. Few mails, because a stranger with the password can request it, too.
 # Each account has a row for each network, so strangers in one network cannot use up the mails of an owner in another

@@ -89,11 +89,9 @@ class OtpClient:
     """
 
     def __init__(self, base_url: str, api_key: Key, clock: Clock | None = None, patience: Patience = PATIENCE) -> None:
-        self._line = Line(base_url, clock, patience)
-        self._headers = {
-            "Authorization": f"Bearer {encode_key(api_key.material.reveal())}",
-            "Content-Type": "application/json",
-        }
+        authorization = f"Bearer {encode_key(api_key.material.reveal())}"
+        headers = {"Authorization": authorization, "Content-Type": "application/json"}
+        self._line = Line(base_url, headers, clock, patience)
 
     def state(self, account_id: str) -> TwoFactorState:
         """Whether 2FA is on, and how."""
@@ -210,9 +208,9 @@ class OtpClient:
         self._line.close()
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None, *, hashes: bool = False) -> Any:  # noqa: ANN401 - JSON
-        sent = None if body is None else json.dumps(body).encode()
+        sent = b"" if body is None else json.dumps(body).encode()
         try:
-            status, data = self._line.exchange(method, path, sent, self._headers, hashes=hashes)
+            status, data = self._line.exchange(method, path, sent, hashes=hashes)
             document = json.loads(data) if data else None
         except (LineDown, ValueError) as error:
             raise Unavailable("otp") from error

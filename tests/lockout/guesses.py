@@ -10,7 +10,7 @@ _DAY, _WEEK = 24, 168  # hours
 
 
 class Brake:
-    """On while too much is guessed. It looks at each tenth guess of an hour, so it comes nine guesses late at most."""
+    """On while too much is guessed. The guess that exceeds the threshold puts it on."""
 
     def __init__(self, clock: Callable[[], datetime], floor: int) -> None:
         self._clock, self._floor = clock, floor
@@ -26,8 +26,7 @@ class Brake:
         """One guess of a browser that the account does not know."""
         hour = _hour(self._clock())
         self._guesses[kind][hour] += 1
-        if self._guesses[kind][hour] % 10 == 0:
-            self._look(kind, hour)
+        self._look(kind, hour)
 
     def give_back(self, kind: str, at: datetime) -> None:
         """The login was completed, so its right password was no guess."""

@@ -32,7 +32,7 @@ from shared.database import create_database, reading, writing
 from shared.envelope import open_envelope
 from shared.hashing import HashingPool
 from shared.ids import new_id
-from shared.keys import Key
+from shared.keys import Key, encode_key
 from shared.messages import SecondFactorLocked
 from shared.migrations import upgrade
 from shared.secret import Secret
@@ -81,9 +81,8 @@ class Line:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def exchange(
-        self, method: str, path: str, body: bytes | None, headers: dict[str, str], *, hashes: bool = False
-    ) -> tuple[int, bytes]:
+    def exchange(self, method: str, path: str, body: bytes = b"", *, hashes: bool = False) -> tuple[int, bytes]:
+        headers = {"Authorization": f"Bearer {encode_key(API_KEY)}", "Content-Type": "application/json"}
         answer = self._world.app.test_client().open(path, method=method, data=body, headers=headers)
         return answer.status_code, answer.data
 

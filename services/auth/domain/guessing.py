@@ -15,6 +15,7 @@ _HOURS_A_WEEK = 7 * _HOURS_A_DAY
 # The last day is no part of what is usual, or an attack would make itself usual while it grows.
 HOURS_READ = _HOURS_A_DAY + _HOURS_A_WEEK
 KEPT_AN_HOUR = 0.9
+_HOURS_THAT_CHANGE = 2  # the running and the last one
 _ROUNDING = 1e-6  # 24.999… of a float is 25; any other fraction is dropped, or usual would grow by it
 GROWTH = 1.4  # what is usual doubles in a week at most
 # Longer than the day of the one try. Else an attacker would spend all tries, wait until the brake is off, and guess
@@ -51,6 +52,17 @@ class Hour:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """What all hours but the running and the last one add to the level, and the threshold, both in guesses.
+
+    It holds for all of the running hour: a login that completes takes back a right password of ten minutes ago at most.
+    """
+
+    level: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """How much is guessed. ``level`` and ``threshold`` are in guesses; the level decays by a tenth an hour.
 
@@ -75,15 +87,25 @@ class Reading:
 
 
 def read(rule: Rule, hours: Sequence[Hour]) -> Reading:
-    """Compare with last week. ``hours`` are HOURS_READ of them, newest first; the first one is still running.
+    """Compare with last week. ``hours`` are HOURS_READ of them, newest first; the first one is still running."""
+    return read_on(rule, past(rule, hours), hours[0].guesses, hours[1].guesses)
+
+
+def past(rule: Rule, hours: Sequence[Hour]) -> Past:
+    """What the same hours say of the time before the last two.
 
     Under the brake an hour counts as usual at most, so an attack of days does not become usual. Any other hour counts
     as GROWTH times usual at most, so an attack below the brake takes weeks to raise it.
     """
-    level = sum(hour.guesses * KEPT_AN_HOUR**age for age, hour in enumerate(hours))
-    week = hours[_HOURS_A_DAY:HOURS_READ]
-    guesses = sum(_counted(hour) for hour in week)
+    level = sum(hour.guesses * KEPT_AN_HOUR**age for age, hour in enumerate(hours) if age >= _HOURS_THAT_CHANGE)
+    guesses = sum(_counted(hour) for hour in hours[_HOURS_A_DAY:HOURS_READ])
     threshold = max(float(rule.floor), rule.multiple * guesses / _HOURS_A_WEEK * HOURS_IN_A_LEVEL)
+    return Past(level, threshold)
+
+
+def read_on(rule: Rule, past: Past, running: int, last: int) -> Reading:
+    """The same from ``past`` and the guesses of the running hour and of the last one."""
+    level, threshold = running + last * KEPT_AN_HOUR + past.level, past.threshold
     usual_an_hour = threshold / rule.multiple / HOURS_IN_A_LEVEL
     return Reading(level, threshold, int(usual_an_hour * (1 if level > threshold else GROWTH) + _ROUNDING))
 

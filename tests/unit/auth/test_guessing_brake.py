@@ -30,7 +30,7 @@ def note_guess(deps, now):
 
 @pytest.fixture
 def braked(deps):
-    guesses(deps, FLOOR + 9)
+    guesses(deps, FLOOR)
     note_guess(deps, deps.clock())
     assert guessing_brake.is_on(deps.redis)
 
@@ -174,13 +174,47 @@ def test_wrong_codes_over_many_accounts_put_it_on(deps, stranger, mia, otp):
     challenge_id = challenge(stranger, mia)
     assert wrong(stranger, otp, challenge_id).status_code == 401
     assert not guessing_brake.is_on(deps.redis)
-    guesses(deps, FLOOR + 9)
+    guesses(deps, FLOOR)
     assert wrong(stranger, otp, challenge_id).status_code == 401
     assert guessing_brake.is_on(deps.redis)
 
 
+def test_the_guess_that_exceeds_the_threshold_puts_it_on(deps, clock):
+    guesses(deps, 500, hours_ago=1)
+    for number in range(FLOOR - 450):
+        note_guess(deps, clock())
+        assert not guessing_brake.is_on(deps.redis), number
+    note_guess(deps, clock())
+    assert guessing_brake.is_on(deps.redis)
+
+
+def test_what_the_last_hour_gets_back_leaves_the_sum_at_once(deps, clock):
+    guesses(deps, FLOOR, hours_ago=1)
+    guesses(deps, 99)
+    note_guess(deps, clock())
+    guesses(deps, FLOOR - 2, hours_ago=1)
+    note_guess(deps, clock())
+    assert not guessing_brake.is_on(deps.redis)
+    note_guess(deps, clock())
+    assert guessing_brake.is_on(deps.redis)
+
+
+def test_an_older_hour_leaves_the_sum_with_the_next_hour(deps, clock):
+    guesses(deps, 1100, hours_ago=2)
+    guesses(deps, 100)
+    note_guess(deps, clock())
+    assert not guessing_brake.is_on(deps.redis)
+    clock.turn(hours=1)
+    guesses(deps, 100)
+    note_guess(deps, clock())
+    assert not guessing_brake.is_on(deps.redis)
+    guesses(deps, 120)
+    note_guess(deps, clock())
+    assert guessing_brake.is_on(deps.redis)
+
+
 def test_right_passwords_without_a_code_put_it_on(deps, stranger, mia, otp):
-    guesses(deps, FLOOR + 9, Guess.RIGHT_PASSWORD)
+    guesses(deps, FLOOR, Guess.RIGHT_PASSWORD)
     challenge(stranger, mia)
     assert guessing_brake.is_on(deps.redis)
 
@@ -214,11 +248,11 @@ def test_neither_known_browsers_nor_backup_codes_count(deps, stranger, api, mia,
 def test_it_lasts_a_day_at_least_and_a_later_look_never_ends_it_earlier(deps, braked, clock):
     first = deps.redis.pttl(guessing_brake.KEY)
     assert 25 * 3_600_000 < first <= 26 * 3_600_000
-    guesses(deps, 20 * FLOOR + 9)
+    guesses(deps, 20 * FLOOR)
     note_guess(deps, clock())
     longer = deps.redis.pttl(guessing_brake.KEY)
     assert 28 * 3_600_000 < longer <= 29 * 3_600_000
-    guesses(deps, FLOOR + 9)
+    guesses(deps, FLOOR)
     note_guess(deps, clock())
     assert deps.redis.pttl(guessing_brake.KEY) > 28 * 3_600_000
 
@@ -273,7 +307,7 @@ def test_the_metrics_say_how_much_is_guessed_and_whether_that_is_too_much(deps, 
     guesses(deps, 40, Guess.RIGHT_PASSWORD)
     assert figures(deps) == {
         ("latchkey_guessing_up",): 1,
-        ("latchkey_guessing_level", "wrong_code"): FLOOR + 10,
+        ("latchkey_guessing_level", "wrong_code"): FLOOR + 1,
         ("latchkey_guessing_level", "right_password"): 40,
         ("latchkey_guessing_threshold", "wrong_code"): FLOOR,
         ("latchkey_guessing_threshold", "right_password"): FLOOR,
