@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import ssl
 import threading
 from urllib.parse import quote
 
@@ -23,6 +24,7 @@ from tests.support.free_port import free_port
 from tests.support.migrated import copied, migrated
 from tests.support.otp import ACCOUNT, API_KEY, PHONE, make_world
 from tests.support.threads import at_once
+from tests.support.tls import server_context
 
 
 @pytest.fixture(scope="module")
@@ -235,6 +237,10 @@ def test_nobody_there_is_an_outage(world):
     assert refusal.value.code == "service_unavailable"
 
 
+def _secured(server, tls):
+    return server if tls is None else tls.wrap_socket(server, server_side=True)
+
+
 ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
@@ -242,19 +248,29 @@ def header(request, name):
     return next(int(line.split(b":")[1]) for line in request.split(b"\r\n") if line.startswith(name + b":"))
 
 
+def _hung_up():
+    raise EOFError
+
+
 def whole_request(stream):
     """The next request, its body too: the client sends head and body apart, and half of one must not be answered."""
-    head = b"".join(iter(stream.readline, b"\r\n"))
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += stream.readline() or _hung_up()
     return head + stream.read(header(head, b"Content-Length"))
 
 
 @contextlib.contextmanager
-def line(*connections: bytes | tuple[bytes, ...]):
+def line(*connections: bytes | tuple[bytes, ...], tls=None):
     """A server with one connection after the other, an answer or some each; what it was asked, request by request."""
     asked = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with socket.create_server(("127.0.0.1", 0)) as plain, _secured(plain, tls) as server:
 
         def serve():
+            with contextlib.suppress(ssl.SSLError, EOFError):
+                answer_all()
+
+        def answer_all():
             for answers in connections:
                 connection, _ = server.accept()
                 with connection, connection.makefile("rb") as requests:
@@ -264,7 +280,8 @@ def line(*connections: bytes | tuple[bytes, ...]):
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        client = OtpClient(f"http://127.0.0.1:{server.getsockname()[1]}/base/", Key("new", Secret(API_KEY)))
+        url = f"{'https' if tls else 'http'}://127.0.0.1:{server.getsockname()[1]}/base/"
+        client = OtpClient(url, Key("new", Secret(API_KEY)))
         yield client, asked
         client.close()
         thread.join()
@@ -277,6 +294,31 @@ def test_a_connection_that_otp_has_closed_costs_no_call():
     assert [request.split(b"\r\n")[0] for request in asked] == [
         f"POST /base/accounts/{ACCOUNT}/unlock HTTP/1.1".encode()
     ] * 2
+
+
+def test_no_proxy_of_the_environment_is_asked(monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    with line(ANSWER) as (client, asked):
+        client.unlock(ACCOUNT)
+        assert len(asked) == 1
+
+
+def test_over_tls_a_certificate_that_the_system_trusts_is_good(monkeypatch, tmp_path):
+    context, certificate = server_context(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with line((ANSWER, ANSWER), tls=context) as (client, asked):
+        client.unlock(ACCOUNT)
+        client.unlock(ACCOUNT)
+        assert len(asked) == 2
+
+
+def test_over_tls_any_other_certificate_is_an_outage_and_sees_no_key(tmp_path):
+    context, _certificate = server_context(tmp_path)
+    with line(ANSWER, tls=context) as (client, asked):
+        with pytest.raises(Refusal) as refusal:
+            client.unlock(ACCOUNT)
+        assert (refusal.value.code, asked) == ("service_unavailable", [])
 
 
 def test_a_call_on_a_kept_connection_that_is_closed_meanwhile_goes_out_once_more():
