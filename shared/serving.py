@@ -79,7 +79,7 @@ def serve(app: str, *, host: str, port: int, threads: int, load: Callable[[str],
         raise
 
 
-class _Server(Granian):
+class _Server(Granian):  # type: ignore[misc, valid-type]  # one of two classes, chosen at import
     """Remembers how its children ended; granian exits with 1 whatever their status was."""
 
     child_statuses: frozenset[int | None] = frozenset()
