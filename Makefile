@@ -3,7 +3,9 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# Two sets of packages in one environment: what running needs, and what tests, checks and measurements need too.
 STAMP  := $(VENV)/.installed
+DEV    := $(VENV)/.dev
 # Test processes that run side by side; the end-to-end tests, which share one stack, always run one after the other.
 JOBS   ?= 2
 
@@ -14,20 +16,27 @@ JOBS   ?= 2
 help:  ## Print this list
 	@awk -F ':.*##' '/^[a-z][a-z0-9-]*:.*##/ { printf "  make %-18s%s\n", $$1, $$2 }' Makefile
 
-venv: $(STAMP)  ## Make the virtual environment in .venv (PYTHON=python3.13 chooses the Python)
+venv: $(DEV)  ## Install what tests and checks need into .venv, too (PYTHON=python3.13 chooses the Python)
 
-$(STAMP): requirements/dev.txt
+$(STAMP): requirements/run.txt
 	@command -v $(PYTHON) >/dev/null 2>&1 || { \
 	    echo "latchkey: $(PYTHON) was not found. Install Python 3.11 or newer, or say where it is: make PYTHON=/path/to/python3 $(MAKECMDGOALS)" >&2; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	    echo "latchkey: Python 3.11 or newer is needed, and $(PYTHON) is $$($(PYTHON) -V 2>&1). Choose another: make PYTHON=python3.13 $(MAKECMDGOALS)" >&2; exit 2; }
-	@echo "latchkey: installing the packages into $(VENV); this takes a minute, once ..."
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements/dev.txt
-	@touch $(STAMP)
+	@exec $(PYTHON) -m deploy.local.install $(VENV) requirements/run.txt
+	@touch $@
+
+$(DEV): $(STAMP) requirements/dev.txt
+	@exec $(BIN)/python -m deploy.local.install $(VENV) requirements/dev.txt
+	@touch $@
+
+# What single targets need besides: a browser's driver, the checkers of containers, of packages, a rival to measure.
+$(VENV)/.bench $(VENV)/.compose $(VENV)/.browser $(VENV)/.audit: $(VENV)/.%: $(DEV) requirements/%.txt
+	@exec $(BIN)/python -m deploy.local.install $(VENV) requirements/$*.txt
+	@touch $@
 
 # exec: the process that make started is the supervisor itself, so a signal needs no shell to pass it on.
-run: $(STAMP)  ## Start everything on this machine: http://127.0.0.1:8080 (settings: PORT, VAR_DIR, REDIS_URL ...)
+run: $(STAMP)  ## Start everything on this machine: http://localhost:8080 (settings: PORT, VAR_DIR, REDIS_URL ...)
 	@exec $(BIN)/python -m deploy.local.run --with-parent
 
 demo: $(STAMP)  ## Play the whole story against the running stack, or against one of its own
@@ -39,23 +48,19 @@ bench: $(VENV)/.bench  ## Measure the stack and its workers, and print two table
 bench-workers: $(VENV)/.bench  ## The workers alone
 	@exec $(BIN)/python -m deploy.bench.workers
 
-$(VENV)/.bench: $(STAMP) requirements/bench.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements/bench.txt
-	@touch $@
-
-simulate-pumping: $(STAMP)  ## Play 10,000 pumped SMS among honest ones against the guards, and print who was hurt
+simulate-pumping: $(DEV)  ## Play 10,000 pumped SMS among honest ones against the guards, and print who was hurt
 	@exec $(BIN)/python -m deploy.simulation.pumping
 
-simulate-guessing: $(STAMP)  ## Play guesses over 10,000 leaked passwords against the limits, beside docs/guessing.md (2 minutes)
+simulate-guessing: $(DEV)  ## Play guesses over 10,000 leaked passwords against the limits, beside docs/guessing.md (2 minutes)
 	@exec $(BIN)/python -m deploy.simulation.guessing
 
-timing: $(STAMP)  ## Measure whether the time of a refusal tells what was wrong, and print one table
+timing: $(DEV)  ## Measure whether the time of a refusal tells what was wrong, and print one table
 	@exec $(BIN)/python -m deploy.timing
 
-attack: $(STAMP)  ## Try every known way around a second factor on a stack of its own (ARGS="--base-url ...": on another)
+attack: $(DEV)  ## Try every known way around a second factor on a stack of its own (ARGS="--base-url ...": on another)
 	@exec $(BIN)/python -m deploy.attack $(ARGS)
 
-attack-mutations: $(STAMP)  ## Switch the guards off in copies, and see that each attack is then reported
+attack-mutations: $(DEV)  ## Switch the guards off in copies, and see that each attack is then reported
 	$(BIN)/python -m pytest tests/attack -n $(JOBS) --dist worksteal
 
 queues: $(STAMP)  ## Show how deep the queues of the running stack are, and how old the oldest unsent code is
@@ -78,26 +83,26 @@ scale-sms: $(STAMP)  ## Have N workers send SMS codes: make scale-sms N=4
 
 test: test-unit test-e2e  ## Run every test
 
-test-unit: $(STAMP)  ## Run the tests that need no running stack
+test-unit: $(DEV)  ## Run the tests that need no running stack
 	$(BIN)/python -m pytest tests --ignore=tests/e2e --ignore=tests/real --ignore=tests/faults --ignore=tests/compose --ignore=tests/browser --ignore=tests/fuzz --ignore=tests/attack -n $(JOBS)
 
 # After the unit tests also under `make -j`: two at a time would measure each other.
-test-e2e: $(STAMP) test-unit
+test-e2e: $(DEV) test-unit
 	$(BIN)/python -m pytest tests/e2e -n $(JOBS) --dist loadfile
 
 # FUZZ_EXAMPLES=100 tries other and more requests with each run.
-test-fuzz: $(STAMP)  ## Fuzz the whole stack by its own API documents, and with hostile headers
+test-fuzz: $(DEV)  ## Fuzz the whole stack by its own API documents, and with hostile headers
 	$(BIN)/python -m pytest tests/fuzz
 
 # Servers that pip does not install (Debian: apt-get install postgresql rabbitmq-server redis-server), started on free
 # ports and thrown away. CI is set because a server that is missing fails here, and says how to get it. Most of these tests
 # wait for what a broker or a worker does by its own clock, so twice as many run side by side.
-test-real: $(STAMP)  ## Run the tests that need PostgreSQL, RabbitMQ and a Redis with TLS
+test-real: $(DEV)  ## Run the tests that need PostgreSQL, RabbitMQ and a Redis with TLS
 	CI=true $(BIN)/python -m pytest tests/real --ignore=tests/real/whole_stack -n $$((2 * $(JOBS))) --dist worksteal
 	CI=true $(BIN)/python -m pytest tests/real/whole_stack -n $(JOBS) --dist loadfile
 
 # Needs what test-real needs, and libfaketime for the clocks.
-test-faults: $(STAMP)  ## Kill, cut and slow down each part under a steady load, and print what became of it
+test-faults: $(DEV)  ## Kill, cut and slow down each part under a steady load, and print what became of it
 	CI=true $(BIN)/python -m pytest tests/faults --ignore=tests/faults/test_renewals.py -n $(JOBS) --dist loadfile
 	CI=true $(BIN)/python -m pytest tests/faults/test_renewals.py
 
@@ -111,10 +116,6 @@ test-compose-files: $(VENV)/.compose
 test-compose: $(VENV)/.compose  ## Build the images, run the whole stack in containers, kill and scale it (needs Docker)
 	COMPOSE_TESTS=1 $(BIN)/python -m pytest tests/compose
 
-$(VENV)/.compose: $(STAMP) requirements/compose.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements/compose.txt
-	@touch $@
-
 # Debian: apt-get install chromium zbar-tools oathtool fonts-noto-color-emoji
 test-browser: $(VENV)/.browser  ## Walk through the pages in a real browser (it says what it needs)
 	$(BIN)/python -m pytest tests/browser -n $(JOBS) --dist loadfile
@@ -122,22 +123,18 @@ test-browser: $(VENV)/.browser  ## Walk through the pages in a real browser (it 
 screenshots: $(VENV)/.browser  ## Make the README's pictures anew
 	SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest tests/browser/test_screenshots.py
 
-$(VENV)/.browser: $(STAMP) requirements/browser.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements/browser.txt
-	@touch $@
-
-lint: $(STAMP)  ## Check style and formatting
+lint: $(DEV)  ## Check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 # Prints its seed; SEED=... begins where that search began.
-state-machine: $(STAMP)  ## Search for calls that break the limits: make state-machine MINUTES=10
+state-machine: $(DEV)  ## Search for calls that break the limits: make state-machine MINUTES=10
 	@exec $(BIN)/python -m tests.lockout --minutes $(or $(MINUTES),1) $(if $(SEED),--seed $(SEED))
 
-types: $(STAMP)  ## Check types
+types: $(DEV)  ## Check types
 	$(BIN)/mypy
 
-imports: $(STAMP)  ## Check who may import whom
+imports: $(DEV)  ## Check who may import whom
 	$(BIN)/lint-imports
 
 migrations-check: $(STAMP)  ## Check that migrations and models agree
@@ -154,14 +151,10 @@ audit-packages: $(VENV)/.audit  ## Ask whether a vulnerability is known of a pin
 sbom: $(VENV)/.audit  ## Write a CycloneDX list of what each image holds into var/sbom
 	@$(BIN)/python -m deploy.supplies.sbom
 
-$(VENV)/.audit: $(STAMP) requirements/audit.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements/audit.txt
-	@touch $@
-
 requirements:  ## Resolve the pinned requirements anew from requirements/*.in
 	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && \
 	$(PYTHON) -m venv "$$tools" && "$$tools/bin/python" -m pip install --quiet --disable-pip-version-check uv && \
-	for name in auth otp notify image dev compose browser audit bench; do \
+	for name in auth otp notify image run dev compose browser audit bench; do \
 	    echo "requirements/$$name.txt" && \
 	    "$$tools/bin/uv" pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	        "requirements/$$name.in" -o "requirements/$$name.txt" || exit 1; \

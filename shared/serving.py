@@ -11,6 +11,7 @@ import contextlib
 import os
 import resource
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -46,14 +47,14 @@ RENEWAL_SECONDS = 10.0
 
 
 def serve(app: str, *, host: str, port: int, threads: int, load: Callable[[str], Any] | None = None) -> None:
-    """Serve until a signal says stop. Raises SystemExit(1) when the child ends by itself.
+    """Serve until a signal says stop. Raises SystemExit when the child ends by itself: 78 for settings, else 1.
 
     ``load`` makes the app of its name, in the child: the parent loads nothing of it.
     """
     _allow_descriptors(CONNECTIONS + _DESCRIPTORS_BESIDES)
     # One process, a few threads: two hops of Python share two cores, and SQLite has one writer anyway. A worker that
     # dies takes its parent with it, so that one supervisor restarts everything in one way.
-    server = Granian(
+    server = _Server(
         app,
         address=host,
         port=port,
@@ -70,7 +71,22 @@ def serve(app: str, *, host: str, port: int, threads: int, load: Callable[[str],
         respawn_interval=RENEWAL_SECONDS,
         log_level=LogLevels.warning,
     )
-    server.serve(spawn_target=_worker, target_loader=load)
+    try:
+        server.serve(spawn_target=_worker, target_loader=load)
+    except SystemExit:
+        if os.EX_CONFIG in server.child_statuses:
+            sys.exit(os.EX_CONFIG)  # a supervisor need not try again (shared/settings.py)
+        raise
+
+
+class _Server(Granian):  # type: ignore[misc, valid-type]  # one of two classes, chosen at import
+    """Remembers how its children ended; granian exits with 1 whatever their status was."""
+
+    child_statuses: frozenset[int | None] = frozenset()
+
+    def _stop_workers(self) -> None:
+        self.child_statuses = frozenset(worker.inner.exitcode for worker in self.wrks)
+        super()._stop_workers()
 
 
 @WorkerProcess.wrap_target  # type: ignore[untyped-decorator]  # as all of these are

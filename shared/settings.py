@@ -1,11 +1,12 @@
 """Reads the environment once, typed, and reports every fault at once."""
 
 import os
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from shared.keys import KeyList
@@ -32,10 +33,21 @@ class Mode(StrEnum):
 # What PRIVATE_NETWORK may name: parts on a private network, which may be reached without TLS.
 REDIS, BROKER, OTP, DATABASE, SMTP = "redis", "broker", "otp", "database", "smtp"
 PRIVATE_PARTS = (REDIS, BROKER, OTP, DATABASE, SMTP)
+DATABASES = ("sqlite://", "postgresql+psycopg://")
 
 
 class SettingsError(Exception):
     """The environment lacks or misspells settings; the message names each one and shows no value."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("settings: " + "; ".join(faults))
+        self.faults = tuple(faults)
+
+
+def exit_for_settings(error: SettingsError) -> NoReturn:
+    """Print the error and exit with 78 (EX_CONFIG of sysexits.h): a supervisor need not try again."""
+    sys.stderr.write(f"{error}\n")
+    sys.exit(os.EX_CONFIG)
 
 
 class Environment:
@@ -126,6 +138,8 @@ class Environment:
         In production PostgreSQL off loopback needs TLS, unless ``PRIVATE_NETWORK`` lists ``database``.
         """
         url = self.text(name)
+        if url and not url.startswith(DATABASES):
+            self.fault(f"{name} must begin with one of {', '.join(DATABASES)}")
         if url.startswith("postgresql") and self.is_production():
             for fault in database_weaknesses(url, private=DATABASE in self.private_network()):
                 self.fault(f"{name} {fault}")
@@ -154,7 +168,7 @@ class Environment:
     def done(self) -> None:
         """Raise SettingsError when anything was wrong."""
         if self._faults:
-            raise SettingsError("settings: " + "; ".join(self._faults))
+            raise SettingsError(self._faults)
 
     def _raw(self, name: str) -> str | None:
         file = self._variables.get(f"{name}_FILE")

@@ -8,10 +8,11 @@ from pathlib import Path
 from deploy.compose import secret_files
 from deploy.compose.accounts import seed
 from deploy.compose.containers import DEVELOPMENT, PRODUCTION, ComposeError, Containers
-from deploy.local.announce import has_reference
+from deploy.local.announce import Served, served_at
 from deploy.local.demo_data import DemoData
 from deploy.local.files import make_private_dir
 from deploy.local.settings import LocalSettings, SettingsError
+from deploy.settings_check import READERS, faults_of
 
 READY_SECONDS = 180
 LOG_LINES = 20  # of each container, when one does not get ready
@@ -28,18 +29,32 @@ def make_secrets(containers: Containers) -> None:
 
 def up(containers: Containers) -> None:
     """Build and start everything for a try, wait until it is healthy, seed, and say what to open."""
+    containers.require_v2()
     make_secrets(containers)
+    refuse_wrong_settings(containers)
     try:
         containers.call("up", "--detach", "--build", "--wait", "--wait-timeout", str(READY_SECONDS))
     except ComposeError:
         containers.call("logs", "--tail", str(LOG_LINES))
         raise
     demo = seed(containers)
-    print(ready_text(demo, containers.demo_file, has_reference=has_reference(demo.base_url)), flush=True)
+    print(ready_text(demo, containers.demo_file, served_at(demo.base_url)), flush=True)
+
+
+def refuse_wrong_settings(containers: Containers) -> None:
+    """Raise SettingsError with all that the services would refuse: Compose would start them again and again."""
+    environments = containers.environments()
+    if faults := faults_of((part, environments[service]) for part, service in PARTS):
+        raise SettingsError("; ".join(faults))
+
+
+# Each part, and the Compose service that runs it.
+PARTS = (*((part, part) for part in READERS), ("notify", "notices"))
 
 
 def scale(containers: Containers, workers: int) -> None:
     """Have so many workers send codes; nothing that runs is touched, but workers beyond the number are stopped."""
+    containers.require_v2()
     files = containers.running_files()
     if not files:
         raise ComposeError("no stack is running: `make up` starts one")
@@ -51,20 +66,19 @@ def scale(containers: Containers, workers: int) -> None:
 
 def down(containers: Containers, *, forget: bool) -> None:
     """Stop and remove the containers; the data stays, unless it shall be forgotten, and the accounts with it."""
+    containers.require_v2()
     containers.call("--profile", "*", "down", "--remove-orphans", *(["--volumes"] if forget else []))
     if forget:
         containers.demo_file.unlink(missing_ok=True)
 
 
-def ready_text(demo: DemoData, demo_file: Path, *, has_reference: bool) -> str:
-    """What a person does next. ``has_reference``: the gateway serves its API reference."""
+def ready_text(demo: DemoData, demo_file: Path, served: Served) -> str:
+    """What a person does next."""
     lines = [
         "",
         "Latchkey is running in containers. `make down` stops it; the next `make up` finds its data again.",
         "",
-        f"  API          {demo.base_url}/v1",
-        *([f"  Reference    {demo.base_url}/docs"] if has_reference else []),
-        f"  SMS, email   {demo.base_url}/dev/inbox.json",
+        *served.lines(demo.base_url),
         f"  Accounts     {demo_file}",
         "",
     ]

@@ -14,6 +14,9 @@ PRODUCTION = ROOT / "docker-compose.yml"
 DEVELOPMENT = ROOT / "deploy" / "compose" / "development.yml"
 
 
+_SECRETS = Path("/run/secrets")  # in a container
+
+
 class ComposeError(Exception):
     """Compose refused, or can't be run; the message says what it said, unless it has said so itself."""
 
@@ -58,6 +61,34 @@ class Containers:
         """What a Python module prints that runs in a container of the service. Raises ComposeError."""
         return self.ask("exec", "-T", service, "python", "-m", *arguments, text=text)
 
+    def require_v2(self) -> None:
+        """Raise ComposeError where Docker Compose v2 is not installed, or is an older one."""
+        command = " ".join(self._command)
+        try:
+            version = self._run(("version", "--short"), None, capture=True).strip()
+        except ComposeError:
+            version = ""
+        if not version or version.removeprefix("v").startswith("1."):
+            found = f"`{command}` is version {version}" if version else f"`{command}` does not work here"
+            message = (
+                f"Docker Compose v2 is needed, and {found}. Install Docker with the package docker-compose-plugin "
+                "(docker-compose-v2 on Ubuntu), or say how it is called: COMPOSE=docker-compose make up"
+            )
+            raise ComposeError(message)
+
+    def environments(self) -> dict[str, dict[str, str]]:
+        """The environment of each service, with the secret files as they are on this machine. Raises ComposeError."""
+        model = json.loads(self.ask("config", "--format", "json"))
+        files = {name: secret["file"] for name, secret in model["secrets"].items()}
+        found = {}
+        for name, service in model["services"].items():
+            mounted = {
+                str(_SECRETS / secret["target"]): files[secret["source"]] for secret in service.get("secrets", ())
+            }
+            environment = service.get("environment") or {}
+            found[name] = {key: mounted.get(value, value) for key, value in environment.items() if value is not None}
+        return found
+
     def running_files(self) -> tuple[Path, ...]:
         """The Compose files that the running stack was started with; none when no stack runs."""
         name = self.settings.environ.get("COMPOSE_PROJECT_NAME") or PROJECT
@@ -66,8 +97,12 @@ class Containers:
                 return tuple(Path(file) for file in project["ConfigFiles"].split(","))
         return ()
 
+    @property
+    def _command(self) -> list[str]:
+        return (self.settings.environ.get("COMPOSE") or "docker compose").split()
+
     def _run(self, arguments: Sequence[str], text: str | None, *, capture: bool) -> str:
-        command = (self.settings.environ.get("COMPOSE") or "docker compose").split()
+        command = self._command
         chosen = [part for file in self.files for part in ("--file", str(file))]
         # Said here, so that Compose and we mean the same ones, whatever the caller's folder or .env.
         own = {"VAR_DIR": str(self.settings.var_dir), "PORT": str(self.settings.port)}

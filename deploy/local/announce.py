@@ -10,6 +10,7 @@ import sys
 import time
 import xmlrpc.client  # nosec B411  # to our own supervisor, over a socket that is ours alone
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -38,7 +39,7 @@ def main() -> int:
         print(failure_text(settings, missing), flush=True)
         return 1
     demo = read_demo(settings.demo_file)
-    print(ready_text(demo, settings.var_dir, has_reference=has_reference(demo.base_url)), flush=True)
+    print(ready_text(demo, settings.var_dir, served_at(demo.base_url)), flush=True)
     # Written last: who waits for it may rely on everything above.
     write_private(settings.ready_file, settings.base_url + "\n")
     return 0
@@ -91,9 +92,28 @@ def answers_200(url: str) -> bool:
         connection.close()
 
 
-def has_reference(base_url: str) -> bool:
-    """Whether this gateway serves its API reference: API_DOCS=off leaves it out."""
-    return answers_200(f"{base_url}/docs/")
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a gateway serves besides the API: PORTAL=off leaves out its pages, API_DOCS=off its reference."""
+
+    portal: bool
+    reference: bool
+
+    def lines(self, base_url: str) -> list[str]:
+        """What a person opens, each with its name."""
+        pages = pages_of(base_url)
+        return [
+            *([f"  Portal       {pages}/"] if self.portal else []),
+            f"  API          {base_url}/v1",
+            *([f"  Reference    {pages}/docs"] if self.reference else []),
+            f"  SMS, email   {pages}/dev/inbox{'' if self.portal else '.json'}",
+        ]
+
+
+def served_at(base_url: str) -> Served:
+    """Ask the gateway."""
+    pages = pages_of(base_url)
+    return Served(portal=answers_200(f"{pages}/login"), reference=answers_200(f"{pages}/docs/"))
 
 
 def _answering_workers(settings: LocalSettings, programs: Sequence[Program]) -> set[str]:
@@ -133,17 +153,14 @@ def _or_empty(ask: Callable[[], dict[str, str]]) -> dict[str, str]:
         return {}
 
 
-def ready_text(demo: DemoData, var_dir: Path, *, has_reference: bool) -> str:
-    """What a person does next. ``has_reference``: the gateway serves its API reference."""
+def ready_text(demo: DemoData, var_dir: Path, served: Served) -> str:
+    """What a person does next."""
     width = max((len(account.email) for account in demo.accounts), default=0)
     lines = [
         "",
         "Latchkey is running. Ctrl-C stops it; the next `make run` finds its data again.",
         "",
-        f"  Portal       {pages_of(demo.base_url)}/",
-        f"  API          {demo.base_url}/v1",
-        *([f"  Reference    {demo.base_url}/docs"] if has_reference else []),
-        f"  SMS, email   {pages_of(demo.base_url)}/dev/inbox",
+        *served.lines(demo.base_url),
         "",
         "  Accounts (also in " + _short(var_dir / "demo.json") + ", for scripts)",
     ]

@@ -22,9 +22,19 @@ def free_port(count: int = 1) -> int:
     raise RuntimeError(message)
 
 
+def is_ours(host: str) -> bool:
+    """Whether a server on this machine could listen on the address."""
+    with socket.socket(_family(host)) as listener:
+        try:
+            listener.bind((host, 0))
+        except OSError:
+            return False
+    return True
+
+
 def is_free(host: str, port: int) -> bool:
     """Whether a server could listen there now."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    family = _family(host)
     with socket.socket(family) as listener:
         # What the servers set themselves: a connection that is still closing is no reason to wait for a minute.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -36,6 +46,10 @@ def is_free(host: str, port: int) -> bool:
     with socket.socket(family) as client:
         client.settimeout(_CONNECT_SECONDS)
         return client.connect_ex((host, port)) != 0
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def listener_on(port: int) -> str | None:

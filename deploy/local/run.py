@@ -10,19 +10,20 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from deploy.local.environment import environment_of
 from deploy.local.files import make_private_dir, write_private
 from deploy.local.keys import LOCAL_REDIS, load_or_make_keys
-from deploy.local.ports import is_free, listener_on
+from deploy.local.ports import is_free, is_ours, listener_on
 from deploy.local.programs import ANNOUNCE, programs_of
 from deploy.local.redis_server import RedisUnavailableError, local_users, redis_executable, require_answer
 from deploy.local.seed import SeedError, seed
 from deploy.local.settings import LocalSettings, SettingsError
 from deploy.local.supervisor_conf import write_conf
+from deploy.settings_check import faults_of
 
 CANNOT_START = 2
 _MIGRATION_SECONDS = 120
@@ -49,12 +50,14 @@ def main(arguments: Sequence[str]) -> int:
         print(f"latchkey: {error}", file=sys.stderr)
         return CANNOT_START
     except KeyboardInterrupt:
+        print("\nlatchkey: stopped before anything was started.", flush=True)
         return 128 + signal.SIGINT
     become_supervisor(settings, parent)
 
 
 def become_supervisor(settings: LocalSettings, parent: int | None) -> NoReturn:
     """Replace this process by the supervisor, which keeps its pid and its lock."""
+    _append()
     command = [sys.executable, "-m", "deploy.local.supervise", str(settings.conf_file)]
     if parent:
         command.append(str(parent))
@@ -65,7 +68,7 @@ def become_supervisor(settings: LocalSettings, parent: int | None) -> NoReturn:
 def prepare(settings: LocalSettings) -> None:
     """Everything before the first server starts: lock, ports, keys, databases, accounts, configuration.
 
-    Raises StartError, SeedError or RedisUnavailableError, each with a message for the person at the console.
+    Raises StartError, SettingsError, SeedError or RedisUnavailableError, each with a message for the console.
     """
     if make_private_dir(settings.var_dir):
         print(f"latchkey: {settings.var_dir} was open to others; its mode is 0700 again.")
@@ -81,6 +84,7 @@ def prepare(settings: LocalSettings) -> None:
     keys, notices = load_or_make_keys(settings.keys_file)
     for notice in notices:
         print(f"latchkey: {notice}")
+    refuse_wrong_settings(settings, keys)
     if settings.redis_is_embedded:
         write_private(settings.redis_users_file, local_users(keys[LOCAL_REDIS]))
     print("latchkey: preparing databases and accounts ...", flush=True)
@@ -110,8 +114,25 @@ def lock(path: Path) -> None:
     os.set_inheritable(descriptor, True)  # noqa: FBT003 - it takes no keyword
 
 
+def refuse_wrong_settings(settings: LocalSettings, keys: Mapping[str, str]) -> None:
+    """Raise SettingsError with all that the parts would refuse, in one sentence."""
+    environments = [(part, environment_of(service, settings, keys)) for part, service in _PARTS]
+    if faults := faults_of(environments):
+        raise SettingsError("; ".join(faults))
+
+
+# Each part, and the row of SERVICE_KEYS of the process that runs it.
+_PARTS = (
+    *(("auth", "auth"), ("otp", "otp"), ("notify", "notify")),
+    *((part, "background") for part in ("auth-worker", "otp-worker", "notify")),
+)
+
+
 def refuse_taken_ports(settings: LocalSettings) -> None:
     """Raise StartError when a port that a part needs is taken, naming the port and its setting."""
+    if not is_ours(settings.host):
+        message = f"HOST={settings.host!r} is no address of this machine. Set HOST to one that is, or leave it out."
+        raise StartError(message)
     needed = [("PORT", settings.host, settings.port), ("OTP_PORT", "127.0.0.1", settings.otp_port)]
     needed += [("METRICS_PORT", "127.0.0.1", settings.metrics_port)]
     needed += [("OTP_METRICS_PORT", "127.0.0.1", settings.otp_metrics_port)]
@@ -152,6 +173,13 @@ def _console(settings: LocalSettings) -> Path:
         os.close(os.open(path, os.O_WRONLY | os.O_APPEND))
         return path
     return settings.log_dir / "console.log"
+
+
+def _append() -> None:
+    """Have all writers of a file that is our output append to it: the announcement opens it a second time."""
+    with contextlib.suppress(OSError, ValueError):
+        descriptor = sys.stdout.fileno()
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_APPEND)
 
 
 def _leave(number: int, _: object) -> None:

@@ -1,5 +1,6 @@
 """The supervisor's configuration: one row of the table becomes one section. No secret ever stands in it."""
 
+import os
 import shlex
 import sys
 import tempfile
@@ -77,7 +78,9 @@ def _program(settings: LocalSettings, program: Program, child: Sequence[str]) ->
         {
             "command": shlex.join([*child, program.name]),
             "priority": "10" if program.service == "redis" else "20",
-            "autorestart": "true",
+            # 78 (EX_CONFIG) is a program that refuses its settings: it would refuse them again.
+            "autorestart": "unexpected",
+            "exitcodes": str(os.EX_CONFIG),
             "startsecs": "1",
             # The wait grows by a second with every try: about three minutes before it gives up and says so.
             "startretries": "20",

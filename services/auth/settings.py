@@ -82,7 +82,7 @@ class AuthSettings(WorkerSettings):
             "enrollment_word_required": _on(env, "ENROLLMENT_WORD_REQUIRED"),
             "enrollment_word_life_seconds": env.integer("ENROLLMENT_WORD_LIFE_SECONDS", 24 * 3600, minimum=1),
             "prepares_passwords": env.choice("PASSWORD_FORM", ("prepared", "typed"), "prepared") == "prepared",
-            "sms_countries": frozenset(env.text("SMS_COUNTRIES", DEFAULT_SMS_COUNTRIES).replace(" ", "").split(",")),
+            "sms_countries": _countries(env),
             "twilio_auth_tokens": env.optional_secrets("TWILIO_AUTH_TOKEN"),
             "portal": _on(env, "PORTAL"),
             "api_docs": _on(env, "API_DOCS"),
@@ -237,6 +237,16 @@ def _public_origin(env: Environment, mode: Mode) -> str:
     if mode is Mode.PRODUCTION and not origin.startswith("https://"):
         env.fault("PUBLIC_ORIGIN must be https in production")
     return origin
+
+
+_COUNTRY = re.compile(r"[A-Z]{2}")
+
+
+def _countries(env: Environment) -> frozenset[str]:
+    codes = env.text("SMS_COUNTRIES", DEFAULT_SMS_COUNTRIES).replace(" ", "").split(",")
+    if not all(_COUNTRY.fullmatch(code) for code in codes):
+        env.fault("SMS_COUNTRIES must be ISO 3166-1 codes of two capital letters, by commas, like DE,FR")
+    return frozenset(codes)
 
 
 def _trusted_proxy_count(env: Environment, public_origin: str) -> int:

@@ -5,7 +5,6 @@ A thread of it seals the timeline, also where ``deploy.local.background`` runs t
 
 import os
 import signal
-import sys
 from typing import Any
 
 from celery.signals import worker_ready, worker_shutting_down
@@ -24,7 +23,7 @@ from shared.messages import AUTH, AUTH_EVENTS
 from shared.queueing import make_celery
 from shared.reception import equip
 from shared.redis_client import connect
-from shared.settings import SettingsError
+from shared.settings import SettingsError, exit_for_settings
 from shared.signed_messages import Gate
 from shared.signing import Signer, Verifier
 
@@ -32,7 +31,7 @@ try:
     settings, audit_settings = WorkerSettings.from_env(), AuditSettings.from_env()
     public_keys = public_keys_from_env(settings.signing_keys)
 except SettingsError as error:
-    sys.exit(str(error))
+    exit_for_settings(error)
 configure_logging("auth-worker", settings.mode)
 
 celery = make_celery("auth", settings.stores.broker_url)

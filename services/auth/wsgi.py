@@ -1,7 +1,6 @@
 """Composition root of the gateway: the only lines that build its real dependencies."""
 
 import gc
-import sys
 
 from services.auth import journaled
 from services.auth.app import create_app
@@ -21,7 +20,7 @@ from shared.messages import AUTH
 from shared.queue_metrics import QueueCollector
 from shared.queueing import SigningPublisher, make_celery
 from shared.redis_client import connect
-from shared.settings import SettingsError
+from shared.settings import SettingsError, exit_for_settings
 from shared.signing import Signer
 from shared.web import metrics_of
 
@@ -32,7 +31,7 @@ BROKER_REPLY_SECONDS = 1.5  # a caller waits for it
 try:
     settings = AuthSettings.from_env()
 except SettingsError as error:
-    sys.exit(str(error))
+    exit_for_settings(error)
 configure_logging("auth", settings.mode)
 hashing = HashingPool(max_waiting=LOGINS_AT_A_TIME)
 decoy_hash(hashing)  # now, or the first unknown address would take twice as long as a wrong password

@@ -3,7 +3,6 @@
 The queues are chosen on the command line, so that codes and notices scale, and fail, apart from each other.
 """
 
-import sys
 import time
 from functools import partial
 from typing import Any
@@ -25,7 +24,7 @@ from shared.messages import NOTIFY
 from shared.queueing import Publisher, make_celery
 from shared.reception import equip
 from shared.redis_client import connect
-from shared.settings import SettingsError
+from shared.settings import SettingsError, exit_for_settings
 from shared.signing import Signer, Verifier
 
 # A provider's library is loaded only where it is used: Twilio's costs 12 MB in every process.
@@ -61,7 +60,7 @@ def _email_provider(settings: NotifySettings, redis: Redis, clock: Clock) -> Ema
 try:
     settings = NotifySettings.from_env()
 except SettingsError as error:
-    sys.exit(str(error))
+    exit_for_settings(error)
 configure_logging("notify", settings.mode)
 
 celery, redis = make_celery("notify", settings.stores.broker_url), connect(settings.stores.state_url)

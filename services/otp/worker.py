@@ -1,7 +1,5 @@
 """Composition root of the event worker: ``celery -A services.otp.worker:celery worker -Q otp.events``."""
 
-import sys
-
 from services.otp import journaled
 from services.otp.models import RESTORES
 from services.otp.settings import WorkerSettings
@@ -15,14 +13,14 @@ from shared.messages import AUTH, OTP, OTP_EVENTS
 from shared.queueing import make_celery
 from shared.reception import equip
 from shared.redis_client import connect
-from shared.settings import SettingsError
+from shared.settings import SettingsError, exit_for_settings
 from shared.signed_messages import Gate
 from shared.signing import Signer, Verifier
 
 try:
     settings = WorkerSettings.from_env()
 except SettingsError as error:
-    sys.exit(str(error))
+    exit_for_settings(error)
 configure_logging("otp-worker", settings.mode)
 
 celery = make_celery("otp", settings.stores.broker_url)

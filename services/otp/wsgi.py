@@ -1,7 +1,6 @@
 """Composition root of the HTTP service: ``services.otp.wsgi:app``."""
 
 import gc
-import sys
 
 import structlog
 from sqlalchemy.exc import DBAPIError
@@ -24,7 +23,7 @@ from shared.hashing import HashingPool, decoy_hash
 from shared.log import configure_logging
 from shared.messages import OTP
 from shared.redis_client import connect
-from shared.settings import SettingsError
+from shared.settings import SettingsError, exit_for_settings
 from shared.web import metrics_of
 
 # Two of the server's four threads may wait for argon2; the others stay free for six-digit codes and health checks.
@@ -33,7 +32,7 @@ HASHING_PLACES = 2
 try:
     settings = OtpSettings.from_env()
 except SettingsError as error:
-    sys.exit(str(error))
+    exit_for_settings(error)
 configure_logging("otp", settings.mode)
 
 hashing = HashingPool(max_waiting=HASHING_PLACES)
@@ -52,7 +51,7 @@ deps = make_deps(
 try:
     require_keys(database, deps.secret_box, system_clock)
 except KeyMissing as missing:
-    sys.exit(f"settings: {missing}")
+    exit_for_settings(SettingsError([str(missing)]))
 except (DBAPIError, PoolTimeoutError) as error:
     # A database that is down is /readyz's to tell and mends by itself; without its key no code is let through anyway.
     structlog.get_logger("otp.keys").warning("keys not checked", cause=type(error).__name__)

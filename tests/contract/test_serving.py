@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import socket
+import subprocess
 import sys
 import time
 from types import SimpleNamespace
@@ -52,6 +53,22 @@ def running(folder, **environment):
         yield SimpleNamespace(server=server, port=port, url=f"http://127.0.0.1:{port}", log=folder / "log")
     finally:
         server.stop()
+
+
+def test_a_child_that_refuses_its_settings_ends_the_server_with_the_status_of_that(tmp_path):
+    app = ("from shared.settings import SettingsError, exit_for_settings", "exit_for_settings(SettingsError(['X']))")
+    (tmp_path / "refuses.py").write_text("\n".join(app))
+    done = subprocess.run(
+        [sys.executable, "-m", "shared.serving", "refuses:app", "--port", str(free_port()), "--threads", "1"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == os.EX_CONFIG
+    assert "settings: X" in done.stderr.splitlines()
 
 
 def status_of(port):

@@ -7,7 +7,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 
-from deploy.local.announce import has_reference
+from deploy.local.announce import served_at
 from deploy.local.ports import free_port
 from services.auth.app import create_app
 from tests.support import auth
@@ -65,7 +65,7 @@ def test_a_start_can_ask_whether_it_is_served(deps, setting, is_served):
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
-            assert has_reference(f"http://127.0.0.1:{server.server_port}") is is_served
+            assert served_at(f"http://127.0.0.1:{server.server_port}").reference is is_served
         finally:
             server.shutdown()
             thread.join()

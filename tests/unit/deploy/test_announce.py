@@ -4,7 +4,7 @@ import threading
 import pytest
 
 from deploy.compose import __main__ as compose
-from deploy.local.announce import answers_200, failure_text, ready_text
+from deploy.local.announce import Served, answers_200, failure_text, ready_text
 from deploy.local.demo_data import DemoAccount, DemoData
 from deploy.local.ports import free_port
 from deploy.local.programs import SERVICES
@@ -37,7 +37,7 @@ def test_ready_is_a_200_and_nothing_else(server):
 
 def test_the_announcement_names_addresses_accounts_and_the_next_step(tmp_path):
     demo = DemoData("http://here:1", (DemoAccount("1", "a@example.com", "pass-word", "support", "SECRET"),))
-    text = ready_text(demo, tmp_path, has_reference=True)
+    text = ready_text(demo, tmp_path, Served(portal=True, reference=True))
     for part in (
         "http://here:1/docs",
         "http://here:1/dev/inbox",
@@ -50,12 +50,15 @@ def test_the_announcement_names_addresses_accounts_and_the_next_step(tmp_path):
 
 
 @pytest.mark.parametrize("text_of", [ready_text, compose.ready_text])
-def test_it_names_the_reference_only_where_it_is_served(text_of, tmp_path):
-    demo = DemoData("http://here:1", ())
-    served, not_served = (text_of(demo, tmp_path, has_reference=answer) for answer in (True, False))
-    assert "http://here:1/docs" in served
-    assert "/docs" not in not_served
-    assert [line for line in served.splitlines() if "/docs" not in line] == not_served.splitlines()
+@pytest.mark.parametrize("served", [Served(portal=True, reference=True), Served(portal=False, reference=False)])
+def test_it_names_the_pages_and_the_reference_only_where_they_are_served(text_of, served, tmp_path):
+    lines = text_of(DemoData("http://127.0.0.1:1", ()), tmp_path, served).splitlines()
+    shown = {line.split()[0]: line.split()[-1] for line in lines if "http://" in line}
+    assert ("Portal" in shown, "Reference" in shown) == (served.portal, served.reference)
+    assert shown.get("Portal", "http://localhost:1/") == "http://localhost:1/"
+    assert shown.get("Reference", "http://localhost:1/docs") == "http://localhost:1/docs"
+    assert shown["API"] == "http://127.0.0.1:1/v1"
+    assert shown["SMS,"] == "http://localhost:1/dev/inbox" + ("" if served.portal else ".json")
 
 
 def test_a_failure_names_the_part_and_shows_the_end_of_its_log(tmp_path):

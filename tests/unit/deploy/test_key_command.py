@@ -210,6 +210,6 @@ def started(module, environment):
 def test_the_keys_of_a_development_stack_refuse_to_serve_in_production(settings, module, service, name):
     environment = environment_of(service, settings, read_keys(settings.keys_file))
     refused = started(module, {**environment, "LATCHKEY_ENV": "production", "PUBLIC_ORIGIN": "https://portal.example"})
-    assert refused.returncode == 1
+    assert refused.returncode == os.EX_CONFIG
     assert f"{name} holds the development key dev1" in refused.stderr
     assert "Traceback" not in refused.stderr

@@ -15,6 +15,7 @@ from deploy.local.control import Control
 from deploy.local.keys import load_or_make_keys
 from deploy.local.programs import ANNOUNCE, Program, programs_of
 from deploy.local.settings import ROOT, LocalSettings
+from deploy.local.supervise import WRONG_SETTINGS
 from deploy.local.supervisor_conf import write_conf
 
 # Stands for make: starts a command, with its own pid as the last argument, and waits.
@@ -50,6 +51,16 @@ def settings():
         made = LocalSettings.from_env({"VAR_DIR": f"{folder}/100% var"})
         made.log_dir.mkdir(parents=True)
         yield made
+
+
+# A program whose setting is wrong: at once, or after it has run for a while.
+REFUSES = """
+import os, sys, time
+time.sleep(float(os.environ.get("AFTER", "0")))
+print("settings: PORTAL must be one of on, off", flush=True)
+print("[ERROR] Unexpected exit from worker-1", flush=True)
+sys.exit(os.EX_CONFIG)
+"""
 
 
 @contextlib.contextmanager
@@ -103,6 +114,9 @@ def test_a_signal_to_the_launcher_leaves_no_process(settings, number):
         supervisor_of(waiting).send_signal(number)
         assert waiting.wait(20) == 0
         assert session(waiting.pid) == []
+        said = waiting.stdout.read().splitlines()
+    assert [line.split()[1] for line in said] == ["stopping", "stopped."]
+    assert str(settings.var_dir) in said[1]
     assert not settings.ready_file.exists()
 
 
@@ -145,6 +159,38 @@ def test_a_killed_program_is_started_again_and_its_child_does_not_stay(settings)
         printed, _ = waiting.communicate(timeout=20)
     assert "one ended unexpectedly" in printed
     assert "one.log" in printed
+
+
+@pytest.mark.parametrize("after", ["0", "1.5"])
+def test_a_program_that_refuses_its_settings_stops_the_start_with_its_sentence(settings, after, monkeypatch):
+    monkeypatch.setenv("AFTER", after)
+    script = settings.var_dir / "refuses.py"
+    script.write_text(f"import sys\nif sys.argv[1] == 'two':\n    import time; time.sleep(60)\n{REFUSES}")
+    write_conf(settings, [fake("one"), fake("two")], None, settings.var_dir, (sys.executable, str(script)))
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy.local.supervise", str(settings.conf_file)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert (done.returncode, done.stdout) == (WRONG_SETTINGS, "latchkey: PORTAL must be one of on, off\n")
+    starts = (settings.log_dir / "supervisord.log").read_text().count("spawned: 'one'")
+    assert starts == 1
+
+
+def test_in_a_stack_that_runs_the_other_programs_go_on(settings):
+    settings.ready_file.touch()
+    with supervised(settings) as waiting:
+        control = Control(settings.conf_file)
+        (settings.var_dir / "family.py").write_text(REFUSES)
+        psutil.Process(control.pid_of("one")).kill()
+        wait_for(lambda: control.states() == {"one": "FATAL", "two": "RUNNING"})
+        supervisor_of(waiting).terminate()
+        printed, _ = waiting.communicate(timeout=20)
+    assert "one is not started again: PORTAL must be one of on, off" in printed
+    assert "giving up" not in printed
 
 
 def test_single_programs_stop_and_start_on_request(settings):

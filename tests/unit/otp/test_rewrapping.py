@@ -359,7 +359,7 @@ def started(environment) -> subprocess.CompletedProcess[str]:
 def test_the_service_refuses_to_start_without_a_key_that_holds_secrets(old: World):
     assert started(environment(old, K2, K1)).returncode == 0
     refused = started(environment(old, K2))
-    assert refused.returncode == 1
+    assert refused.returncode == os.EX_CONFIG
     assert refused.stderr.strip() == (
         "settings: OTP_SECRET_KEYS lacks key k1, which holds secrets: put it back behind the first key"
     )
