@@ -67,7 +67,7 @@ def test_all_other_devices_end_with_their_sessions_and_the_own_one_is_still_reme
     )
     theirs = [sign_in(deps, mia, device_id=device_id)[0].id for device_id in (trusted, merely_known)]
     on_own, _ = sign_in(deps, mia, device_id=own)
-    waiting = challenge(stranger, mia, device_token="known")  # noqa: S106
+    waiting = challenge(stranger, mia, device_token="known")
     caller = api(mia, device_id=own)
     assert [caller.delete(DEVICES + OTHERS).status_code for _ in range(2)] == [204, 204]
     assert known(deps, mia) == {own}
@@ -76,8 +76,8 @@ def test_all_other_devices_end_with_their_sessions_and_the_own_one_is_still_reme
     (row,) = [row for row in timeline_of(deps, mia) if row.type == "trusted_device.revoked"]
     assert row.details == {"devices": 2, "cause": "all_others"}
     assert problem(verify(stranger, waiting)) == (410, "challenge_expired")
-    assert log_in(stranger, mia, device_token="trusted").json["status"] == "second_factor_required"  # noqa: S106
-    assert log_in(stranger, mia, device_token="own").json["status"] == "authenticated"  # noqa: S106
+    assert log_in(stranger, mia, device_token="trusted").json["status"] == "second_factor_required"
+    assert log_in(stranger, mia, device_token="own").json["status"] == "authenticated"
 
 
 def test_a_session_without_a_device_keeps_itself_and_no_device(deps, api, mia, eve):

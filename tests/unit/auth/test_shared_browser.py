@@ -1,4 +1,4 @@
-"""Several people at one browser: a device cookie for each account, at most eight, and nobody's opens another's account."""
+"""Several people at one browser: a device cookie for each account, at most eight; none is good for another account."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -194,4 +194,4 @@ def test_a_client_that_shows_its_token_by_header_gets_no_cookie_and_loses_none(a
 
 
 def _names(client):
-    return [cookie.key for cookie in client._cookies.values()]  # noqa: SLF001 - it has no list of them
+    return [cookie.key for cookie in client._cookies.values()]
