@@ -56,8 +56,9 @@ def end_all(deps: Deps, client: Client, acting: Acting, *, spares_own: bool) -> 
         for session_id in ids:
             session_store.note_ended(deps.redis, account_id, session_id)
         if ids:
-            facts = {"sessions": len(ids), **({"cause": "all_others"} if spares_own else {})}
-            timeline.write(changing.connection, account_id, Entry.SESSION_ENDED, changing.now, ip=client.ip, **facts)
+            facts: dict[str, Any] = {"ip": client.ip, "sessions": len(ids)}
+            facts |= {"cause": "all_others"} if spares_own else {}
+            timeline.write(changing.connection, account_id, Entry.SESSION_ENDED, changing.now, **facts)
     return changing.acting_ended
 
 

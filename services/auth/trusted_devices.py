@@ -7,6 +7,7 @@ longer known after KNOWN_DEVICE_LIFE (store.devices).
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -183,6 +184,6 @@ def revoke_others(deps: Deps, client: Client, acting: Acting) -> bool:
         for device_id in others:
             devices.revoke(connection, account_id, device_id, now)
         if others:
-            facts = {"devices": len(others), "cause": "all_others"}
-            timeline.write(connection, account_id, Entry.DEVICES_REVOKED, now, ip=client.ip, **facts)
+            facts: dict[str, Any] = {"ip": client.ip, "devices": len(others), "cause": "all_others"}
+            timeline.write(connection, account_id, Entry.DEVICES_REVOKED, now, **facts)
     return changing.acting_ended
