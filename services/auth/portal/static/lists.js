@@ -1,7 +1,7 @@
 // Sessions and known devices, on one page; and what holds the account out, on two.
 
 import { all, get, load, onClick, Problem, remove, steppedUp } from "./api.js";
-import { $, browserName, dateTime, el, say, show, t } from "./page.js";
+import { $, browserName, dateTime, el, say, show, t, toTheSecond } from "./page.js";
 
 /** Where the account is open, and which browsers it knows. */
 export function showPlaces() {
