@@ -92,6 +92,7 @@ AUTH: Mapping[str, Due] = {
     ),
     "POST /v1/logout": _ONE_ENDS,
     "POST /logout": _ONE_ENDS,
+    "DELETE /v1/sessions": _ONE_ENDS,
     "DELETE /v1/sessions/<id:session_id>": _ONE_ENDS,
     "DELETE /v1/trusted-devices": _ONE_ENDS,
     "DELETE /v1/trusted-devices/<id:device_id>": _ONE_ENDS,

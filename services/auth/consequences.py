@@ -71,11 +71,15 @@ class Concerned:
 
 @dataclass(slots=True)
 class Changing:
-    """A change under way. ``session_ids`` have ended; ``acting`` is the session as it lives on, after the block."""
+    """A change under way. ``session_ids`` have ended; ``acting`` is the session as it lives on, after the block.
+
+    The block may set ``concerned``, where what ends is read while the account is held: no login slips in between.
+    """
 
     connection: Connection
     now: datetime
     acting: Acting | None
+    concerned: Concerned
     session_ids: tuple[str, ...] = ()
     shows: tuple[Factor, ...] = field(default=())  # what the change itself has proven: set inside the block
 
@@ -114,12 +118,12 @@ def changing(
     ``cause`` names a change that a repeat of the call, and an event, report too: it is applied once. Raises Refusal
     not_authenticated when the session that orders it has ended, and changes nothing then; Unavailable.
     """
-    row, concerned = CONSEQUENCES[change], concerned or Concerned()
+    row = CONSEQUENCES[change]
     with writing(deps.database) as connection:
         accounts.hold(connection, account_id)
-        state = Changing(connection, deps.clock(), acting)
+        state = Changing(connection, deps.clock(), acting, concerned or Concerned())
         yield state
-        order = order_of(row, acting, concerned, cause, now=state.now)
+        order = order_of(row, acting, state.concerned, cause, now=state.now)
         ended = _end(deps, account_id, order)
         if ended.was_complete:
             return

@@ -65,9 +65,9 @@ LONGEST_SESSION = timedelta(hours=24)  # NIST SP 800-63B-4 §2.2.3, of AAL2; the
 SESSIONS_AT_MOST = 50  # of an account; the oldest ends when one more opens
 # That an account knows, and those of logins under way. A program that keeps no token is a new client at each login.
 DEVICES_AT_MOST = 50
-DEVICES_OF_A_BROWSER = (
-    20  # accounts that a browser is known to; of the oldest the cookie goes, for headers have a limit
-)
+# Accounts of which a browser keeps the device cookie, because the size of a request's headers is limited. An earlier
+# release kept twenty, so as many are read.
+DEVICES_OF_A_BROWSER, DEVICE_COOKIES_READ = 8, 20
 ENDED_SESSIONS_KNOWN = 100  # an account, for as long as a session lives: to end one of them again is no error
 STEP_UP_LIFE = timedelta(minutes=10)
 TRUSTED_DEVICE_LIFE = timedelta(days=30)

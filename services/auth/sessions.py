@@ -42,6 +42,26 @@ def end(deps: Deps, client: Client, acting: Acting, session_id: str) -> bool:
     return _end(deps, client, acting.session.account_id, session_id, acting)
 
 
+def end_all(deps: Deps, client: Client, acting: Acting, *, spares_own: bool) -> bool:
+    """End the account's sessions at once, or all but the one that orders it; whether that one has ended.
+
+    One entry in the timeline stands for all of them. A call that ends none records nothing. Raises Refusal
+    not_authenticated; Unavailable as ``end`` does.
+    """
+    account_id, spared = acting.session.account_id, acting.session.id if spares_own else None
+    with consequences.changing(deps, Change.SESSION_ENDED, account_id, acting=acting, otp=deps.otp) as changing:
+        live = session_store.sessions_of(deps.redis, account_id)
+        ids = [session.id for session in live if session.id != spared]
+        changing.concerned = Concerned(session_ids=ids)
+        for session_id in ids:
+            session_store.note_ended(deps.redis, account_id, session_id)
+        if ids:
+            facts: dict[str, Any] = {"ip": client.ip, "sessions": len(ids)}
+            facts |= {"cause": "all_others"} if spares_own else {}
+            timeline.write(changing.connection, account_id, Entry.SESSION_ENDED, changing.now, **facts)
+    return changing.acting_ended
+
+
 @dataclass(frozen=True, slots=True)
 class Forget:
     """The owner ticked "forget this browser". ``device_tokens``: what the browser holds, of whatever accounts."""

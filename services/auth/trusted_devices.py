@@ -4,11 +4,14 @@ A device ends by its owner, at a logout that forgets it, and after ten wrong cod
 longer known after KNOWN_DEVICE_LIFE (store.devices).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from services.auth import consequences, limits, notices
 from services.auth.consequences import Acting, Concerned
@@ -63,6 +66,22 @@ def remember(
         )
         notices.tell(connection, deps, account, Kind.TRUSTED_DEVICE_ADDED, now, browser=label, ip=client.ip)
     return token
+
+
+def longest_unused(deps: Deps, held: Mapping[str, str], count: int) -> list[str]:
+    """The names of so many cookies that a browser loses: of no known device first, then of those used the longest ago.
+
+    ``held``: tokens by the name of their cookie. The browser sends the cookie first that it has had for longest (RFC
+    6265 §5.4), also one that it uses daily. So this order decides only where the database does not answer: the login is
+    complete by then, and must not fail.
+    """
+    if count <= 0:
+        return []
+    used: Mapping[str, datetime] = {}
+    with suppress(DBAPIError, PoolTimeoutError), reading(deps.database) as connection:
+        used = devices.last_uses(connection, list(held.values()), deps.clock())
+    never = datetime.min.replace(tzinfo=UTC)
+    return sorted(held, key=lambda name: used.get(held[name], never))[:count]
 
 
 def make_room(deps: Deps, account_id: str, now: datetime) -> None:
@@ -148,4 +167,23 @@ def revoke_all(deps: Deps, client: Client, acting: Acting) -> bool:
         timeline.write(
             changing.connection, account_id, Entry.DEVICES_REVOKED, changing.now, ip=client.ip, devices=revoked
         )
+    return changing.acting_ended
+
+
+def revoke_others(deps: Deps, client: Client, acting: Acting) -> bool:
+    """End all devices but the one of the session that orders it, and the sessions that they have opened.
+
+    Returns whether the session that orders it has ended. That is so only for a session of an earlier release, which
+    does not name its device. A call that ends none records nothing. Raises as ``revoke_all`` does.
+    """
+    account_id, own = acting.session.account_id, acting.session.device_id
+    with consequences.changing(deps, Change.DEVICE_ENDED, account_id, acting=acting, otp=deps.otp) as changing:
+        connection, now = changing.connection, changing.now
+        others = [device_id for device_id in devices.ids(connection, account_id, now) if device_id != own]
+        changing.concerned = Concerned(device_ids=others)
+        for device_id in others:
+            devices.revoke(connection, account_id, device_id, now)
+        if others:
+            facts: dict[str, Any] = {"ip": client.ip, "devices": len(others), "cause": "all_others"}
+            timeline.write(connection, account_id, Entry.DEVICES_REVOKED, now, **facts)
     return changing.acting_ended

@@ -201,6 +201,14 @@ def mia(stack, make_owner):
 
 
 @pytest.fixture
+def ben(stack, make_owner):
+    """Somebody else with 2FA on."""
+    owner = make_owner()
+    owner.key = turn_on_two_factor(stack, owner)
+    return owner
+
+
+@pytest.fixture
 def operator(stack):
     return _operator(stack, "support@latchkey.example")
 

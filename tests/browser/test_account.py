@@ -78,7 +78,7 @@ def test_the_backup_codes_can_be_copied_saved_and_printed(visitor, ann):
     assert all(code in saved.value.path().read_text() for code in codes)
     page.emulate_media(media="print")
     assert page.locator("#codes-list").is_visible()
-    assert not page.locator("header, .actions:visible, #sessions").first.is_visible()
+    assert not page.locator("header, .actions:visible, #activity").first.is_visible()
     page.emulate_media(media="screen")
     page.get_by_role("button", name="I have saved them").click()
     expect(page.locator("#codes-left")).to_have_text("10 of 10 are left.")
@@ -234,6 +234,8 @@ def test_a_password_is_rated_suggested_and_changed(visitor, ann):
     expect(page.locator("#sessions .rows li")).to_have_count(1)
     expect(page.locator("#devices .rows li")).to_have_count(1)
     expect(page.locator("#devices")).to_contain_text("Known until ")
+    expect(page.locator("#devices, #sessions").get_by_text("This browser")).to_have_count(2)
+    expect(page.get_by_role("button", name="Forget all")).to_have_count(0)
     field = page.get_by_label("New password")
     field.fill("password1234")
     expect(page.locator("#strength-said")).to_have_text(re.compile("weak|at once"))
@@ -272,12 +274,29 @@ def test_a_password_is_rated_that_was_there_before_the_script(visitor, ann):
     expect(page.locator("#strength-advice li").first).to_be_visible()
 
 
-def test_another_session_can_be_logged_out(visit, ann):
-    other, page = visit().log_in(ann), visit().log_in(ann)
-    page.get_by_role("button", name=re.compile("^Log out")).click()
-    expect(page.locator("#sessions li")).to_have_count(1)
-    other.reload()
-    other.wait_for_url("**/login?ended=1&next=/two-factor")
+def test_other_sessions_and_devices_can_be_ended_one_by_one_and_all_at_once(visit, ann):
+    others, page = [visit().log_in(ann) for _ in range(3)], visit().log_in(ann)
+    expect(page.locator("#sessions, #devices")).to_have_count(0)
+    page.get_by_role("link", name="Your sessions and devices").click()
+    sessions, devices = page.locator("#sessions .rows li"), page.locator("#devices .rows li")
+    for rows in (sessions, devices):
+        expect(rows).to_have_count(4)
+        expect(rows.first).to_contain_text("This browser")
+        expect(rows.filter(has_text="This browser")).to_have_count(1)
+    page.get_by_role("button", name=re.compile("^Log out: ")).first.click()
+    expect(sessions).to_have_count(3)
+    page.get_by_role("button", name="Log out all others").click()
+    expect(page.locator("#said")).to_have_text("The other sessions have ended.")
+    expect(sessions).to_have_count(1)
+    expect(page.get_by_role("button", name="Log out all others")).to_have_count(0)
+    expect(devices).to_have_count(4)
+    for other in others:
+        other.reload()
+        other.wait_for_url("**/login?ended=1&next=/two-factor")
+    page.get_by_role("button", name="Forget all others").click()
+    expect(devices).to_have_count(1)
+    expect(devices).to_contain_text("This browser")
+    expect(page.get_by_role("button", name="Forget all others")).to_have_count(0)
 
 
 def test_the_pages_speak_german_to_whoever_wants_it(visit, ann):

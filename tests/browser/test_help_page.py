@@ -127,6 +127,7 @@ def test_a_wrong_clock_a_remembered_device_and_a_lost_phone(visit, ann, operator
     log_out(page)
     visitor.give_password(ann.email, ann.password)
     page.wait_for_url("**/two-factor")
+    page.get_by_role("navigation").get_by_role("link", name="Security").click()
     expect(page.locator("#devices")).to_contain_text("Skips the code until ")
 
     # 7. Lost phone: a backup code, the saved secret key (in another app, which oathtool is), or Support, who verifies

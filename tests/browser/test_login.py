@@ -55,10 +55,28 @@ def test_a_remembered_device_skips_the_code_until_it_is_forgotten_and_is_signed_
     log_out(page)
     visitor.give_password(mia.email, mia.password)
     page.wait_for_url("**/two-factor")
+    page.get_by_role("navigation").get_by_role("link", name="Security").click()
+    expect(page.locator("#devices li", has_text="Remembered")).to_have_count(1)
     page.get_by_role("button", name=re.compile("^Forget")).click()
     expect(page.get_by_text("Please log in")).to_be_visible()
     visitor.give_password(mia.email, mia.password)
     expect(code_field(page)).to_be_visible()
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+def test_two_people_share_a_browser_and_each_is_remembered_apart(visit, mia, ben, scripts):
+    visitor = visit(scripts=scripts)
+    for person, ticked in ((mia, True), (ben, False), (ben, True)):
+        page = visitor.give_password(person.email, person.password)
+        page.get_by_label("Remember this device for 30 days").set_checked(ticked)
+        code_field(page).fill(person.fresh_code())
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/two-factor")
+        log_out(page)
+        visitor.give_password(mia.email, mia.password)  # without a code, whatever the other person ticked
+        page.wait_for_url("**/two-factor")
+    visitor.give_password(ben.email, ben.password)  # over the other person's session
+    page.wait_for_url("**/two-factor")
 
 
 def test_a_browser_is_listed_and_a_ticked_box_at_logout_forgets_it(visitor, mia):
@@ -66,7 +84,8 @@ def test_a_browser_is_listed_and_a_ticked_box_at_logout_forgets_it(visitor, mia)
     page.get_by_label("Remember this device for 30 days").check()
     code_field(page).fill(mia.fresh_code())
     page.wait_for_url("**/two-factor")
-    expect(page.locator("#devices li", has_text="This one")).to_have_count(1)
+    page.get_by_role("navigation").get_by_role("link", name="Security").click()
+    expect(page.locator("#devices li", has_text="This browser")).to_have_count(1)
     page.get_by_label("Forget this browser").check()
     log_out(page)
     visitor.give_password(mia.email, mia.password)

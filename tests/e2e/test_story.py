@@ -108,6 +108,7 @@ def test_the_gateway_serves_its_own_contract(stack):
         ("post", "/v1/logout"),
         ("get", "/v1/session"),
         ("get", "/v1/sessions"),
+        ("delete", "/v1/sessions"),
         ("delete", "/v1/sessions/{session_id}"),
         ("get", "/v1/session/verify"),
         ("post", "/v1/session/token"),

@@ -45,7 +45,7 @@ def _begins_at(role: Role, session: Session) -> str:
 @signed_in
 def two_factor_page() -> Response:
     """2-Factor Auth."""
-    return page("two-factor", groups=("two_factor", "held", "lists", "activity", "reset", "delivery"))
+    return page("two-factor", groups=("two_factor", "held", "activity", "reset", "delivery"))
 
 
 @blueprint.get("/team")

@@ -2,6 +2,7 @@
 
 from flask import Response, g, request
 
+from services.auth import trusted_devices
 from services.auth.consequences import Acting
 from services.auth.limits import CHALLENGE_LIFE, DEVICES_OF_A_BROWSER, KNOWN_DEVICE_LIFE
 from services.auth.login import SignedIn
@@ -63,8 +64,8 @@ def set_cookies_of_sign_in(response: Response, outcome: SignedIn) -> None:
     device = outcome.device_token or known
     if device is not None:
         _set_cookie(response, name, device, int(KNOWN_DEVICE_LIFE.total_seconds()))
-        others = [other for other in device_cookies() if other != name]  # browsers send the oldest first
-        for other in others[: max(0, len(others) + 1 - DEVICES_OF_A_BROWSER)]:
+        others = {other: request.cookies[other] for other in device_cookies() if other != name}
+        for other in trusted_devices.longest_unused(deps(), others, len(others) + 1 - DEVICES_OF_A_BROWSER):
             _set_cookie(response, other, "", 0)
 
 

@@ -14,7 +14,7 @@ from services.auth.domain.account import Account, Role
 from services.auth.domain.browsers import describe
 from services.auth.domain.network import client_address
 from services.auth.domain.session import AssuranceLevel, PassOn, Session, StepUp, assurance
-from services.auth.limits import DEVICES_OF_A_BROWSER
+from services.auth.limits import DEVICE_COOKIES_READ
 from services.auth.models import RESTORES
 from services.auth.operators import Operator
 from services.auth.otp_client import TwoFactorState
@@ -164,7 +164,7 @@ def device_tokens(in_body: str | None = None) -> tuple[str, ...]:
     if given or "HTTP_COOKIE" not in request.environ:
         return (given,) if given else ()
     tokens = [request.cookies[name] for name in device_cookies()]
-    return tuple(tokens[-DEVICES_OF_A_BROWSER:])
+    return tuple(tokens[-DEVICE_COOKIES_READ:])
 
 
 def device_cookies() -> list[str]:

@@ -12,7 +12,7 @@ from services.auth.domain.demand import Demand
 from services.auth.domain.session import AssuranceLevel, Session
 from services.auth.routes.cookies import forget_session
 from services.auth.routes.guard import UNATTENDED_HEADER, client, current, deps, live_session, signed_in
-from services.auth.schemas.common import PageArgs
+from services.auth.schemas.common import EndAllArgs, PageArgs
 from services.auth.schemas.session import (
     ForwardAuthArgs,
     ReauthenticateArgs,
@@ -62,6 +62,18 @@ def list_sessions(args: dict[str, Any]) -> dict[str, Any]:
         return {**asdict(session), "assurance": session.assurance, "current": session.id == own.id}
 
     return pages.page(rows, args["limit"], session_store.position, shown)
+
+
+@blueprint.route("/v1/sessions", methods=["DELETE"])
+@signed_in
+@blueprint.arguments(NothingSchema)
+@blueprint.arguments(EndAllArgs, location="query")
+@blueprint.response(204)
+def end_sessions(_args: dict[str, Any], wanted: dict[str, Any]) -> Response:
+    """End all of the account's sessions, or all but this one."""
+    if sessions.end_all(deps(), client(), current().acting, spares_own=wanted["keep"] == "current"):
+        forget_session()
+    return make_response("", 204)
 
 
 @blueprint.route("/v1/sessions/<id:session_id>", methods=["DELETE"])

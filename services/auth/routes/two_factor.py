@@ -12,7 +12,7 @@ from services.auth.password_strength import Strength
 from services.auth.routes.cookies import SESSION_HEADER, forget_session, hand_over
 from services.auth.routes.guard import client, current, deps, signed_in, stepped_up, stepped_up_small
 from services.auth.routes.repeats import idempotency_key, repeatable
-from services.auth.schemas.common import PageArgs
+from services.auth.schemas.common import EndAllArgs, PageArgs
 from services.auth.schemas.two_factor import (
     ConfirmArgs,
     ConfirmedSchema,
@@ -179,10 +179,12 @@ def devices(args: dict[str, Any]) -> dict[str, Any]:
 @blueprint.route("/trusted-devices", methods=["DELETE"])
 @signed_in
 @blueprint.arguments(NothingSchema)
+@blueprint.arguments(EndAllArgs, location="query")
 @blueprint.response(204)
-def revoke_devices(_args: dict[str, Any]) -> Response:
-    """End all known devices, and the sessions that they have opened."""
-    if trusted_devices.revoke_all(deps(), client(), current().acting):
+def revoke_devices(_args: dict[str, Any], wanted: dict[str, Any]) -> Response:
+    """End all known devices, or all but this session's, and the sessions that they have opened."""
+    revoke = trusted_devices.revoke_others if wanted["keep"] == "current" else trusted_devices.revoke_all
+    if revoke(deps(), client(), current().acting):
         forget_session()
     return make_response("", 204)
 

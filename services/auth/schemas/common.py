@@ -52,6 +52,16 @@ def password_field(**kwargs: Any) -> Text:  # noqa: ANN401
     return Text(validate=validate.Length(min=1, max=PASSWORD_MAX_TYPED), load_only=True, metadata=metadata, **kwargs)
 
 
+class EndAllArgs(Schema):
+    """Whether the caller's own one is kept, where all are ended at once."""
+
+    keep = Text(
+        load_default=None,
+        validate=validate.OneOf(["current"]),
+        metadata={"description": "With current, the one that the list shows as current stays. Default: all end."},
+    )
+
+
 class PageArgs(Schema):
     """How much of a list, and from where."""
 

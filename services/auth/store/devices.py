@@ -97,6 +97,15 @@ def all_by_tokens(connection: Connection, account_id: str, tokens: Sequence[str]
     return [_device(row) for row in rows]
 
 
+def last_uses(connection: Connection, tokens: Sequence[str], now: datetime) -> dict[str, datetime]:
+    """When the known devices of these tokens, of whatever accounts, were last used: by token."""
+    tokens_by_digest = {token_digest(token): token for token in tokens}
+    query = select(devices.c.token_digest, devices.c.last_used_at).where(
+        devices.c.token_digest.in_(tokens_by_digest), _known(now)
+    )
+    return {tokens_by_digest[row.token_digest]: row.last_used_at for row in connection.execute(query)}
+
+
 def make_room(connection: Connection, account_id: str, now: datetime, *, at_most: int) -> None:
     """Delete the account's devices beyond so many.
 

@@ -186,15 +186,6 @@ def test_a_device_that_did_not_ask_for_trust_is_only_known(app, mia, otp):
     assert device_cookie(browser, mia).value == known
 
 
-def test_a_browser_holds_the_cookies_of_twenty_accounts_and_drops_the_oldest(app, make_account, password_hash):
-    browser = app.test_client()
-    people = [make_account(f"m{number}@example.com", password_hash=password_hash) for number in range(22)]
-    for account in people:
-        assert browser.post("/v1/login", json={"email": account.email, "password": auth.PASSWORD}).status_code == 200
-    held = [device_cookie(browser, account) is not None for account in people]
-    assert held == [False] * 2 + [True] * limits.DEVICES_OF_A_BROWSER
-
-
 @pytest.mark.parametrize("remember", ["true", "yes", None, [True]])
 def test_trust_takes_a_plain_true(deps, stranger, mia, otp, remember):
     challenge_id = challenge(stranger, mia)

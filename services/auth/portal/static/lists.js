@@ -1,50 +1,65 @@
-// Sessions, known devices and what holds the account out, on two pages.
+// Sessions and known devices, on one page; and what holds the account out, on two.
 
 import { all, get, load, onClick, Problem, remove, steppedUp } from "./api.js";
 import { $, browserName, dateTime, el, say, show, t, toTheSecond } from "./page.js";
 
-export function showDevices() {
-  const section = $("#devices"), place = $("[data-list]", section);
-  const again = () => load(place, async () => {
-    const devices = await all("/v1/trusted-devices");
-    if (!devices.length) return el("p", { class: "empty" }, t("lists.no_devices"));
-    const forget = (path) => async () => {
-      try {
-        await remove(path);
-        say(t("lists.forgotten"));
-      } finally {
-        await again();  // after a 503 it may have ended all the same
-      }
-    };
-    const rows = devices.map((device) => el("li", {},
-      el("div", { class: "what" },
-        el("p", {}, browserName(device.label), ...(device.current ? [" ", el("span", { class: "pill good" }, t("lists.this_one"))] : [])),
-        el("small", {}, t("lists.last_used", { date: dateTime(device.last_used_at) }), " ", t(device.trusted_until ? "lists.until" : "lists.known_until", { date: dateTime(device.expires_at) }))),
-      onClick(el("button", { type: "button", "aria-label": `${t("lists.forget")}: ${browserName(device.label)}` }, t("lists.forget")), forget(`/v1/trusted-devices/${device.id}`))));
-    const list = el("ul", { class: "rows" }, ...rows);
-    return rows.length < 2 ? list : [list, onClick(el("button", { type: "button" }, t("lists.forget_all")), forget("/v1/trusted-devices"))];
-  });
-  return again();
+/** Where the account is open, and which browsers it knows. */
+export function showPlaces() {
+  return Promise.all([showSessions(), showDevices()]);
 }
 
-export function showSessions() {
-  const section = $("#sessions"), place = $("[data-list]", section);
-  const again = () => load(place, async () => {
-    const sessions = await all("/v1/sessions");
-    return el("ul", { class: "rows" }, ...sessions.map((session) => el("li", {},
-      el("div", { class: "what" }, el("p", {}, browserName(session.browser)), el("small", {}, t("lists.since", { date: dateTime(session.authenticated_at), ip: session.ip }), " ", t("lists.ends", { date: dateTime(session.expires_at) }))),
-      session.current
-        ? el("span", { class: "pill good" }, t("lists.this_one"))
-        : onClick(el("button", { type: "button", "aria-label": `${t("lists.end")}: ${browserName(session.browser)}` }, t("lists.end")), async () => {
-          try {
-            await remove(`/v1/sessions/${session.id}`);
-            say(t("lists.session_ended"));
-          } finally {
-            await again();
-          }
-        }))));
+function showSessions() {
+  const place = $("#sessions [data-list]");
+  return load(place, async () => {
+    const sessions = ownFirst(await all("/v1/sessions"), "authenticated_at");
+    const rows = sessions.map((session) => row(session, browserName(session.browser), [],
+      [t("lists.since", { date: dateTime(session.authenticated_at), ip: session.ip }), t("lists.ends", { date: dateTime(session.expires_at) })],
+      session.current ? null : ending(t("lists.end"), `/v1/sessions/${session.id}`, t("lists.session_ended"), browserName(session.browser))));
+    return list(rows, ending(t("lists.end_others"), "/v1/sessions?keep=current", t("lists.others_ended")));
   });
-  return again();
+}
+
+function showDevices() {
+  const place = $("#devices [data-list]");
+  return load(place, async () => {
+    const devices = ownFirst(await all("/v1/trusted-devices"), "last_used_at");
+    if (!devices.length) return el("p", { class: "empty" }, t("lists.no_devices"));
+    const rows = devices.map((device) => row(device, browserName(device.label), device.trusted_until ? [el("span", { class: "pill" }, t("lists.remembered"))] : [],
+      [t("lists.last_used", { date: dateTime(device.last_used_at) }), t(device.trusted_until ? "lists.until" : "lists.known_until", { date: dateTime(device.expires_at) })],
+      ending(t("lists.forget"), `/v1/trusted-devices/${device.id}`, t("lists.forgotten"), browserName(device.label))));
+    // A change of the password, for one, makes this browser unknown. Then all that are listed are others.
+    const label = devices[0].current ? t("lists.forget_others") : t("lists.forget_all");
+    return list(rows, ending(label, "/v1/trusted-devices?keep=current", t("lists.others_forgotten")));
+  });
+}
+
+/** This browser's own entry, then the others, latest first. */
+function ownFirst(items, time) {
+  return items.sort((one, other) => other.current - one.current || (one[time] < other[time] ? 1 : -1));
+}
+
+function row({ current }, name, pills, said, button) {
+  const own = current ? [el("span", { class: "pill good" }, t("lists.this_one"))] : [];
+  const title = [name, ...own, ...pills].flatMap((part) => [part, " "]);
+  return el("li", {}, el("div", { class: "what" }, el("p", {}, ...title), el("small", {}, said.join(" "))), button);
+}
+
+function list(rows, endOthers) {
+  const shown = el("ul", { class: "rows" }, ...rows);
+  return rows.length < 2 ? shown : [shown, el("div", { class: "actions" }, endOthers)];
+}
+
+/** A button that ends something. Both lists are loaded anew then, because a device ends with its sessions. */
+function ending(label, path, done, of = null) {
+  const button = el("button", { type: "button", "aria-label": of && `${label}: ${of}` }, label);
+  return onClick(button, async () => {
+    try {
+      await remove(path);
+      say(done);
+    } finally {
+      await showPlaces();  // after a 503 it may have ended all the same
+    }
+  });
 }
 
 /** What is refused after too many tries, until when, and what lifts it; nothing where nothing is. */

@@ -1,7 +1,7 @@
 // Security: the password with a meter while it is typed, sessions, known devices.
 
 import { clearErrors, onSubmit, post, steppedUp } from "./api.js";
-import { loadHeld, showDevices, showSessions } from "./lists.js";
+import { loadHeld, showPlaces } from "./lists.js";
 import { $, el, knows, say, t } from "./page.js";
 
 const form = $("#password-form"), password = form.elements.new_password;
@@ -69,10 +69,8 @@ onSubmit(form, async ({ current_password, new_password }) => {
   password.type = "password";
   tell(0, "");
   say(t("security.changed"));
-  showSessions();
-  showDevices();
+  showPlaces();
 });
 
-showSessions();
-showDevices();
+showPlaces();
 loadHeld();

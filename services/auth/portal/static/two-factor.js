@@ -2,7 +2,7 @@
 
 import { change, clockSays, codeIn, get, load, onClick, once, onSubmit, post, Problem, remove, sentence, steppedUp } from "./api.js";
 import { line } from "./activity.js";
-import { showDevices, showHeld, showSessions } from "./lists.js";
+import { showHeld } from "./lists.js";
 import { $, $$, copy, dateTime, download, duration, el, language, say, show, t } from "./page.js";
 
 const toggle = $("#toggle"), setup = $("#setup"), sheet = $("#new-codes"), later = $("#later");
@@ -63,9 +63,7 @@ function showReset(reset) {
   };
 }
 
-function showAround() {
-  showDevices();
-  showSessions();
+function showActivity() {
   load($("#activity [data-list]"), async () => line((await get("/v1/activity?limit=15")).items));
 }
 
@@ -161,7 +159,7 @@ onSubmit(
     say(t($("#me").dataset.role === "support" ? "two_factor.console_next" : "two_factor.turned_on"));
     showCodes(answer.recovery_codes);
     refresh();
-    showAround();
+    showActivity();
   },
   (problem) => {
     const says = clockSays(problem);
@@ -178,7 +176,7 @@ onClick($("#off-yes"), async () => {
   showState();
   say(t("two_factor.turned_off"));
   await refresh();
-  showAround();
+  showActivity();
   toggle.focus();
 });
 $("#off-no").addEventListener("click", () => $("#off").close());
@@ -221,8 +219,8 @@ $("#codes-saved").addEventListener("click", () => {
 onClick($("#codes-again"), async () => {
   const answer = await steppedUp(() => change("POST", "/v1/two-factor/recovery-codes"));
   showCodes(answer.recovery_codes);
-  showAround();
+  showActivity();
 });
 
 refresh();
-showAround();
+showActivity();

@@ -44,6 +44,7 @@ def test_whatever_the_api_says_has_a_text():
     wanted += [f"support.locked_{what}" for what in Held if what.startswith("passwords_")]
     causes = ("destination", "today", "country", "changed")
     wanted += [f"{prefix}_{cause}" for prefix in ("problem.sms_unavailable", "activity.cause") for cause in causes]
+    wanted += [f"activity.cause_{cause}" for cause in ("wrong_codes", "forgotten", "all_others")]
     assert [key for key in wanted if key not in catalogue] == []
 
 
