@@ -1,11 +1,11 @@
 """Authenticators in SQL, and all that one attempt reads. The claim is one statement whose row count is the answer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, String, and_, bindparam, delete, insert, or_, select, text, update
+from sqlalchemy import Connection, Row, String, and_, bindparam, delete, insert, or_, select, text, update
 
 from services.otp.domain.attempt import Claim
 from services.otp.domain.failure_row import FailureRow
@@ -238,6 +238,46 @@ def put_pending(connection: Connection, new: NewAuthenticator, expires_at: datet
 def put_active(connection: Connection, new: NewAuthenticator) -> None:
     """Store one that is proven elsewhere. Raises IntegrityError when one is active."""
     connection.execute(insert(authenticators).values({**new.row(ACTIVE), "confirmed_at": new.created_at}))
+
+
+@dataclass(frozen=True, slots=True)
+class PendingAuthenticator:
+    """An enrollment that was begun and not confirmed; its time may be over."""
+
+    id: str
+    label: str
+    sealed: Sealed
+    created_at: datetime
+    expires_at: datetime
+    session_id: str | None
+
+    def is_open_to(self, session_id: str, now: datetime) -> bool:
+        """Whether this session began it, under whichever token, and may still confirm it."""
+        begun_by_it = self.session_id is not None and session_of(self.session_id) == session_of(session_id)
+        return begun_by_it and self.expires_at > now
+
+
+_pending_columns = (_a.id, _a.label, _a.key_id, _a.ciphertext, _a.created_at, _a.expires_at, _a.session_id)
+
+
+def find_pending(connection: Connection, account_id: str) -> PendingAuthenticator | None:
+    """The account's last enrollment that was not confirmed, whichever session began it."""
+    query = select(*_pending_columns).where(_a.account_id == account_id, _a.status == PENDING)
+    return _pending(connection.execute(query).first())
+
+
+def take_pending(connection: Connection, account_id: str, session_ids: Sequence[str]) -> PendingAuthenticator | None:
+    """Delete the enrollment that one of these sessions has begun, and return it."""
+    begun = or_(*(begun_by(session_id) for session_id in session_ids))
+    statement = delete(authenticators).where(_a.account_id == account_id, _a.status == PENDING, begun)
+    return _pending(connection.execute(statement.returning(*_pending_columns)).first())
+
+
+def _pending(row: Row[Any] | None) -> PendingAuthenticator | None:
+    if row is None:
+        return None
+    sealed = Sealed(row.key_id, row.ciphertext)
+    return PendingAuthenticator(row.id, row.label, sealed, row.created_at, row.expires_at, row.session_id)
 
 
 def read_pending(
