@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from services.otp import (
     answer_store,
     key_uri,
-    older_keys,
+    older_key_store,
     qr,
     recovery_code_store,
     recovery_codes,
@@ -68,8 +68,8 @@ def begin(deps: Deps, account_id: str, label: str, session_id: str | None = None
     """A new secret that waits to be confirmed by this session, in the place of the one that waited before.
 
     It is made anew each time: a secret that someone saw earlier must not become active later (gitlab#27686). The one
-    that waited before is kept for the recognition of its codes. An active authenticator is never touched. Raises two_factor_already_on, session_ended, too_many_requests. A call that ends in
-    503 is given back.
+    that waited before is kept for the recognition of its codes. An active authenticator is never touched. Raises
+    two_factor_already_on, session_ended, too_many_requests. A call that ends in 503 is given back.
     """
     charge = Charge(BEGIN_ENROLLMENT, account_id)
     budgets.take(deps.redis, charge).require()
@@ -89,7 +89,7 @@ def _begin(deps: Deps, account_id: str, label: str, session_id: str | None) -> E
         older = store.find_pending(connection, account_id)
         new = NewAuthenticator(enrollment_id, account_id, label, sealed, now, session_id)
         store.put_pending(connection, new, expires_at)
-        older_keys.keep(deps.redis, account_id, older, now)
+        older_key_store.keep(deps.redis, account_id, older, now)
         require_time()
     deps.sheets.expect()
     return _shown(deps, enrollment_id, base32, label, expires_at)
@@ -101,8 +101,10 @@ def _shown(deps: Deps, enrollment_id: str, base32: Secret[str], label: str, expi
     return Enrollment(enrollment_id, base32, Secret(uri), Secret(drawn), expires_at)
 
 
-def pending_until(connection: Connection, account_id: str, session_id: str, now: datetime) -> datetime | None:
+def pending_until(connection: Connection, account_id: str, session_id: str | None, now: datetime) -> datetime | None:
     """How long this session may still confirm what it began; None when nothing of its waits."""
+    if session_id is None:
+        return None
     pending = store.find_pending(connection, account_id)
     return pending.expires_at if pending is not None and pending.is_open_to(session_id, now) else None
 
@@ -128,7 +130,7 @@ def cancel(deps: Deps, account_id: str, session_id: str) -> None:
     with writing(deps.database) as connection:
         sessions_store.hold(connection, account_id, session_id)
         cancelled = store.take_pending(connection, account_id, [session_of(session_id)])
-        older_keys.keep(deps.redis, account_id, cancelled, deps.clock())
+        older_key_store.keep(deps.redis, account_id, cancelled, deps.clock())
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +155,9 @@ def confirm(deps: Deps, command: Confirm) -> list[str]:
 
     The same call of the same session within a minute has the same codes; it costs no try and leaves no record.
 
-    Raises invalid_passcode (with the clock skew at once, and with the beginning of the older enrollment whose code it
-    is: only the owner has seen these secrets), enrollment_expired, two_factor_already_on, session_ended, too_many_requests. A try that ends in 503 is given back.
+    Raises invalid_passcode, enrollment_expired, two_factor_already_on, session_ended, too_many_requests. Because only
+    the owner has seen these secrets, invalid_passcode has the clock skew at once, and tells a code of an older entry. A
+    try that ends in 503 is given back.
     """
     charge = Charge(CONFIRM_ENROLLMENT, command.account_id)
     taken = budgets.take(deps.redis, charge)
@@ -192,7 +195,7 @@ def _compare(deps: Deps, command: Confirm) -> tuple[Outcome, TimeStep | None]:
     if step is not None:
         return Verified(Factor.TOTP), step
     now, box = deps.clock(), deps.secret_box
-    begun_at = older_keys.begun_at(deps.redis, box, command.account_id, command.passcode, at, now)
+    begun_at = older_key_store.begun_at(deps.redis, box, command.account_id, command.passcode, at, now)
     if begun_at is not None:
         return Rejected(Reason.OLDER_ENTRY, older_entry_begun_at=begun_at), None
     return _coach(secret, command.passcode, at), None
@@ -236,7 +239,7 @@ def _activate_with(deps: Deps, command: Confirm, step: TimeStep, sheet: HashedSh
             # 2FA is turned on while Redis is down, too: a repeat then finds no answer, and the gateway ends the texts.
             with contextlib.suppress(RedisError):
                 sms_store.forget_account(deps.redis, command.account_id, frozenset(Purpose))
-                older_keys.forget(deps.redis, command.account_id)
+                older_key_store.forget(deps.redis, command.account_id)
                 if command.call is not None:
                     answer_store.keep(deps.redis, deps.secret_box, command.call, Answer(sheet_id, tuple(codes)), now)
             require_time()

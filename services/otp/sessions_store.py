@@ -5,10 +5,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, select, text
 
-from services.otp import store
 from services.otp.domain.session_id import session_of
 from services.otp.models import PENDING, authenticators, ended_sessions
-from services.otp.store import PendingAuthenticator
 from shared.dialects import insert_for
 from shared.problems import Refusal
 
@@ -35,16 +33,13 @@ def hold(connection: Connection, account_id: str, session_id: str | None = None)
         raise Refusal("session_ended")
 
 
-def end(
-    connection: Connection, account_id: str, session_ids: Sequence[str], now: datetime
-) -> PendingAuthenticator | None:
-    """Refuse these sessions from here on, and delete the enrollment that one of them has begun, which is returned."""
+def end(connection: Connection, session_ids: Sequence[str], now: datetime) -> None:
+    """Refuse these sessions from here on. Idempotent."""
     connection.execute(delete(ended_sessions).where(ended_sessions.c.ended_at < now - KEPT_FOR))
     if not session_ids:
-        return None
+        return
     rows = [{"session_id": session_id, "ended_at": now} for session_id in session_ids]
     connection.execute(insert_for(connection, ended_sessions).on_conflict_do_nothing(), rows)
-    return store.take_pending(connection, account_id, session_ids)
 
 
 def forget_enrollments(connection: Connection, account_id: str, begun_before: datetime) -> None:

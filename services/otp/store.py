@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, String, and_, bindparam, delete, insert, or_, select, text, update
+from sqlalchemy import Connection, String, and_, bindparam, delete, insert, or_, select, text, update
 
 from services.otp.domain.attempt import Claim
 from services.otp.domain.failure_row import FailureRow
+from services.otp.domain.pending import PendingAuthenticator
 from services.otp.domain.sealed import Sealed
 from services.otp.domain.session_id import session_of
 from services.otp.domain.time_step import NEVER, TimeStep
@@ -240,23 +241,6 @@ def put_active(connection: Connection, new: NewAuthenticator) -> None:
     connection.execute(insert(authenticators).values({**new.row(ACTIVE), "confirmed_at": new.created_at}))
 
 
-@dataclass(frozen=True, slots=True)
-class PendingAuthenticator:
-    """An enrollment that was begun and not confirmed; its time may be over."""
-
-    id: str
-    label: str
-    sealed: Sealed
-    created_at: datetime
-    expires_at: datetime
-    session_id: str | None
-
-    def is_open_to(self, session_id: str, now: datetime) -> bool:
-        """Whether this session began it, under whichever token, and may still confirm it."""
-        begun_by_it = self.session_id is not None and session_of(self.session_id) == session_of(session_id)
-        return begun_by_it and self.expires_at > now
-
-
 _pending_columns = (_a.id, _a.label, _a.key_id, _a.ciphertext, _a.created_at, _a.expires_at, _a.session_id)
 
 
@@ -268,12 +252,14 @@ def find_pending(connection: Connection, account_id: str) -> PendingAuthenticato
 
 def take_pending(connection: Connection, account_id: str, session_ids: Sequence[str]) -> PendingAuthenticator | None:
     """Delete the enrollment that one of these sessions has begun, and return it."""
+    if not session_ids:
+        return None
     begun = or_(*(begun_by(session_id) for session_id in session_ids))
     statement = delete(authenticators).where(_a.account_id == account_id, _a.status == PENDING, begun)
     return _pending(connection.execute(statement.returning(*_pending_columns)).first())
 
 
-def _pending(row: Row[Any] | None) -> PendingAuthenticator | None:
+def _pending(row: Any) -> PendingAuthenticator | None:  # noqa: ANN401 - a row of these columns, or None
     if row is None:
         return None
     sealed = Sealed(row.key_id, row.ciphertext)

@@ -68,8 +68,7 @@ def state(deps: Deps, account_id: str, session_id: str | None = None) -> TwoFact
         active = store.list_active(connection, account_id)
         remaining, created_at = recovery_code_store.count_recovery_codes(connection, account_id)
         read = attempts_store.read_failures(connection, account_id)
-        asks = session_id is not None and not active
-        until = enrollment.pending_until(connection, account_id, session_id, deps.clock()) if asks else None
+        until = None if active else enrollment.pending_until(connection, account_id, session_id, deps.clock())
     in_all, of_strangers = read.in_a_row[FailureRow.ALL], read.in_a_row[FailureRow.STRANGERS]
     return TwoFactorState(
         enabled=bool(active),

@@ -239,9 +239,7 @@ def writes(app):
 
 def test_every_write_but_those_that_lead_to_enrolment_is_refused(app, api, account):
     caller = api(account, Factor.PASSWORD)
-    answers = {
-        endpoint: caller.call(method, path) for method, path, endpoint in writes(app) if endpoint not in OPEN
-    }
+    answers = {endpoint: caller.call(method, path) for method, path, endpoint in writes(app) if endpoint not in OPEN}
     refused = {
         endpoint
         for endpoint, answer in answers.items()

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from services.otp import endings, older_keys
+from services.otp import endings, older_key_store
 from services.otp.key_uri import decode_secret
 from shared.clock import rfc3339
 from shared.messages import SessionEnded
@@ -201,8 +201,8 @@ class TestOlderEntries:
         current = begin(world)
         said = [enter_code_of(world, older, current).json["reason"] for older in begun]
         assert said == ["wrong"] * 2 + ["older_entry"] * 3
-        assert world.redis.llen(f"otp:older_keys:{ACCOUNT}") == older_keys.KEPT_AT_MOST
-        assert 0 < world.redis.ttl(f"otp:older_keys:{ACCOUNT}") <= older_keys.KEPT_FOR.total_seconds()
+        assert world.redis.llen(f"otp:older_keys:{ACCOUNT}") == older_key_store.KEPT_AT_MOST
+        assert 0 < world.redis.ttl(f"otp:older_keys:{ACCOUNT}") <= older_key_store.KEPT_FOR.total_seconds()
 
     def test_a_day_later_it_is_forgotten(self, world: World):
         older = begin(world)

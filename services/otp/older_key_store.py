@@ -1,7 +1,7 @@
 """Keys that set-up has shown and that were never confirmed, so that set-up can recognise a code of an older entry.
 
 A person who begins twice has two entries of one name in the app, and may enter the code of the wrong one. The page then
-says which entry to delete. Nothing here makes a key active: only a row that waits in the table of authenticators becomes
+says which entry to delete. Nothing here makes a key active: only a pending row of the table of authenticators becomes
 active, and these keys have none. A code of an older key is a wrong code and costs a try.
 
 An account has three such keys at most, each for a day from its beginning. They stay sealed for their enrollment and
@@ -16,11 +16,11 @@ from datetime import datetime, timedelta
 from redis import Redis
 
 from services.otp.domain.passcode import Passcode
+from services.otp.domain.pending import PendingAuthenticator
 from services.otp.domain.sealed import Sealed
 from services.otp.domain.time_step import TimeStep
 from services.otp.domain.totp import match_step
 from services.otp.secrets_box import SecretBox
-from services.otp.store import PendingAuthenticator
 from shared.clock import parse_rfc3339, rfc3339
 from shared.problems import Unavailable
 
