@@ -117,6 +117,7 @@ AUTH: Mapping[str, Due] = {
     "DELETE /v1/two-factor": Due({Dear.CHANGE: 1, Dear.SIGNATURE: 1}, bound="it is turned off once"),
     "DELETE /v1/two-factor/wrong-codes": Due({Dear.CHANGE: 1, Dear.SIGNATURE: 1}, (auth.STRANGERS_LET_TRY,)),
     "POST /v1/two-factor/enrollment": Due({Dear.DRAWING: 1}, (otp.BEGIN_ENROLLMENT,)),
+    "GET /v1/two-factor/enrollment": Due({Dear.DRAWING: 1}, (otp.SHOW_ENROLLMENT,)),
     "POST /v1/two-factor/enrollment/<id:enrollment_id>/confirm": Due(
         {Dear.HASH: 10, Dear.CHANGE: 1, Dear.SIGNATURE: 1}, (otp.CONFIRM_ENROLLMENT,)
     ),
@@ -145,6 +146,7 @@ OTP: Mapping[str, Due] = {
         ),
     ),
     f"POST {_ACCOUNTS}/enrollments": Due({Dear.DRAWING: 1}, (otp.BEGIN_ENROLLMENT,)),
+    f"GET {_ACCOUNTS}/enrollments": Due({Dear.DRAWING: 1}, (otp.SHOW_ENROLLMENT,)),
     f"POST {_ACCOUNTS}/enrollments/<id:enrollment_id>/confirm": Due(
         {Dear.HASH: 10, Dear.SIGNATURE: 1}, (otp.CONFIRM_ENROLLMENT,)
     ),

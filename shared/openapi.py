@@ -57,10 +57,14 @@ class ProblemSchema(Schema):
     retry_after = fields.Integer(metadata={"description": "Seconds; with 429, 503 and sms_unavailable."})
     cause = fields.String(
         metadata={
-            "enum": ["destination", "today", "country", "changed", "current", "other_country"],
+            "enum": ["destination", "today", "country", "changed", "current", "other_country", "older_entry"],
             "description": "Of sms_unavailable. With invalid_credentials: current, which is the current password. With"
-            " invalid_phone and country_not_allowed: other_country, which is named.",
+            " invalid_phone and country_not_allowed: other_country, which is named. With invalid_passcode, while 2FA is"
+            " being turned on: older_entry, which is an entry of the app from an enrollment that was begun earlier.",
         }
+    )
+    begun_at = fields.String(
+        metadata={"description": "With older_entry: when that enrollment began and its QR code was shown."}
     )
     country = fields.String(
         metadata={"description": "With other_country: the country that the number belongs to (ISO 3166-1)."}

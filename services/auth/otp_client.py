@@ -22,6 +22,7 @@ class TwoFactorState:
     """What otp knows of an account.
 
     ``reset_needed``: otp would refuse an unlock. ``suspended``: what is on was stolen, and a reset of it is under way.
+    ``pending_until``: how long the session for which it was asked may confirm the enrollment that it has begun.
     """
 
     enabled: bool
@@ -33,6 +34,7 @@ class TwoFactorState:
     recovery_codes_created_at: str | None
     reset_needed: bool
     suspended: bool
+    pending_until: str | None = None
 
     @property
     def is_live(self) -> bool:
@@ -93,9 +95,10 @@ class OtpClient:
         headers = {"Authorization": authorization, "Content-Type": "application/json"}
         self._line = Line(base_url, headers, clock, patience)
 
-    def state(self, account_id: str) -> TwoFactorState:
-        """Whether 2FA is on, and how."""
-        answer = self._call("GET", f"/accounts/{account_id}/two-factor")
+    def state(self, account_id: str, session_id: str | None = None) -> TwoFactorState:
+        """Whether 2FA is on, and how; with a session, whether an enrollment of its waits to be confirmed."""
+        query = _in_session(session_id) if session_id else ""
+        answer = self._call("GET", f"/accounts/{account_id}/two-factor{query}")
         return TwoFactorState(
             enabled=answer["enabled"],
             locked=answer["locked"],
@@ -106,6 +109,7 @@ class OtpClient:
             recovery_codes_created_at=answer["recovery_codes"]["created_at"],
             reset_needed=answer.get("reset_needed", False),  # otp of the previous release does not send these
             suspended=answer.get("suspended", False),
+            pending_until=answer.get("pending_until"),
         )
 
     def verify(
@@ -124,6 +128,14 @@ class OtpClient:
         """
         body = {"label": label[:LONGEST_LABEL], "session_id": session_id}
         return dict(self._call("POST", f"/accounts/{account_id}/enrollments", body))
+
+    def show_enrollment(self, account_id: str, session_id: str) -> dict[str, Any]:
+        """The pending authenticator that this session has begun, as begin_enrollment gave it."""
+        return dict(self._call("GET", f"/accounts/{account_id}/enrollments{_in_session(session_id)}"))
+
+    def cancel_enrollment(self, account_id: str, session_id: str) -> None:
+        """End the pending authenticator that this session has begun, if there is one."""
+        self._call("DELETE", f"/accounts/{account_id}/enrollments", {"session_id": session_id})
 
     def confirm_enrollment(self, account_id: str, enrollment_id: str, code: str, session_id: str) -> list[str]:
         """Turn 2FA on; the recovery codes, which otp shows this once."""
@@ -217,6 +229,10 @@ class OtpClient:
         if status < 400:
             return document
         raise _refusal(status, document)
+
+
+def _in_session(session_id: str) -> str:
+    return f"?session_id={quote(session_id, safe='')}"
 
 
 def _refusal(status: int, document: Any) -> Refusal:  # noqa: ANN401 - JSON

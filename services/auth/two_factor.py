@@ -29,6 +29,19 @@ def begin(deps: Deps, client: Client, account: Account, acting: Acting, word: st
     return deps.otp.begin_enrollment(account.id, account.email, acting.session.call_id)
 
 
+def show(deps: Deps, account: Account, acting: Acting) -> dict[str, Any]:
+    """The pending authenticator that this session has begun, again, as after a reload.
+
+    Another session never sees its key. Raises Refusal enrollment_expired, too_many_requests.
+    """
+    return deps.otp.show_enrollment(account.id, acting.session.call_id)
+
+
+def cancel(deps: Deps, account: Account, acting: Acting) -> None:
+    """End the pending authenticator that this session has begun, if there is one. Raises Refusal not_authenticated."""
+    deps.otp.cancel_enrollment(account.id, acting.session.call_id)
+
+
 def confirm(deps: Deps, account: Account, acting: Acting, enrollment_id: str, code: str) -> tuple[list[str], Acting]:
     """2FA is on from here: the recovery codes, shown once, and the session under its new token.
 

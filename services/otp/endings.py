@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from services.otp import attempts_store, sessions_store, sms_store, throttle_store
+from services.otp import attempts_store, older_key_store, sessions_store, sms_store, store, throttle_store
 from services.otp.domain.purpose import Purpose
 from services.otp.limits import OF_STRANGERS
 from services.otp.models import outbox as outbox_tables
@@ -64,11 +64,14 @@ def _act_once(deps: WorkerDeps, event: SessionEnded | OpenThingsEnded, command: 
 
 def _end(deps: WorkerDeps, connection: Connection, command: End, *, begun_before: datetime) -> None:
     sessions_store.hold(connection, command.account_id)
-    sessions_store.end(connection, command.account_id, command.session_ids, deps.clock())
+    now = deps.clock()
+    sessions_store.end(connection, command.session_ids, now)
+    ended = store.take_pending(connection, command.account_id, command.session_ids)
+    older_key_store.keep(deps.redis, command.account_id, ended, now)
     if command.enrollments:
         sessions_store.forget_enrollments(connection, command.account_id, begun_before)
     if command.strangers:
-        attempts_store.end_strangers(connection, command.account_id, deps.clock())
+        attempts_store.end_strangers(connection, command.account_id, now)
     if command.codes:
         sms_store.forget_account(deps.redis, command.account_id, frozenset(Purpose))
     else:

@@ -1,4 +1,8 @@
-"""Turn 2FA on: begin shows a new secret, confirm proves that the app has it. Nothing counts before the proof."""
+"""Turn 2FA on: begin shows a new secret, confirm proves that the app has it. Nothing counts before the proof.
+
+The session that began may have the secret shown again while it waits: after a reload, or in a second tab. Any other
+session begins with a new one, which voids the first.
+"""
 
 import contextlib
 from dataclasses import dataclass
@@ -6,11 +10,13 @@ from datetime import datetime, timedelta
 
 from redis.client import Pipeline
 from redis.exceptions import RedisError
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from services.otp import (
     answer_store,
     key_uri,
+    older_key_store,
     qr,
     recovery_code_store,
     recovery_codes,
@@ -28,7 +34,7 @@ from services.otp.domain.purpose import Factor, Purpose
 from services.otp.domain.session_id import session_of
 from services.otp.domain.time_step import TimeStep, step_at
 from services.otp.domain.totp import SharedSecret, match_step
-from services.otp.limits import BEGIN_ENROLLMENT, CONFIRM_ENROLLMENT
+from services.otp.limits import BEGIN_ENROLLMENT, CONFIRM_ENROLLMENT, SHOW_ENROLLMENT
 from services.otp.models import outbox as outbox_tables
 from services.otp.outcomes import answer, attempt_row
 from services.otp.sheet_stock import HashedSheet, hashed_sheet
@@ -49,7 +55,7 @@ PURPOSE = "enrollment"  # as it stands in the attempt record
 
 @dataclass(frozen=True, slots=True)
 class Enrollment:
-    """What the page shows once: the secret as text, as URI and as QR code."""
+    """What the page shows: the secret as text, as URI and as QR code."""
 
     id: str
     secret: Secret[str]
@@ -61,9 +67,9 @@ class Enrollment:
 def begin(deps: Deps, account_id: str, label: str, session_id: str | None = None) -> Enrollment:
     """A new secret that waits to be confirmed by this session, in the place of the one that waited before.
 
-    It is made anew each time: a secret that someone saw earlier must not become active later (gitlab#27686). An active
-    authenticator is never touched. Raises two_factor_already_on, session_ended, too_many_requests. A call that ends in
-    503 is given back.
+    It is made anew each time: a secret that someone saw earlier must not become active later (gitlab#27686). The one
+    that waited before is kept for the recognition of its codes. An active authenticator is never touched. Raises
+    two_factor_already_on, session_ended, too_many_requests. A call that ends in 503 is given back.
     """
     charge = Charge(BEGIN_ENROLLMENT, account_id)
     budgets.take(deps.redis, charge).require()
@@ -80,13 +86,51 @@ def _begin(deps: Deps, account_id: str, label: str, session_id: str | None) -> E
         sessions_store.hold(connection, account_id, session_id)
         if store.is_on(connection, account_id):
             raise Refusal("two_factor_already_on")
+        older = store.find_pending(connection, account_id)
         new = NewAuthenticator(enrollment_id, account_id, label, sealed, now, session_id)
         store.put_pending(connection, new, expires_at)
+        older_key_store.keep(deps.redis, account_id, older, now)
         require_time()
     deps.sheets.expect()
+    return _shown(deps, enrollment_id, base32, label, expires_at)
+
+
+def _shown(deps: Deps, enrollment_id: str, base32: Secret[str], label: str, expires_at: datetime) -> Enrollment:
     uri = key_uri.key_uri(base32, issuer=deps.issuer, label=label)
     drawn = deps.drawing.run(lambda: qr.svg(uri))
     return Enrollment(enrollment_id, base32, Secret(uri), Secret(drawn), expires_at)
+
+
+def pending_until(connection: Connection, account_id: str, session_id: str | None, now: datetime) -> datetime | None:
+    """How long this session may still confirm what it began; None when nothing of its waits."""
+    if session_id is None:
+        return None
+    pending = store.find_pending(connection, account_id)
+    return pending.expires_at if pending is not None and pending.is_open_to(session_id, now) else None
+
+
+def show(deps: Deps, account_id: str, session_id: str) -> Enrollment:
+    """The same secret again, for the session that began it. Raises enrollment_expired, too_many_requests.
+
+    A call that ends in 503 is given back.
+    """
+    with reading(deps.database) as connection:
+        pending = store.find_pending(connection, account_id)
+    if pending is None or not pending.is_open_to(session_id, deps.clock()):
+        raise Refusal("enrollment_expired")
+    charge = Charge(SHOW_ENROLLMENT, account_id)
+    budgets.take(deps.redis, charge).require()
+    with budgets.given_back_on_outage(deps.redis, charge):
+        secret = deps.secret_box.open(pending.sealed, account_id, pending.id)
+        return _shown(deps, pending.id, key_uri.encode_secret(secret), pending.label, pending.expires_at)
+
+
+def cancel(deps: Deps, account_id: str, session_id: str) -> None:
+    """End what this session has begun. Idempotent. Raises session_ended."""
+    with writing(deps.database) as connection:
+        sessions_store.hold(connection, account_id, session_id)
+        cancelled = store.take_pending(connection, account_id, [session_of(session_id)])
+        older_key_store.keep(deps.redis, account_id, cancelled, deps.clock())
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +155,9 @@ def confirm(deps: Deps, command: Confirm) -> list[str]:
 
     The same call of the same session within a minute has the same codes; it costs no try and leaves no record.
 
-    Raises invalid_passcode (with the clock skew at once: only the owner has seen this secret), enrollment_expired,
-    two_factor_already_on, session_ended, too_many_requests. A try that ends in 503 is given back.
+    Raises invalid_passcode, enrollment_expired, two_factor_already_on, session_ended, too_many_requests. Because only
+    the owner has seen these secrets, invalid_passcode has the clock skew at once, and tells a code of an older entry. A
+    try that ends in 503 is given back.
     """
     charge = Charge(CONFIRM_ENROLLMENT, command.account_id)
     taken = budgets.take(deps.redis, charge)
@@ -147,7 +192,13 @@ def _compare(deps: Deps, command: Confirm) -> tuple[Outcome, TimeStep | None]:
     secret = deps.secret_box.open(sealed, command.account_id, command.enrollment_id)
     at = step_at(unix_seconds(deps.totp_clock()))
     step = match_step(secret, command.passcode, at)
-    return (_coach(secret, command.passcode, at) if step is None else Verified(Factor.TOTP)), step
+    if step is not None:
+        return Verified(Factor.TOTP), step
+    now, box = deps.clock(), deps.secret_box
+    begun_at = older_key_store.begun_at(deps.redis, box, command.account_id, command.passcode, at, now)
+    if begun_at is not None:
+        return Rejected(Reason.OLDER_ENTRY, older_entry_begun_at=begun_at), None
+    return _coach(secret, command.passcode, at), None
 
 
 def _coach(secret: SharedSecret, passcode: Passcode, at: TimeStep) -> Rejected:
@@ -188,6 +239,7 @@ def _activate_with(deps: Deps, command: Confirm, step: TimeStep, sheet: HashedSh
             # 2FA is turned on while Redis is down, too: a repeat then finds no answer, and the gateway ends the texts.
             with contextlib.suppress(RedisError):
                 sms_store.forget_account(deps.redis, command.account_id, frozenset(Purpose))
+                older_key_store.forget(deps.redis, command.account_id)
                 if command.call is not None:
                     answer_store.keep(deps.redis, deps.secret_box, command.call, Answer(sheet_id, tuple(codes)), now)
             require_time()

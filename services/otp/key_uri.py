@@ -31,6 +31,11 @@ def decode_secret(base32: Secret[str]) -> SharedSecret:
     return Secret(material)
 
 
+def encode_secret(secret: SharedSecret) -> Secret[str]:
+    """The base32 of a secret, without padding."""
+    return Secret(base64.b32encode(secret.reveal()).decode().rstrip("="))
+
+
 def key_uri(base32: Secret[str], *, issuer: str, label: str) -> str:
     """``otpauth://totp/Issuer:label?secret=…&issuer=Issuer``; apps take every ``:`` for the parting one.
 

@@ -30,6 +30,8 @@ VERIFY_PHONE = Rate("otp.verify.phone", by="account", windows=GUESSES)
 CONFIRM_ENROLLMENT = Rate("otp.confirm", by="account", windows=GUESSES)
 # What these make costs CPU: a QR code 20 ms, a sheet of backup codes ten hashes.
 BEGIN_ENROLLMENT = Rate("otp.enrollment.begin", by="account", windows=(Window(10, 10 * MINUTE), Window(50, DAY)))
+# Showing a pending one again, after a reload, draws its QR code again.
+SHOW_ENROLLMENT = Rate("otp.enrollment.show", by="account", windows=(Window(30, 10 * MINUTE), Window(150, DAY)))
 REGENERATE_CODES = Rate("otp.recovery_codes", by="account", windows=(Window(5, 10 * MINUTE), Window(20, DAY)))
 
 # Codes by SMS; why there are three of each: shared/sending_budgets.py.

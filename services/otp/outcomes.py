@@ -8,6 +8,7 @@ from services.otp.attempts_store import AttemptRow
 from services.otp.domain.attempt import Outcome, Rejected, Throttled, Verified
 from services.otp.domain.failure_row import FailureRow
 from shared.budgets import Taken
+from shared.clock import rfc3339
 from shared.problems import Refusal
 
 
@@ -47,4 +48,6 @@ def _invalid(outcome: Rejected, taken: Taken, spent_rows: Sequence[FailureRow]) 
         extra["spent_rows"] = list(spent_rows)
     if outcome.coach_may_speak:
         extra["clock_skew_seconds"] = outcome.clock_skew_seconds
+    if outcome.older_entry_begun_at is not None:
+        extra |= {"cause": outcome.reason.word, "begun_at": rfc3339(outcome.older_entry_begun_at)}
     return Refusal("invalid_passcode", reason=outcome.reason.word, extra=extra)

@@ -97,6 +97,10 @@ class TwoFactorSchema(Schema):
     strangers_failures = fields.Integer(metadata={"description": "From new browsers; no success takes them away."})
     reset_needed = fields.Boolean(metadata={"description": "An unlock would be refused: only a reset helps."})
     suspended = fields.Boolean(metadata={"description": "It was stolen, and a reset is under way."})
+    pending_until = Time(
+        allow_none=True,
+        metadata={"description": "How long the session of the query may confirm the enrollment that it has begun."},
+    )
 
 
 class ThrottleSchema(Schema):
@@ -116,6 +120,18 @@ class OrderedSchema(Schema):
     """The session that orders it."""
 
     session_id = _session_id()
+
+
+class InSessionSchema(Schema):
+    """The session for which it is asked."""
+
+    session_id = _session_id()
+
+
+class OwnEnrollmentSchema(Schema):
+    """The session that has begun it."""
+
+    session_id = Text(required=True, validate=ID, metadata={"description": "The session that began it."})
 
 
 class DisableSchema(OrderedSchema):
@@ -147,7 +163,7 @@ class BeginEnrollmentSchema(Schema):
 
 
 class EnrollmentSchema(Schema):
-    """The secret, shown this once."""
+    """The secret, shown to the session that began it."""
 
     enrollment_id = fields.String(attribute="id")
     secret = Revealed()
@@ -255,7 +271,10 @@ class InvalidPasscodeSchema(ProblemSchema):
     """The problem document of a refused code has more members."""
 
     reason = fields.String(
-        metadata={"enum": ["wrong", "clock_skew", "spent", "replayed"], "description": "For the caller alone."}
+        metadata={
+            "enum": ["wrong", "clock_skew", "spent", "replayed", "older_entry"],
+            "description": "For the caller alone.",
+        }
     )
     recent_failures = fields.Integer(metadata={"description": "Tries in the longest window, this one included."})
     spent_rows = fields.List(

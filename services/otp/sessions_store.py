@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, or_, select, text
+from sqlalchemy import Connection, delete, select, text
 
 from services.otp.domain.session_id import session_of
-from services.otp.models import PENDING, authenticators, begun_by, ended_sessions
+from services.otp.models import PENDING, authenticators, ended_sessions
 from shared.dialects import insert_for
 from shared.problems import Refusal
 
@@ -33,16 +33,13 @@ def hold(connection: Connection, account_id: str, session_id: str | None = None)
         raise Refusal("session_ended")
 
 
-def end(connection: Connection, account_id: str, session_ids: Sequence[str], now: datetime) -> None:
-    """Refuse these sessions from here on, and forget the enrollments that they have begun. Idempotent."""
+def end(connection: Connection, session_ids: Sequence[str], now: datetime) -> None:
+    """Refuse these sessions from here on. Idempotent."""
     connection.execute(delete(ended_sessions).where(ended_sessions.c.ended_at < now - KEPT_FOR))
     if not session_ids:
         return
     rows = [{"session_id": session_id, "ended_at": now} for session_id in session_ids]
     connection.execute(insert_for(connection, ended_sessions).on_conflict_do_nothing(), rows)
-    pending = (_a.account_id == account_id, _a.status == PENDING)
-    begun = or_(*(begun_by(session_id) for session_id in session_ids))
-    connection.execute(delete(authenticators).where(*pending, begun))
 
 
 def forget_enrollments(connection: Connection, account_id: str, begun_before: datetime) -> None:

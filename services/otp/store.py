@@ -1,6 +1,6 @@
 """Authenticators in SQL, and all that one attempt reads. The claim is one statement whose row count is the answer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,6 +9,7 @@ from sqlalchemy import Connection, String, and_, bindparam, delete, insert, or_,
 
 from services.otp.domain.attempt import Claim
 from services.otp.domain.failure_row import FailureRow
+from services.otp.domain.pending import PendingAuthenticator
 from services.otp.domain.sealed import Sealed
 from services.otp.domain.session_id import session_of
 from services.otp.domain.time_step import NEVER, TimeStep
@@ -238,6 +239,31 @@ def put_pending(connection: Connection, new: NewAuthenticator, expires_at: datet
 def put_active(connection: Connection, new: NewAuthenticator) -> None:
     """Store one that is proven elsewhere. Raises IntegrityError when one is active."""
     connection.execute(insert(authenticators).values({**new.row(ACTIVE), "confirmed_at": new.created_at}))
+
+
+_pending_columns = (_a.id, _a.label, _a.key_id, _a.ciphertext, _a.created_at, _a.expires_at, _a.session_id)
+
+
+def find_pending(connection: Connection, account_id: str) -> PendingAuthenticator | None:
+    """The account's last enrollment that was not confirmed, whichever session began it."""
+    query = select(*_pending_columns).where(_a.account_id == account_id, _a.status == PENDING)
+    return _pending(connection.execute(query).first())
+
+
+def take_pending(connection: Connection, account_id: str, session_ids: Sequence[str]) -> PendingAuthenticator | None:
+    """Delete the enrollment that one of these sessions has begun, and return it."""
+    if not session_ids:
+        return None
+    begun = or_(*(begun_by(session_id) for session_id in session_ids))
+    statement = delete(authenticators).where(_a.account_id == account_id, _a.status == PENDING, begun)
+    return _pending(connection.execute(statement.returning(*_pending_columns)).first())
+
+
+def _pending(row: Any) -> PendingAuthenticator | None:  # noqa: ANN401 - a row of these columns, or None
+    if row is None:
+        return None
+    sealed = Sealed(row.key_id, row.ciphertext)
+    return PendingAuthenticator(row.id, row.label, sealed, row.created_at, row.expires_at, row.session_id)
 
 
 def read_pending(

@@ -6,6 +6,7 @@ from datetime import datetime
 from services.otp import (
     answer_store,
     attempts_store,
+    enrollment,
     recovery_code_store,
     sessions_store,
     sms_store,
@@ -55,14 +56,19 @@ class TwoFactorState:
     strangers_failures: int
     reset_needed: bool
     suspended: bool
+    pending_until: datetime | None
 
 
-def state(deps: Deps, account_id: str) -> TwoFactorState:
-    """How things stand; an account that nothing is known of has 2FA off."""
+def state(deps: Deps, account_id: str, session_id: str | None = None) -> TwoFactorState:
+    """How things stand; an account that nothing is known of has 2FA off.
+
+    With a session, also until when it may confirm an enrollment that it has begun.
+    """
     with reading(deps.database) as connection:
         active = store.list_active(connection, account_id)
         remaining, created_at = recovery_code_store.count_recovery_codes(connection, account_id)
         read = attempts_store.read_failures(connection, account_id)
+        until = None if active else enrollment.pending_until(connection, account_id, session_id, deps.clock())
     in_all, of_strangers = read.in_a_row[FailureRow.ALL], read.in_a_row[FailureRow.STRANGERS]
     return TwoFactorState(
         enabled=bool(active),
@@ -74,6 +80,7 @@ def state(deps: Deps, account_id: str) -> TwoFactorState:
         strangers_failures=of_strangers,
         reset_needed=in_all + read.lifted >= HARD_STOP,
         suspended=bool(active) and all(one.suspended for one in active),
+        pending_until=until,
     )
 
 

@@ -111,7 +111,7 @@ def visit(chromium, stack):
     """Make visitors; at the end nobody's console may have an error or a report of the policy."""
     visitors = []
 
-    def make(*, size=DESKTOP, dark=False, scripts=True, language="en-US"):
+    def make(*, size=DESKTOP, dark=False, scripts=True, language="en-US", touch=False):
         ip = f"10.{secrets.randbelow(255)}.{secrets.randbelow(255)}.{secrets.randbelow(255)}"
         context = chromium.new_context(
             viewport=size,
@@ -120,6 +120,8 @@ def visit(chromium, stack):
             locale=language,
             extra_http_headers={"X-Forwarded-For": ip},
             accept_downloads=True,
+            has_touch=touch,
+            is_mobile=touch,
         )
         context.set_default_timeout(20_000)
         pages = pages_of(stack.base_url)
@@ -295,7 +297,7 @@ def until_taken(page, section, give):
         if not (said.is_visible() and "Try again in" in said.inner_text()):
             break
         page.wait_for_timeout(1000)
-    if section == "#setup" and page.get_by_text("an earlier try had worked").is_visible():
+    if section == "#setup" and page.get_by_text("If you have not saved backup codes").is_visible():
         until_taken(page, "#codes", page.get_by_role("button", name="Make new backup codes").click)
 
 

@@ -105,6 +105,7 @@ class FakeOtp:
     live_sms: dict[str, tuple[str, str, str]] = field(default_factory=dict)  # message id -> account, purpose, binding
     accepted: dict[tuple[str, str, str], tuple[str, str, datetime]] = field(default_factory=dict)  # -> code, factor, at
     pending: dict[str, str] = field(default_factory=dict)  # account -> the session that began its enrollment
+    enrollments: dict[str, dict[str, Any]] = field(default_factory=dict)  # by account, as they were shown
     ended_sessions: set[str] = field(default_factory=set)
     sent_to: list[str] = field(default_factory=list)
     tried_from: list[str | None] = field(default_factory=list)  # the known devices whose codes were verified
@@ -138,7 +139,7 @@ class FakeOtp:
         self.codes[account_id, purpose, binding] = (code, factor)
         return code
 
-    def state(self, account_id: str) -> TwoFactorState:
+    def state(self, account_id: str, session_id: str | None = None) -> TwoFactorState:
         self._answer()
         self._happen_once("after_state")
         enabled = account_id in self.enabled
@@ -152,6 +153,7 @@ class FakeOtp:
             recovery_codes_created_at=rfc3339(NOW) if enabled else None,
             reset_needed=account_id in self.reset_needed,
             suspended=enabled and account_id in self.suspended,
+            pending_until=None if enabled else self._pending_until(account_id, session_id),
         )
 
     def verify(self, account_id: str, code: str, purpose: str, binding: str, device_id: str | None = None) -> Verified:
@@ -204,13 +206,31 @@ class FakeOtp:
         if account_id in self.enabled:
             raise Refusal("two_factor_already_on")
         self.pending[account_id] = session_id
-        return {
+        self.enrollments[account_id] = {
             "enrollment_id": f"enr_{account_id}",
             "secret": "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP",
             "otpauth_uri": f"otpauth://totp/Latchkey:{label}",
             "qr_svg": "<svg/>",
             "expires_at": rfc3339(self.clock() + timedelta(minutes=10)),
         }
+        return self.enrollments[account_id]
+
+    def _pending_until(self, account_id: str, session_id: str | None) -> str | None:
+        begun_by = session_of(self.pending.get(account_id) or "")
+        mine = session_id is not None and begun_by == session_of(session_id)
+        return self.enrollments[account_id]["expires_at"] if mine else None
+
+    def show_enrollment(self, account_id: str, session_id: str) -> dict[str, Any]:
+        self._answer()
+        if self._pending_until(account_id, session_id) is None:
+            raise Refusal("enrollment_expired")
+        return self.enrollments[account_id]
+
+    def cancel_enrollment(self, account_id: str, session_id: str) -> None:
+        self._answer()
+        self._refuse_ended(session_id)
+        if self._pending_until(account_id, session_id) is not None:
+            del self.pending[account_id]
 
     def confirm_enrollment(self, account_id: str, enrollment_id: str, code: str, session_id: str) -> list[str]:
         self._answer()

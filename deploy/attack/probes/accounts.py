@@ -119,8 +119,15 @@ def seen_secret(target: Target, watch: Watch) -> str:
     account = target.account()
     thief, owner = sign_in(target, account), sign_in(target, account)
     seen = expect(thief.post("/v1/two-factor/enrollment"), 201)
+    watch.refused("another session is shown the key", owner.get("/v1/two-factor/enrollment"), "enrollment_expired")
     own = expect(owner.post("/v1/two-factor/enrollment"), 201)
     watch.holds("a second enrollment shows the key of the first", own["secret"] != seen["secret"])
+    shown = owner.get("/v1/two-factor/enrollment")
+    watch.served("the session that began is shown the key again", shown)
+    watch.holds("a session is shown another key", expect(shown, 200)["secret"] == own["secret"])
+    watch.refused(
+        "a session is shown the key that replaced its own", thief.get("/v1/two-factor/enrollment"), "enrollment_expired"
+    )
     watch.holds("a key has fewer than 160 bits", len(own["secret"]) >= SECRET_CHARACTERS)
     old, app = AuthenticatorApp(seen["secret"]), AuthenticatorApp(own["secret"])
     earlier = owner.post(_confirm(seen), {"code": old.fresh()})

@@ -29,6 +29,7 @@ def marked_calls(own_id: str) -> list[tuple[str, str, object]]:
     phone = {"country": "DE", "number": new_number()}
     return [
         ("POST", "/v1/two-factor/enrollment", None),
+        ("GET", "/v1/two-factor/enrollment", None),
         ("POST", "/v1/two-factor/recovery-codes", None),
         ("PUT", "/v1/phone", phone),
         ("POST", "/v1/phone/sms", None),

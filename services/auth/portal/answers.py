@@ -43,7 +43,8 @@ def answer(texts: Texts, refusal: Refusal) -> Answer:
         return Answer({"code": texts("clock.wrong_code")}, clock=clock)
     key, closer = f"problem.{refusal.code}", f"problem.{refusal.code}_{refusal.extra.get('cause')}"
     key = closer if closer in texts else key
-    sentence = texts(key, country=refusal.extra.get("country")) if key in texts else refusal.detail
+    places = {"country": refusal.extra.get("country"), "time": refusal.extra.get("begun_at")}
+    sentence = texts(key, **places) if key in texts else refusal.detail
     if refusal.retry_after_seconds is not None:
         sentence = f"{sentence} {texts('form.retry_after', time=duration(texts, refusal.retry_after_seconds))}"
     name = FIELD_OF.get(closer.removeprefix("problem.")) or FIELD_OF.get(refusal.code)

@@ -24,6 +24,7 @@ from services.auth.routes.guard import (
     cookie_session_token,
     deps,
     device_tokens,
+    is_signed_in,
     live_session,
 )
 from services.auth.schemas.session import LoginArgs, VerifyArgs
@@ -37,8 +38,8 @@ ENDPOINTS = frozenset(f"portal.forms.{name}" for name in ("log_in", "verify", "s
 
 @blueprint.get("/login")
 def login_page() -> Response:
-    """Email and password."""
-    return _login_page(ended="ended" in request.args)
+    """Email and password; whoever has logged in goes on to the next page."""
+    return _next_page() if is_signed_in() else _login_page(ended="ended" in request.args)
 
 
 @blueprint.post("/login")
@@ -126,8 +127,12 @@ def _asked() -> str | None:
     return page_asked_for(request.form.get("next") or request.args.get("next"))
 
 
+def _next_page() -> Response:
+    return to(with_asked("/", _asked()))
+
+
 def _welcome(outcome: SignedIn) -> Response:
-    response = to(with_asked("/", _asked()))
+    response = _next_page()
     set_cookies_of_sign_in(response, outcome)
     return response
 
@@ -148,12 +153,17 @@ def _login_page(*, status: int = 200, answer: Answer | None = None, ended: bool 
 
 
 def _code_page(challenge_id: str, refusal: Refusal | None = None) -> Response:
-    """The second step, with what the first try or the last SMS came to; an expired one begins anew."""
+    """The second step, with what the first try or the last SMS came to.
+
+    An expired one begins anew, unless the browser has logged in meanwhile: that login was completed, as before Back.
+    """
     try:
         state = login_sms.state(deps(), challenge_id, challenge_binding())
     except Refusal as gone:
         if gone.code != "challenge_expired":
             raise
+        if is_signed_in():
+            return _next_page()
         return _login_page(status=gone.problem.status, answer=answer(texts(), gone))
     response = page(
         "login",

@@ -1,6 +1,7 @@
 """What a browser is shown in the place of a page: the way to the login, or one calm page that says what is wrong."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import structlog
 from flask import Response, request
@@ -11,6 +12,8 @@ from werkzeug.sansio.response import Response as BaseResponse
 from services.auth.portal.answers import answer
 from services.auth.portal.shell import page, texts, to, with_retry_after
 from services.auth.portal.way_back import page_asked_for, with_asked
+from services.auth.routes.guard import is_signed_in
+from shared.event_queue import STORE_ERRORS
 from shared.problems import Refusal, Unavailable
 from shared.web import http_problem, http_refusal
 
@@ -60,6 +63,8 @@ def http_error(error: HTTPException) -> BaseResponse:
     problem = http_problem(error)
     if not _wants_page():
         return problem
+    with suppress(*STORE_ERRORS):  # the frame of somebody who has logged in; the page must not need it
+        is_signed_in()
     response = refused(http_refusal(error))
     response.headers.add("Vary", "Accept")
     if "Allow" in problem.headers:

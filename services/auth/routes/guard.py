@@ -50,7 +50,7 @@ HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
 _RESTORES_FINISHED = "latchkey_restores_finished"
 _ENROL_ANEW = "Turn 2FA off, turn it on with the one-time word that an administrator gives you, then sign in again."
 # The writes that an account which must enrol first may make. Logging out needs no guard.
-BEFORE_ENROLLMENT = frozenset({"two-factor.begin", "two-factor.confirm", "session.reauthenticate"})
+BEFORE_ENROLLMENT = frozenset({"two-factor.begin", "two-factor.cancel", "two-factor.confirm", "session.reauthenticate"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +221,19 @@ def current() -> Principal:
     return cast("Principal", g.principal)
 
 
+def is_signed_in() -> bool:
+    """Whether this request has a live session; ``current`` then has its principal. For pages that anyone may open."""
+    if presented_token() is None:
+        return False
+    try:
+        _identify()
+    except Refusal as refusal:
+        if refusal.code != "not_authenticated":
+            raise
+        return False
+    return True
+
+
 def signed_in(view: Callable[P, R]) -> Callable[P, R]:
     """Needs a live session: else 401."""
 
@@ -301,13 +314,18 @@ def _view_in_session(view: Callable[P, R], *args: P.args, **kwargs: P.kwargs) ->
 
 
 def _authenticate() -> Principal:
+    principal = _identify()
+    _refuse_until_enrolled(principal.account)
+    return principal
+
+
+def _identify() -> Principal:
     session, token = live_session()
     with reading(deps().database) as connection:
         account = accounts.by_id(connection, session.account_id)
     if account is None:
         raise Refusal("not_authenticated")
     principal = g.principal = Principal(account, session, token)
-    _refuse_until_enrolled(account)
     return principal
 
 

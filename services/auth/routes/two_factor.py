@@ -42,7 +42,7 @@ blueprint = RestBlueprint("two-factor", __name__, url_prefix="/v1", description=
 def state() -> dict[str, Any]:
     """How this account is protected."""
     account = current().account
-    known = deps().otp.state(account.id)
+    known = deps().otp.state(account.id, current().session.call_id)
     held_out = holds.of_account(deps(), account, known, deps().otp.throttles(account.id))
     pending_reset = resets.open_reset(deps(), account)
     return {
@@ -55,6 +55,7 @@ def state() -> dict[str, Any]:
             "remaining": known.recovery_codes_remaining,
             "created_at": known.recovery_codes_created_at,
         },
+        "pending_enrollment": {"expires_at": known.pending_until} if known.pending_until else None,
         "pending_reset": pending_reset,
         "held_out": held_out,
     }
@@ -69,6 +70,27 @@ def begin(args: dict[str, Any]) -> dict[str, Any]:
     """Begin: a QR code and a key for the app. 2FA stays off until it is confirmed."""
     principal = current()
     return two_factor.begin(deps(), client(), principal.account, principal.acting, args["word"])
+
+
+@blueprint.route("/two-factor/enrollment", methods=["GET"])
+@stepped_up
+@blueprint.response(200, EnrollmentSchema)
+@blueprint.refuses("enrollment_expired", "too_many_requests")
+def show() -> dict[str, Any]:
+    """The same key again, in the session that began; any other session begins with a new one."""
+    principal = current()
+    return two_factor.show(deps(), principal.account, principal.acting)
+
+
+@blueprint.route("/two-factor/enrollment", methods=["DELETE"])
+@signed_in
+@blueprint.arguments(NothingSchema)
+@blueprint.response(204)
+def cancel(_args: dict[str, Any]) -> Response:
+    """End what this session has begun; 204 also when nothing waits."""
+    principal = current()
+    two_factor.cancel(deps(), principal.account, principal.acting)
+    return make_response("", 204)
 
 
 @blueprint.route("/two-factor/enrollment/<id:enrollment_id>/confirm", methods=["POST"])

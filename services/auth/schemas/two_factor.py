@@ -91,6 +91,12 @@ class HoldSchema(Schema):
     lifted_by = fields.List(fields.String(metadata={"enum": list(LiftedBy)}))
 
 
+class PendingEnrollmentSchema(Schema):
+    """This session has begun to turn 2FA on. Until then GET /v1/two-factor/enrollment shows the same key."""
+
+    expires_at = fields.String()
+
+
 class TwoFactorSchema(ProtectionSchema):
     """How the account is protected. ``pending_reset`` is a support reset that the owner can still cancel.
 
@@ -99,6 +105,7 @@ class TwoFactorSchema(ProtectionSchema):
 
     held_out = fields.List(fields.Nested(HoldSchema))
     sms = fields.Nested(SmsState)
+    pending_enrollment = fields.Nested(PendingEnrollmentSchema, allow_none=True)
     pending_reset = fields.Nested(PendingResetSchema, allow_none=True)
 
 

@@ -1,6 +1,7 @@
 """An attempt at a second factor, and how it can end."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import IntEnum, StrEnum
 
 from services.otp.domain.failure_row import FailureRow
@@ -61,6 +62,7 @@ class Reason(IntEnum):
     CLOCK_SKEW = 1
     SPENT = 2
     REPLAYED = 3
+    OLDER_ENTRY = 4
 
     @property
     def word(self) -> str:
@@ -89,11 +91,15 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The code was refused. ``coach_may_speak``: the caller may be told the clock skew."""
+    """The code was refused. ``coach_may_speak``: the caller may be told the clock skew.
+
+    ``older_entry_begun_at``: it is a code of a key that an earlier enrollment has shown then, and that never counted.
+    """
 
     reason: Reason
     clock_skew_seconds: int | None = None
     coach_may_speak: bool = False
+    older_entry_begun_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

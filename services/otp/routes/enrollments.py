@@ -10,6 +10,7 @@ from services.otp.schemas import (
     ConfirmEnrollmentSchema,
     EnrollmentSchema,
     InvalidPasscodeSchema,
+    OwnEnrollmentSchema,
     RecoveryCodesSchema,
 )
 from shared.rest import RestBlueprint
@@ -26,6 +27,22 @@ def blueprint(deps: Deps) -> RestBlueprint:
     def begin(body: dict[str, Any], account_id: str) -> Enrollment:
         """A new secret that waits to be confirmed; 409 two_factor_already_on, 429."""
         return enrollment.begin(deps, account_id, body["label"], body["session_id"])
+
+    @routes.get("/accounts/<id:account_id>/enrollments")
+    @routes.arguments(OwnEnrollmentSchema(), location="query")
+    @routes.response(200, EnrollmentSchema())
+    @routes.refuses("enrollment_expired", "too_many_requests")
+    def show(query: dict[str, Any], account_id: str) -> Enrollment:
+        """The secret that waits, again for the session that began it; 410 enrollment_expired, 429."""
+        return enrollment.show(deps, account_id, query["session_id"])
+
+    @routes.delete("/accounts/<id:account_id>/enrollments")
+    @routes.arguments(OwnEnrollmentSchema())
+    @routes.response(204)
+    @routes.refuses("session_ended")
+    def cancel(body: dict[str, Any], account_id: str) -> None:
+        """End what this session has begun; 204 also when nothing waits."""
+        enrollment.cancel(deps, account_id, body["session_id"])
 
     @routes.post("/accounts/<id:account_id>/enrollments/<id:enrollment_id>/confirm")
     @routes.arguments(ConfirmEnrollmentSchema())

@@ -5,7 +5,14 @@ from typing import Any
 from services.otp import endings, throttles, two_factor
 from services.otp.deps import Deps
 from services.otp.endings import End
-from services.otp.schemas import DisabledSchema, DisableSchema, EndingsSchema, ThrottlesSchema, TwoFactorSchema
+from services.otp.schemas import (
+    DisabledSchema,
+    DisableSchema,
+    EndingsSchema,
+    InSessionSchema,
+    ThrottlesSchema,
+    TwoFactorSchema,
+)
 from services.otp.throttles import Throttle
 from services.otp.two_factor import TwoFactorState
 from shared.bodies import NothingSchema
@@ -17,10 +24,11 @@ def blueprint(deps: Deps) -> RestBlueprint:
     routes = RestBlueprint("two_factor", __name__, description="The state of an account's 2FA")
 
     @routes.get("/accounts/<id:account_id>/two-factor")
+    @routes.arguments(InSessionSchema(), location="query")
     @routes.response(200, TwoFactorSchema())
-    def read(account_id: str) -> TwoFactorState:
-        """How an account's 2FA stands."""
-        return two_factor.state(deps, account_id)
+    def read(query: dict[str, Any], account_id: str) -> TwoFactorState:
+        """How an account's 2FA stands; with a session, whether an enrollment of its waits to be confirmed."""
+        return two_factor.state(deps, account_id, query["session_id"])
 
     @routes.get("/accounts/<id:account_id>/throttles")
     @routes.response(200, ThrottlesSchema())

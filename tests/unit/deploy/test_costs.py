@@ -41,6 +41,8 @@ HOPS = {
     "otp.state": ("services.otp.routes.two_factor", "read"),
     "otp.verify": ("services.otp.routes.verifications", "verify"),
     "otp.begin_enrollment": ("services.otp.routes.enrollments", "begin"),
+    "otp.show_enrollment": ("services.otp.routes.enrollments", "show"),
+    "otp.cancel_enrollment": ("services.otp.routes.enrollments", "cancel"),
     "otp.confirm_enrollment": ("services.otp.routes.enrollments", "confirm"),
     "otp.disable": ("services.otp.routes.two_factor", "disable"),
     "otp.regenerate_recovery_codes": ("services.otp.routes.recovery_codes", "regenerate"),

@@ -20,7 +20,7 @@ def test_an_unknown_account_has_it_off(world: World):
         "enabled": False, "authenticators": [], "recovery_codes": {"remaining": 0, "created_at": None},
         "locked": False, "locked_everywhere": False, "consecutive_failures": 0, "strangers_failures": 0,
         "reset_needed": False,
-        "suspended": False,
+        "suspended": False, "pending_until": None,
     }  # fmt: skip
 
 

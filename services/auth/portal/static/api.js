@@ -3,7 +3,7 @@
 // Writes carry the session's cookie and the browser's own Origin header, which is what the API checks.
 
 import { isPasscode, readCode } from "./codes.js";
-import { $, $$, countryName, duration, el, fieldOf, knows, show, t } from "./page.js";
+import { $, $$, countryName, duration, el, fieldOf, knows, show, t, timeOrDate } from "./page.js";
 
 const SLOW_AFTER = 1000;
 const GIVE_UP_AFTER = 30000;
@@ -108,8 +108,8 @@ export async function all(path, { most = 1000, wanted = {}, stopped = null } = {
 /** A problem as one sentence, with how long to wait where it says so. */
 export function sentence(problem) {
   const key = [`problem.${problem.code}_${problem.document?.cause}`, `problem.${problem.code}`].find(knows);
-  const { country } = problem.document ?? {};
-  const text = key ? t(key, { country: country && countryName(country) }) : problem.document?.detail ?? t("problem.internal_error");
+  const { country, begun_at: begun } = problem.document ?? {};
+  const text = key ? t(key, { country: country && countryName(country), time: begun && timeOrDate(begun) }) : problem.document?.detail ?? t("problem.internal_error");
   return problem.retryAfter ? `${text} ${t("form.retry_after", { time: duration(problem.retryAfter) })}` : text;
 }
 

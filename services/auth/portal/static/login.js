@@ -58,6 +58,8 @@ function startOver(event) {
 
 $("#start-over").addEventListener("click", startOver);
 addEventListener("popstate", () => location.reload());
+// A browser that kept this page, as after Back, shows what is right by now: a login that is done leads on.
+addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
 // --- the code ---------------------------------------------------------------------------------------------------------
 

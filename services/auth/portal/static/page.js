@@ -70,6 +70,14 @@ export const toTheSecond = (text) => exact.format(new Date(text));
 
 export const dateTime = (text) => day.format(new Date(text));
 
+const hour = new Intl.DateTimeFormat(language, { timeStyle: "short" });
+
+/** The time alone where it was today, else with the date. */
+export function timeOrDate(text) {
+  const at = new Date(text);
+  return (at.toDateString() === new Date().toDateString() ? hour : day).format(at);
+}
+
 const regions = new Intl.DisplayNames(language, { type: "region" });
 
 /** A country (ISO 3166-1) in the reader's language. */

@@ -3,7 +3,7 @@
 import { change, clockSays, codeIn, get, load, onClick, once, onSubmit, post, Problem, remove, sentence, steppedUp } from "./api.js";
 import { line } from "./activity.js";
 import { showHeld } from "./lists.js";
-import { $, $$, copy, dateTime, download, duration, el, language, say, show, t } from "./page.js";
+import { $, $$, copy, dateTime, download, duration, el, language, say, show, t, timeOrDate } from "./page.js";
 
 const toggle = $("#toggle"), setup = $("#setup"), sheet = $("#new-codes"), later = $("#later");
 const wordPlace = $("#word-place"), wordForm = $("#word-form");
@@ -17,9 +17,12 @@ let state = null, enrollment = null, codes = [], clockTimer = 0;
 function refresh() {
   return load($("#state-said"), async () => {
     state = await get("/v1/two-factor");
+    await resume();
     return showState();
   });
 }
+
+const redraw = () => $("#state-said").replaceChildren(...showState());
 
 function showState() {
   const pill = show($("#state-pill"));
@@ -27,11 +30,16 @@ function showState() {
   toggle.checked = state.enabled || enrollment !== null;
   pill.textContent = t(state.enabled ? "two_factor.is_on" : enrollment ? "two_factor.is_pending" : "two_factor.is_off");
   pill.className = `pill ${state.enabled ? "good" : enrollment ? "warn" : ""}`;
-  for (const note of $$("[data-until-on]")) show(note, !state.enabled);
+  if (state.enabled) $("#prompt")?.remove();
+  for (const note of $$("[data-until-on]")) show(note, !state.enabled && !enrollment);
   show(later, state.enabled && !codes.length);
-  if (state.pending_reset) showReset(state.pending_reset);
+  show($("#around"), !enrollment && !codes.length && wordPlace.hidden);
+  showReset(state.pending_reset);
   showHeld(state.held_out, refresh);
-  if (!state.enabled) return [];
+  if (!state.enabled) {
+    const waits = !enrollment && state.pending_enrollment;
+    return waits ? [el("span", {}, t("two_factor.go_on", { time: timeOrDate(waits.expires_at) }))] : [];
+  }
   const { remaining, created_at: made } = state.recovery_codes;
   $("#codes-left").textContent = t(!remaining ? "two_factor.codes_none" : remaining <= 3 ? "two_factor.codes_few" : "two_factor.codes_left", { n: remaining });
   $("#codes-made").textContent = made ? t("two_factor.codes_made", { date: dateTime(made) }) : "";
@@ -42,7 +50,8 @@ function showState() {
 }
 
 function showReset(reset) {
-  const note = show($("#reset-note"));
+  const note = show($("#reset-note"), Boolean(reset));
+  if (!reset) return;
   const ends = reset.cool_off_ends_at ? ` ${t("reset.ends", { date: dateTime(reset.cool_off_ends_at) })}` : "";
   $("p", note).textContent = t("reset.pending", { date: dateTime(reset.requested_at) }) + ends;
   const button = $("button", note);
@@ -76,7 +85,7 @@ toggle.addEventListener("change", () => once($("#state"), async () => {
     else if (state.enabled) {
       toggle.checked = true;
       $("#off").showModal();
-    } else endSetup();
+    } else await cancelSetup();
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
     if (problem.code === "enrollment_word_required") return askForWord();
@@ -87,6 +96,7 @@ toggle.addEventListener("change", () => once($("#state"), async () => {
 
 function askForWord() {
   show(wordPlace);
+  redraw();
   wordForm.elements.word.focus();
 }
 
@@ -95,10 +105,31 @@ onSubmit(wordForm, ({ word }) => begin({ word: word.trim() }));
 async function begin(body) {
   toggle.disabled = true;
   try {
-    enrollment = await steppedUp(() => post("/v1/two-factor/enrollment", body));
+    showSetup(await steppedUp(() => keyOf(body)));
   } finally {
     toggle.disabled = false;
   }
+  $("#setup-title").focus();
+}
+
+/** The key that waits in this session, for another tab may have begun; else a new one. */
+async function keyOf(body) {
+  state = await get("/v1/two-factor");
+  return state.pending_enrollment ? get("/v1/two-factor/enrollment") : post("/v1/two-factor/enrollment", body);
+}
+
+/** Go on after a reload, or in a second tab. Where that takes the password, it waits for the switch. */
+async function resume() {
+  if (!state.pending_enrollment || enrollment) return;
+  try {
+    showSetup(await get("/v1/two-factor/enrollment"));
+  } catch (problem) {
+    if (!["step_up_required", "enrollment_expired"].includes(problem.code)) throw problem;
+  }
+}
+
+function showSetup(begun) {
+  enrollment = begun;
   show(wordPlace, false);
   $("#qr").src = `data:image/svg+xml,${encodeURIComponent(enrollment.qr_svg)}`;
   $("#key").textContent = enrollment.secret.match(/.{1,4}/g).join(" ");
@@ -106,9 +137,8 @@ async function begin(body) {
   confirmForm.reset();
   show($("#clock-coach"), false);
   show(setup);
-  showState();
+  redraw();
   checkClock();
-  $("#setup-title").focus();
 }
 
 function endSetup() {
@@ -116,10 +146,22 @@ function endSetup() {
   clearInterval(clockTimer);
   show(wordPlace, false);
   show(setup, false);
-  showState();
+  redraw();
 }
 
-$("#cancel-setup").addEventListener("click", () => { endSetup(); toggle.focus(); });
+/** The key ends, too, so that a reload does not bring the set-up back. Where that fails, its time ends it. */
+async function cancelSetup() {
+  try {
+    if (enrollment) await remove("/v1/two-factor/enrollment");
+  } catch (problem) {
+    if (!(problem instanceof Problem)) throw problem;
+  }
+  state.pending_enrollment = null;
+  endSetup();
+  toggle.focus();
+}
+
+onClick($("#cancel-setup"), cancelSetup);
 $("#copy-key").addEventListener("click", () => copy(enrollment.secret));
 
 /** Our time beside the device's own; half the way there and back is taken off. */
@@ -154,7 +196,8 @@ onSubmit(
   async () => {
     const answer = await change("POST", `/v1/two-factor/enrollment/${enrollment.enrollment_id}/confirm`, { code: codeIn(code, "passcode") });
     // What is known already; the API's own word follows, on a slow line much later.
-    state = { ...state, enabled: true, authenticators: [], recovery_codes: { remaining: answer.recovery_codes.length } };
+    const known = { enabled: true, authenticators: [], pending_enrollment: null, pending_reset: null };
+    state = { ...state, ...known, recovery_codes: { remaining: answer.recovery_codes.length } };
     endSetup();
     say(t($("#me").dataset.role === "support" ? "two_factor.console_next" : "two_factor.turned_on"));
     showCodes(answer.recovery_codes);
@@ -165,7 +208,7 @@ onSubmit(
     const says = clockSays(problem);
     show($("#clock-coach"), Boolean(says));
     $("#clock-coach .coach-says").textContent = says ?? "";
-    if (problem.code === "enrollment_expired") expired(problem);
+    if (["enrollment_expired", "two_factor_already_on"].includes(problem.code)) expired(problem);
   },
 );
 
@@ -181,11 +224,13 @@ onClick($("#off-yes"), async () => {
 });
 $("#off-no").addEventListener("click", () => $("#off").close());
 
-/** Nothing waits to be confirmed: its time is over, or an earlier try was done and only its answer was lost. */
+/** Nothing waits to be confirmed: its time is over, another tab was faster, or only the answer to a try was lost. */
 async function expired(problem) {
+  state.pending_enrollment = null;
   endSetup();
   await refresh();
-  show($("#state .form-error")).textContent = state.enabled ? t("two_factor.on_already") : sentence(problem);
+  show($("#state .form-error")).textContent = state.enabled ? t("two_factor.on_already")
+    : enrollment ? t("two_factor.replaced") : sentence(problem);
 }
 
 // --- backup codes -------------------------------------------------------------------------------------------------------
@@ -194,7 +239,7 @@ function showCodes(list) {
   codes = list;
   $("#codes-head").textContent = heading();
   $("#codes-list").replaceChildren(...codes.map((one) => el("li", {}, one)));
-  show(later, false);
+  show($("#around"), false);
   show(sheet);
   $("#new-codes-title").focus();
   addEventListener("beforeunload", warn);

@@ -60,6 +60,7 @@ def test_a_success_ends_the_row(world: World):
         "enabled": True, "authenticators": [], "recovery_codes": {"remaining": 0, "created_at": None},
         "locked": False, "locked_everywhere": False, "consecutive_failures": 2, "strangers_failures": 2,
         "reset_needed": False, "suspended": False,
+        "pending_until": None,
     }  # fmt: skip
 
 
