@@ -57,9 +57,12 @@ class ProblemSchema(Schema):
     retry_after = fields.Integer(metadata={"description": "Seconds; with 429, 503 and sms_unavailable."})
     cause = fields.String(
         metadata={
-            "enum": ["destination", "today", "country", "changed", "current", "other_country"],
-            "description": "Of sms_unavailable. With invalid_credentials: current, which is the current password. With"
-            " invalid_phone and country_not_allowed: other_country, which is named.",
+            "enum": [
+                *("destination", "today", "country", "changed", "current", "password", "backup_code", "other_country")
+            ],
+            "description": "Of sms_unavailable. With invalid_credentials: current, which is the current password, and"
+            " password, where no email address was sent. With invalid_passcode: backup_code, which is what was sent."
+            " With invalid_phone and country_not_allowed: other_country, which is named.",
         }
     )
     country = fields.String(
@@ -69,6 +72,12 @@ class ProblemSchema(Schema):
     clock_skew_seconds = fields.Integer(
         metadata={
             "description": "With invalid_passcode, where two codes agree on it. Positive: the user's clock is fast."
+        }
+    )
+    tries_left = fields.Integer(
+        metadata={
+            "description": "With invalid_passcode, and with invalid_credentials in a session or from a known client:"
+            " the tries before 429, once they are at most two."
         }
     )
     strength = fields.Dict(metadata={"description": "With password_too_weak: zxcvbn's verdict."})
