@@ -9,9 +9,9 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import (
     PHONE,
-    code_field,
     code_of,
     enroll,
+    give_code,
     key_on,
     log_out,
     prove_phone,
@@ -110,7 +110,7 @@ def test_nobody_leaves_by_mistake_before_the_codes_are_saved(visitor, ann):
 def test_new_backup_codes_and_turning_off_ask_for_proof_when_it_is_old(visitor, mia):
     page = visitor.give_password(mia.email, mia.password)
     page.get_by_label("Remember this device for 30 days").check()
-    code_field(page).fill(mia.fresh_code())
+    give_code(page, mia.fresh_code())
     page.wait_for_url("**/two-factor")
     log_out(page)
     visitor.give_password(mia.email, mia.password)
@@ -209,7 +209,7 @@ def test_a_texted_code_is_offered_only_where_the_small_window_is_enough(visit, m
     page = visit().give_password(mia.email, mia.password)
     page.get_by_role("button", name="Send SMS Code").click()
     expect(page.locator("#sms-to")).to_contain_text("reference")
-    code_field(page).fill(sms_code(inbox, page.locator("#sms-to").inner_text()))
+    give_code(page, sms_code(inbox, page.locator("#sms-to").inner_text()))
     page.wait_for_url("**/two-factor")
     dialog = page.get_by_role("dialog", name="Confirm that it's you")
     page.get_by_role("button", name="Make new backup codes").click()

@@ -36,12 +36,27 @@ def test_a_number_of_another_country_names_it_and_one_tap_chooses_it(visitor, an
     page.get_by_label("Country Code").select_option("US")
     page.get_by_label("Cell Phone", exact=True).fill(f"49 {national()}")
     page.get_by_role("button", name="Save").click()
-    expect(page.locator("#number-error")).to_have_text("That is a number of Germany. Choose that country.")
+    refused = "This number belongs to another country: Germany. Choose that country."
+    expect(page.locator("#number-error")).to_have_text(refused)
+    page.get_by_label("Country Code").select_option("AT")
+    expect(page.locator("#number-error")).to_be_hidden()
+    expect(page.locator("#edit-country")).to_be_hidden()
+    page.get_by_role("button", name="Save").click()
     page.get_by_role("button", name="Choose Germany").click()
     expect(page.get_by_label("Country Code")).to_have_value("DE")
     expect(page.locator("#number-error")).to_be_hidden()
     page.get_by_role("button", name="Save").click()
     expect(page.locator("#prove-sent")).to_be_visible()
+
+
+def test_the_list_of_countries_is_typed_into_and_holds_no_flags(visitor, ann):
+    page = visitor.log_in(ann)
+    edit_own_phone(page)
+    countries = page.get_by_label("Country Code")
+    countries.focus()
+    page.keyboard.type("germ")
+    expect(countries).to_have_value("DE")
+    assert not [name for name in countries.locator("option").all_inner_texts() if not name[0].isalpha()]
 
 
 def test_a_number_of_a_country_without_sms_is_said_beside_it(visitor, ann):
@@ -50,7 +65,8 @@ def test_a_number_of_a_country_without_sms_is_said_beside_it(visitor, ann):
     page.get_by_label("Country Code").select_option("US")
     page.get_by_label("Cell Phone", exact=True).fill("+1 876 555 1234")
     page.get_by_role("button", name="Save").click()
-    expect(page.locator("#number-error")).to_have_text("That is a number of Jamaica. We don't send SMS there.")
+    refused = "This number belongs to another country: Jamaica. We don't send SMS there."
+    expect(page.locator("#number-error")).to_have_text(refused)
     expect(page.locator("#edit-country")).to_be_hidden()
 
 
