@@ -206,6 +206,8 @@ def verify(deps: Deps, client: Client, answer: Answer) -> SignedIn:
         if refused.code == "invalid_passcode":  # else it was not compared
             is_guess = _is_guess(challenge, answer.code)
             login_records.wrong_code(deps, challenge, client, now, is_guess=is_guess)
+            if charged.one_try:
+                refused.extra["tries_left"] = 0
         spent_failures.end(deps, client, refused, challenge.account_id, device_id=challenge.device_id)
         raise
 

@@ -49,16 +49,6 @@ def test_a_number_of_another_country_names_it_and_one_tap_chooses_it(visitor, an
     expect(page.locator("#prove-sent")).to_be_visible()
 
 
-def test_the_list_of_countries_is_typed_into_and_holds_no_flags(visitor, ann):
-    page = visitor.log_in(ann)
-    edit_own_phone(page)
-    countries = page.get_by_label("Country Code")
-    countries.focus()
-    page.keyboard.type("germ")
-    expect(countries).to_have_value("DE")
-    assert not [name for name in countries.locator("option").all_inner_texts() if not name[0].isalpha()]
-
-
 def test_a_number_of_a_country_without_sms_is_said_beside_it(visitor, ann):
     page = visitor.log_in(ann)
     edit_own_phone(page)

@@ -1,6 +1,6 @@
 """Before the last tries of a row that is the caller's own, a refusal says how many are left."""
 
-from services.auth import limits
+from services.auth import guessing_brake, limits
 from services.auth.otp_client import _refusal
 from tests.support import auth
 from tests.support.sign_in import challenge, complete, log_in, problem, verify
@@ -24,6 +24,14 @@ def test_what_otp_says_of_a_login_is_passed_on(stranger, mia, otp):
     assert (refused.json["tries_left"], refused.json["cause"]) == (1, "backup_code")
     otp.refusal = refused_code()
     assert verify(stranger, challenge_id).json.keys() == {"type", "title", "status", "detail", "code"}
+
+
+def test_the_one_try_under_the_brake_is_the_last(deps, stranger, mia, otp):
+    deps.redis.set(guessing_brake.KEY, 1)
+    challenge_id = challenge(stranger, mia)
+    otp.refusal = refused_code(tries_left=2)
+    assert verify(stranger, challenge_id).json["tries_left"] == 0
+    assert problem(verify(stranger, challenge_id)) == (429, "too_many_requests")
 
 
 def test_a_session_hears_it_of_a_wrong_password(api, mia):

@@ -71,6 +71,7 @@ onSubmit(
     const says = clockSays(problem);
     show($("#clock-coach"), Boolean(says));
     $(".coach-says").textContent = says ?? "";
+    if (problem.document.tries_left === 0 || problem.document.cause === "guessing") show($("#one-try"), false);
     if (problem.document.cause === "guessing") {
       show(mailForm);
       show($("#mail-sent"), false);
