@@ -9,7 +9,8 @@ pytestmark = pytest.mark.browser
 
 COVERED = """() => {
     const said = document.getElementById("said"), mine = said.getBoundingClientRect();
-    const meets = (one) => one.left < mine.right && one.right > mine.left && one.top < mine.bottom && one.bottom > mine.top;
+    const meets = ({ left, right, top, bottom }) =>
+        left < mine.right && right > mine.left && top < mine.bottom && bottom > mine.top;
     return [...document.body.querySelectorAll("*")]
         .filter((one) => !one.contains(said) && !said.contains(one) && [...one.getClientRects()].some(meets))
         .map((one) => one.outerHTML.slice(0, 80));
@@ -34,7 +35,8 @@ def test_the_step_up_waits_in_silence_for_the_person_and_names_no_address(visito
     dialog.get_by_label("Password").fill("nobody's password")
     dialog.get_by_label("Authentication Code").fill("000000")
     error = dialog.locator("#step-up-password-error")
-    for says in ("The password is wrong.",) * 2 + ("The password is wrong. You have two tries left. Then you must wait.",):
+    wrong = "The password is wrong."
+    for says in (wrong, wrong, f"{wrong} You have two tries left. Then you must wait."):
         dialog.get_by_role("button", name="Confirm").click()
         expect(dialog.locator("form")).not_to_have_attribute("aria-busy", "true")
         expect(error).to_have_text(says)
