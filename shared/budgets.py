@@ -20,13 +20,18 @@ __all__ = ["DAY", "HOUR", "MINUTE", "Charge", "Rate", "Taken", "Weighed", "Weigh
 __all__ += ["given_back_on_outage", "keep_up", "queue_refund", "queue_refunds", "refund", "take", "unweigh", "waits"]
 
 
+# From so many tries on, a caller is told how many a row has left.
+LAST_TRIES = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """The reply to a count: allowed or not, and when to come back.
 
     ``counts``: the tries in each charge's longest window, this one included. ``waits``: seconds until each charge has
     room, 0 where it has. ``read``: what stood at the keys that were to be read in the same step: text, a list of fields
-    and values, or None. ``weighed``: what each tally says.
+    and values, or None. ``weighed``: what each tally says. ``tries``: the tries in each window of each charge, this one
+    included.
     """
 
     allowed: bool
@@ -35,12 +40,22 @@ class Taken:
     waits: tuple[int, ...]
     read: tuple[Any, ...] = ()
     weighed: "tuple[Weighed, ...]" = ()
+    tries: Sequence[int] = ()
 
     def require(self) -> "Taken":
         """Raise 429 too_many_requests unless the budget had room."""
         if not self.allowed:
             raise Refusal("too_many_requests", retry_after_seconds=self.retry_after_seconds)
         return self
+
+    def tell_last_tries(self, refusal: Refusal, rate: Rate) -> None:
+        """Add ``tries_left`` to the refusal of a try, when the first charge, whose rate this is, has few left.
+
+        For rows whose count may be told to this caller only. Of two rows that tell, the one with fewer tries holds.
+        """
+        left = min(window.max - tries for window, tries in zip(rate.windows, self.tries, strict=False))
+        if left <= LAST_TRIES:
+            refusal.extra["tries_left"] = min(left, refusal.extra.get("tries_left", left))
 
 
 # A refused try is not counted: it was not evaluated, and counting it would let a stranger extend the owner's wait.
@@ -194,7 +209,9 @@ def take(
     ends = list(itertools.accumulate(len(charge.rate.windows) for charge in charges))
     waits = tuple(-(-max(waits_ms[start:end]) // 1000) for start, end in zip([0, *ends], ends, strict=False))
     weighed = tuple(Weighed(bool(is_added), total) for is_added, total in (tallied[0] if tallied else ()))
-    return Taken(not any(waits), max(waits), tuple(counts[end - 1] for end in ends), waits, tuple(replies), weighed)
+    return Taken(
+        not any(waits), max(waits), tuple(counts[end - 1] for end in ends), waits, tuple(replies), weighed, counts
+    )
 
 
 def unweigh(redis: "Redis", tallies: Sequence[str], senders: Sequence[str]) -> None:

@@ -57,10 +57,14 @@ class ProblemSchema(Schema):
     retry_after = fields.Integer(metadata={"description": "Seconds; with 429, 503 and sms_unavailable."})
     cause = fields.String(
         metadata={
-            "enum": ["destination", "today", "country", "changed", "current", "other_country", "older_entry"],
-            "description": "Of sms_unavailable. With invalid_credentials: current, which is the current password. With"
-            " invalid_phone and country_not_allowed: other_country, which is named. With invalid_passcode, while 2FA is"
-            " being turned on: older_entry, which is an entry of the app from an enrollment that was begun earlier.",
+            "enum": [
+                *("destination", "today", "country", "changed", "current", "password", "backup_code", "other_country"),
+                "older_entry",
+            ],
+            "description": "Of sms_unavailable. With invalid_credentials: current, which is the current password, and"
+            " password, where no email address was sent. With invalid_passcode: backup_code, which is what was sent, or"
+            " (while 2FA is being turned on) older_entry, which is an entry of the app from an enrollment that was begun"
+            " earlier. With invalid_phone and country_not_allowed: other_country, which is named.",
         }
     )
     begun_at = fields.String(
@@ -73,6 +77,12 @@ class ProblemSchema(Schema):
     clock_skew_seconds = fields.Integer(
         metadata={
             "description": "With invalid_passcode, where two codes agree on it. Positive: the user's clock is fast."
+        }
+    )
+    tries_left = fields.Integer(
+        metadata={
+            "description": "With invalid_passcode, and with invalid_credentials in a session or from a known client:"
+            " the tries before 429, once they are at most two."
         }
     )
     strength = fields.Dict(metadata={"description": "With password_too_weak: zxcvbn's verdict."})

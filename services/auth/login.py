@@ -95,12 +95,15 @@ def log_in(
             account_id = found[0].id if found else NOBODY
             device = devices.by_tokens(connection, account_id, device_tokens, now)
         network, own = _password_charges(deps, client, email, device)
-        budgets.take(deps.redis, *network, own).require()
+        taken = budgets.take(deps.redis, *network, own).require()
         with budgets.given_back_on_outage(deps.redis, *network, own):
             matches = password_form.verify(place, found[1] if found else None, password, decoy)
     if found is None or not matches:
         login_records.refused_password(deps, client, found[0] if found else None, email, now)
-        raise Refusal("invalid_credentials")
+        refused = Refusal("invalid_credentials")
+        if device is not None:  # strangers share the other rows, and must not read there what the owner has tried
+            taken.tell_last_tries(refused, own.rate)
+        raise refused
     budgets.refund(deps.redis, own)
     with budgets.given_back_on_outage(deps.redis, *network):
         return _after_password(deps, client, found, password, transport, device_tokens, replaces, network, now)
@@ -203,6 +206,8 @@ def verify(deps: Deps, client: Client, answer: Answer) -> SignedIn:
         if refused.code == "invalid_passcode":  # else it was not compared
             is_guess = _is_guess(challenge, answer.code)
             login_records.wrong_code(deps, challenge, client, now, is_guess=is_guess)
+            if charged.one_try:
+                refused.extra["tries_left"] = 0
         spent_failures.end(deps, client, refused, challenge.account_id, device_id=challenge.device_id)
         raise
 

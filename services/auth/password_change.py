@@ -29,12 +29,14 @@ def change(
     guesses here. Raises Refusal invalid_credentials, too_many_requests, and what set_new raises.
     """
     guess, changed = Charge(limits.REAUTHENTICATE, acting.session.id), Charge(limits.PASSWORD_CHANGE, account.id)
-    budgets.take(deps.redis, guess, changed).require()
+    taken = budgets.take(deps.redis, guess, changed).require()
     with budgets.given_back_on_outage(deps.redis, guess, changed):
         is_right = step_up.is_password(deps, account, current_password)
     if not is_right:
         detail = "The current password is wrong."
-        raise Refusal("invalid_credentials", detail=detail, extra={"cause": "current"})
+        refused = Refusal("invalid_credentials", detail=detail, extra={"cause": "current"})
+        taken.tell_last_tries(refused, guess.rate)
+        raise refused
     budgets.refund(deps.redis, guess)
     with budgets.given_back_on_outage(deps.redis, changed):
         return set_new(deps, client, account, acting, new_password)

@@ -18,8 +18,8 @@ _TEXTABLE = frozenset({PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOB
 # The start of a number whose calling code was typed without its plus. Most countries dial 00 before the code.
 _CALLING_CODE = re.compile(r"\A([^0-9+]*)(?:00)?(?=[1-9])")
 _OF_ANOTHER_COUNTRY = {
-    "invalid_phone": "That is a number of another country. Choose that country.",
-    "country_not_allowed": "That is a number of another country, and we do not send SMS there.",
+    "invalid_phone": "This number belongs to another country. Choose that country.",
+    "country_not_allowed": "This number belongs to another country, and we do not send SMS there.",
 }
 
 

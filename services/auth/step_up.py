@@ -13,7 +13,6 @@ from services.auth.consequences import Acting
 from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account
 from services.auth.domain.session import Factor, Session, StepUp
-from services.auth.otp_client import CodeRefused
 from services.auth.sms_request import SentCode, SmsOrder
 from services.auth.store import accounts, timeline
 from services.auth.store.timeline import Entry
@@ -21,7 +20,7 @@ from shared import budgets
 from shared.budgets import Charge
 from shared.database import reading, writing
 from shared.hashing import decoy_hash
-from shared.problems import Refusal
+from shared.problems import IN_SESSION, Refusal
 
 TOO_MANY_WRONG_CODES = "This session has ended after too many wrong codes. Sign in again."
 
@@ -60,11 +59,13 @@ def reauthenticate(
     """
     now, session = deps.clock(), acting.session
     charge = Charge(limits.REAUTHENTICATE, session.id)
-    budgets.take(deps.redis, charge).require()
+    taken = budgets.take(deps.redis, charge).require()
     with budgets.given_back_on_outage(deps.redis, charge):
         try:
             factors = _proven(deps, account, session, password, code)
-        except CodeRefused as refused:
+        except Refusal as refused:
+            if refused.code in IN_SESSION:  # a wrong password or code
+                taken.tell_last_tries(refused, charge.rate)
             ids = {"device_id": session.device_id, "session_id": session.id}
             if spent_failures.end(deps, client, refused, account.id, **ids):
                 raise Refusal("not_authenticated", detail=TOO_MANY_WRONG_CODES) from refused
@@ -93,7 +94,7 @@ def is_password(deps: Deps, account: Account, password: str) -> bool:
 
 def _proven(deps: Deps, account: Account, session: Session, password: str, code: str | None) -> tuple[Factor, ...]:
     if not is_password(deps, account, password):
-        raise Refusal("invalid_credentials", detail="The password is wrong.")
+        raise Refusal("invalid_credentials", detail="The password is wrong.", extra={"cause": "password"})
     if not deps.otp.state(account.id).enabled:
         return (Factor.PASSWORD,)
     if code is None:

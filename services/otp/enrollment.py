@@ -173,7 +173,7 @@ def confirm(deps: Deps, command: Confirm) -> list[str]:
             deps.recorder.settle(lambda pipeline: budgets.queue_refund(pipeline, charge))
             return told
     _record(deps, command, outcome, charge)
-    answer(outcome, taken)
+    answer(outcome, taken, charge)
     return codes
 
 

@@ -16,6 +16,10 @@ from shared.sending_budgets import PREFIX_OF_CODES, Kind
 # guess a TOTP with a chance of 0.015 % a day.
 GUESSES = (Window(5, 5 * MINUTE), Window(20, HOUR), Window(50, DAY))
 
+# A refused code says how many tries its row has left, once they are few (``tries_left``). It goes to callers with the
+# right password or a session, whom the row refuses after these tries anyway. The rows of failures are not told, because
+# a thief of the password would see how many guesses the account takes before it refuses them and its owner is told.
+
 # Strangers, which are browsers that the account does not know, share the first row. Each known device and each open
 # session has a row of its own, so that no one of them holds out another (privacyidea#3741).
 VERIFY_LOGIN = Rate("otp.verify.login", by="account", windows=GUESSES)

@@ -7,7 +7,7 @@ from typing import Any
 from services.otp.attempts_store import AttemptRow
 from services.otp.domain.attempt import Outcome, Rejected, Throttled, Verified
 from services.otp.domain.failure_row import FailureRow
-from shared.budgets import Taken
+from shared.budgets import Charge, Taken
 from shared.clock import rfc3339
 from shared.problems import Refusal
 
@@ -27,13 +27,26 @@ def attempt_row(outcome: Outcome, account_id: str, purpose: str, at: datetime, *
     return AttemptRow(account_id, at, purpose, factor, word, reason, skew, device_known, until)
 
 
-def answer(outcome: Outcome, taken: Taken, spent_rows: Sequence[FailureRow] = ()) -> Verified:
-    """The success, or the refusal raised. ``spent_rows`` are the rows of failures that this one has spent."""
+def answer(
+    outcome: Outcome,
+    taken: Taken,
+    paid_by: Charge,
+    *,
+    spent_rows: Sequence[FailureRow] = (),
+    cause: str | None = None,
+) -> Verified:
+    """The success, or the refusal raised.
+
+    ``paid_by``: the first charge of ``taken``. ``spent_rows`` are the rows of failures that this try has spent.
+    ``cause``: what a refused code was, if not six digits.
+    """
     match outcome:
         case Verified():
             return outcome
         case Rejected():
-            raise _invalid(outcome, taken, spent_rows)
+            refusal = _invalid(outcome, taken, spent_rows, cause)
+            taken.tell_last_tries(refusal, paid_by.rate)
+            raise refusal
         case Throttled():
             extra = {"spent_rows": [outcome.spent]} if outcome.spent else None
             raise Refusal(
@@ -41,11 +54,13 @@ def answer(outcome: Outcome, taken: Taken, spent_rows: Sequence[FailureRow] = ()
             )
 
 
-def _invalid(outcome: Rejected, taken: Taken, spent_rows: Sequence[FailureRow]) -> Refusal:
+def _invalid(outcome: Rejected, taken: Taken, spent_rows: Sequence[FailureRow], cause: str | None) -> Refusal:
     # These three are for the gateway, which decides on notices and on what ends, and keeps them to itself.
     extra: dict[str, Any] = {"reason": outcome.reason.word, "recent_failures": taken.counts[0]}
     if spent_rows:
         extra["spent_rows"] = list(spent_rows)
+    if cause is not None:
+        extra["cause"] = cause
     if outcome.coach_may_speak:
         extra["clock_skew_seconds"] = outcome.clock_skew_seconds
     if outcome.older_entry_begun_at is not None:

@@ -89,7 +89,8 @@ def verify(deps: Deps, command: Verify) -> Verified:
             braked_by=rows[outcome.spent] if isinstance(outcome, Throttled) and outcome.spent else charge,
         )
     )
-    return answer(outcome, taken, [row for row in counted if stand[row] >= FAILURES_IN_A_ROW[row].at_most])
+    spent = [row for row in counted if stand[row] >= FAILURES_IN_A_ROW[row].at_most]
+    return answer(outcome, taken, charge, spent_rows=spent, cause=None if command.six_digits else "backup_code")
 
 
 def _throttled(taken: Taken, rows: Iterable[FailureRow]) -> Throttled | None:

@@ -99,7 +99,7 @@ class Visitor:
             return page
         page = self.give_password(person.email, person.password)
         if person.key:
-            code_field(page).fill(person.fresh_code())
+            give_code(page, person.fresh_code())
         page.wait_for_url(lambda url: "/login" not in url)
         if person.operates:
             person.cookies, person.signed_in_at = self.context.cookies(), time.monotonic()
@@ -254,6 +254,12 @@ def code_field(page):
     return page.get_by_role("textbox", name="Authentication Code")
 
 
+def give_code(page, code):
+    """Enter a code at Log In and send it; the page sends none by itself."""
+    code_field(page).fill(code)
+    page.locator("#code-step").get_by_role("button", name="Log In").click()
+
+
 def enroll(visitor, person):
     """Turn 2FA on by the page, without the QR code, for whoever needs the backup codes; mia has it on already."""
     page = visitor.log_in(person)
@@ -331,6 +337,7 @@ def prove_phone(page, inbox, number=None, *, enrolled=None):
         confirm_self(page, enrolled)
     expect(page.locator("#prove-sent")).to_be_visible()
     page.get_by_label("SMS code").fill(sms_code(inbox, page.locator("#prove-sent").inner_text()))
+    page.locator("#prove-form [type=submit]").click()
     expect(page.locator("#members li", has_text="You")).to_contain_text(", proven")
     return number[-4:]
 

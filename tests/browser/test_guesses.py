@@ -11,7 +11,7 @@ from deploy.attack.inside import STRANGERS_AT_MOST, grow_older, have_failed
 from deploy.portal import pages_of
 from services.auth import challenge_store, guessing_brake
 from shared import budgets
-from tests.browser.conftest import PHONE, code_field, confirm_self
+from tests.browser.conftest import PHONE, confirm_self, give_code
 
 pytestmark = pytest.mark.browser
 
@@ -40,7 +40,7 @@ def held_back(braked, visit, mia):
     page = visitor.give_password(mia.email, mia.password)
     expect(page.locator("#one-try")).to_be_visible()
     expect(page.locator("#mail-form")).to_be_hidden()
-    code_field(page).fill(mia.fresh_code())
+    give_code(page, mia.fresh_code())
     expect(page.locator("#code-error")).to_contain_text("has one try a day with six digits")
     return visitor
 
@@ -61,7 +61,7 @@ def confirm(page):
 
 def enter_code(page, person):
     page.get_by_role("link", name="Enter the code").click()
-    code_field(page).fill(person.fresh_code())
+    give_code(page, person.fresh_code())
     page.wait_for_url("**/two-factor")
 
 
@@ -146,7 +146,7 @@ def test_the_owners_word_lets_new_browsers_try_again(visit, stack, mia, path):
     owner.log_in(mia)
     have_failed(stack, mia.id, STRANGERS_AT_MOST)
     stranger = visit().give_password(mia.email, mia.password)
-    code_field(stranger).fill("000000")
+    give_code(stranger, "000000")
     expect(stranger.locator("#code-error")).to_contain_text("Too many wrong codes")
     page = owner.open(path)
     held = page.locator("#held")
@@ -155,7 +155,7 @@ def test_the_owners_word_lets_new_browsers_try_again(visit, stack, mia, path):
     held.get_by_role("button", name="Let new browsers try again").click()
     expect(page.locator("#said")).to_have_text("New browsers may enter codes again.")
     expect(held).to_be_hidden()
-    code_field(stranger).fill(mia.fresh_code())
+    give_code(stranger, mia.fresh_code())
     stranger.wait_for_url("**/two-factor")
 
 

@@ -40,15 +40,21 @@ def answer(texts: Texts, refusal: Refusal) -> Answer:
     skew = refusal.extra.get("clock_skew_seconds")
     if isinstance(skew, int):
         clock = texts("clock.fast" if skew > 0 else "clock.slow", amount=duration(texts, abs(skew)), seconds=abs(skew))
-        return Answer({"code": texts("clock.wrong_code")}, clock=clock)
+        return Answer({"code": _with_tries_left(texts, texts("clock.wrong_code"), refusal)}, clock=clock)
     key, closer = f"problem.{refusal.code}", f"problem.{refusal.code}_{refusal.extra.get('cause')}"
     key = closer if closer in texts else key
     places = {"country": refusal.extra.get("country"), "time": refusal.extra.get("begun_at")}
     sentence = texts(key, **places) if key in texts else refusal.detail
+    sentence = _with_tries_left(texts, sentence, refusal)
     if refusal.retry_after_seconds is not None:
         sentence = f"{sentence} {texts('form.retry_after', time=duration(texts, refusal.retry_after_seconds))}"
     name = FIELD_OF.get(closer.removeprefix("problem.")) or FIELD_OF.get(refusal.code)
     return Answer({name: sentence}) if name else Answer(form=sentence)
+
+
+def _with_tries_left(texts: Texts, sentence: str, refusal: Refusal) -> str:
+    key = f"form.tries_left_{refusal.extra.get('tries_left')}"
+    return f"{sentence} {texts(key)}" if key in texts else sentence
 
 
 def _invalid(texts: Texts, name: str, cause: object) -> str:

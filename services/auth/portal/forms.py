@@ -77,7 +77,7 @@ def code_page(challenge_id: str) -> Response:
 def verify(challenge_id: str) -> Response:
     """As POST /v1/login/{challenge_id}/verify, for a browser's form."""
     try:
-        args = _load(VerifyArgs, {"code": meant(request.form.get("code", ""))})
+        args = _load(VerifyArgs, {"code": meant(request.form.get("code", ""), only_backup=_wants_backup())})
         given = CodeAnswer(
             challenge_id=challenge_id,
             binding=challenge_binding(),
@@ -131,6 +131,11 @@ def _next_page() -> Response:
     return to(with_asked("/", _asked()))
 
 
+def _wants_backup() -> bool:
+    """Whether the page asks for a backup code: by the link to it, and in the form of the page behind that link."""
+    return "backup" in request.values
+
+
 def _welcome(outcome: SignedIn) -> Response:
     response = _next_page()
     set_cookies_of_sign_in(response, outcome)
@@ -148,6 +153,7 @@ def _login_page(*, status: int = 200, answer: Answer | None = None, ended: bool 
         email=request.form.get("email", ""),
         ended=ended,
         challenge=None,
+        backup=False,
         one_try=False,
     )
 
@@ -175,6 +181,7 @@ def _code_page(challenge_id: str, refusal: Refusal | None = None) -> Response:
         email="",
         ended=False,
         challenge=state.challenge,
+        backup=_wants_backup(),
         one_try=state.one_try,
         phone_hint=state.account.phone.masked() if state.account.phone and state.challenge.offers_sms else None,
         sent=state.sent,

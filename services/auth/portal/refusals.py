@@ -12,7 +12,7 @@ from werkzeug.sansio.response import Response as BaseResponse
 from services.auth.portal.answers import answer
 from services.auth.portal.shell import page, texts, to, with_retry_after
 from services.auth.portal.way_back import page_asked_for, with_asked
-from services.auth.routes.guard import is_signed_in
+from services.auth.routes.guard import cookie_session_token, is_signed_in
 from shared.event_queue import STORE_ERRORS
 from shared.problems import Refusal, Unavailable
 from shared.web import http_problem, http_refusal
@@ -32,9 +32,13 @@ log = structlog.get_logger("http")
 
 
 def refused(refusal: Refusal) -> Response:
-    """Who has no session signs in and comes back; anything else is said on a page."""
+    """Who has no session signs in and comes back; anything else is said on a page.
+
+    Only a browser that had a session is told that it has ended.
+    """
     if refusal.code == "not_authenticated":
-        return to(with_asked("/login?ended=1", page_asked_for(request.path)))
+        login = "/login" if cookie_session_token() is None else "/login?ended=1"
+        return to(with_asked(login, page_asked_for(request.path)))
     status = refusal.problem.status
     said = answer(texts(), refusal)
     response = page(

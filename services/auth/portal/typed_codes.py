@@ -18,17 +18,20 @@ _SIX_ALONE = re.compile(r"(?:\A|[ -])[0-9]{6}(?:\Z|[ -])")
 _LATIN = re.compile(r"[A-Za-z]")
 
 
-def meant(text: str) -> str:
+def meant(text: str, *, only_backup: bool = False) -> str:
     """Return six ASCII digits, or a backup code as it stands on the sheet.
 
     Nothing is guessed. Raises Refusal validation_failed for a text without a code. Its cause is ``several`` for a text
-    with more than one possible code, and ``digits`` for one group of digits that are not six.
+    with more than one possible code, ``digits`` for one group of digits that are not six, and ``backup`` for any text
+    that is no backup code where ``only_backup`` wants one.
     """
     read = plain(text)
     backup_code = _PARTING.sub("", read)
     is_backup_code = _BACKUP_CODE.fullmatch(backup_code) is not None
     if is_backup_code and _SIX_ALONE.search(read) is None:
         return "-".join(backup_code[start : start + 4] for start in range(0, len(backup_code), 4)).upper()
+    if only_backup:
+        raise _unclear("backup")
     groups = [found[0] for found in _GROUP.finditer(read) if not _is_glued(read, found)]
     codes = {code for group in groups for code in _codes_in(group)}
     if len(codes) == 1 and not is_backup_code:

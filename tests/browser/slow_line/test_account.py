@@ -52,6 +52,7 @@ def test_a_phone_is_saved_once_and_proven_once(visitor, ann, inbox, slow_line):
     code, field = sms_code(inbox, page.locator("#prove-sent").inner_text()), page.get_by_label("SMS code")
     with line.held("POST /v1/phone/verify", lost=True):
         field.fill(code)
+        field.press("Enter")
         says_that_it_waits(page.locator("#prove-form"))
         field.press("Enter")
         page.get_by_role("button", name="Prove", exact=True).click(force=True)

@@ -3,29 +3,24 @@
 // Writes carry the session's cookie and the browser's own Origin header, which is what the API checks.
 
 import { isPasscode, readCode } from "./codes.js";
-import { $, $$, countryName, duration, el, fieldOf, knows, show, t, timeOrDate } from "./page.js";
+import { $, $$, el, knows, show, t } from "./page.js";
+import { clear, clearErrors, Problem, sentence, setError, showProblem, tell } from "./problems.js";
+
+export { clearErrors, clockSays, Problem, sentence, showProblem } from "./problems.js";
 
 const SLOW_AFTER = 1000;
 const GIVE_UP_AFTER = 30000;
 
-/** An answer that says no: RFC 9457's members, or code "network" when none came. */
-export class Problem extends Error {
-  constructor(document, retryAfter) {
-    super(document.code);
-    Object.assign(this, { code: document.code, document, retryAfter });
-  }
-}
-
 /**
- * The code that is meant in a field, which shows it from then on. Where the field takes no backup code, `only` is
- * "passcode". Throws a Problem that says what is wrong, so that no try is lost.
+ * The code that is meant in a field, which shows it from then on. `only` is "passcode" or "backup" where the field takes
+ * just that. Throws a Problem that says what is wrong, so that no try is lost.
  */
 export function codeIn(field, only = null) {
   const { code, cause } = readCode(field.value);
-  if (!code || (only && !isPasscode(code))) {
-    throw new Problem({ code: "validation_failed", errors: { [field.name]: [] }, cause: cause ?? only });
-  }
-  return field.value = code;
+  const kind = isPasscode(code) ? "passcode" : "backup";
+  if (code && (only ?? kind) === kind) return field.value = code;
+  const said = only === "backup" || cause !== "several" ? only ?? cause : cause;
+  throw new Problem({ code: "validation_failed", errors: { [field.name]: [] }, cause: said });
 }
 
 export async function call(method, path, body, more = {}) {
@@ -105,78 +100,47 @@ export async function all(path, { most = 1000, wanted = {}, stopped = null } = {
   return items;
 }
 
-/** A problem as one sentence, with how long to wait where it says so. */
-export function sentence(problem) {
-  const key = [`problem.${problem.code}_${problem.document?.cause}`, `problem.${problem.code}`].find(knows);
-  const { country, begun_at: begun } = problem.document ?? {};
-  const text = key ? t(key, { country: country && countryName(country), time: begun && timeOrDate(begun) }) : problem.document?.detail ?? t("problem.internal_error");
-  return problem.retryAfter ? `${text} ${t("form.retry_after", { time: duration(problem.retryAfter) })}` : text;
-}
-
-/** "Your phone's clock is about 2 min 30 s fast", where the API knows. */
-export function clockSays(problem) {
-  const skew = problem.document?.clock_skew_seconds;
-  if (typeof skew !== "number") return null;
-  return t(skew > 0 ? "clock.fast" : "clock.slow", { amount: duration(Math.abs(skew)) });
-}
-
-function setError(form, name, text) {
-  const input = form.elements.namedItem(name);
-  const field = input instanceof RadioNodeList ? input[0] : input;
-  const place = field && document.getElementById(`${field.closest("[data-name]")?.id || field.id}-error`);
-  if (!place) return false;
-  field.setAttribute("aria-invalid", "true");
-  show(place).textContent = text;
-  return field;
-}
-
-export function clearErrors(form) {
-  for (const input of $$("[aria-invalid]", form)) input.removeAttribute("aria-invalid");
-  for (const place of $$(".error, .form-error", form)) show(place, false).textContent = "";
-}
-
-/** Show a problem where it belongs, and put the focus there. */
-export function showProblem(form, problem) {
-  const wrong = {};
-  if (problem.code === "validation_failed") {
-    for (const name of Object.keys(problem.document.errors ?? {})) {
-      const keys = [`invalid.${name}_${problem.document.cause}`, `invalid.${name}`, "problem.validation_failed"];
-      wrong[name] = t(keys.find(knows));
-    }
-  } else if (problem.document?.clock_skew_seconds !== undefined) {
-    wrong.code = t("clock.wrong_code");
-  } else {
-    const field = fieldOf[`${problem.code}_${problem.document?.cause}`] ?? fieldOf[problem.code];
-    if (field) wrong[field] = sentence(problem);
-  }
-  const shown = Object.entries(wrong).map(([name, text]) => setError(form, name, text)).filter(Boolean);
-  if (shown.length) {
-    shown[0].focus();
-    shown[0].select?.();
-    return;
-  }
-  const place = $(".form-error", form);
-  show(place).textContent = Object.values(wrong)[0] ?? sentence(problem);
-}
-
 /** Go to another page; what led there stays under way until this one is gone, so that nothing is sent again. */
 export function leave(path) {
   location.assign(path);
   return new Promise(() => {});
 }
 
+const watches = new Set();
+
 /** Say so when something takes long; calling what comes back takes it back. */
 function whileSlow(put) {
   const slow = el("p", { class: "slow", role: "status" });
-  const timer = setTimeout(() => {
-    if (document.getElementById("step-up")?.open) return;  // it is the person who takes long
-    slow.textContent = t("form.slow");
-    put(slow);
-  }, SLOW_AFTER);
-  return () => {
-    clearTimeout(timer);
-    slow.remove();
+  let timer = 0;
+  const watch = {
+    begin() {
+      timer = setTimeout(() => {
+        slow.textContent = t("form.slow");
+        put(slow);
+      }, SLOW_AFTER);
+    },
+    stop() {
+      clearTimeout(timer);
+      slow.remove();
+    },
   };
+  watches.add(watch);
+  watch.begin();
+  return () => {
+    watches.delete(watch);
+    watch.stop();
+  };
+}
+
+/** Wait for the person. Nothing that began before says meanwhile that it takes long. */
+async function personsTurn(done) {
+  const stopped = [...watches];
+  for (const watch of stopped) watch.stop();
+  try {
+    return await done;
+  } finally {
+    for (const watch of stopped) if (watches.has(watch)) watch.begin();
+  }
 }
 
 const underWay = new WeakSet();
@@ -243,13 +207,13 @@ function filled(form) {
 export function onClick(button, action) {
   button.addEventListener("click", () => button.getAttribute("aria-disabled") !== "true" && once(button, async () => {
     const place = $(".form-error", button.closest("section, dialog, main"));
-    if (place) show(place, false);
+    if (place) clear(place);
     try {
       await action();
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
       if (problem.code === "cancelled") return;
-      if (place) show(place).textContent = sentence(problem);
+      if (place) tell(place, sentence(problem), problem);
     }
   }));
   return button;
@@ -271,7 +235,9 @@ export async function load(place, fetchAndFill) {
     if (!isLast()) return;
     const again = el("button", { type: "button" }, t("form.try_again"));
     again.addEventListener("click", () => load(place, fetchAndFill));
-    place.replaceChildren(el("p", { class: "form-error", role: "alert" }, sentence(problem)), again);
+    const said = el("p", { class: "form-error", role: "alert" });
+    place.replaceChildren(said, again);
+    tell(said, sentence(problem), problem);
   } finally {
     over();
     if (isLast()) place.removeAttribute("aria-busy");
@@ -284,7 +250,7 @@ export async function steppedUp(action) {
     return await action();
   } catch (problem) {
     if (problem.code !== "step_up_required") throw problem;
-    await askForProof(problem.document.step_up === "small");
+    await personsTurn(askForProof(problem.document.step_up === "small"));
   }
   return action();
 }

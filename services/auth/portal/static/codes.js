@@ -1,4 +1,4 @@
-// The code that a person meant, out of what stands in a field. The API itself takes one spelling.
+// The code that a person meant, out of what stands in a field. The API itself reads ASCII digits only.
 // portal/typed_codes.py has the same rule for forms without scripts; tests/support/typed_codes.json holds both to it.
 
 const DIGITS = 6;
@@ -55,17 +55,3 @@ function codesIn(group) {
 }
 
 export const isPasscode = (code) => /^[0-9]{6}$/.test(code ?? "");
-
-/**
- * Tell when a field holds six digits. A backup code that is being typed is left alone: where one was asked for, and
- * where a dash or blank stands behind the fourth digit.
- */
-export function onPasscode(field, tell) {
-  const look = (event) => {
-    if (event.isComposing || field.inputMode === "text") return;
-    const { code } = readCode(field.value);
-    if (isPasscode(code) && !/^ *[0-9]{4}[ -]+[0-9]{2} *$/.test(plain(field.value))) tell(code);
-  };
-  field.addEventListener("input", look);
-  field.addEventListener("compositionend", look);
-}

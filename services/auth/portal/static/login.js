@@ -1,7 +1,6 @@
 // Logging in: password, then one code field that takes the app's digits, an SMS code or a backup code.
 
-import { clockSays, codeIn, get, leave, onSubmit, post } from "./api.js";
-import { onPasscode } from "./codes.js";
+import { clearErrors, clockSays, codeIn, get, leave, onSubmit, post } from "./api.js";
 import { $, duration, show, t } from "./page.js";
 
 const passwordStep = $("#password-step"), codeStep = $("#code-step");
@@ -13,7 +12,7 @@ const FINAL = new Set(["delivered", "undelivered", "failed", "expired"]);
 const asked = passwordStep.dataset.next;
 
 let challenge = location.pathname.match(/^\/login\/([\w-]+)$/)?.[1] ?? null;
-let lastSent = null, polling = 0, waiting = 0, webOtp = null;
+let polling = 0, waiting = 0, webOtp = null;
 
 // --- email and password ------------------------------------------------------------------------------------------------
 
@@ -28,9 +27,7 @@ function begin(given) {
   history.pushState(null, "", `/login/${challenge}${asked}`);
   codeForm.action = `/login/${challenge}`;
   codeForm.reset();
-  code.inputMode = "numeric";
-  lastSent = null;
-  show($("#clock-coach"), false);
+  setMode("code");
   show($("#sms-status"), false);
   show($("#one-try"), given.one_try);
   show(mailForm, false);
@@ -67,8 +64,8 @@ onSubmit(
   codeForm,
   async () => {
     if (webOtp) webOtp.abort();
-    lastSent = codeIn(code);
-    await post(`/v1/login/${challenge}/verify`, { code: lastSent, remember_device: codeForm.elements.remember_device.checked });
+    const given = codeIn(code, takesBackupCode() ? "backup" : null);
+    await post(`/v1/login/${challenge}/verify`, { code: given, remember_device: codeForm.elements.remember_device.checked });
     stop();
     await leave(`/${asked}`);
   },
@@ -76,6 +73,7 @@ onSubmit(
     const says = clockSays(problem);
     show($("#clock-coach"), Boolean(says));
     $(".coach-says").textContent = says ?? "";
+    if (problem.document.tries_left === 0 || problem.document.cause === "guessing") show($("#one-try"), false);
     if (problem.document.cause === "guessing") {
       show(mailForm);
       show($("#mail-sent"), false);
@@ -92,29 +90,44 @@ function expired() {
 
 code.addEventListener("input", () => code.classList.toggle("long", code.value.length > 8));
 
-onPasscode(code, (passcode) => {
-  if (passcode === lastSent) return;
-  lastSent = passcode;
-  codeForm.requestSubmit();
-});
+const takesBackupCode = () => codeStep.dataset.mode === "backup";
 
-$("#use-backup").addEventListener("click", (event) => {
-  event.preventDefault();
-  code.inputMode = "text";
+/** Ask for a backup code, or for what the one field takes: "backup" or "code". */
+function setMode(mode) {
+  codeStep.dataset.mode = mode;
+  const backup = takesBackupCode();
+  codeForm.elements.backup.disabled = !backup;
+  code.inputMode = backup ? "text" : "numeric";
+  code.autocomplete = backup ? "off" : "one-time-code";
   code.value = "";
-  $("#code-hint").textContent = t("login.backup_hint");
-  code.focus();
-});
+  code.classList.remove("long");
+  $("#code-hint").textContent = t(backup ? "login.backup_hint" : "login.code_hint");
+  show($("#use-backup"), !backup);
+  show($("#use-app"), backup);
+  show($("#clock-coach"), false);
+  clearErrors(codeForm);
+}
 
-/** The phone offers the code of an SMS that ends with our host (WebOTP); elsewhere nothing happens. */
+for (const [link, mode] of [["#use-backup", "backup"], ["#use-app", "code"]]) {
+  $(link).addEventListener("click", (event) => {
+    event.preventDefault();
+    setMode(mode);
+    const query = new URLSearchParams(asked);
+    if (takesBackupCode()) query.set("backup", "1");
+    history.replaceState(null, "", `/login/${challenge}${query.size ? `?${query}` : ""}`);
+    code.focus();
+  });
+}
+
+/** The phone fills in the code of an SMS that ends with our host (WebOTP); elsewhere nothing happens. */
 async function listenForSms() {
   if (!("OTPCredential" in window)) return;
   webOtp = new AbortController();
   try {
     const credential = await navigator.credentials.get({ otp: { transport: ["sms"] }, signal: webOtp.signal });
-    if (credential?.code) {
+    if (credential?.code && !takesBackupCode()) {
       code.value = credential.code;
-      code.dispatchEvent(new Event("input"));
+      code.dispatchEvent(new Event("input", { bubbles: true }));
     }
   } catch {
     // Nobody must notice: the code can be typed.
@@ -131,7 +144,6 @@ onSubmit(
     if (challenge !== mine) return;  // begun anew meanwhile
     show(mailForm, false);
     show($("#mail-sent"));
-    lastSent = null;  // the code that was refused was not compared, and may be entered again
     code.focus();
   },
   (problem) => problem.code === "challenge_expired" && expired(problem),

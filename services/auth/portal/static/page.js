@@ -99,13 +99,50 @@ export function ownCountry() {
   return null;
 }
 
-let forget;
-/** Tell the screen and the screen reader, in passing. */
+const TOLD_FOR = 4000;
+// A screen reader hears what changes in a place that it has already seen there.
+const UNTIL_SEEN = 100;
+const isSeen = (node) => Boolean(node?.isConnected && node.getClientRects().length);
+const said = document.getElementById("said");
+let saying, used = null;
+addEventListener("click", ({ target }) => { used = target; }, true);
+
+/**
+ * Tell the screen and the screen reader, in passing. It stands in the flow of the page, below what the person has just
+ * used, so it covers nothing. Its room stays until something else is told, so nothing moves by itself.
+ */
 export function say(text) {
-  const place = document.getElementById("said");
-  place.textContent = text;
-  clearTimeout(forget);
-  forget = setTimeout(() => { place.textContent = ""; }, 4000);
+  clearTimeout(saying);
+  said.textContent = "";
+  said.style.minHeight = "";
+  requestAnimationFrame(() => {
+    clearTimeout(saying);
+    const spot = [document.activeElement, used].find((one) => one !== document.body && isSeen(one)) ?? null;
+    const card = spot?.closest("dialog, .card") ?? $("main");
+    const part = [...card.children].find((one) => one !== said && one.contains(spot));
+    (part ?? card.firstElementChild).after(said);
+    saying = setTimeout(() => {
+      said.textContent = text;
+      said.scrollIntoView({ block: "nearest" });
+      saying = setTimeout(() => {
+        said.style.minHeight = `${said.offsetHeight}px`;
+        said.textContent = "";
+      }, TOLD_FOR);
+    }, UNTIL_SEEN);
+  });
+}
+
+/** Show what is typed in a field of a password, or hide it again. */
+export function reveal(field, yes = true) {
+  field.type = yes ? "text" : "password";
+  $(`[data-shows="${field.id}"]`).textContent = t(yes ? "form.show_not" : "form.show");
+}
+
+for (const button of $$("[data-shows]")) {
+  const field = document.getElementById(button.dataset.shows);
+  show(button).addEventListener("click", () => reveal(field, field.type === "password"));
+  // Browsers remember what is sent from a field of text.
+  for (const end of ["submit", "reset"]) field.form.addEventListener(end, () => reveal(field, false));
 }
 
 export async function copy(text) {

@@ -2,7 +2,7 @@
 
 import { clearErrors, onSubmit, post, steppedUp } from "./api.js";
 import { loadHeld, showPlaces } from "./lists.js";
-import { $, el, knows, say, t } from "./page.js";
+import { $, el, knows, reveal, say, t } from "./page.js";
 
 const form = $("#password-form"), password = form.elements.new_password;
 const meter = $("#strength"), said = $("#strength-said"), advice = $("#strength-advice");
@@ -42,7 +42,6 @@ function inWords(line) {
 
 password.addEventListener("input", rate);
 if (password.value) rate();  // filled in before anybody listened
-$("#show-password").addEventListener("change", ({ target }) => { password.type = target.checked ? "text" : "password"; });
 
 $("#generate").addEventListener("click", () => {
   const letters = [];
@@ -53,8 +52,7 @@ $("#generate").addEventListener("click", () => {
   }
   clearErrors(form);
   password.value = letters.join("").match(/.{5}/g).join("-");
-  password.type = "text";
-  $("#show-password").checked = true;
+  reveal(password);
   password.focus();
   password.select();
   say(t("security.generated"));
@@ -66,7 +64,6 @@ onSubmit(form, async ({ current_password, new_password }) => {
   clearTimeout(typing);
   asked++;  // a rating that is still under way is of the password before
   form.reset();
-  password.type = "password";
   tell(0, "");
   say(t("security.changed"));
   showPlaces();

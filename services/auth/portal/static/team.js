@@ -1,7 +1,6 @@
 // Team: who belongs to the account, and the cell phone that each proves.
 
 import { all, change, clearErrors, codeIn, get, load, look, onClick, onSubmit, post, put, remove, sentence, steppedUp } from "./api.js";
-import { onPasscode } from "./codes.js";
 import { $, countryName, duration, el, language, ownCountry, say, show, t } from "./page.js";
 
 const me = $("#me").dataset, dialog = $("#edit"), form = $("#edit-form"), country = form.elements.country;
@@ -42,14 +41,12 @@ function row(member) {
 
 // --- the edit icon --------------------------------------------------------------------------------------------------------
 
-const flag = (code) => String.fromCodePoint(...[...code].map((letter) => 0x1f1a5 + letter.charCodeAt(0)));
-
 async function fillCountries() {
   country.replaceChildren(el("option", { value: "" }, t("form.loading")));
   const countries = (await get("/v1/phone/countries")).items
     .map((one) => ({ ...one, name: countryName(one.country) }))
     .sort((a, b) => a.name.localeCompare(b.name, language));
-  const option = (one) => el("option", { value: one.country, disabled: !one.sms }, `${flag(one.country)} ${one.name} (+${one.calling_code})`);
+  const option = (one) => el("option", { value: one.country, disabled: !one.sms }, `${one.name} (+${one.calling_code})`);
   country.replaceChildren(
     el("option", { value: "" }, t("team.choose")),
     el("optgroup", { label: t("team.countries") }, ...countries.filter((one) => one.sms).map(option)),
@@ -94,6 +91,8 @@ onSubmit(form, async ({ country: code, number }) => {
   show(other).textContent = t("team.choose_country", { country: countryName(belongs) });
   other.dataset.country = belongs;
 });
+
+form.addEventListener("input", () => show(other, false));
 
 other.addEventListener("click", () => {
   country.value = other.dataset.country;
@@ -158,12 +157,8 @@ function follow(messageId) {
 
 onClick(again, async () => startProof(await steppedUp(() => post("/v1/phone/sms"))));
 
-let lastSent = null;
-onPasscode(proveForm.elements.code, (passcode) => passcode !== lastSent && proveForm.requestSubmit());
-
 onSubmit(proveForm, async () => {
-  lastSent = codeIn(proveForm.elements.code, "passcode");
-  await change("POST", "/v1/phone/verify", { code: lastSent });
+  await change("POST", "/v1/phone/verify", { code: codeIn(proveForm.elements.code, "passcode") });
   clearInterval(waiting);
   show(prove, false);
   say(t("team.proven"));

@@ -13,8 +13,17 @@ from tests.support.portal import PAGES, SUPPORT_PAGES, Page
 @pytest.mark.parametrize("path", ["/", *PAGES, *SUPPORT_PAGES])
 def test_a_stranger_is_sent_to_the_login_which_keeps_what_was_asked_for(browser, path):
     response = browser.get(path)
-    asked = "" if path == "/" else f"&next={path}"
-    assert (response.status_code, response.headers["Location"]) == (303, f"/login?ended=1{asked}")
+    asked = "" if path == "/" else f"?next={path}"
+    assert (response.status_code, response.headers["Location"]) == (303, f"/login{asked}")
+    assert "session" not in Page(browser.get(response.headers["Location"])).text.partition("<main")[2]
+
+
+def test_only_a_browser_that_had_a_session_is_told_that_it_has_ended(browser, deps, tom, clock):
+    browser.signed_in(deps, tom)
+    clock.turn(hours=25)
+    response = browser.get("/team")
+    assert response.headers["Location"] == "/login?ended=1&next=/team"
+    assert "Your session has ended. Please log in again." in Page(browser.get(response.headers["Location"])).text
 
 
 @pytest.mark.parametrize("path", PAGES)

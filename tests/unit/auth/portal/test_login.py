@@ -61,6 +61,47 @@ def test_a_wrong_code_is_said_beside_the_field_and_not_shown_again(browser, mia)
     assert "111111" not in page.text
 
 
+def test_the_last_tries_are_said_with_a_wrong_clock_too():
+    texts = choose("en", LanguageAccept([]))
+    for extra in ({}, {"clock_skew_seconds": 90}, {"cause": "backup_code"}):
+        said = answer(texts, Refusal("invalid_passcode", extra={**extra, "tries_left": 1})).fields["code"]
+        assert said.endswith(" You have one try left. Then you must wait.")
+        assert "left" not in answer(texts, Refusal("invalid_passcode", extra=extra)).fields["code"]
+
+
+def test_a_wrong_password_of_somebody_logged_in_says_nothing_of_an_address():
+    for language, says in (("en", "The password is wrong."), ("de", "Das Passwort ist falsch.")):
+        refusal = Refusal("invalid_credentials", extra={"cause": "password"})
+        assert answer(choose(language, LanguageAccept([])), refusal).fields == {"password": says}
+
+
+def test_the_form_of_a_backup_code_keeps_to_it(browser, mia):
+    challenge = challenge_of(browser.log_in(mia.email))
+    for response in (
+        browser.get(f"/login/{challenge}?backup=1"),
+        browser.post(f"/login/{challenge}", code="424242", backup="1"),
+        browser.post(f"/login/{challenge}", code="0AAA-BBBB-CCCC-DDDD", backup="1"),
+    ):
+        page = Page(response)
+        assert "One of the backup codes that you saved" in page.text
+        assert page.shown("use-app")
+        assert not page.shown("use-backup")
+        assert ("input", {"type": "hidden", "name": "backup", "value": "1"}) in page.tags
+    page = Page(browser.get(f"/login/{challenge}"))
+    assert page.shown("use-backup")
+    assert not page.shown("use-app")
+
+
+def test_a_password_is_shown_by_a_button_that_waits_for_the_script(browser, deps, mia):
+    pages = [browser.get("/login"), browser.signed_in(deps, mia).get("/security")]
+    for page, fields in zip(map(Page, pages), (1, 3), strict=True):  # the step-up dialog has one, too
+        passwords = [attrs["id"] for _, attrs in page.tags if attrs.get("type") == "password"]
+        buttons = [attrs for _, attrs in page.tags if "data-shows" in attrs]
+        assert len(passwords) == fields
+        assert [button["data-shows"] for button in buttons] == passwords
+        assert all("hidden" in button for button in buttons)
+
+
 def test_a_wrong_clock_is_told_with_its_amount(browser, mia):
     challenge = challenge_of(browser.log_in(mia.email))
     texts = choose("en", LanguageAccept([]))
@@ -115,7 +156,7 @@ def test_another_site_cannot_log_a_browser_in(browser, tom):
 def test_log_out_ends_the_session_and_repeats_without_harm(browser, deps, tom):
     browser.signed_in(deps, tom)
     assert browser.post("/logout").headers["Location"] == "/login"
-    assert browser.get("/two-factor").headers["Location"].startswith("/login?ended=1")
+    assert browser.get("/two-factor").headers["Location"] == "/login?next=/two-factor"
     assert browser.post("/logout").status_code == 303
 
 

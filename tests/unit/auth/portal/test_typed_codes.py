@@ -35,7 +35,7 @@ def test_the_form_without_scripts_sends_the_six_digits(browser, otp, mia, typed)
     ("typed", "says"),
     [
         ("111111 or 222222", "more than one code"),
-        ("1111111", "a code has six digits"),
+        ("1111111", "six digits, and a backup code"),
         ("hello", "Enter six digits, or a backup code."),
     ],
 )
