@@ -22,6 +22,7 @@ class TwoFactorState:
     """What otp knows of an account.
 
     ``reset_needed``: otp would refuse an unlock. ``suspended``: what is on was stolen, and a reset of it is under way.
+    ``strangers_failures``: wrong codes in a row from browsers that the account does not know.
     """
 
     enabled: bool
@@ -33,6 +34,7 @@ class TwoFactorState:
     recovery_codes_created_at: str | None
     reset_needed: bool
     suspended: bool
+    strangers_failures: int = 0
 
     @property
     def is_live(self) -> bool:
@@ -108,6 +110,7 @@ class OtpClient:
             recovery_codes_created_at=answer["recovery_codes"]["created_at"],
             reset_needed=answer.get("reset_needed", False),  # otp of the previous release does not send these
             suspended=answer.get("suspended", False),
+            strangers_failures=answer.get("strangers_failures", 0),
         )
 
     def verify(

@@ -6,7 +6,7 @@ from typing import Any
 from services.auth import history, views
 from services.auth.domain.account import Account
 from services.auth.store.timeline import OperatorRow
-from services.auth.support import AccountDetail
+from services.auth.support import AccountDetail, Told
 
 
 def phone_document(account: Account) -> dict[str, Any] | None:
@@ -29,6 +29,7 @@ def account_document(detail: AccountDetail) -> dict[str, Any]:
         "enrollment_prompted": account.enrollment_prompted,
         "password_throttled_until": detail.password_throttled_until,
         "held_out": detail.held_out,
+        "diagnosis": detail.diagnosis,
         "two_factor": {
             "enabled": two_factor.enabled,
             "locked": two_factor.locked,
@@ -49,6 +50,11 @@ def account_document(detail: AccountDetail) -> dict[str, Any]:
         if detail.open_unlock is None
         else {**asdict(detail.open_unlock), "requested_by_email": detail.open_unlock_by},
     }
+
+
+def told_document(told: Told) -> dict[str, Any]:
+    """One line of an account's timeline."""
+    return {**asdict(told.item), "actor_email": told.actor_email}
 
 
 def audit_document(found: OperatorRow) -> dict[str, Any]:

@@ -11,7 +11,15 @@ from shared.budgets import Taken
 from shared.problems import Refusal
 
 
-def attempt_row(outcome: Outcome, account_id: str, purpose: str, at: datetime, *, device_known: bool) -> AttemptRow:
+def attempt_row(
+    outcome: Outcome,
+    account_id: str,
+    purpose: str,
+    at: datetime,
+    *,
+    device_known: bool,
+    challenge_id: str | None = None,
+) -> AttemptRow:
     """The attempt as it is kept; the skew is kept even when the coach may not speak yet."""
     factor = reason = skew = until = None
     match outcome:
@@ -23,7 +31,7 @@ def attempt_row(outcome: Outcome, account_id: str, purpose: str, at: datetime, *
             word, reason = "throttled", outcome.brake
             if outcome.retry_after_seconds is not None:
                 until = at + timedelta(seconds=outcome.retry_after_seconds)
-    return AttemptRow(account_id, at, purpose, factor, word, reason, skew, device_known, until)
+    return AttemptRow(account_id, at, purpose, factor, word, reason, skew, device_known, until, challenge_id)
 
 
 def answer(outcome: Outcome, taken: Taken, spent_rows: Sequence[FailureRow] = ()) -> Verified:

@@ -242,6 +242,9 @@ class AttemptSchema(Schema):
     throttled_until = Time(
         allow_none=True, metadata={"description": "The end of the wait that a throttled try met; a hard stop has none."}
     )
+    challenge_id = fields.String(
+        allow_none=True, metadata={"description": "The login challenge that the code answered; null otherwise."}
+    )
 
 
 class AttemptsSchema(Schema):

@@ -3,6 +3,7 @@
 from marshmallow import Schema, fields, validate
 
 from services.auth.schemas.common import PageArgs, Time
+from services.auth.schemas.diagnosis import FindingSchema
 from services.auth.schemas.phone import PhoneStateSchema, TeamNameSchema
 from services.auth.schemas.resets import ResetSchema
 from services.auth.schemas.timeline import TimelineItemSchema
@@ -108,6 +109,10 @@ class SupportAccountSchema(FoundAccountSchema):
         allow_none=True, metadata={"description": "The end of the wait after too many passwords from new browsers."}
     )
     held_out = fields.List(fields.Nested(HoldSchema))
+    diagnosis = fields.List(
+        fields.Nested(FindingSchema),
+        metadata={"description": "Why its owner can't get in. The first item is the answer; there is always one."},
+    )
     two_factor = fields.Nested(SupportTwoFactorSchema)
     trusted_devices = fields.Integer()
     sessions = fields.Integer()

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Select, and_, bindparam, case, func, ins
 from sqlalchemy.exc import IntegrityError
 
 from services.auth.domain.reset import OPEN_STATUSES, EndedBecause, Path, ReasonKind, Reset, Status
-from services.auth.models import accounts, cancel_links, resets
+from services.auth.models import cancel_links, resets
 from shared.database import PlainRead
 from shared.ids import new_token, token_digest
 from shared.problems import Refusal
@@ -112,12 +112,6 @@ def listing(connection: Connection, status: Status | None, *, before: str | None
         last = select(resets.c.requested_at).where(resets.c.id == before).scalar_subquery()
         query = query.where((resets.c.requested_at < last) | ((resets.c.requested_at == last) & (resets.c.id < before)))
     return [_reset(row) for row in connection.execute(query)]
-
-
-def emails(connection: Connection, account_ids: Collection[str]) -> dict[str, str]:
-    """The addresses of these accounts, by id."""
-    query = select(accounts.c.id, accounts.c.email).where(accounts.c.id.in_(account_ids))
-    return {row.id: row.email for row in connection.execute(query)}
 
 
 # --- links that cancel ------------------------------------------------------------------------------------------------
