@@ -113,6 +113,11 @@ class OtpClient:
             strangers_failures=answer.get("strangers_failures", 0),
         )
 
+    def those_on(self, account_ids: Collection[str]) -> frozenset[str]:
+        """Those of these accounts, a page at most, whose 2FA is on."""
+        answer = self._call("POST", "/accounts-with-two-factor", {"account_ids": list(account_ids)})
+        return frozenset(answer["account_ids"])
+
     def verify(
         self, account_id: str, code: str, purpose: Purpose, binding: str, device_id: str | None = None
     ) -> Verified:

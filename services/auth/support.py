@@ -1,6 +1,7 @@
 """What support sees of accounts, besides resets and unlocks; every call leaves an entry in operators' trail."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,7 @@ from services.auth.domain.unlock import Unlock
 from services.auth.history import Item
 from services.auth.limits import SUPPORT_FOUND, SUPPORT_SEARCH
 from services.auth.otp_client import Throttle, TwoFactorState
+from services.auth.pages import MAX_PAGE
 from services.auth.store import accounts, devices, found_rows, resets, timeline
 from services.auth.store.timeline import Entry, OperatorRow
 from shared import budgets
@@ -53,6 +55,15 @@ class AccountDetail:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """An account as a search shows it. ``is_on``: whether 2FA is on, or None when otp gave no answer."""
+
+    account: Account
+    is_on: bool | None
+    open_reset: Status | None
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """An item of a timeline for support: who did it, if an operator or the team's owner did."""
 
@@ -68,7 +79,7 @@ class ResetDetail:
     timeline: list[Told]
 
 
-def search(deps: Deps, client: Client, operator: Account, text: str, *, after: str, limit: int) -> list[Account]:
+def search(deps: Deps, client: Client, operator: Account, text: str, *, after: str, limit: int) -> list[Found]:
     """Up to ``limit`` accounts by address, name or id, and one more where there are more.
 
     The operator pays by the row, because a search must not export the list of customers. The entry is written before
@@ -87,7 +98,18 @@ def search(deps: Deps, client: Client, operator: Account, text: str, *, after: s
         _record_search(deps, client, operator, **facts, code=refusal.code)
         raise
     _record_search(deps, client, operator, **facts)
-    return found
+    return _with_states(deps, found)
+
+
+def _with_states(deps: Deps, found: Sequence[Account]) -> list[Found]:
+    """The accounts with what a list says of each. An otp that is away leaves a search that finds people."""
+    ids = [account.id for account in found]
+    on = None
+    with suppress(Refusal):  # also of an otp of the previous release, which does not know the call
+        on = deps.otp.those_on(ids[:MAX_PAGE])
+    with reading(deps.database) as connection:
+        open_resets = resets.open_of_accounts(connection, ids)
+    return [Found(account, None if on is None else account.id in on, open_resets.get(account.id)) for account in found]
 
 
 def _kind_of(text: str) -> str:

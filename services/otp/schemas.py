@@ -99,6 +99,18 @@ class TwoFactorSchema(Schema):
     suspended = fields.Boolean(metadata={"description": "It was stolen, and a reset is under way."})
 
 
+class AccountsSchema(Schema):
+    """The accounts of a list, at most a page of them."""
+
+    account_ids = fields.List(Text(validate=ID), required=True, validate=validate.Length(max=200))
+
+
+class AccountsOnSchema(Schema):
+    """Those of them whose 2FA is on."""
+
+    account_ids = fields.List(fields.String())
+
+
 class ThrottleSchema(Schema):
     """A budget that is spent."""
 

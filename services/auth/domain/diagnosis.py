@@ -36,11 +36,11 @@ class Cause(StrEnum):
     TEXT_NOT_DELIVERED = "text_not_delivered"
     TEXT_LATE = "text_late"
     TEXT_REFUSED = "text_refused"
-    TEXT_UNCONFIRMED = "text_unconfirmed"
     BACKUP_CODE_SPENT = "backup_code_spent"
     CODE_REPLAYED = "code_replayed"
     WRONG_CODES = "wrong_codes"
     WRONG_PASSWORDS = "wrong_passwords"
+    TEXT_UNCONFIRMED = "text_unconfirmed"
     STOPPED_AT_CODE = "stopped_at_code"
     PASSWORDS_STEP_UP = Held.PASSWORDS_STEP_UP.value
     CODES_PHONE = Held.CODES_PHONE.value
@@ -430,11 +430,11 @@ CAUSES: Mapping[Cause, Callable[[Facts], Finding | None]] = {
     Cause.TEXT_NOT_DELIVERED: _text_not_delivered,
     Cause.TEXT_LATE: _text_late,
     Cause.TEXT_REFUSED: _text_refused,
-    Cause.TEXT_UNCONFIRMED: _text_unconfirmed,
     Cause.BACKUP_CODE_SPENT: partial(_codes, Cause.BACKUP_CODE_SPENT),
     Cause.CODE_REPLAYED: partial(_codes, Cause.CODE_REPLAYED),
     Cause.WRONG_CODES: partial(_codes, Cause.WRONG_CODES),
     Cause.WRONG_PASSWORDS: _wrong_passwords,
+    Cause.TEXT_UNCONFIRMED: _text_unconfirmed,
     Cause.STOPPED_AT_CODE: _stopped_at_code,
     # These refuse changes, not logins.
     Cause.PASSWORDS_STEP_UP: _held_row(Held.PASSWORDS_STEP_UP),

@@ -32,7 +32,7 @@ def search(args: dict[str, Any]) -> dict[str, Any]:
     """Find accounts by address, name or id."""
     after = pages.decode_cursor(args["cursor"]) or ""
     rows = support.search(deps(), client(), current().account, args["query"], after=after, limit=args["limit"])
-    return pages.page(rows, args["limit"], lambda account: account.id, lambda account: account)
+    return pages.page(rows, args["limit"], lambda found: found.account.id, support_views.found_document)
 
 
 @blueprint.route("/accounts/<id:account_id>", methods=["GET"])

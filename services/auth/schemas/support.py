@@ -2,6 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
+from services.auth.domain.reset import OPEN_STATUSES
 from services.auth.schemas.common import PageArgs, Time
 from services.auth.schemas.diagnosis import FindingSchema
 from services.auth.schemas.phone import PhoneStateSchema, TeamNameSchema
@@ -19,14 +20,24 @@ class SearchArgs(PageArgs):
     query = Text(required=True, validate=validate.Length(min=3, max=100))
 
 
-class FoundAccountSchema(Schema):
-    """An account as a search shows it."""
+class NamedAccountSchema(Schema):
+    """Whose account it is."""
 
     id = fields.String()
     email = fields.String()
     name = fields.String()
     role = fields.String()
     created_at = Time()
+
+
+class FoundAccountSchema(NamedAccountSchema):
+    """An account as a search shows it, with its state."""
+
+    enrollment_prompted = fields.Boolean(metadata={"description": "It must set 2FA up again."})
+    two_factor_enabled = fields.Boolean(allow_none=True, metadata={"description": "Null while that is not known."})
+    open_reset_status = fields.String(
+        allow_none=True, metadata={"enum": list(OPEN_STATUSES), "description": "Of a reset under way."}
+    )
 
 
 class FoundAccountsSchema(Schema):
@@ -98,7 +109,7 @@ class SupportTwoFactorSchema(ProtectionSchema):
     reset_needed = fields.Boolean(metadata={"description": "An unlock would be refused: only a reset helps."})
 
 
-class SupportAccountSchema(FoundAccountSchema):
+class SupportAccountSchema(NamedAccountSchema):
     """Everything that support needs to help, and nothing that would let it sign in."""
 
     team = fields.Nested(TeamNameSchema)

@@ -91,6 +91,13 @@ def open_of(connection: Connection, account_id: str) -> Reset | None:
     return _first(connection, query)
 
 
+def open_of_accounts(connection: Connection, account_ids: Collection[str]) -> dict[str, Status]:
+    """Where the open resets of these accounts stand, by account."""
+    query = select(resets.c.account_id, resets.c.status)
+    found = connection.execute(query.where(resets.c.account_id.in_(account_ids), resets.c.status.in_(OPEN_STATUSES)))
+    return {row.account_id: Status(row.status) for row in found}
+
+
 _IS_OPEN = PlainRead(
     select(resets.c.id).where(
         resets.c.account_id == bindparam("account"), or_(*(resets.c.status == status for status in OPEN_STATUSES))

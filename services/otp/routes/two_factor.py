@@ -5,7 +5,15 @@ from typing import Any
 from services.otp import endings, throttles, two_factor
 from services.otp.deps import Deps
 from services.otp.endings import End
-from services.otp.schemas import DisabledSchema, DisableSchema, EndingsSchema, ThrottlesSchema, TwoFactorSchema
+from services.otp.schemas import (
+    AccountsOnSchema,
+    AccountsSchema,
+    DisabledSchema,
+    DisableSchema,
+    EndingsSchema,
+    ThrottlesSchema,
+    TwoFactorSchema,
+)
 from services.otp.throttles import Throttle
 from services.otp.two_factor import TwoFactorState
 from shared.bodies import NothingSchema
@@ -21,6 +29,13 @@ def blueprint(deps: Deps) -> RestBlueprint:
     def read(account_id: str) -> TwoFactorState:
         """How an account's 2FA stands."""
         return two_factor.state(deps, account_id)
+
+    @routes.post("/accounts-with-two-factor")
+    @routes.arguments(AccountsSchema())
+    @routes.response(200, AccountsOnSchema())
+    def those_on(body: dict[str, Any]) -> dict[str, list[str]]:
+        """Those of some accounts whose 2FA is on."""
+        return {"account_ids": sorted(two_factor.those_on(deps, body["account_ids"]))}
 
     @routes.get("/accounts/<id:account_id>/throttles")
     @routes.response(200, ThrottlesSchema())

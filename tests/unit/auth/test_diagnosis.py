@@ -228,6 +228,7 @@ def test_a_text_that_was_refused():
 def test_a_text_that_nobody_has_confirmed():
     assert the_answer(replace(ON, texts=(text(2, "sent"),)), Cause.TEXT_UNCONFIRMED).since == ago(minutes=2)
     assert causes(replace(ON, texts=(text(60 * 3, "sent"),))) == [Cause.NOTHING], "they are in"
+    the_answer(replace(ON, texts=(text(2, "sent"),), codes=(wrong(3),)), Cause.WRONG_CODES)
 
 
 def test_a_backup_code_that_was_used_before():
