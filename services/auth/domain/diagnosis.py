@@ -305,7 +305,7 @@ def _text_not_delivered(facts: Facts) -> Finding | None:
     if not failed:
         return None
     reason = failed[0].reason or failed[0].status or ""
-    helps = (*_OF_REASON.get(reason, ()), Help.APP_CODE, *_backup_code(facts))
+    helps = (*_OF_REASON.get(reason, ()), *_app(facts), *_backup_code(facts))
     return Finding(
         Cause.TEXT_NOT_DELIVERED,
         helps,
@@ -328,7 +328,7 @@ def _text_late(facts: Facts) -> Finding | None:
     late = [text for text in texts if text.is_late]
     if not late:
         return None
-    helps = (Help.APP_CODE, *_backup_code(facts))
+    helps = (*_app(facts), *_backup_code(facts))
     return Finding(Cause.TEXT_LATE, helps, since=late[0].requested_at, phone_hint=facts.phone_hint)
 
 
@@ -339,7 +339,7 @@ def _text_refused(facts: Facts) -> Finding | None:
         return None
     return Finding(
         Cause.TEXT_REFUSED,
-        (Help.APP_CODE, *_backup_code(facts)),
+        (*_app(facts), *_backup_code(facts)),
         since=newest.at,
         phone_hint=facts.phone_hint,
         reason=newest.cause,
@@ -351,7 +351,7 @@ def _text_unconfirmed(facts: Facts) -> Finding | None:
     is_last_word = bool(texts) and texts[0].is_under_way and facts.is_since_login(texts[0].requested_at)
     if not is_last_word:
         return None
-    helps = (Help.WAIT_FOR_TEXT, Help.APP_CODE, *_backup_code(facts))
+    helps = (Help.WAIT_FOR_TEXT, *_app(facts), *_backup_code(facts))
     return Finding(Cause.TEXT_UNCONFIRMED, helps, since=texts[0].requested_at, phone_hint=facts.phone_hint)
 
 
@@ -364,7 +364,7 @@ def _codes(cause: Cause, facts: Facts) -> Finding | None:
     if not wrong or not facts.is_on or _KIND_OF.get(wrong[0].reason or "", Cause.WRONG_CODES) is not cause:
         return None
     helps = {
-        Cause.BACKUP_CODE_SPENT: (Help.OTHER_BACKUP_CODE, Help.APP_CODE, *_text(facts)),
+        Cause.BACKUP_CODE_SPENT: (Help.OTHER_BACKUP_CODE, *_app(facts), *_text(facts)),
         Cause.CODE_REPLAYED: (Help.NEXT_CODE,),
         Cause.WRONG_CODES: (Help.RIGHT_ENTRY, *_other_ways(facts), LiftedBy.RESET),
     }
@@ -387,7 +387,7 @@ def _stopped_at_code(facts: Facts) -> Finding | None:
     entered = [code for code in facts.codes if code.purpose == "login" and facts.is_since_login(code.at)]
     if not facts.is_on or entered or not tried or not tried[0].is_right:
         return None
-    helps = (Help.APP_CODE, *_other_ways(facts), LiftedBy.RESET)
+    helps = (*_app(facts), *_other_ways(facts), LiftedBy.RESET)
     return Finding(Cause.STOPPED_AT_CODE, helps, since=tried[0].at)
 
 
@@ -402,8 +402,16 @@ def _backup_code(facts: Facts) -> Sequence[LiftedBy]:
     return (LiftedBy.BACKUP_CODE,) if facts.backup_codes else ()
 
 
+def _app(facts: Facts) -> Sequence[Help]:
+    """A code of the app, unless its clock is off."""
+    is_off = _clock(Cause.CLOCK_FAST, facts) or _clock(Cause.CLOCK_SLOW, facts)
+    return () if is_off else (Help.APP_CODE,)
+
+
 def _text(facts: Facts) -> Sequence[Help]:
-    return (Help.TEXT,) if facts.phone_hint is not None else ()
+    """A text, if there is a phone and texts reach it."""
+    is_reached = not any(text.is_failed or text.is_late for text in _unanswered_texts(facts))
+    return (Help.TEXT,) if facts.phone_hint is not None and is_reached else ()
 
 
 def _other_ways(facts: Facts) -> Sequence[Help | LiftedBy]:

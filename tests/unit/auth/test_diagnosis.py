@@ -263,6 +263,13 @@ def test_a_right_password_that_no_code_followed():
     )
 
 
+def test_nobody_is_sent_to_what_does_not_work():
+    off = tuple(wrong(n, "clock_skew", skew=300) for n in (1, 2))
+    clock, texts = diagnose(replace(ON, codes=off, texts=(text(5, "failed", "filtered"),)))
+    assert (clock.cause, clock.helps) == (Cause.CLOCK_FAST, (Help.SET_CLOCK, LiftedBy.BACKUP_CODE))
+    assert (texts.cause, texts.helps) == (Cause.TEXT_NOT_DELIVERED, (LiftedBy.BACKUP_CODE,))
+
+
 def test_the_lock_stands_before_the_clock_that_led_to_it():
     facts = replace(
         ON,

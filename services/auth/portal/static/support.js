@@ -47,7 +47,7 @@ function showResets() {
       named(reset.account_id, reset.account_name ?? reset.account_id, reset.account_email ?? ""),
       facts([
         ["status", el("span", { class: `pill ${TONE[reset.status]}` }, t(`reset.${reset.status}`))],
-        ["asked_at", moment(reset.requested_at)],
+        ["fact_asked", moment(reset.requested_at)],
         ["asked_by", reset.requested_by_email ?? t("support.command_line")],
         ["ticket", reset.ticket],
         ["reason", reset.reason],

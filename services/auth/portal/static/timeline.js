@@ -82,8 +82,8 @@ export function summary(row, whole = row.items, options = {}) {
     return { text: words(newest), tone: "", small: [who(newest, options), seen].filter(Boolean) };
   }
   const isLate = items.some((item) => tooLate.has(item));
-  const small = items.length > 1 && kind === "repeat" ? sharedFacts(items) : facts(newest);
-  return { text: times(words(newest), kind === "repeat" ? items.length : 1), tone: isLate ? "bad" : tone(newest), small: [...(isLate ? [t("activity.late")] : []), who(newest, options), ...small].filter(Boolean) };
+  const by = kind === "text" ? "" : who(newest, options);  // what the carrier says is nobody's act
+  return { text: times(words(newest), kind === "repeat" ? items.length : 1), tone: isLate ? "bad" : tone(newest), small: [...(isLate ? [t("activity.late")] : []), by, ...sharedFacts(items)].filter(Boolean) };
 }
 
 /** One item as a line of its own. */
