@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.auth import holds, views
+from services.auth import holds
 from services.auth.deps import Deps
 from services.auth.domain.account import Account
 from services.auth.domain.diagnosis import Code, Facts, Finding, Password, RefusedText, Text, diagnose
@@ -37,7 +37,7 @@ def of_account(
         passwords = timeline.newest_of_types(connection, account.id, _PASSWORDS, limit=PASSWORDS_READ)
         texts = timeline.newest_of_types(connection, account.id, _TEXTS, limit=TEXTS_READ)
     tried = deps.otp.attempts(account.id, limit=CODES_READ)["items"]
-    hint = views.hint(account.phone)
+    hint = None if account.phone is None else account.phone.masked()
     return diagnose(
         Facts(
             is_on=two_factor.enabled,

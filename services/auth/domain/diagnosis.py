@@ -4,7 +4,7 @@ CAUSES is the table: one row a cause, each with a test of the facts. What lasts 
 decides when the owner gets in. The first finding is the answer; the others are true as well.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -65,6 +65,9 @@ class Help(StrEnum):
     NEXT_CODE = "next_code"
     RIGHT_ENTRY = "right_entry"
     CHECK_PASSWORD = "check_password"  # noqa: S105 - no password
+
+
+Ways = tuple[Help | LiftedBy, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +179,7 @@ class Finding:
     """One cause, what to do about it in the order of a page, and the facts that its sentence names."""
 
     cause: Cause
-    helps: tuple[Help | LiftedBy, ...] = ()
+    helps: Ways = ()
     since: datetime | None = None
     until: datetime | None = None
     wrong_codes: int | None = None
@@ -305,7 +308,7 @@ def _text_not_delivered(facts: Facts) -> Finding | None:
     if not failed:
         return None
     reason = failed[0].reason or failed[0].status or ""
-    helps = (*_OF_REASON.get(reason, ()), *_app(facts), *_backup_code(facts))
+    helps: Ways = (*_OF_REASON.get(reason, ()), *_app(facts), *_backup_code(facts))
     return Finding(
         Cause.TEXT_NOT_DELIVERED,
         helps,
@@ -315,7 +318,7 @@ def _text_not_delivered(facts: Facts) -> Finding | None:
     )
 
 
-_OF_REASON: Mapping[str, tuple[Help, ...]] = {
+_OF_REASON: Mapping[str, Ways] = {
     "number_refused": (Help.CHECK_NUMBER,),
     "landline": (Help.CHECK_NUMBER,),
     "number_unreachable": (Help.SWITCH_ON,),
@@ -328,7 +331,7 @@ def _text_late(facts: Facts) -> Finding | None:
     late = [text for text in texts if text.is_late]
     if not late:
         return None
-    helps = (*_app(facts), *_backup_code(facts))
+    helps: Ways = (*_app(facts), *_backup_code(facts))
     return Finding(Cause.TEXT_LATE, helps, since=late[0].requested_at, phone_hint=facts.phone_hint)
 
 
@@ -351,7 +354,7 @@ def _text_unconfirmed(facts: Facts) -> Finding | None:
     is_last_word = bool(texts) and texts[0].is_under_way and facts.is_since_login(texts[0].requested_at)
     if not is_last_word:
         return None
-    helps = (Help.WAIT_FOR_TEXT, *_app(facts), *_backup_code(facts))
+    helps: Ways = (Help.WAIT_FOR_TEXT, *_app(facts), *_backup_code(facts))
     return Finding(Cause.TEXT_UNCONFIRMED, helps, since=texts[0].requested_at, phone_hint=facts.phone_hint)
 
 
@@ -363,7 +366,7 @@ def _codes(cause: Cause, facts: Facts) -> Finding | None:
     wrong = [code for code in _wrong(facts) if facts.is_since_login(code.at)]
     if not wrong or not facts.is_on or _KIND_OF.get(wrong[0].reason or "", Cause.WRONG_CODES) is not cause:
         return None
-    helps = {
+    helps: Mapping[Cause, Ways] = {
         Cause.BACKUP_CODE_SPENT: (Help.OTHER_BACKUP_CODE, *_app(facts), *_text(facts)),
         Cause.CODE_REPLAYED: (Help.NEXT_CODE,),
         Cause.WRONG_CODES: (Help.RIGHT_ENTRY, *_other_ways(facts), LiftedBy.RESET),
@@ -387,7 +390,7 @@ def _stopped_at_code(facts: Facts) -> Finding | None:
     entered = [code for code in facts.codes if code.purpose == "login" and facts.is_since_login(code.at)]
     if not facts.is_on or entered or not tried or not tried[0].is_right:
         return None
-    helps = (*_app(facts), *_other_ways(facts), LiftedBy.RESET)
+    helps: Ways = (*_app(facts), *_other_ways(facts), LiftedBy.RESET)
     return Finding(Cause.STOPPED_AT_CODE, helps, since=tried[0].at)
 
 
@@ -398,23 +401,23 @@ def _passwords_since_login(facts: Facts) -> list[Password]:
 # --- ways in ---------------------------------------------------------------------------------------------------------
 
 
-def _backup_code(facts: Facts) -> Sequence[LiftedBy]:
+def _backup_code(facts: Facts) -> Ways:
     return (LiftedBy.BACKUP_CODE,) if facts.backup_codes else ()
 
 
-def _app(facts: Facts) -> Sequence[Help]:
+def _app(facts: Facts) -> Ways:
     """A code of the app, unless its clock is off."""
     is_off = _clock(Cause.CLOCK_FAST, facts) or _clock(Cause.CLOCK_SLOW, facts)
     return () if is_off else (Help.APP_CODE,)
 
 
-def _text(facts: Facts) -> Sequence[Help]:
+def _text(facts: Facts) -> Ways:
     """A text, if there is a phone and texts reach it."""
     is_reached = not any(text.is_failed or text.is_late for text in _unanswered_texts(facts))
     return (Help.TEXT,) if facts.phone_hint is not None and is_reached else ()
 
 
-def _other_ways(facts: Facts) -> Sequence[Help | LiftedBy]:
+def _other_ways(facts: Facts) -> Ways:
     """The ways in besides the app, for an account whose 2FA is on."""
     return (*_backup_code(facts), *_text(facts)) if facts.is_on else ()
 
