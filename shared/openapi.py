@@ -63,8 +63,8 @@ class ProblemSchema(Schema):
             ],
             "description": "Of sms_unavailable. With invalid_credentials: current, which is the current password, and"
             " password, where no email address was sent. With invalid_passcode: backup_code, which is what was sent, or"
-            " (while 2FA is being turned on) older_entry, which is an entry of the app from an enrollment that was begun"
-            " earlier. With invalid_phone and country_not_allowed: other_country, which is named.",
+            " (while 2FA is being turned on) older_entry, which is an entry of the app from an earlier enrollment."
+            " With invalid_phone and country_not_allowed: other_country, which is named.",
         }
     )
     begun_at = fields.String(

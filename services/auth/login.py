@@ -145,9 +145,9 @@ def _after_password(
         charged = by_network(deps, limits.LOGIN_IP, client.ip)
         budgets.take(deps.redis, *charged).require()
     if state.enabled and not (device is not None and device.is_trusted(now)):
-        login_records.accepted_password(deps, client, account, now)
         binding = new_token()
         challenge = _challenge(account, state, epoch, transport, device, client, now, binding)
+        login_records.accepted_password(deps, client, account, challenge.id, now)
         one_try = False
         if device is None:
             trusted_devices.make_room(deps, account.id, now)
@@ -245,7 +245,7 @@ def _complete(
             )
         elif not devices.touch(connection, device_id, now):
             raise Refusal("challenge_expired")
-        login_records.sign_in(connection, session, client)
+        login_records.sign_in(connection, session, client, challenge.id)
         reset_steps.owner_proved(connection, deps, account, factor, now)
     return SignedIn(account, session, token, device_token, answer.remember_device)
 

@@ -46,7 +46,15 @@ def send(deps: Deps, client: Client, challenge_id: str, binding: str | None) -> 
             deps.redis, challenge, token, now
         )  # first: a mail must not have a link that is unknown
         with writing(deps.database) as connection:
-            timeline.write(connection, account.id, Entry.CONFIRMATION_MAILED, now, ip=client.ip, browser=client.browser)
+            timeline.write(
+                connection,
+                account.id,
+                Entry.CONFIRMATION_MAILED,
+                now,
+                ip=client.ip,
+                browser=client.browser,
+                challenge_id=challenge.id,
+            )
             notices.mail(
                 connection,
                 deps,
@@ -84,4 +92,12 @@ def confirm(deps: Deps, client: Client, challenge_id: str, binding: str | None, 
         raise Refusal(_REFUSED_AS[claim])
     with writing(deps.database) as connection:
         entry = Entry.LOGIN_CONFIRMED
-        timeline.write(connection, challenge.account_id, entry, deps.clock(), ip=client.ip, browser=client.browser)
+        timeline.write(
+            connection,
+            challenge.account_id,
+            entry,
+            deps.clock(),
+            ip=client.ip,
+            browser=client.browser,
+            challenge_id=challenge.id,
+        )

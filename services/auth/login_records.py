@@ -34,8 +34,10 @@ def refused_password(deps: Deps, client: Client, account: Account | None, email:
         timeline.write(connection, account_id, Entry.PASSWORD_REFUSED, now, ip=client.ip, **details)
 
 
-def accepted_password(deps: Deps, client: Client, account: Account, now: datetime) -> None:
+def accepted_password(deps: Deps, client: Client, account: Account, challenge_id: str, now: datetime) -> None:
     """Record a right password that stops at the code; tell the owner when its network or its browser is a new place.
+
+    The entries of one login name its challenge, so that a timeline can show them together.
 
     Beyond the limits nothing is recorded and nobody is told, so no caller can fill the timeline. Raises RedisError.
     """
@@ -45,7 +47,15 @@ def accepted_password(deps: Deps, client: Client, account: Account, now: datetim
         return
     with budgets.given_back_on_outage(deps.redis, *charges), writing(deps.database) as connection:
         is_new = _is_new_place(connection, client, account, now)
-        timeline.write(connection, account.id, Entry.PASSWORD_ACCEPTED, now, ip=client.ip, browser=client.browser)
+        timeline.write(
+            connection,
+            account.id,
+            Entry.PASSWORD_ACCEPTED,
+            now,
+            ip=client.ip,
+            browser=client.browser,
+            challenge_id=challenge_id,
+        )
         if is_new:
             notices.tell(connection, deps, account, Kind.PASSWORD_ACCEPTED, now, ip=client.ip, browser=client.browser)
 
@@ -60,8 +70,9 @@ def _is_new_place(connection: Connection, client: Client, account: Account, now:
     return networks_of(client.ip).whole not in networks or client.browser not in browsers
 
 
-def sign_in(connection: Connection, session: Session, client: Client) -> None:
-    """Record the sign-in: its session and factors."""
+def sign_in(connection: Connection, session: Session, client: Client, challenge_id: str | None = None) -> None:
+    """Record the sign-in: its session and factors, and the challenge that a code has answered."""
+    challenge = {} if challenge_id is None else {"challenge_id": challenge_id}
     timeline.write(
         connection,
         session.account_id,
@@ -71,6 +82,7 @@ def sign_in(connection: Connection, session: Session, client: Client) -> None:
         session_id=session.id,
         factors=list(session.factors),
         browser=client.browser,
+        **challenge,
     )
 
 
@@ -88,7 +100,13 @@ def wrong_code(deps: Deps, challenge: LoginChallenge, client: Client, now: datet
         account = accounts.by_id(connection, challenge.account_id)
         if account is not None:
             timeline.write(
-                connection, account.id, Entry.SECOND_FACTOR_FAILED, now, ip=client.ip, browser=client.browser
+                connection,
+                account.id,
+                Entry.SECOND_FACTOR_FAILED,
+                now,
+                ip=client.ip,
+                browser=client.browser,
+                challenge_id=challenge.id,
             )
             notices.tell(
                 connection,

@@ -23,6 +23,7 @@ class TwoFactorState:
 
     ``reset_needed``: otp would refuse an unlock. ``suspended``: what is on was stolen, and a reset of it is under way.
     ``pending_until``: how long the session for which it was asked may confirm the enrollment that it has begun.
+    ``strangers_failures``: wrong codes in a row from browsers that the account does not know.
     """
 
     enabled: bool
@@ -35,6 +36,7 @@ class TwoFactorState:
     reset_needed: bool
     suspended: bool
     pending_until: str | None = None
+    strangers_failures: int = 0
 
     @property
     def is_live(self) -> bool:
@@ -110,7 +112,13 @@ class OtpClient:
             reset_needed=answer.get("reset_needed", False),  # otp of the previous release does not send these
             suspended=answer.get("suspended", False),
             pending_until=answer.get("pending_until"),
+            strangers_failures=answer.get("strangers_failures", 0),
         )
+
+    def those_on(self, account_ids: Collection[str]) -> frozenset[str]:
+        """Those of these accounts, a page at most, whose 2FA is on."""
+        answer = self._call("POST", "/accounts-with-two-factor", {"account_ids": list(account_ids)})
+        return frozenset(answer["account_ids"])
 
     def verify(
         self, account_id: str, code: str, purpose: Purpose, binding: str, device_id: str | None = None

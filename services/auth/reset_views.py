@@ -1,6 +1,6 @@
 """Resets, identity checks and the policy, as documents."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,6 @@ from services.auth.domain.reset_policy import CoolOff, Rule
 from services.auth.identity_checks import CheckTable, CheckView
 from services.auth.owner_approvals import Approval
 from services.auth.store import accounts
-from services.auth.store import resets as store
 from services.auth.store.identity_checks import IdentityCheck
 from shared.database import reading
 
@@ -33,10 +32,10 @@ def reset_documents(deps: Deps, operator: Account, found: list[Reset]) -> list[d
     able = identity_checks.with_second_factor(deps, {owner for reset in offered for owner in reset.confirmed_by})
     with reading(deps.database) as connection:
         people = {person for reset in found for person in reset.operators | reset.confirmed_by}
-        emails = store.emails(connection, people)
+        known = accounts.by_ids(connection, people | {reset.account_id for reset in found})
         for reset in offered:
             refused[reset.id] = _reason_to_end(connection, deps, reset, now, able)
-    return [_reset_document(reset, emails, refused[reset.id]) for reset in found]
+    return [_reset_document(reset, known, refused[reset.id]) for reset in found]
 
 
 def reset_document(deps: Deps, operator: Account, reset: Reset) -> dict[str, Any]:
@@ -53,12 +52,16 @@ def _reason_to_end(
     return REFUSED_WITH[because] if because else None
 
 
-def _reset_document(reset: Reset, emails: dict[str, str], refused: str | None) -> dict[str, Any]:
+def _reset_document(reset: Reset, known: Mapping[str, Account], refused: str | None) -> dict[str, Any]:
+    emails = {person: account.email for person, account in known.items()}
+    account = known.get(reset.account_id)
     document = asdict(reset)
     checks = document.pop("evidence")
     document["checks"] = [{**check, "confirmed_by_email": emails.get(check["confirmed_by"])} for check in checks]
     return {
         **document,
+        "account_email": account and account.email,
+        "account_name": account and account.name,
         "approvals_missing": reset.approvals_missing,
         "requested_by_email": emails.get(reset.requested_by or ""),
         "approved_by_email": emails.get(reset.approved_by or ""),

@@ -45,6 +45,11 @@ class SmsOrder:
     phone: PhoneNumber
     device_id: str | None = None
 
+    @property
+    def of_login(self) -> dict[str, str]:
+        """The login challenge that the code is for, as a detail of the timeline."""
+        return {"challenge_id": self.binding} if self.purpose == "login" else {}
+
 
 def send_code(deps: Deps, client: Client, order: SmsOrder) -> SentCode:
     """Have otp mint a code, and notify send it.
@@ -88,6 +93,7 @@ def _minted_and_published(deps: Deps, client: Client, order: SmsOrder) -> SentCo
                 expires_at=sent.expires_at,
                 purpose=order.purpose,
                 phone_hint=sent.phone_hint,
+                **order.of_login,
             )
         deps.publisher.publish(
             SendSmsCode(
@@ -131,4 +137,5 @@ def _record_refused(deps: Deps, client: Client, order: SmsOrder, refusal: Refusa
             purpose=order.purpose,
             phone_hint=order.phone.masked(),
             cause=refusal.extra.get("cause"),
+            **order.of_login,
         )

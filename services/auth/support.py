@@ -1,21 +1,24 @@
 """What support sees of accounts, besides resets and unlocks; every call leaves an entry in operators' trail."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
-from services.auth import history, holds, operators, session_store, unlocks
+from services.auth import diagnosis, history, holds, operators, session_store, unlocks
 from services.auth.deps import Client, Deps, subject
 from services.auth.domain.account import Account
+from services.auth.domain.diagnosis import Finding
 from services.auth.domain.hold import Held, Hold
 from services.auth.domain.reset import Reset, Status
 from services.auth.domain.unlock import Unlock
 from services.auth.history import Item
 from services.auth.limits import SUPPORT_FOUND, SUPPORT_SEARCH
 from services.auth.otp_client import Throttle, TwoFactorState
+from services.auth.pages import MAX_PAGE
 from services.auth.store import accounts, devices, found_rows, resets, timeline
 from services.auth.store.timeline import Entry, OperatorRow
 from shared import budgets
@@ -29,10 +32,12 @@ from shared.problems import Refusal
 class AccountDetail:
     """Everything that support needs to help, and nothing that would let it sign in.
 
-    ``throttles``: the budgets of codes that are spent. ``held_out``: everything that is refused (holds.py).
+    ``diagnosis``: why its owner can't get in, the answer first. ``throttles``: the budgets of codes that are spent.
+    ``held_out``: everything that is refused (holds.py).
     """
 
     account: Account
+    diagnosis: tuple[Finding, ...]
     team_name: str
     two_factor: TwoFactorState
     throttles: list[Throttle]
@@ -50,14 +55,31 @@ class AccountDetail:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """An account as a search shows it. ``is_on``: whether 2FA is on, or None when otp gave no answer."""
+
+    account: Account
+    is_on: bool | None
+    open_reset: Status | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An item of a timeline for support: who did it, if an operator or the team's owner did."""
+
+    item: Item
+    actor_email: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class ResetDetail:
     """A reset and what happened to it, oldest first."""
 
     reset: Reset
-    timeline: list[Item]
+    timeline: list[Told]
 
 
-def search(deps: Deps, client: Client, operator: Account, text: str, *, after: str, limit: int) -> list[Account]:
+def search(deps: Deps, client: Client, operator: Account, text: str, *, after: str, limit: int) -> list[Found]:
     """Up to ``limit`` accounts by address, name or id, and one more where there are more.
 
     The operator pays by the row, because a search must not export the list of customers. The entry is written before
@@ -76,7 +98,18 @@ def search(deps: Deps, client: Client, operator: Account, text: str, *, after: s
         _record_search(deps, client, operator, **facts, code=refusal.code)
         raise
     _record_search(deps, client, operator, **facts)
-    return found
+    return _with_states(deps, found)
+
+
+def _with_states(deps: Deps, found: Sequence[Account]) -> list[Found]:
+    """The accounts with what a list says of each. An otp that is away leaves a search that finds people."""
+    ids = [account.id for account in found]
+    on = None
+    with suppress(Refusal):  # also of an otp of the previous release, which does not know the call
+        on = deps.otp.those_on(ids[:MAX_PAGE])
+    with reading(deps.database) as connection:
+        open_resets = resets.open_of_accounts(connection, ids)
+    return [Found(account, None if on is None else account.id in on, open_resets.get(account.id)) for account in found]
 
 
 def _kind_of(text: str) -> str:
@@ -98,11 +131,14 @@ def detail(deps: Deps, client: Client, operator: Account, account_id: str) -> Ac
     two_factor = deps.otp.state(account.id)
     throttles = deps.otp.throttles(account.id)
     held_out = holds.of_account(deps, account, two_factor, throttles)
+    findings = diagnosis.of_account(deps, account, two_factor, held_out)
     open_unlock = unlocks.open_of(deps, account)
     sessions = len(session_store.sessions_of(deps.redis, account.id))
     with reading(deps.database) as connection:
+        asked_by = None if open_unlock is None else accounts.by_id(connection, open_unlock.requested_by)
         return AccountDetail(
             account=account,
+            diagnosis=findings,
             team_name=accounts.team_name(connection, account.team_id),
             two_factor=two_factor,
             throttles=throttles,
@@ -111,19 +147,28 @@ def detail(deps: Deps, client: Client, operator: Account, account_id: str) -> Ac
             sessions=sessions,
             open_reset=resets.open_of(connection, account.id),
             open_unlock=open_unlock,
-            open_unlock_by=resets.emails(connection, [open_unlock.requested_by]).get(open_unlock.requested_by)
-            if open_unlock
-            else None,
+            open_unlock_by=None if asked_by is None else asked_by.email,
         )
 
 
 def account_timeline(
     deps: Deps, client: Client, operator: Account, account_id: str, *, limit: int, cursor: str | None
-) -> tuple[list[Item], str | None]:
+) -> tuple[list[Told], str | None]:
     """A page of the account's whole timeline. Raises Refusal not_found; Unavailable."""
     account = operators.subject(deps, account_id)
     operators.record_view(deps, client, operator, account, "timeline")
-    return history.page(deps, account.id, limit=limit, cursor=cursor)
+    items, next_cursor = history.page(deps, account.id, limit=limit, cursor=cursor)
+    with reading(deps.database) as connection:
+        return _told(connection, items), next_cursor
+
+
+def _told(connection: Connection, items: list[Item]) -> list[Told]:
+    """These items with the addresses of who did them."""
+    people = [item.actor.partition(":")[2] for item in items]  # "operator:acc_…", "team-owner:acc_…", "owner"
+    found = accounts.by_ids(connection, set(people))
+    return [
+        Told(item, found[person].email if person in found else None) for item, person in zip(items, people, strict=True)
+    ]
 
 
 def audit(
@@ -214,4 +259,4 @@ def reset_detail(deps: Deps, client: Client, operator: Account, reset_id: str) -
     operators.record_list(deps, client, operator, "reset", operators.subject(deps, reset.account_id))
     with reading(deps.database) as connection:
         rows = timeline.of_reset(connection, reset.account_id, reset.id)
-    return ResetDetail(reset, [history.item_of(row) for row in rows])
+        return ResetDetail(reset, _told(connection, [history.item_of(row) for row in rows]))

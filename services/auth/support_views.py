@@ -6,12 +6,27 @@ from typing import Any
 from services.auth import history, views
 from services.auth.domain.account import Account
 from services.auth.store.timeline import OperatorRow
-from services.auth.support import AccountDetail
+from services.auth.support import AccountDetail, Found, Told
 
 
 def phone_document(account: Account) -> dict[str, Any] | None:
     """The proven phone, masked."""
     return None if account.phone is None else {"hint": views.hint(account.phone), "verified": True}
+
+
+def found_document(found: Found) -> dict[str, Any]:
+    """One account of a search."""
+    account = found.account
+    return {
+        "id": account.id,
+        "email": account.email,
+        "name": account.name,
+        "role": account.role,
+        "created_at": account.created_at,
+        "enrollment_prompted": account.enrollment_prompted,
+        "two_factor_enabled": found.is_on,
+        "open_reset_status": found.open_reset,
+    }
 
 
 def account_document(detail: AccountDetail) -> dict[str, Any]:
@@ -29,6 +44,7 @@ def account_document(detail: AccountDetail) -> dict[str, Any]:
         "enrollment_prompted": account.enrollment_prompted,
         "password_throttled_until": detail.password_throttled_until,
         "held_out": detail.held_out,
+        "diagnosis": detail.diagnosis,
         "two_factor": {
             "enabled": two_factor.enabled,
             "locked": two_factor.locked,
@@ -49,6 +65,11 @@ def account_document(detail: AccountDetail) -> dict[str, Any]:
         if detail.open_unlock is None
         else {**asdict(detail.open_unlock), "requested_by_email": detail.open_unlock_by},
     }
+
+
+def told_document(told: Told) -> dict[str, Any]:
+    """One line of an account's timeline."""
+    return {**asdict(told.item), "actor_email": told.actor_email}
 
 
 def audit_document(found: OperatorRow) -> dict[str, Any]:

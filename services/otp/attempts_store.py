@@ -72,7 +72,7 @@ _STRANGERS, _ALL = TALLIES[FailureRow.STRANGERS], TALLIES[FailureRow.ALL]
 
 @dataclass(frozen=True, slots=True)
 class AttemptRow:
-    """One attempt as it is kept."""
+    """One attempt as it is kept. ``challenge_id``: the login challenge that the code answered."""
 
     account_id: str
     at: datetime
@@ -83,6 +83,7 @@ class AttemptRow:
     clock_skew_seconds: int | None
     device_known: bool
     throttled_until: datetime | None = None
+    challenge_id: str | None = None
 
 
 _INSERT = insert(attempts)

@@ -126,6 +126,8 @@ attempts = Table(
     Column("device_known", Boolean, nullable=False),
     # The end of the wait that a throttled try met; a hard stop has none.
     Column("throttled_until", UtcDateTime, nullable=True),
+    # The login challenge that the code answered; null for every other purpose.
+    Column("challenge_id", String(80), nullable=True),
 )
 Index("ix_attempts_account", attempts.c.account_id, attempts.c.position)
 

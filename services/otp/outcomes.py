@@ -12,7 +12,15 @@ from shared.clock import rfc3339
 from shared.problems import Refusal
 
 
-def attempt_row(outcome: Outcome, account_id: str, purpose: str, at: datetime, *, device_known: bool) -> AttemptRow:
+def attempt_row(
+    outcome: Outcome,
+    account_id: str,
+    purpose: str,
+    at: datetime,
+    *,
+    device_known: bool,
+    challenge_id: str | None = None,
+) -> AttemptRow:
     """The attempt as it is kept; the skew is kept even when the coach may not speak yet."""
     factor = reason = skew = until = None
     match outcome:
@@ -24,7 +32,7 @@ def attempt_row(outcome: Outcome, account_id: str, purpose: str, at: datetime, *
             word, reason = "throttled", outcome.brake
             if outcome.retry_after_seconds is not None:
                 until = at + timedelta(seconds=outcome.retry_after_seconds)
-    return AttemptRow(account_id, at, purpose, factor, word, reason, skew, device_known, until)
+    return AttemptRow(account_id, at, purpose, factor, word, reason, skew, device_known, until, challenge_id)
 
 
 def answer(

@@ -103,6 +103,18 @@ class TwoFactorSchema(Schema):
     )
 
 
+class AccountsSchema(Schema):
+    """The accounts of a list, at most a page of them."""
+
+    account_ids = fields.List(Text(validate=ID), required=True, validate=validate.Length(max=200))
+
+
+class AccountsOnSchema(Schema):
+    """Those of them whose 2FA is on."""
+
+    account_ids = fields.List(fields.String())
+
+
 class ThrottleSchema(Schema):
     """A budget that is spent."""
 
@@ -257,6 +269,9 @@ class AttemptSchema(Schema):
     device_known = fields.Boolean()
     throttled_until = Time(
         allow_none=True, metadata={"description": "The end of the wait that a throttled try met; a hard stop has none."}
+    )
+    challenge_id = fields.String(
+        allow_none=True, metadata={"description": "The login challenge that the code answered; null otherwise."}
     )
 
 

@@ -1,6 +1,6 @@
 """Authenticators in SQL, and all that one attempt reads. The claim is one statement whose row count is the answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -193,6 +193,12 @@ def is_on(connection: Connection, account_id: str, *, hold: bool = False) -> boo
     """Whether an authenticator is active; ``hold`` keeps it so until the transaction ends."""
     query = select(_a.id).where(_a.account_id == account_id, _a.kind == TOTP, _a.status == ACTIVE)
     return connection.execute(query.with_for_update() if hold else query).first() is not None
+
+
+def those_on(connection: Connection, account_ids: Collection[str]) -> frozenset[str]:
+    """Those of these accounts that have an active authenticator."""
+    query = select(_a.account_id).where(_a.account_id.in_(account_ids), _a.kind == TOTP, _a.status == ACTIVE)
+    return frozenset(connection.execute(query).scalars())
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The state of an account's 2FA, turning it off, and lifting a lock."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -82,6 +83,12 @@ def state(deps: Deps, account_id: str, session_id: str | None = None) -> TwoFact
         suspended=bool(active) and all(one.suspended for one in active),
         pending_until=until,
     )
+
+
+def those_on(deps: Deps, account_ids: Collection[str]) -> frozenset[str]:
+    """Those of these accounts whose 2FA is on, for a list; a suspended app is on, too."""
+    with reading(deps.database) as connection:
+        return store.those_on(connection, account_ids)
 
 
 def disable(deps: Deps, account_id: str, session_id: str | None, *, only_repeat: bool = False) -> str | None:

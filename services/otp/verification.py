@@ -78,7 +78,14 @@ def verify(deps: Deps, command: Verify) -> Verified:
         budgets.queue_refunds(pipeline, {charge: 1, **ended})
         sms_store.queue_forget(pipeline, slot, live)
 
-    row = attempt_row(outcome, command.account_id, command.purpose, deps.clock(), device_known=command.device_known)
+    row = attempt_row(
+        outcome,
+        command.account_id,
+        command.purpose,
+        deps.clock(),
+        device_known=command.device_known,
+        challenge_id=command.challenge_id,
+    )
     deps.recorder.record(
         Attempt(
             row,

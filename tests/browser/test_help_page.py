@@ -20,7 +20,7 @@ from tests.browser.conftest import (
     tool,
     update,
 )
-from tests.browser.test_support import ask_for_reset, attest, find, pass_email_code
+from tests.browser.test_support import ask_for_reset, attest, begin_reset, find, pass_email_code
 
 pytestmark = pytest.mark.browser
 
@@ -140,6 +140,7 @@ def test_a_wrong_clock_a_remembered_device_and_a_lost_phone(visit, ann, operator
     log_in_with(elsewhere, ann, ann.fresh_code())
     console = visit().log_in(operator)
     find(console, ann)
+    begin_reset(console)
     attest(console, "video_id")
     pass_email_code(console, ann, inbox)
     ask_for_reset(console)

@@ -16,8 +16,15 @@ def find(page, person):
     page.get_by_role("navigation").get_by_role("link", name="Support").click()
     page.get_by_label("Email, name or id").fill(person.email)
     page.get_by_role("button", name="Find").click()
+    expect(page.locator("#found li")).to_contain_text("Status")
     page.locator("#found a").click()
     expect(page.locator("#state .facts")).to_be_visible()
+
+
+def begin_reset(page):
+    """Open the ceremony, which stands behind a button."""
+    page.get_by_role("button", name="Reset 2FA").click()
+    expect(check_row(page, "video_id")).to_be_visible()
 
 
 def check_row(page, check):
@@ -57,6 +64,7 @@ def test_the_timeline_says_why_they_cant_get_in(visit, mia, operator, inbox):
     used = mia.fresh_code()
     page.locator("#code").fill(used)
     page.wait_for_url("**/two-factor")
+    expect(page.locator("#why")).to_contain_text("Nothing is in the way: your last login was at")
     digits = prove_phone(page, inbox)
     page = visit().give_password(mia.email, mia.password)
     for code in ("000000", used, code_of(mia.key, ahead_seconds=-90)):
@@ -76,13 +84,28 @@ def test_the_timeline_says_why_they_cant_get_in(visit, mia, operator, inbox):
         ("Remembered devices", "1"),
     ):
         expect(fact.filter(has_text=name).first).to_contain_text(value)
-    timeline = console.locator("#timeline .line li")
+    answer = console.locator("#why .note")
+    expect(answer).to_contain_text(re.compile(r"No login since .*: 3 wrong codes from 1 network\."))
+    expect(answer).to_contain_text("look for the entry of this account")
+    login = console.locator("#timeline .line > li", has_text="Not logged in: wrong code × 3")
+    expect(login).to_have_count(1)
+    expect(login.locator("summary")).to_contain_text("Chrome")
+    steps = login.locator(".inner li")
+    expect(steps.first).to_be_hidden()
+    login.locator("summary").click()
     for said in ("not a code of now", "it was used before", re.compile(r"clock 1 min 30 s slow")):
-        expect(timeline.filter(has_text="Wrong code").filter(has_text=said)).to_have_count(1)
-    expect(timeline.filter(has_text="SMS code asked for")).not_to_have_count(0)
-    expect(timeline.filter(has_text=re.compile("handed to the carrier|has arrived"))).not_to_have_count(0)
+        expect(steps.filter(has_text="Wrong code").filter(has_text=said)).to_be_visible()
+    expect(steps.filter(has_text="SMS code asked for")).to_be_visible()
+    expect(steps.filter(has_text=re.compile("handed to the carrier|has arrived"))).not_to_have_count(0)
+    visits = console.locator("#timeline .line > li", has_text="Support looked")
+    expect(visits).to_have_count(1)
+    expect(visits).to_contain_text(f"by Support ({operator.email}) · its timeline, its state")
     assert used not in console.content()
     assert mia.key not in console.content()
+    mine = theirs.open("/two-factor")
+    expect(mine.locator("#activity .line > li", has_text="Support looked")).to_have_count(1)
+    expect(mine.locator("#activity")).not_to_contain_text(operator.email)
+    expect(mine.locator("#why .note")).to_contain_text("If it was you, look for the entry of this account in your app")
     console.get_by_label("Show").select_option("support")
     expect(console.locator("#timeline [data-list]")).not_to_contain_text("Wrong code")
     expect(console.locator("#timeline [data-list]")).to_contain_text("Support looked")
@@ -106,15 +129,19 @@ def test_whoever_tried_too_often_is_seen_and_unlocked(visit, mia, operator):
     console = visit().log_in(operator)
     find(console, mia)
     expect(console.locator("#state")).to_contain_text("Codes at login: locked until ")
-    trouble = console.locator("#timeline .line li", has_text="throttled until ")
-    expect(trouble).to_have_count(1)  # of three tries
+    expect(console.locator("#why .note")).to_contain_text(
+        re.compile(r"Locked in new browsers until \d+:\d\d.[AP]M after 5 wrong codes from 1 network\.")
+    )
+    login = console.locator("#timeline .line > li", has_text="Not logged in: wrong code × 5, code not looked at")
+    expect(login).to_have_count(1)
+    expect(login.locator(".inner li", has_text="throttled until ")).to_have_count(1)  # of three tries
     console.locator("#unlock-ticket").fill("SUP-7")
     console.locator("#unlock-reason").fill("The owner mistyped")
     console.get_by_role("button", name="Lift the lock").click()
     expect(console.locator("#state")).to_contain_text("Not locked")
     expect(console.locator("#state-title")).to_be_focused()
     expect(console.get_by_role("button", name="Lift the lock")).to_be_hidden()
-    expect(console.locator("#timeline")).to_contain_text("Support lifted the lock")
+    expect(console.locator("#timeline li", has_text="Support lifted the lock")).to_contain_text(operator.email)
     page.locator("#code").fill(mia.fresh_code())
     page.wait_for_url("**/two-factor")
 
@@ -164,6 +191,8 @@ def test_a_reset_is_followed_live_to_its_end_and_its_owner_sets_2fa_up_again(
 ):
     page = visit().log_in(operator)
     find(page, mia)
+    expect(page.locator("#ceremony")).to_be_hidden()
+    begin_reset(page)
     expect(check_row(page, "owner_approval")).to_contain_text("no other owner")
     expect(page.locator("#allows")).to_have_text("Not enough for a reset yet.")
     expect(page.get_by_role("button", name="Start the reset")).to_be_disabled()
@@ -175,7 +204,10 @@ def test_a_reset_is_followed_live_to_its_end_and_its_owner_sets_2fa_up_again(
     expect(page.locator("#reset-status")).to_have_text("Waits for a second operator")
     expect(page.get_by_role("button", name="Approve")).to_be_hidden()  # never offered what will be refused
     other = visit().log_in(second_operator)
-    other.locator("#resets").get_by_role("link", name="SUP-1042").first.click()
+    row = other.locator("#resets li", has_text=mia.email)
+    for said in ("Waits for a second operator", "Asked for", operator.email, "SUP-1042", "Phone lost"):
+        expect(row).to_contain_text(said)
+    row.get_by_role("link").click()
     seen = other.locator("#open-reset")
     for words in (operator.email, "Video call with photo ID", "seen live", "SUP-1042", "Phone lost"):
         expect(seen).to_contain_text(words)
@@ -192,6 +224,7 @@ def test_the_owner_can_stop_a_reset(visit, mia, operator, inbox, where):
     theirs = visit().log_in(mia)
     page = visit().log_in(operator)
     find(page, mia)
+    begin_reset(page)
     attest(page, "billing_details")
     pass_email_code(page, mia, inbox)
     ask_for_reset(page)
@@ -248,36 +281,99 @@ def test_the_audit_trail_tells_who_did_what_to_whom(visit, ann, mia, operator, s
     rows = trail.locator("[data-list] li")
     trail.get_by_label("Account").fill(mia.email)
     trail.get_by_label("Account").press("Enter")
-    # Each looked at account, timeline and checks; this look at the trail names the account as well.
-    expect(rows.filter(has_text=mia.email)).to_have_count(7)
-    expect(rows).to_have_count(7)
+    # A visit of each, and this look at the trail, which names the account as well, within the second one's.
+    expect(trail.locator(".line > li").filter(has_text=mia.email)).to_have_count(2)
+    expect(trail.locator(".line > li")).to_have_count(2)
     trail.get_by_label("Operator").fill(operator.id)
     trail.get_by_label("Show").select_option("support.viewed")
-    expect(rows).to_have_count(3)
-    expect(rows.filter(has_text=operator.email)).to_have_count(3)
+    expect(trail.locator(".line > li")).to_have_count(1)
+    expect(rows.filter(has_text=operator.email)).not_to_have_count(0)
     with page.expect_download() as saved:
         trail.get_by_role("button", name="Export as CSV").click()
     lines = saved.value.path().read_text().splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 3  # the state and the timeline, below the head
     assert all(operator.email in line and mia.id in line for line in lines[1:])
     trail.get_by_label("Account").fill("nobody@example.com")
     trail.get_by_label("Account").press("Enter")
     expect(trail.locator("[data-list]")).to_have_text("Nothing matches.")
 
 
+def entry(minute, kind, actor="owner", **details):
+    return {"type": kind, "at": f"2026-11-24T05:{minute:02}:00Z", "actor": actor, "details": details}
+
+
+def told(items):
+    """A page of a timeline, out of its entries, oldest first."""
+    return {
+        "items": [{"id": f"evt_{n}", "source": "auth", **one} for n, one in enumerate(items)][::-1],
+        "next_cursor": None,
+    }
+
+
+HOME, AWAY = {"ip": "192.0.2.7", "browser": "Firefox on Linux"}, {"ip": "198.51.100.9", "browser": "Safari on iOS"}
+AT_HOME, FAR_AWAY = {"challenge_id": "chl_1"}, {"challenge_id": "chl_2"}
+TWO_LOGINS_AT_ONCE = [
+    entry(0, "password.refused", ip=HOME["ip"]),
+    entry(1, "password.accepted", **HOME, **AT_HOME),
+    entry(2, "password.accepted", **AWAY, **FAR_AWAY),
+    entry(3, "second_factor.rejected", purpose="login", reason="wrong", **FAR_AWAY),
+    entry(4, "sms.requested", purpose="login", message_id="sms_1", ip=HOME["ip"], **AT_HOME),
+    entry(5, "second_factor.rejected", purpose="login", reason="wrong", **FAR_AWAY),
+    entry(6, "sms.delivery_changed", "system", message_id="sms_1", status="delivered"),
+    entry(7, "session.started", factors=["password", "sms"], **HOME, **AT_HOME),
+    *(entry(8 + n, "second_factor.rejected", purpose="step_up", reason="wrong") for n in range(7)),
+    *(entry(20 + n, "support.viewed", "operator:acc_1", what=what) for n, what in enumerate(["account", "timeline"])),
+    entry(50, "support.viewed", "operator:acc_1", what="account"),
+    entry(51, "second_factor.unlocked", "operator:acc_1"),
+    entry(52, "phone.set", "team-owner:acc_2"),
+    entry(53, "password.changed"),
+]
+
+
+def test_each_login_and_each_visit_is_one_row_and_what_repeats_collapses(visit, ann, operator):
+    page = visit().log_in(operator)
+    page.route("**/timeline?**", lambda route: route.fulfill(json=told(TWO_LOGINS_AT_ONCE)))
+    find(page, ann)
+    lines = page.locator("#timeline .line > li")
+    expect(lines).to_have_text(
+        [
+            re.compile(r"Password changed.*by the owner"),
+            re.compile(r"waits to be proven.*by an owner of the team"),
+            re.compile(r"Support lifted the lock.*by Support"),
+            re.compile(r"Support looked.*by Support · its state"),
+            re.compile(r"Support looked.*by Support · its timeline, its state"),
+            re.compile(r"Wrong code × 7.*to confirm a change"),
+            re.compile(r"Logged in after wrong password.*password \+ SMS · Firefox · Linux · 192\.0\.2\.7"),
+            re.compile(r"Not logged in: wrong code × 2.*Safari · iOS · 198\.51\.100\.9"),
+        ]
+    )
+    expect(lines.locator("details")).to_have_count(4)
+    expect(lines.nth(6).locator(".inner li")).to_have_count(5)
+    theirs = visit()
+    theirs.page.route("**/v1/activity?**", lambda route: route.fulfill(json=told(own(TWO_LOGINS_AT_ONCE))))
+    mine = theirs.log_in(ann).locator("#activity .line > li")
+    expect(mine).to_have_count(7)  # the visits are one row
+    expect(mine.filter(has_text="Password changed")).to_contain_text("by you")
+
+
+def own(items):
+    """The same as its owner is told: without saying who at support it was."""
+    public = {"operator:acc_1": "support", "team-owner:acc_2": "team owner"}
+    return [{**one, "actor": public.get(one["actor"], one["actor"])} for one in items]
+
+
 def test_a_code_that_came_after_it_had_expired_is_among_what_went_wrong(visit, ann, operator):
     page = visit().log_in(operator)
     message = {"message_id": "sms_1", "reference": "BCDF"}
-    asked = {**message, "expires_at": "2026-11-24T05:05:00Z"}
     items = [
-        {"type": "sms.delivery_changed", "at": "2026-11-24T05:07:00Z", "details": {**message, "status": "delivered"}},
-        {"type": "sms.requested", "at": "2026-11-24T05:00:00Z", "details": asked},
+        entry(0, "sms.requested", **message, expires_at="2026-11-24T05:05:00Z"),
+        entry(7, "sms.delivery_changed", **message, status="delivered"),
+        entry(8, "phone.removed"),
     ]
-    whole = [{"id": f"evt_{n}", "source": "auth", "actor": "owner", **item} for n, item in enumerate(items)]
-    page.route("**/timeline?**", lambda route: route.fulfill(json={"items": whole, "next_cursor": None}))
+    page.route("**/timeline?**", lambda route: route.fulfill(json=told(items)))
     find(page, ann)
     page.locator("#timeline").get_by_label("Show").select_option("trouble")
-    expect(page.locator("#timeline .line li")).to_have_count(1)
+    expect(page.locator("#timeline .line > li")).to_have_count(1)
     expect(page.locator("#timeline .line")).to_contain_text("it arrived after it had expired")
 
 
@@ -287,6 +383,7 @@ def test_an_owner_is_led_to_the_question_and_what_the_operator_typed_stays(visit
     boss.key = turn_on_two_factor(stack, boss)
     page = visit().log_in(operator)
     find(page, boss)
+    begin_reset(page)
     billing, asked = check_row(page, "billing_details").get_by_role("textbox"), check_row(page, "owner_approval")
     billing.fill("Invoice 7")
     asked.get_by_role("button", name="Ask the other owners").click()

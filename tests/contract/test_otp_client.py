@@ -63,6 +63,19 @@ def test_the_state(client, world):
     assert state.authenticators[0]["kind"]
 
 
+def test_which_accounts_of_a_list_have_it_on(client, world):
+    world.enrol()
+    assert client.those_on([ACCOUNT, "acc_off"]) == {ACCOUNT}
+    assert client.those_on([]) == frozenset()
+
+
+def test_an_attempt_names_the_login_that_it_was_of(client, world):
+    world.enrol()
+    client.verify(ACCOUNT, world.code(), "login", "chl_1")
+    world.settle()
+    assert [one["challenge_id"] for one in client.attempts(ACCOUNT, limit=1)["items"]] == ["chl_1"]
+
+
 def test_a_right_code_and_a_wrong_one(client, world):
     world.enrol()
     with pytest.raises(CodeRefused) as refused:

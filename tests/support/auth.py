@@ -1,7 +1,7 @@
 """The gateway in one process, over a temporary SQLite file, any Redis, a clock that tests turn and an otp in memory."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -155,6 +155,10 @@ class FakeOtp:
             suspended=enabled and account_id in self.suspended,
             pending_until=None if enabled else self._pending_until(account_id, session_id),
         )
+
+    def those_on(self, account_ids: Collection[str]) -> frozenset[str]:
+        self._answer()
+        return frozenset(self.enabled) & frozenset(account_ids)
 
     def verify(self, account_id: str, code: str, purpose: str, binding: str, device_id: str | None = None) -> Verified:
         self._answer()

@@ -14,7 +14,7 @@ from shared.settings import Mode
 blueprint = Blueprint("pages", __name__)
 
 ASSET_ENDPOINT = "portal.pages.asset"
-SUPPORT_TEXTS = ("support", "activity", "reset", "delivery", "role")
+SUPPORT_TEXTS = ("support", "activity", "diagnosis", "reset", "delivery", "role")
 
 
 def move_to_name() -> Response | None:
@@ -45,7 +45,7 @@ def _begins_at(role: Role, session: Session) -> str:
 @signed_in
 def two_factor_page() -> Response:
     """2-Factor Auth."""
-    return page("two-factor", groups=("two_factor", "held", "activity", "reset", "delivery"))
+    return page("two-factor", groups=("two_factor", "held", "activity", "diagnosis", "reset", "delivery"))
 
 
 @blueprint.get("/team")

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from services.auth import activity
+from services.auth import activity, diagnosis
 from services.auth.routes.guard import current, deps, signed_in
 from services.auth.schemas.common import PageArgs
+from services.auth.schemas.diagnosis import DiagnosisSchema
 from services.auth.schemas.timeline import TimelineSchema
 from shared.rest import RestBlueprint
 
@@ -19,3 +20,11 @@ def own_timeline(args: dict[str, Any]) -> dict[str, Any]:
     """What happened to this account, newest first."""
     items, next_cursor = activity.page(deps(), current().account, limit=args["limit"], cursor=args["cursor"])
     return {"items": items, "next_cursor": next_cursor}
+
+
+@blueprint.route("/diagnosis", methods=["GET"])
+@signed_in
+@blueprint.response(200, DiagnosisSchema)
+def own_diagnosis() -> dict[str, Any]:
+    """Why this account's owner could not get in, as support sees it; the first item is the answer."""
+    return {"items": diagnosis.own(deps(), current().account)}

@@ -16,7 +16,7 @@ from services.auth.schemas.support import (
     UnlockArgs,
     UnlockSchema,
 )
-from services.auth.schemas.timeline import TimelineSchema
+from services.auth.schemas.timeline import SupportTimelineSchema
 from shared.bodies import NothingSchema
 from shared.rest import RestBlueprint
 
@@ -32,7 +32,7 @@ def search(args: dict[str, Any]) -> dict[str, Any]:
     """Find accounts by address, name or id."""
     after = pages.decode_cursor(args["cursor"]) or ""
     rows = support.search(deps(), client(), current().account, args["query"], after=after, limit=args["limit"])
-    return pages.page(rows, args["limit"], lambda account: account.id, lambda account: account)
+    return pages.page(rows, args["limit"], lambda found: found.account.id, support_views.found_document)
 
 
 @blueprint.route("/accounts/<id:account_id>", methods=["GET"])
@@ -47,14 +47,14 @@ def account(account_id: str) -> dict[str, Any]:
 @blueprint.route("/accounts/<id:account_id>/timeline", methods=["GET"])
 @support_operator
 @blueprint.arguments(PageArgs, location="query")
-@blueprint.response(200, TimelineSchema)
+@blueprint.response(200, SupportTimelineSchema)
 @blueprint.refuses("not_found")
 def account_timeline(args: dict[str, Any], account_id: str) -> dict[str, Any]:
     """What happened to the account, its attempts included, newest first."""
     items, next_cursor = support.account_timeline(
         deps(), client(), current().account, account_id, limit=args["limit"], cursor=args["cursor"]
     )
-    return {"items": items, "next_cursor": next_cursor}
+    return {"items": [support_views.told_document(one) for one in items], "next_cursor": next_cursor}
 
 
 @blueprint.route("/accounts/<id:account_id>/unlock", methods=["POST"])

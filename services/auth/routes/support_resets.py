@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from services.auth import identity_checks, pages, reset_cancellation, reset_views, resets, support
+from services.auth import identity_checks, pages, reset_cancellation, reset_views, resets, support, support_views
 from services.auth.domain.reset import REFUSED_WITH
 from services.auth.resets import ResetRequest
 from services.auth.routes.guard import client, current, deps, support_operator
@@ -133,4 +133,4 @@ def reset(reset_id: str) -> dict[str, Any]:
     """One reset, and what happened to it."""
     found = support.reset_detail(deps(), client(), current().account, reset_id)
     document = reset_views.reset_document(deps(), current().account, found.reset)
-    return {**document, "timeline": found.timeline}
+    return {**document, "timeline": [support_views.told_document(one) for one in found.timeline]}

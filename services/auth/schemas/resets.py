@@ -6,7 +6,7 @@ from services.auth.domain.identity_checks import CHECKS, CheckStatus, Kind, WhyN
 from services.auth.domain.reset import REFUSED_WITH, EndedBecause, Path, ReasonKind, Status
 from services.auth.domain.reset_policy import When
 from services.auth.schemas.common import PageArgs, Time
-from services.auth.schemas.timeline import TimelineItemSchema
+from services.auth.schemas.timeline import SupportTimelineItemSchema
 from shared.bodies import Text
 
 
@@ -140,6 +140,8 @@ class ResetSchema(PendingResetSchema):
     """A reset, as support sees it. ``may_approve``: whether the caller's approval would be accepted."""
 
     account_id = fields.String()
+    account_email = fields.String(allow_none=True)
+    account_name = fields.String(allow_none=True)
     path = fields.String(metadata={"enum": list(Path)})
     rule = fields.String()
     approvals_needed = fields.Integer()
@@ -178,7 +180,7 @@ class OpenedResetSchema(ResetSchema):
 class ResetDetailSchema(ResetSchema):
     """A reset and what happened to it, oldest first."""
 
-    timeline = fields.List(fields.Nested(TimelineItemSchema))
+    timeline = fields.List(fields.Nested(SupportTimelineItemSchema))
 
 
 class ResetListArgs(PageArgs):

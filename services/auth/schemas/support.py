@@ -2,7 +2,9 @@
 
 from marshmallow import Schema, fields, validate
 
+from services.auth.domain.reset import OPEN_STATUSES
 from services.auth.schemas.common import PageArgs, Time
+from services.auth.schemas.diagnosis import FindingSchema
 from services.auth.schemas.phone import PhoneStateSchema, TeamNameSchema
 from services.auth.schemas.resets import ResetSchema
 from services.auth.schemas.timeline import TimelineItemSchema
@@ -18,14 +20,24 @@ class SearchArgs(PageArgs):
     query = Text(required=True, validate=validate.Length(min=3, max=100))
 
 
-class FoundAccountSchema(Schema):
-    """An account as a search shows it."""
+class NamedAccountSchema(Schema):
+    """Whose account it is."""
 
     id = fields.String()
     email = fields.String()
     name = fields.String()
     role = fields.String()
     created_at = Time()
+
+
+class FoundAccountSchema(NamedAccountSchema):
+    """An account as a search shows it, with its state."""
+
+    enrollment_prompted = fields.Boolean(metadata={"description": "It must set 2FA up again."})
+    two_factor_enabled = fields.Boolean(allow_none=True, metadata={"description": "Null while that is not known."})
+    open_reset_status = fields.String(
+        allow_none=True, metadata={"enum": list(OPEN_STATUSES), "description": "Of a reset under way."}
+    )
 
 
 class FoundAccountsSchema(Schema):
@@ -97,7 +109,7 @@ class SupportTwoFactorSchema(ProtectionSchema):
     reset_needed = fields.Boolean(metadata={"description": "An unlock would be refused: only a reset helps."})
 
 
-class SupportAccountSchema(FoundAccountSchema):
+class SupportAccountSchema(NamedAccountSchema):
     """Everything that support needs to help, and nothing that would let it sign in."""
 
     team = fields.Nested(TeamNameSchema)
@@ -108,6 +120,10 @@ class SupportAccountSchema(FoundAccountSchema):
         allow_none=True, metadata={"description": "The end of the wait after too many passwords from new browsers."}
     )
     held_out = fields.List(fields.Nested(HoldSchema))
+    diagnosis = fields.List(
+        fields.Nested(FindingSchema),
+        metadata={"description": "Why its owner can't get in. The first item is the answer; there is always one."},
+    )
     two_factor = fields.Nested(SupportTwoFactorSchema)
     trusted_devices = fields.Integer()
     sessions = fields.Integer()

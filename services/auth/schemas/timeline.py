@@ -16,6 +16,19 @@ class TimelineItemSchema(Schema):
     details = fields.Dict()
 
 
+class SupportTimelineItemSchema(TimelineItemSchema):
+    """The same for support, with the address of the operator or the team's owner who did it, as it is today."""
+
+    actor_email = fields.String(allow_none=True)
+
+
+class SupportTimelineSchema(Schema):
+    """A page, newest first."""
+
+    items = fields.List(fields.Nested(SupportTimelineItemSchema))
+    next_cursor = fields.String(allow_none=True)
+
+
 class TimelineSchema(Schema):
     """A page, newest first."""
 

@@ -109,6 +109,12 @@ def hold(connection: Connection, *account_ids: str) -> None:
         _HOLD.one_or_none(connection, account=account_id)
 
 
+def by_ids(connection: Connection, account_ids: Collection[str]) -> dict[str, Account]:
+    """The accounts of these ids, by id."""
+    query = select(accounts).where(accounts.c.id.in_(account_ids))
+    return {row.id: _account(row) for row in connection.execute(query)}
+
+
 def by_email(connection: Connection, email: str) -> Account | None:
     """The account of this address, in any case, its domain in Unicode or in A-labels."""
     row = connection.execute(_BY_EMAIL, {"key": email_key(email)}).one_or_none()

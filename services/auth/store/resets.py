@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Select, and_, bindparam, case, func, ins
 from sqlalchemy.exc import IntegrityError
 
 from services.auth.domain.reset import OPEN_STATUSES, EndedBecause, Path, ReasonKind, Reset, Status
-from services.auth.models import accounts, cancel_links, resets
+from services.auth.models import cancel_links, resets
 from shared.database import PlainRead
 from shared.ids import new_token, token_digest
 from shared.problems import Refusal
@@ -91,6 +91,13 @@ def open_of(connection: Connection, account_id: str) -> Reset | None:
     return _first(connection, query)
 
 
+def open_of_accounts(connection: Connection, account_ids: Collection[str]) -> dict[str, Status]:
+    """Where the open resets of these accounts stand, by account."""
+    query = select(resets.c.account_id, resets.c.status)
+    found = connection.execute(query.where(resets.c.account_id.in_(account_ids), resets.c.status.in_(OPEN_STATUSES)))
+    return {row.account_id: Status(row.status) for row in found}
+
+
 _IS_OPEN = PlainRead(
     select(resets.c.id).where(
         resets.c.account_id == bindparam("account"), or_(*(resets.c.status == status for status in OPEN_STATUSES))
@@ -112,12 +119,6 @@ def listing(connection: Connection, status: Status | None, *, before: str | None
         last = select(resets.c.requested_at).where(resets.c.id == before).scalar_subquery()
         query = query.where((resets.c.requested_at < last) | ((resets.c.requested_at == last) & (resets.c.id < before)))
     return [_reset(row) for row in connection.execute(query)]
-
-
-def emails(connection: Connection, account_ids: Collection[str]) -> dict[str, str]:
-    """The addresses of these accounts, by id."""
-    query = select(accounts.c.id, accounts.c.email).where(accounts.c.id.in_(account_ids))
-    return {row.id: row.email for row in connection.execute(query)}
 
 
 # --- links that cancel ------------------------------------------------------------------------------------------------

@@ -129,6 +129,19 @@ def newest(connection: Connection, account_id: str, *, before: int | None, limit
     return [_row(row) for row in connection.execute(query)]
 
 
+def newest_of_types(
+    connection: Connection, account_id: str, entries: Collection[Entry], *, limit: int
+) -> list[TimelineRow]:
+    """The ``limit`` newest of these entries, newest first."""
+    query = (
+        select(timeline)
+        .where(timeline.c.account_id == account_id, timeline.c.type.in_(entries))
+        .order_by(timeline.c.position.desc())
+        .limit(limit)
+    )
+    return [_row(row) for row in connection.execute(query)]
+
+
 @dataclass(frozen=True, slots=True)
 class OperatorRow:
     """Something that an operator did; the addresses as they are today.

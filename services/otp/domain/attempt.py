@@ -41,6 +41,11 @@ class Verify:
         return self.device_id is not None
 
     @property
+    def challenge_id(self) -> str | None:
+        """The login challenge that the code answers: the binding of that purpose."""
+        return self.binding if self.purpose is Purpose.LOGIN else None
+
+    @property
     def occasion(self) -> str:
         """What the code is used up for; the same code for the same occasion is a repeated request."""
         return occasion(self.purpose, self.binding)

@@ -6,6 +6,8 @@ from services.otp import endings, throttles, two_factor
 from services.otp.deps import Deps
 from services.otp.endings import End
 from services.otp.schemas import (
+    AccountsOnSchema,
+    AccountsSchema,
     DisabledSchema,
     DisableSchema,
     EndingsSchema,
@@ -29,6 +31,13 @@ def blueprint(deps: Deps) -> RestBlueprint:
     def read(query: dict[str, Any], account_id: str) -> TwoFactorState:
         """How an account's 2FA stands; with a session, whether an enrollment of its waits to be confirmed."""
         return two_factor.state(deps, account_id, query["session_id"])
+
+    @routes.post("/accounts-with-two-factor")
+    @routes.arguments(AccountsSchema())
+    @routes.response(200, AccountsOnSchema())
+    def those_on(body: dict[str, Any]) -> dict[str, list[str]]:
+        """Those of some accounts whose 2FA is on."""
+        return {"account_ids": sorted(two_factor.those_on(deps, body["account_ids"]))}
 
     @routes.get("/accounts/<id:account_id>/throttles")
     @routes.response(200, ThrottlesSchema())

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.slow_line.line import lose_the_first_answers, says_that_it_waits, says_that_no_answer_came
-from tests.browser.test_support import ask_for_reset, attest, find, pass_email_code
+from tests.browser.test_support import ask_for_reset, attest, begin_reset, find, pass_email_code
 
 pytestmark = pytest.mark.browser
 
@@ -15,6 +15,7 @@ def test_a_reset_is_asked_for_once_and_approved_once(visit, mia, operator, secon
     visitor = visit()
     page = visitor.log_in(operator)
     find(page, mia)
+    begin_reset(page)
     line, form = slow_line(visitor), page.locator("#reset-form")
     attest(page, "video_id")
     pass_email_code(page, mia, inbox)
@@ -55,6 +56,7 @@ def test_a_reset_is_asked_for_once_and_approved_once(visit, mia, operator, secon
 def test_an_older_look_at_a_reset_never_overtakes_a_newer_one(visit, mia, operator, inbox):
     page = visit().log_in(operator)
     find(page, mia)
+    begin_reset(page)
     attest(page, "video_id")
     pass_email_code(page, mia, inbox)
     ask_for_reset(page)
@@ -85,6 +87,7 @@ def test_the_words_of_a_reset_whose_answer_was_lost_are_shown(visit, mia, operat
     visitor = visit()
     page = visitor.log_in(operator)
     find(page, mia)
+    begin_reset(page)
 
     attest(page, "video_id")
     pass_email_code(page, mia, inbox)

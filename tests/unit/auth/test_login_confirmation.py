@@ -189,7 +189,8 @@ def test_who_was_exempted_stands_in_the_timeline(deps, stranger, mia, login, tok
     assert timeline_of(deps, mia)[-1].type == "login.confirmation_mailed"
     assert confirm(stranger, login, token).status_code == 204
     row = timeline_of(deps, mia)[-1]
-    assert (row.type, row.ip, row.details) == ("login.confirmed", IP, {"browser": "unknown browser"})
+    details = {"browser": "unknown browser", "challenge_id": login}
+    assert (row.type, row.ip, row.details) == ("login.confirmed", IP, details)
 
 
 def test_to_open_the_link_changes_nothing(deps, app, stranger, login, token):

@@ -33,6 +33,7 @@ def test_a_request_stands_in_the_timeline(deps, ann):
         "expires_at": sent.expires_at,
         "purpose": "login",
         "phone_hint": PHONE.masked(),
+        "challenge_id": "chl_1",
     }
 
 
@@ -43,7 +44,12 @@ def test_a_refusal_of_otp_stands_in_the_timeline(deps, ann, otp, publisher):
     assert refusal.value is otp.refusal
     (row,) = timeline_of(deps, ann)
     assert (row.type, row.ip, publisher.messages) == ("sms.refused", CLIENT.ip, [])
-    assert row.details == {"purpose": "login", "phone_hint": PHONE.masked(), "cause": "destination"}
+    assert row.details == {
+        "purpose": "login",
+        "phone_hint": PHONE.masked(),
+        "cause": "destination",
+        "challenge_id": "chl_1",
+    }
 
 
 def test_an_outage_and_a_spent_budget_stand_nowhere(deps, ann, otp):

@@ -15,6 +15,11 @@ from shared.database import writing
 from tests.support.auth import NOW, PHONE, add_device, timeline_of, types_of
 from tests.support.ceremony import COOL_OFF, IMMEDIATE_BY_TWO, pass_checks
 
+# What a finding may name; null where its cause has none.
+FACTS = (
+    *("since", "until", "wrong_codes", "of_codes", "wrong_passwords", "networks", "clock_skew_seconds"),
+    *("phone_hint", "reason", "last_login_at"),
+)
 UNLOCK = {"ticket": "SUP-1", "reason": "New phone"}
 CALLS = [
     ("GET", "/v1/support/accounts?query=ann"),
@@ -110,6 +115,14 @@ def test_support_sees_how_an_account_is_protected(deps, api, ann, sam, otp, cloc
         "held_out": [
             {"what": "codes_everywhere", "until": None, "lifted_by": ["backup_code", "reset"]},
             {"what": "codes_login", "until": "2026-11-24T05:04:00.000000Z", "lifted_by": ["time", "backup_code"]},
+        ],
+        "diagnosis": [
+            {
+                **dict.fromkeys(FACTS),
+                "cause": "codes_everywhere",
+                "helps": ["backup_code", "reset"],
+                "wrong_codes": 100,
+            }
         ],
         "two_factor": {
             "enabled": True,

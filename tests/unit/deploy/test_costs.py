@@ -51,6 +51,7 @@ HOPS = {
     "otp.withdraw_sms_challenge": ("services.otp.routes.sms_challenges", "withdraw"),
     "otp.attempts": ("services.otp.routes.attempts", "attempts"),
     "otp.throttles": ("services.otp.routes.two_factor", "read_throttles"),
+    "otp.those_on": ("services.otp.routes.two_factor", "those_on"),
     "otp.unlock": ("services.otp.routes.two_factor", "unlock"),
 }
 

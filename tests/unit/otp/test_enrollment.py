@@ -147,7 +147,7 @@ def test_the_coach_speaks_at_once(world: World, begun, offset, skew):
     assert (response.status_code, response.json["clock_skew_seconds"]) == (401, skew)
     assert world.attempts()[0] | {"id": "", "at": ""} == {
         "id": "", "at": "", "purpose": "enrollment", "factor": None, "outcome": "rejected", "reason": "clock_skew",
-        "clock_skew_seconds": skew, "device_known": False, "throttled_until": None,
+        "clock_skew_seconds": skew, "device_known": False, "throttled_until": None, "challenge_id": None,
     }  # fmt: skip
 
 

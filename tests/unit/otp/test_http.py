@@ -185,7 +185,7 @@ class TestHealth:
 def test_the_contract_is_generated(world: World):
     document = world.call("GET", "/openapi.json").json
     assert document["openapi"].startswith("3.1")
-    assert len(document["paths"]) == 11
+    assert len(document["paths"]) == 12
     operations = [
         operation for path in document["paths"].values() for operation in path.values() if "responses" in operation
     ]

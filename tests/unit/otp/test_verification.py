@@ -244,8 +244,15 @@ def test_the_record_tells_every_attempt(world: World):
     assert newest | {"id": ""} == {
         "id": "", "at": "2026-11-24T05:00:01.000000Z", "purpose": "login", "factor": "totp", "outcome": "verified",
         "reason": None, "clock_skew_seconds": None, "device_known": False, "throttled_until": None,
+        "challenge_id": "chl_1",
     }  # fmt: skip
     assert (oldest["outcome"], oldest["reason"], oldest["device_known"]) == ("rejected", "wrong", True)
+
+
+def test_only_a_login_names_its_challenge(world: World):
+    world.enrol()
+    world.verify(world.code(), purpose="step_up", binding="ses_1")
+    assert [attempt["challenge_id"] for attempt in world.attempts()] == [None]
 
 
 def test_the_record_is_read_page_by_page(world: World):

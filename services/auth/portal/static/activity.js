@@ -1,6 +1,6 @@
-// A timeline in words: what happened, why, how far an SMS came. The same for the owner and for support.
+// An item of a timeline in words: what happened, why, who did it, how far an SMS came. The same for the owner and for support.
 
-import { browserName, duration, el, knows, stamp, t, toTheSecond } from "./page.js";
+import { browserName, duration, knows, t, toTheSecond } from "./page.js";
 
 const BAD = new Set(["password.refused", "enrollment_word.refused", "second_factor.failed", "second_factor.locked", "second_factor.rejected", "second_factor.throttled", "sms.refused"]);
 const GOOD = new Set(["second_factor.verified", "two_factor.enabled", "phone.changed", "second_factor.unlocked"]);
@@ -13,7 +13,7 @@ export function tone(item) {
   return WARN.has(item.type) ? "warn" : "";
 }
 
-const has = (prefix, word) => (word && knows(`activity.${prefix}_${word}`) ? t(`activity.${prefix}_${word}`) : word);
+export const has = (prefix, word) => (word && knows(`activity.${prefix}_${word}`) ? t(`activity.${prefix}_${word}`) : word);
 
 /** One sentence of an item: "Wrong code: a code of another time, clock 90 s slow". */
 export function words(item) {
@@ -41,12 +41,26 @@ export function facts(item) {
   if (d.by) said.push(has("searched", d.by));
   if (typeof d.found === "number") said.push(t("activity.found", { n: d.found }));
   if (d.ticket) said.push(d.ticket);
-  if (item.actor.startsWith("operator:")) said.push(t("activity.actor_operator"));
-  if (item.actor.startsWith("team-owner:")) said.push(t("activity.actor_team_owner"));
   if (d.browser) said.push(browserName(d.browser));
   if (d.ip) said.push(d.ip);
   return said.filter(Boolean);
 }
+
+// Whoever is at the login page may say to be the owner; these entries tell where it was instead.
+const BY_ANYBODY = /^(password\.(accepted|refused)|second_factor\.(verified|rejected|throttled|failed)|login\.|sms\.(requested|refused)|session\.started)/;
+
+/** Who did it. An owner's own list names nobody of support, and says "you". */
+export function who({ actor, actor_email: email, type }, { own = false } = {}) {
+  if (actor === "owner" && BY_ANYBODY.test(type)) return "";
+  if (actor === "owner") return t(own ? "activity.actor_you" : "activity.actor_owner");
+  if (actor === "system") return t("activity.actor_system");
+  if (actor === "operator:cli") return t("activity.actor_command_line");
+  const name = t(actor.startsWith("team") ? "activity.actor_team_owner" : "activity.actor_operator");
+  return email ? `${name} (${email})` : name;
+}
+
+/** What several items say, each thing once. */
+export const sharedFacts = (items) => [...new Set(items.flatMap(facts))].slice(0, 8);
 
 /** How far an SMS or a reset has come. */
 function state({ status, reason }) {
@@ -57,14 +71,4 @@ function state({ status, reason }) {
 export function late(items) {
   const expiry = new Map(items.filter((item) => item.type === "sms.requested").map((item) => [item.details.message_id, item.details.expires_at]));
   return new Set(items.filter((item) => item.details.status === "delivered" && new Date(item.at) > new Date(expiry.get(item.details.message_id))));
-}
-
-/** A list as it is shown; `whole` is the timeline that it was picked from. */
-export function line(items, whole = items) {
-  const tooLate = late(whole);
-  if (!items.length) return el("p", { class: "empty" }, t("activity.none"));
-  return el("ol", { class: "line" }, ...items.map((item) => el("li", {},
-    stamp(item.at),
-    el("div", {}, el("p", { class: `tone-${tooLate.has(item) ? "bad" : tone(item)}` }, words(item)),
-      el("p", { class: "small" }, [...(tooLate.has(item) ? [t("activity.late")] : []), ...facts(item)].join(" · "))))));
 }

@@ -1,8 +1,10 @@
 // One account for support: its state, why its owner can't get in, and the ceremony of a reset.
 
-import { facts, late, line, tone, words } from "./activity.js";
+import { facts, late, tone, who, words } from "./activity.js";
 import { all, change, get, load, look, onClick, onSubmit, post, steppedUp } from "./api.js";
+import { diagnosis } from "./diagnosis.js";
 import { $, csv, dateTime, download, duration, el, knows, say, show, t, toTheSecond } from "./page.js";
+import { steps, timeline } from "./timeline.js";
 
 const id = $("#name").dataset.id, base = `/v1/support/accounts/${id}`;
 const operator = $("#name").dataset.operator, isOwn = operator === id, unlockForm = $("#unlock-form");
@@ -16,7 +18,11 @@ let openUnlock = null;
 
 function showAccount() {
   return load($("#state [data-list]"), async () => {
-    const account = await get(base), two = account.two_factor;
+    const account = await get(base).catch((problem) => {
+      show($("#why"), false);  // the list of its state says what is wrong
+      throw problem;
+    });
+    const two = account.two_factor;
     $("#name").textContent = account.name;
     $("#email").textContent = account.email;
     document.title = `${account.name} · Latchkey`;
@@ -32,6 +38,7 @@ function showAccount() {
       ["fact_team", account.team.name],
       ["fact_role", t(`role.${account.role}`)],
     ];
+    $("[data-list]", show($("#why"))).replaceChildren(diagnosis(account.diagnosis));
     showUnlock(account);
     show($("#new-reset"), !isOwn && (two.enabled || account.enrollment_prompted) && !account.open_reset);
     $("#new-reset .muted").textContent = t(two.enabled ? "support.reset_note" : "support.words_note");
@@ -90,8 +97,7 @@ const FILTERS = {
 };
 let items = [], next = null;
 
-const shown = () => items.filter(FILTERS[$("#filter").value]);
-const draw = () => line(shown(), items);
+const draw = () => timeline(items, { keep: FILTERS[$("#filter").value] });
 
 function showTimeline() {
   return load($("#timeline [data-list]"), async () => {
@@ -112,7 +118,7 @@ onClick($("#more"), async () => {
 
 onClick($("#csv"), async () => {
   const lines = (await all(`${base}/timeline`, { most: 10000 })).filter(FILTERS[$("#filter").value]);
-  const rows = [["at", "source", "type", "actor", "text", "details"], ...lines.map((item) => [item.at, item.source, item.type, item.actor, [words(item), ...facts(item)].join(" · "), JSON.stringify(item.details)])];
+  const rows = [["at", "source", "type", "actor", "actor_email", "text", "details"], ...lines.map((item) => [item.at, item.source, item.type, item.actor, item.actor_email ?? "", [words(item), who(item), ...facts(item)].filter(Boolean).join(" · "), JSON.stringify(item.details)])];
   download(`timeline-${id}.csv`, "text/csv", csv(rows));
   say(t("support.exported", { n: lines.length }));
 });
@@ -120,7 +126,24 @@ onClick($("#csv"), async () => {
 // --- a reset ----------------------------------------------------------------------------------------------------------------
 
 const form = $("#reset-form"), CHECKS = `${base}/identity-checks`, CHECKS_EVERY = 5000;
+const begin = $("#begin-reset"), ceremony = $("#ceremony");
 let following = 0, checking = 0, seen = null;
+
+/** The ceremony stands behind a button: whoever only looks needs no checks, and leaves no entry of having read them. */
+begin.addEventListener("click", () => {
+  const opens = ceremony.hidden;
+  show(ceremony, opens);
+  begin.setAttribute("aria-expanded", opens);
+  if (!opens) return clearTimeout(checking);
+  drawChecks();
+  if (!$("#policy li")) load($("#policy"), showPolicy);
+});
+
+function closeCeremony() {
+  clearTimeout(checking);
+  show(ceremony, false);
+  begin.setAttribute("aria-expanded", false);
+}
 
 const nameOf = (check) => t(`support.check_${check}`);
 const resultOf = (rule) => [
@@ -220,6 +243,7 @@ onSubmit(form, async ({ ticket, reason, reason_kind }) => {
   const reset = await steppedUp(() => change("POST", `${base}/two-factor-resets`, { ticket: ticket.trim(), reason: reason.trim(), reason_kind }));
   form.reset();
   show($("#new-reset"), false);
+  closeCeremony();
   $("#checks").replaceChildren();  // what was typed belonged to this reset
   show($("#word")).textContent = t("support.word", { word: reset.enrollment_word });
   await follow(reset.id);
@@ -264,13 +288,13 @@ async function follow(reset_id) {
   ].filter(([, text]) => text).map(([name, text]) => el("div", {}, el("dt", {}, t(`support.${name}`)), el("dd", {}, text))));
   $("#reset-rule").textContent = `${reset.identity_checks.map(nameOf).join(" + ")} → ${resultOf({ ...reset, approvals: reset.approvals_needed })}`;
   $("#reset-checks").replaceChildren(...reset.checks.map((one) => el("li", {}, [nameOf(one.check), t(`support.kind_${one.kind}`), dateTime(one.passed_at), one.confirmed_by_email, one.evidence].filter(Boolean).join(" · "))));
-  $("#reset-line").replaceChildren(...line(reset.timeline).children);
+  $("#reset-line").replaceChildren(...steps(reset.timeline));
   show($("#approve"), reset.may_approve);
   const because = reset.may_not_approve_because;
   show($("#why-not-approve"), Boolean(reset.approvals_missing) && Boolean(because)).textContent = because ? t(`problem.${because}`) : "";
   show($("#cancel"), !isOwn && (reset.status === "awaiting_approval" || reset.status === "cooling_off"));
   if (!OVER.has(reset.status)) following = setTimeout(() => follow(reset_id), FOLLOW_EVERY);
-  else if (wasOpen) { showAccount(); showTimeline(); drawChecks(); }
+  else if (wasOpen) { showAccount(); showTimeline(); }
   wasOpen = !OVER.has(reset.status);
 }
 let wasOpen = false, looks = 0;
@@ -287,5 +311,3 @@ for (const action of ["approve", "cancel"]) {
 
 showAccount();
 showTimeline();
-drawChecks();
-load($("#policy"), showPolicy);

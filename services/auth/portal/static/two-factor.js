@@ -1,9 +1,10 @@
 // 2-Factor Auth: turn it on, save the backup codes, look after it, turn it off.
 
 import { change, clockSays, codeIn, get, load, onClick, once, onSubmit, post, Problem, remove, sentence, steppedUp } from "./api.js";
-import { line } from "./activity.js";
+import { diagnosis } from "./diagnosis.js";
 import { showHeld } from "./lists.js";
 import { $, $$, copy, dateTime, download, duration, el, language, say, show, t, timeOrDate } from "./page.js";
+import { timeline } from "./timeline.js";
 
 const toggle = $("#toggle"), setup = $("#setup"), sheet = $("#new-codes"), later = $("#later");
 const wordPlace = $("#word-place"), wordForm = $("#word-form");
@@ -72,8 +73,9 @@ function showReset(reset) {
   };
 }
 
-function showActivity() {
-  load($("#activity [data-list]"), async () => line((await get("/v1/activity?limit=15")).items));
+function showAround() {
+  load($("#why [data-list]"), async () => diagnosis((await get("/v1/activity/diagnosis")).items, true));
+  load($("#activity [data-list]"), async () => timeline((await get("/v1/activity?limit=100")).items, { own: true, most: 15 }));
 }
 
 // --- turning it on and off ------------------------------------------------------------------------------------------------

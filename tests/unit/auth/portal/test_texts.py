@@ -11,6 +11,7 @@ import zxcvbn.feedback
 from werkzeug.datastructures import LanguageAccept
 
 from services.auth import password_strength
+from services.auth.domain.diagnosis import Cause, Help
 from services.auth.domain.hold import Held, LiftedBy
 from services.auth.domain.session import Factor
 from services.auth.portal import blueprint
@@ -42,6 +43,12 @@ def test_whatever_the_api_says_has_a_text():
     wanted += [f"activity.factor_{factor}" for factor in Factor]
     wanted += [f"held.{what}" for what in Held] + [f"held.lifted_{lift}" for lift in LiftedBy]
     wanted += [f"support.locked_{what}" for what in Held if what.startswith("passwords_")]
+    wanted += [f"diagnosis.{reader}_{cause}" for reader in ("says", "own") for cause in Cause]
+    wanted += [f"diagnosis.help_{help_}" for help_ in (*Help, *LiftedBy)] + [
+        f"diagnosis.own_help_{one}" for one in Help
+    ]
+    of_mails = {DeliveryReason.ADDRESS_REFUSED}
+    wanted += [f"diagnosis.why_{reason}" for reason in DeliveryReason if reason not in of_mails]
     causes = ("destination", "today", "country", "changed")
     wanted += [f"{prefix}_{cause}" for prefix in ("problem.sms_unavailable", "activity.cause") for cause in causes]
     wanted += [f"activity.cause_{cause}" for cause in ("wrong_codes", "forgotten", "all_others")]
