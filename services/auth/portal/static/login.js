@@ -2,7 +2,7 @@
 
 import { clockSays, codeIn, get, leave, onSubmit, post } from "./api.js";
 import { onPasscode } from "./codes.js";
-import { $, duration, show, t } from "./page.js";
+import { $, brand, duration, show, t } from "./page.js";
 
 const passwordStep = $("#password-step"), codeStep = $("#code-step");
 const codeForm = $("#code-form"), smsForm = $("#sms-form"), mailForm = $("#mail-form"), code = codeForm.elements.code;
@@ -39,7 +39,7 @@ function begin(given) {
   $("button", smsForm).textContent = t("login.send_sms");
   show(passwordStep, false);
   show(codeStep);
-  document.title = `${t("login.code")} · Latchkey`;
+  document.title = `${t("login.code")} · ${brand}`;
   code.focus();
   listenForSms();
 }
@@ -51,7 +51,7 @@ function startOver(event) {
   if (location.pathname !== "/login") history.pushState(null, "", `/login${asked}`);
   show(codeStep, false);
   show(passwordStep);
-  document.title = `${t("login.title")} · Latchkey`;
+  document.title = `${t("login.title")} · ${brand}`;
   $("form", passwordStep).elements.password.value = "";
   $("form", passwordStep).elements.email.focus();
 }
