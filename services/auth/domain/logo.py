@@ -14,7 +14,7 @@ _ELEMENTS = frozenset(
 )
 # A document type can define entities; an instruction can name a style sheet.
 _NOT_PLAIN = re.compile(r"<!(?:DOCTYPE|ENTITY)|<\?(?!xml[\s?])", re.IGNORECASE)
-_FETCHES = re.compile(r"""url\(\s*["']?(?!#)|@import|[\\]""", re.IGNORECASE)
+_FETCHES = re.compile(r"""url\((?!\s*["']?#)|@import|[\\]""", re.IGNORECASE)
 _PNG, _PNG_HEADER = b"\x89PNG\r\n\x1a\n", b"IHDR"
 
 ET.register_namespace("", _SVG)

@@ -266,6 +266,14 @@ def svg(inside, attributes=""):
     )
 
 
+@pytest.mark.parametrize("fill", ["url(#a)", "url( '#a' )", "url(&quot;#a&quot;)", "#0a6b3f", "none"])
+def test_what_drawing_programs_write_is_taken(folder, fill):
+    drawn = '<!-- made --><defs><linearGradient id="a"><stop offset="0" stop-color="#fff"/></linearGradient></defs>'
+    drawn += f'<g id="b" style="opacity:.5"><path d="M0 0h8" fill="{fill}"/></g><use xlink:href="#b"/>'
+    content = '<?xml version="1.0" encoding="UTF-8"?>' + svg(drawn, ' viewBox="0 0 8 8" x:y="1" xmlns:x="urn:x"')
+    assert b"<path" in auth.settings(BRAND_FOLDER=folder(logo_svg=content)).pages.logo["logo.svg"]
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
