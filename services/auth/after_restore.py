@@ -29,7 +29,7 @@ from sqlalchemy import Connection, select
 from services.auth import audit, journaled, notices, session_clearing, voided
 from services.auth.deps import WorkerDeps
 from services.auth.domain import restore_findings as findings
-from services.auth.domain.notice_texts import Kind, OwnWords, written
+from services.auth.domain.notice_texts import Kind, Phrase, written
 from services.auth.domain.reset import OPEN_STATUSES, Status
 from services.auth.models import RESTORES
 from services.auth.models import accounts as accounts_table
@@ -220,10 +220,10 @@ def _tell(connection: Connection, deps: WorkerDeps, restore: Restore, page: Sequ
             if kind in kinds:
                 accounts.set_enrollment_prompt(connection, account_id, prompted=True)
                 timeline.write(connection, account_id, entry, now, actor=SYSTEM)
-        sentences = [findings.SENTENCES[kind] for kind in findings.SENTENCES if kind in kinds]
+        sentences = tuple(f"restored_{kind}" for kind in findings.TOLD_TO_OWNERS if kind in kinds)
         if sentences:
             # By email only, because a text for each account would use up the daily cap that codes need.
-            what = OwnWords("\n".join(f"- {sentence}" for sentence in sentences))
+            what = Phrase(sentences, is_list=True)
             told, taken_at = replace(account, phone=None), written(restore.backup_taken_at)
             notices.tell(connection, deps, told, Kind.RESTORED, now, taken_at=taken_at, what=what)
         restores.find(connection, RESTORES, restore, [Finding(account_id, findings.TOLD, {})])

@@ -39,7 +39,7 @@ def create_app(deps: Deps, collectors: Sequence[Collector] = ()) -> Flask:
     """
     app, api = create_base_app(
         "auth",
-        title="Latchkey",
+        title=deps.settings.brand.name,
         version=VERSION,
         checks=readiness.checks(deps),
         docs=deps.settings.api_docs,
@@ -60,7 +60,7 @@ def create_app(deps: Deps, collectors: Sequence[Collector] = ()) -> Flask:
     if deps.settings.api_docs:
         app.register_blueprint(reference.blueprint)
     if deps.settings.portal:
-        portal.register(app)
+        portal.register(app, deps.settings)
     if deps.settings.mode is Mode.DEVELOPMENT:
         app.register_blueprint(development.blueprint)
     return app

@@ -10,12 +10,11 @@ from sqlalchemy import Connection
 
 from services.auth.deps import Deps
 from services.auth.domain.account import Account
+from services.auth.domain.notice_texts import Phrase
 from services.auth.domain.reset import ReasonKind
 from services.auth.store import resets as store
 from services.auth.store.resets import CancelLink
 from shared.problems import Refusal
-
-_BY_OTHER_MEANS = "Cancel it by the link in our mail or with a backup code."
 
 
 def add(
@@ -26,7 +25,7 @@ def add(
     *,
     reset_id: str | None = None,
     check_id: str | None = None,
-) -> dict[str, str]:
+) -> dict[str, str | Phrase]:
     """Add the links of one notice, and return the values with which its mail and its text say how to cancel."""
 
     def url(*, is_texted: bool) -> str:
@@ -37,10 +36,9 @@ def add(
         return f"{deps.settings.public_origin}/reset/cancel#{token}"
 
     is_stolen = _stolen_reset_is_open(connection, account)
-    return {
-        "cancel_url": url(is_texted=False),
-        "cancel_by_text": _BY_OTHER_MEANS if is_stolen else f"Cancel it: {url(is_texted=True)}",
-    }
+    by_mail = url(is_texted=False)
+    by_text = Phrase(("cancel_by_other_means",)) if is_stolen else Phrase(("cancel_it",), {"url": url(is_texted=True)})
+    return {"cancel_url": by_mail, "cancel_by_text": by_text}
 
 
 def refuse_texted(connection: Connection, account: Account, link: CancelLink) -> None:

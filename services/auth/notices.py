@@ -160,8 +160,8 @@ class _Telling:
         return self._rendered({**self.values, **places})
 
     def _rendered(self, values: Mapping[str, object], times: int = 1) -> Notice:
-        origin = self.deps.settings.public_origin
-        return notice_texts.render(self.kind, origin=origin, at=self.at, times=times, **values)
+        settings = self.deps.settings
+        return settings.wording.render(self.kind, origin=settings.public_origin, at=self.at, times=times, **values)
 
     def _members(self, recipient: str, subject: str | None, body: str) -> dict[str, Any]:
         message_id, deadline = new_id("msg"), self.deadline or self.at + NOTICE_LIFE

@@ -14,7 +14,7 @@ from services.auth.deps import WorkerDeps
 from services.auth.domain import reset_policy
 from services.auth.domain.account import Account, Role
 from services.auth.domain.consequences import ACCEPTED, CONSEQUENCES
-from services.auth.domain.notice_texts import Kind, OwnWords, written
+from services.auth.domain.notice_texts import NOTHING, Kind, Phrase, written
 from services.auth.domain.reset import CANCELLABLE, EndedBecause, ReasonKind, Reset, Status
 from services.auth.domain.session import Factor, StepUp
 from services.auth.models import BOX
@@ -32,17 +32,10 @@ from shared.messages import (
 )
 from shared.problems import Refusal
 
-BECAUSE = {
-    EndedBecause.RESTORED: "We restored the database from a backup.",
-    EndedBecause.NOT_APPROVED_IN_TIME: "No other operator approved it in time.",
-    EndedBecause.CHECKS_NO_LONGER_HOLD: (
-        "The account or its team has changed since, or a code was accepted. The checks are no longer enough."
-    ),
-    EndedBecause.OPERATOR_GONE: "An operator who had asked for it or approved it is no longer an operator.",
-    EndedBecause.OWNER_SIGNED_IN: "You signed in with a code of your own.",
-    EndedBecause.TWO_FACTOR_CHANGED: "Your two-factor authentication or your role was changed meanwhile.",
-    EndedBecause.NOTHING_TO_REMOVE: "The app that it named is not in use any more.",
-}
+
+def why_ended(because: EndedBecause) -> Phrase:
+    """The sentence for the owner: why the reset has ended."""
+    return Phrase((f"ended_{because}",))
 
 
 def record_next(connection: Connection, deps: WorkerDeps, account: Account, reset: Reset, now: datetime) -> None:
@@ -144,7 +137,7 @@ def end(
         record_reinstated(connection, deps, reset, now)
     facts = {"reset_id": reset.id, "because": because}
     timeline.write(connection, account.id, Entry.RESET_ENDED, now, actor=actor, **facts)
-    notices.tell(connection, deps, account, Kind.RESET_ENDED, now, because=BECAUSE[because])
+    notices.tell(connection, deps, account, Kind.RESET_ENDED, now, because=why_ended(because))
     return True
 
 
@@ -244,19 +237,13 @@ def approval_lapsed(connection: Connection, deps: WorkerDeps, account: Account, 
         record_next(connection, deps, account, reset, now)
 
 
-def schedule(reset: Reset) -> str:
+def schedule(reset: Reset) -> Phrase:
     """A sentence for the owner: when the removal happens, and so how long it can be cancelled."""
     if reset.cool_off_ends_at is not None:
-        return f"It happens at {written(reset.cool_off_ends_at)} unless you cancel it."
-    if reset.cool_off_seconds:
-        return "It waits for another operator and then for a while; you can cancel it until then."
-    return "It waits for another operator; you can cancel it until then."
+        return Phrase(("schedule_at",), {"at": written(reset.cool_off_ends_at)})
+    return Phrase(("schedule_approval_then_wait" if reset.cool_off_seconds else "schedule_approval",))
 
 
-def meanwhile(reset: Reset) -> OwnWords:
-    """The sentence that tells the owner what is refused until the reset is over; empty when nothing is."""
-    if reset.reason_kind is not ReasonKind.STOLEN:
-        return OwnWords("")
-    return OwnWords(
-        " Until the removal, codes of your app and texted codes are refused. A backup code is accepted and stops it."
-    )
+def meanwhile(reset: Reset) -> Phrase:
+    """The sentence that tells the owner what is refused until the reset is over; nothing when nothing is."""
+    return Phrase(("meanwhile_stolen",)) if reset.reason_kind is ReasonKind.STOLEN else NOTHING

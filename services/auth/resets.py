@@ -144,7 +144,7 @@ def approve(deps: Deps, client: Client, operator: Operator, account_id: str, res
             elif not reset_steps.end(connection, deps, account, asked, because, now):
                 raise Refusal("reset_not_open")
         if because is not None:
-            raise Refusal(REFUSED_WITH[because], detail=reset_steps.BECAUSE[because])
+            raise Refusal(REFUSED_WITH[because], detail=deps.settings.wording.phrase(reset_steps.why_ended(because)))
     return reset
 
 

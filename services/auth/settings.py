@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from services.auth.branding import Brand, Pages, brand_from, pages_from, wording_from
 from services.auth.domain import targets
 from services.auth.domain.hosts import Hosts, origin_of
 from services.auth.domain.identity_checks import Times
+from services.auth.domain.notice_texts import Wording
 from services.auth.domain.session import SessionTimes
 from services.auth.domain.targets import Targets
 from services.auth.limits import GUESSING_FLOOR, LONGEST_SESSION
@@ -30,6 +32,8 @@ class WorkerSettings:
     signing_keys: KeyList
     notify_public_key: Key
     public_origin: str
+    brand: Brand
+    wording: Wording
     reset_times: Times
     journal: Journal | None
 
@@ -61,6 +65,7 @@ class AuthSettings(WorkerSettings):
     sms_countries: frozenset[str]
     twilio_auth_tokens: tuple[Secret[str], ...]
     portal: bool
+    pages: Pages
     api_docs: bool
     metrics: MetricsPort | None
 
@@ -85,6 +90,7 @@ class AuthSettings(WorkerSettings):
             "sms_countries": _countries(env),
             "twilio_auth_tokens": env.optional_secrets("TWILIO_AUTH_TOKEN"),
             "portal": _on(env, "PORTAL"),
+            "pages": pages_from(env, members["brand"]),
             "api_docs": _on(env, "API_DOCS"),
             "metrics": metrics_port.from_environment(env),
         }
@@ -214,7 +220,7 @@ def _otp_url(env: Environment) -> str:
 
 
 def _worker_members(env: Environment) -> dict[str, Any]:
-    mode = env.mode()
+    mode, brand = env.mode(), brand_from(env)
     return {
         "mode": mode,
         "database_url": env.database_url("AUTH_DATABASE_URL"),
@@ -222,6 +228,8 @@ def _worker_members(env: Environment) -> dict[str, Any]:
         "signing_keys": env.keys("AUTH_SIGNING_KEYS"),
         "notify_public_key": _newest(env.keys("NOTIFY_PUBLIC_KEY")),
         "public_origin": _public_origin(env, mode),
+        "brand": brand,
+        "wording": wording_from(env, brand),
         "reset_times": _reset_times(env),
         "journal": journaling.from_environment(env, "auth"),
     }

@@ -3,9 +3,12 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.errors import MessageError
+from email.headerregistry import Address
 from enum import StrEnum
 from typing import Final
 
+from shared.branding import brand_name
 from shared.keys import KeyList
 from shared.messages import AUTH, OTP
 from shared.secret import Secret
@@ -159,6 +162,18 @@ def _http(env: Environment) -> HttpSmsSettings:
     return settings
 
 
+def _sender(env: Environment) -> str:
+    """``SMTP_FROM``; an address alone gets the brand's name."""
+    sender, name = env.text("SMTP_FROM").strip(), brand_name(env)
+    try:
+        named = sender if sender.endswith(">") else str(Address(name, addr_spec=sender))
+    except (ValueError, IndexError, MessageError):
+        named = ""
+    if sender and not (named and _SENDER.match(sender)):
+        env.fault("SMTP_FROM must be an address, or Name <address>")
+    return named
+
+
 def _smtp(env: Environment, mode: Mode) -> SmtpSettings:
     security = SmtpSecurity(env.choice("SMTP_SECURITY", tuple(SmtpSecurity), SmtpSecurity.STARTTLS))
     settings = SmtpSettings(
@@ -166,13 +181,11 @@ def _smtp(env: Environment, mode: Mode) -> SmtpSettings:
         port=env.integer("SMTP_PORT", _SMTP_PORTS[security], minimum=1),
         username=env.optional("SMTP_USERNAME"),
         password=env.optional_secret("SMTP_PASSWORD"),
-        sender=env.text("SMTP_FROM"),
+        sender=_sender(env),
         security=security,
     )
     if (settings.username is None) != (settings.password is None):
         env.fault("SMTP_USERNAME and SMTP_PASSWORD are needed together")
-    if settings.sender and not _SENDER.match(settings.sender):
-        env.fault("SMTP_FROM must be an address, or Name <address>")
     if security is SmtpSecurity.NONE and mode is Mode.PRODUCTION:
         if settings.password is not None:
             env.fault("SMTP_SECURITY none would send SMTP_PASSWORD in the clear")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from shared import journaling, metrics_port
+from shared.branding import brand_name
 from shared.journal import Journal
 from shared.keys import Key, KeyList
 from shared.metrics_port import MetricsPort
@@ -115,7 +116,7 @@ class RestoreSettings:
 
 
 def _issuer(env: Environment) -> str:
-    issuer = env.text("OTP_ISSUER", "Latchkey")
+    issuer = env.text("OTP_ISSUER", brand_name(env))
     if ":" in issuer:
         env.fault("OTP_ISSUER must not contain ':', which parts issuer and account in the key URI")
     return issuer

@@ -2,6 +2,8 @@
 
 import base64
 import traceback
+from email import message_from_bytes
+from email.policy import SMTP
 from email.utils import format_datetime
 
 import pytest
@@ -15,6 +17,7 @@ from shared.secret import Secret
 from tests.support.free_port import free_port
 from tests.support.smtp_stub import SmtpStub
 from tests.unit.notify.courier import ADDRESS, START
+from tests.unit.notify.test_mail_html import Read
 
 
 @pytest.fixture
@@ -51,6 +54,18 @@ def test_a_letter_arrives_whole(stub):
     assert f"Date: {format_datetime(START)}" in headers
     assert message_id == "<ntc_1@portal.example>"
     assert f"Message-ID: {message_id}" in headers
+
+
+def test_a_letter_has_the_same_words_as_plain_text_and_as_html(stub):
+    body = "Grüezi <b>\n\n  Browser: Firefox\n\nCancel it: https://portal.example/c#tok.en\n\n-- \nAcme\nhttps://portal.example\n"
+    provider(stub.port).send(message(body=body))
+    letter = message_from_bytes(stub.letters[0].content.encode(), policy=SMTP)
+    assert letter.get_content_type() == "multipart/alternative"
+    plain, html = letter.iter_parts()
+    assert (plain.get_content_type(), html.get_content_type()) == ("text/plain", "text/html")
+    assert plain.get_content().replace("\r\n", "\n") == body
+    assert Read(html.get_content()).words == body.split()
+    assert Read(html.get_content()).links == ["https://portal.example/c#tok.en", "https://portal.example"]
 
 
 def test_the_same_notice_twice_has_one_message_id(stub):

@@ -1,4 +1,4 @@
-"""Styles and scripts, read once. Their address holds a digest of them all, so browsers may keep them for good."""
+"""Styles, scripts and the logo. Their address holds a digest of them all, so browsers may keep them for good."""
 
 import gzip
 import hashlib
@@ -10,6 +10,7 @@ TYPES: Mapping[str, str] = {
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
+    "png": "image/png",
 }
 
 
@@ -22,15 +23,19 @@ class Asset:
     zipped: bytes
 
 
+def asset(name: str, plain: bytes) -> Asset:
+    """The file of this name."""
+    return Asset(TYPES[name.rpartition(".")[2]], plain, gzip.compress(plain, mtime=0))
+
+
+def version_of(assets: Mapping[str, Asset]) -> str:
+    """A digest of them all."""
+    return hashlib.sha256(b"".join(name.encode() + assets[name].plain for name in sorted(assets))).hexdigest()[:12]
+
+
 def _read() -> dict[str, Asset]:
-    assets = {}
-    for file in files(__package__).joinpath("static").iterdir():
-        content_type = TYPES.get(file.name.rpartition(".")[2])
-        if content_type is not None:
-            plain = file.read_bytes()
-            assets[file.name] = Asset(content_type, plain, gzip.compress(plain, mtime=0))
-    return assets
+    found = files(__package__).joinpath("static").iterdir()
+    return {file.name: asset(file.name, file.read_bytes()) for file in found if file.name.rpartition(".")[2] in TYPES}
 
 
 ASSETS: Mapping[str, Asset] = _read()
-VERSION = hashlib.sha256(b"".join(name.encode() + ASSETS[name].plain for name in sorted(ASSETS))).hexdigest()[:12]

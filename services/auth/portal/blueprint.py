@@ -8,7 +8,9 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.sansio.response import Response as BaseResponse
 
 from services.auth.portal import forms, pages, refusals
-from services.auth.portal.shell import add_headers
+from services.auth.portal.look import look_of
+from services.auth.portal.shell import LOOK, add_headers
+from services.auth.settings import AuthSettings
 from shared.problems import Refusal
 
 blueprint = Blueprint("portal", __name__, template_folder="templates")
@@ -26,8 +28,9 @@ blueprint.register_error_handler(Exception, refusals.unexpected)
 FORM_ENDPOINTS = forms.ENDPOINTS
 
 
-def register(app: Flask) -> None:
+def register(app: Flask, settings: AuthSettings) -> None:
     """Put it on the app, with a page for addresses that nothing answers to."""
+    app.extensions[LOOK] = look_of(settings)
     app.register_blueprint(blueprint)
     for status in (404, 405):
         app.register_error_handler(status, _nowhere)

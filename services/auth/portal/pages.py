@@ -5,8 +5,7 @@ from flask import Blueprint, Response, abort, make_response, request
 from services.auth import views
 from services.auth.domain.account import Role
 from services.auth.domain.session import AssuranceLevel, Session, assurance
-from services.auth.portal.assets import ASSETS, VERSION
-from services.auth.portal.shell import page, to
+from services.auth.portal.shell import look, page, to
 from services.auth.portal.way_back import page_asked_for
 from services.auth.routes.guard import SAFE_METHODS, current, deps, signed_in, support_operator
 from shared.settings import Mode
@@ -111,15 +110,16 @@ def inbox_page() -> Response:
 
 @blueprint.get("/portal/<version>/<name>")
 def asset(version: str, name: str) -> Response:
-    """A style or a script. An old address gives today's file, which the browser then doesn't keep."""
-    found = ASSETS.get(name)
+    """A style, a script or the logo. An old address gives today's file, which the browser then doesn't keep."""
+    found = look().assets.get(name)
     if found is None:
         abort(404)
+    is_present = version == look().version
     zipped = request.accept_encodings.quality("gzip") > 0
     response = make_response(found.zipped if zipped else found.plain)
     response.content_type = found.content_type
     if zipped:
         response.headers["Content-Encoding"] = "gzip"
     response.headers["Vary"] = "Accept-Encoding"
-    response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if version == VERSION else "no-cache"
+    response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if is_present else "no-cache"
     return response

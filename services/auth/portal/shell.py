@@ -1,18 +1,19 @@
 """What every page shares: its frame, its language, its headers."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
-from flask import Response, g, make_response, redirect, render_template, request
+from flask import Response, current_app, g, make_response, redirect, render_template, request
 
 from services.auth import owner_approvals
 from services.auth.portal.answers import FIELD_OF
-from services.auth.portal.assets import VERSION
+from services.auth.portal.look import Look
 from services.auth.portal.texts import LANGUAGES, Texts, choose
 from services.auth.routes.guard import deps
 from shared.problems import Refusal
 from shared.settings import Mode
 
+LOOK = "latchkey_look"  # the app's extension that holds it
 LANGUAGE_COOKIE, LANGUAGE_SECONDS = "latchkey_language", 365 * 24 * 3600
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -37,9 +38,15 @@ def add_headers(response: Response) -> Response:
     return response
 
 
+def look() -> Look:
+    """How the pages of this app look and speak."""
+    return cast("Look", current_app.extensions[LOOK])
+
+
 def texts() -> Texts:
     """In the language of this request: by the switch, by what was switched to before, by the browser's wish."""
-    return choose(request.args.get("lang") or request.cookies.get(LANGUAGE_COOKIE), request.accept_languages)
+    wanted = request.args.get("lang") or request.cookies.get(LANGUAGE_COOKIE)
+    return choose(wanted, request.accept_languages, look().texts)
 
 
 def page(
@@ -62,7 +69,9 @@ def page(
         f"portal/{name}.html",
         t=texts(),
         page=name,
-        asset=lambda file: f"/portal/{VERSION}/{file}",
+        look=look(),
+        asset=lambda file: f"/portal/{look().version}/{file}",
+        site=deps().settings.public_origin,
         languages=LANGUAGES,
         path=path,
         asked=asked,
@@ -70,7 +79,7 @@ def page(
         role=principal.account.role if principal else None,
         # Not on a page of an error, which must not need a store.
         approval_waits=principal is not None and status < 400 and owner_approvals.is_asked(deps(), principal.account),
-        for_scripts={"texts": texts().under((*COMMON_TEXTS, *groups)), "fields": FIELD_OF},
+        for_scripts={"texts": texts().under((*COMMON_TEXTS, *groups)), "fields": FIELD_OF, "brand": look().brand.name},
         development=deps().settings.mode is Mode.DEVELOPMENT,
         api_docs=deps().settings.api_docs,
         **values,

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from importlib.resources import files
 
 from flask import Blueprint, Response, abort, send_from_directory
+from markupsafe import escape
+
+from services.auth.routes.guard import deps
 
 blueprint = Blueprint("reference", __name__, url_prefix="/docs")
 
@@ -31,7 +34,7 @@ window.ui = SwaggerUIBundle({
 """
 _PAGE = "\n".join(
     (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>Latchkey API</title>',
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{name} API</title>',
         f'<link rel="icon" type="image/png" href="/docs/{_ICON}">',
         *(f'<link rel="stylesheet" href="/docs/{name}">' for name in _STYLES),
         *(f'<script defer src="/docs/{name}"></script>' for name in (*_SCRIPTS, "start.js")),
@@ -50,7 +53,7 @@ def add_headers(response: Response) -> Response:
 @blueprint.get("/")
 def page() -> Response:
     """The page."""
-    return Response(_PAGE, mimetype="text/html")
+    return Response(_PAGE.format(name=escape(deps().settings.brand.name)), mimetype="text/html")
 
 
 @blueprint.get("/start.js")

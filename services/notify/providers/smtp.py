@@ -9,6 +9,7 @@ from email.headerregistry import Address
 from email.policy import SMTP
 from email.utils import format_datetime
 
+from services.notify.domain.mail_html import as_html
 from services.notify.providers import EmailMessage, ProviderMisconfigured, ProviderUnavailable, RecipientRejected
 from services.notify.settings import SmtpSecurity, SmtpSettings
 from shared.delivery_reasons import DeliveryReason
@@ -79,6 +80,7 @@ class SmtpEmail:
         letter["Message-ID"] = f"<{message.message_id}@{self._domain}>"
         letter["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office reply, please
         letter.set_content(message.body)
+        letter.add_alternative(as_html(message.subject, message.body), subtype="html")
         return letter
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from services.auth.app import create_app
-from services.auth.portal.assets import VERSION
+from services.auth.portal.shell import LOOK
 from tests.support import auth
 from tests.support.auth import sign_in
 
@@ -50,7 +50,8 @@ def paths_of(app):
     for rule in app.url_map.iter_rules():
         yield "/".join("x" if part.startswith("<") else part for part in rule.rule.split("/"))
     yield from ("/nothing", "//login", "/team/", "/docs", "/%5Cevil.example", "/v1/nothing", "/.well-known/nothing")
-    yield from (f"/portal/{VERSION}/{name}" for name in ("api.js", "portal.css", "mark.svg", "nothing.js"))
+    version = app.extensions[LOOK].version
+    yield from (f"/portal/{version}/{name}" for name in ("api.js", "portal.css", "mark.svg", "nothing.js"))
 
 
 @pytest.mark.parametrize("signed_in", [False, True])

@@ -2,21 +2,26 @@ import re
 
 import pytest
 
-from services.auth.domain.notice_texts import Kind, OwnWords, render
-from services.auth.reset_steps import BECAUSE
+from services.auth.domain.catalogue import in_language
+from services.auth.domain.notice_texts import CATALOGUE, LANGUAGE, Kind, Phrase, Wording
+from services.auth.domain.reset import EndedBecause
+from services.auth.domain.restore_findings import TOLD_TO_OWNERS
 from tests.support.auth import NOW
 
 ORIGIN = "https://portal.example.com"
+WORDING = Wording(in_language(CATALOGUE, LANGUAGE), "Latchkey")
+REASONS = [Phrase((f"ended_{because}",)) for because in EndedBecause]
+render = WORDING.render
 VALUES = {
-    "schedule": "It waits for another operator and then for a while; you can cancel it until then.",
-    "meanwhile": OwnWords(" Until then, codes are refused."),
+    "schedule": Phrase(("schedule_approval_then_wait",)),
+    "meanwhile": Phrase(("meanwhile_stolen",)),
     "cancel_url": f"{ORIGIN}/reset/cancel#{'t' * 43}",
-    "cancel_by_text": f"Cancel it: {ORIGIN}/reset/cancel#t.{'t' * 43}",
+    "cancel_by_text": Phrase(("cancel_it",), {"url": f"{ORIGIN}/reset/cancel#t.{'t' * 43}"}),
     "words": "marigold tambourine",
     "confirm_url": f"{ORIGIN}/reset/confirm#{'t' * 43}",
     "approval_url": f"{ORIGIN}/team/approvals#idc_{'1' * 24}",
     "member": "somebody.with.a.long.name@customer.example.com",
-    "because": max(BECAUSE.values(), key=len),
+    "because": max(REASONS, key=lambda reason: len(WORDING.phrase(reason))),
     "remaining": 9,
     "count": 5,
     "phone_hint": "+********6789",
@@ -25,7 +30,7 @@ VALUES = {
     "ip": "192.0.2.7",
     "until": "2026-11-24 05:10 UTC",
     "taken_at": "2026-11-24 04:00 UTC",
-    "what": "- No browser of yours is remembered any more.",
+    "what": Phrase(tuple(f"restored_{kind}" for kind in TOLD_TO_OWNERS), is_list=True),
 }
 GSM = re.compile(r"[A-Za-z0-9 \n@$_!\"#%&'()*+,\-./:;<=>?]*\Z")
 TWO_SEGMENTS = 306

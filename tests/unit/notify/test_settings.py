@@ -35,6 +35,28 @@ def test_production_with_twilio_and_smtp():
     assert (settings.smtp.port, settings.smtp.security) == (587, SmtpSecurity.STARTTLS)
 
 
+@pytest.mark.parametrize(
+    ("given", "sender"),
+    [
+        ({"SMTP_FROM": "no-reply@portal.example"}, "Latchkey <no-reply@portal.example>"),
+        (
+            {"SMTP_FROM": "no-reply@portal.example", "BRAND_NAME": "Acme, Inc."},
+            '"Acme, Inc." <no-reply@portal.example>',
+        ),
+        ({"BRAND_NAME": "Acme"}, "Portal <no-reply@portal.example>"),
+        ({"SMTP_FROM": "<no-reply@portal.example>", "BRAND_NAME": "Acme"}, "<no-reply@portal.example>"),
+    ],
+)
+def test_a_sender_without_a_name_has_that_of_the_brand(given, sender):
+    assert read(WHOLE | given).smtp.sender == sender
+
+
+@pytest.mark.parametrize("address", ["no-reply@", "@portal.example", "no reply@portal.example", "a@b@portal.example"])
+def test_a_sender_that_is_no_address_is_refused_at_start(address):
+    with pytest.raises(SettingsError, match="SMTP_FROM must be an address"):
+        read(WHOLE | {"SMTP_FROM": address})
+
+
 def test_development_needs_no_provider():
     settings = read(BASE | {"LATCHKEY_ENV": "development"})
     assert (settings.sms_providers, settings.email_provider) == (("console",), "console")

@@ -3,10 +3,14 @@ import os
 import subprocess
 import sys
 
+import pyotp
 import pytest
 from click.testing import CliRunner
 
 from services.otp.__main__ import main
+from services.otp.domain.passcode import Passcode
+from services.otp.domain.sms_text import render
+from services.otp.key_uri import key_uri, new_secret
 from services.otp.settings import OtpSettings, WorkerSettings
 from shared.database import create_database
 from shared.keys import encode_key
@@ -26,6 +30,30 @@ def test_they_are_read():
     assert (settings.issuer, settings.sms_host, settings.api_keys.newest.id) == ("Latchkey", "portal.example", "new")
     assert settings.sms_daily_cap == SMS_DAILY_CAP
     assert OtpSettings.from_env(Environment({**GOOD, "SMS_DAILY_CAP": "200"})).sms_daily_cap == 200
+
+
+@pytest.mark.parametrize(
+    ("given", "issuer"),
+    [
+        ({"BRAND_NAME": "Acme & Söhne"}, "Acme & Söhne"),
+        ({"BRAND_NAME": "Acme & Söhne", "OTP_ISSUER": "Acme"}, "Acme"),
+        ({"BRAND_NAME": "", "OTP_ISSUER": ""}, "Latchkey"),
+    ],
+)
+def test_the_app_and_the_text_show_the_brand(given, issuer):
+    settings = OtpSettings.from_env(Environment({**GOOD, **given}))
+    assert settings.issuer == issuer
+    uri = pyotp.parse_uri(key_uri(new_secret(), issuer=settings.issuer, label="ann@example.com"))
+    assert (uri.issuer, uri.name) == (issuer, "ann@example.com")
+    text = render(settings.issuer, settings.sms_host, Passcode("012345"), "BCDF")
+    assert text.startswith(f"Your {issuer} code is 012345")
+    assert ("Latchkey" in text) == (issuer == "Latchkey")
+
+
+@pytest.mark.parametrize("name", ["a:b", "a\nb", "\u202eab", " ", "x" * 41])
+def test_a_brand_that_cannot_stand_in_an_app_or_a_text_is_refused(name):
+    with pytest.raises(SettingsError, match="BRAND_NAME must be a name"):
+        OtpSettings.from_env(Environment({**GOOD, "BRAND_NAME": name}))
 
 
 @pytest.mark.parametrize("name", [name for name in GOOD if name != "LATCHKEY_ENV"])

@@ -1,7 +1,7 @@
 // Logging in: password, then one code field that takes the app's digits, an SMS code or a backup code.
 
 import { clearErrors, clockSays, codeIn, get, leave, onSubmit, post } from "./api.js";
-import { $, duration, show, t } from "./page.js";
+import { $, brand, duration, show, t } from "./page.js";
 
 const passwordStep = $("#password-step"), codeStep = $("#code-step");
 const codeForm = $("#code-form"), smsForm = $("#sms-form"), mailForm = $("#mail-form"), code = codeForm.elements.code;
@@ -36,7 +36,7 @@ function begin(given) {
   $("button", smsForm).textContent = t("login.send_sms");
   show(passwordStep, false);
   show(codeStep);
-  document.title = `${t("login.code")} · Latchkey`;
+  document.title = `${t("login.code")} · ${brand}`;
   code.focus();
   listenForSms();
 }
@@ -48,7 +48,7 @@ function startOver(event) {
   if (location.pathname !== "/login") history.pushState(null, "", `/login${asked}`);
   show(codeStep, false);
   show(passwordStep);
-  document.title = `${t("login.title")} · Latchkey`;
+  document.title = `${t("login.title")} · ${brand}`;
   $("form", passwordStep).elements.password.value = "";
   $("form", passwordStep).elements.email.focus();
 }

@@ -3,6 +3,7 @@
 const data = JSON.parse(document.getElementById("page-data").textContent);
 export const language = document.documentElement.lang;
 export const fieldOf = data.fields;
+export const brand = data.brand;
 
 export const knows = (key) => key in data.texts;
 

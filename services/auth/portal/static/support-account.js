@@ -3,7 +3,7 @@
 import { facts, late, tone, who, words } from "./activity.js";
 import { all, change, get, load, look, onClick, onSubmit, post, steppedUp } from "./api.js";
 import { diagnosis } from "./diagnosis.js";
-import { $, csv, dateTime, download, duration, el, knows, say, show, t, toTheSecond } from "./page.js";
+import { $, brand, csv, dateTime, download, duration, el, knows, say, show, t, toTheSecond } from "./page.js";
 import { steps, timeline } from "./timeline.js";
 
 const id = $("#name").dataset.id, base = `/v1/support/accounts/${id}`;
@@ -25,7 +25,7 @@ function showAccount() {
     const two = account.two_factor;
     $("#name").textContent = account.name;
     $("#email").textContent = account.email;
-    document.title = `${account.name} · Latchkey`;
+    document.title = `${account.name} · ${brand}`;
     const since = two.authenticators[0]?.confirmed_at;
     const rows = [
       ["fact_2fa", two.enabled ? t("support.on_since", { date: since ? dateTime(since) : "–" }) : t(account.enrollment_prompted ? "support.must_enroll" : "support.off")],

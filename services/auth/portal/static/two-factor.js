@@ -248,11 +248,11 @@ function showCodes(list) {
 }
 
 const heading = () => t("two_factor.codes_file", { email: $("#me").dataset.email, date: dateTime(new Date()) });
-const asText = () => `Latchkey\n${heading()}\n\n${codes.join("\n")}\n`;
+const asText = () => `${$("#codes-site").textContent}\n${heading()}\n\n${codes.join("\n")}\n`;
 const warn = (event) => event.preventDefault();
 
 $("#codes-copy").addEventListener("click", () => copy(codes.join("\n")));
-$("#codes-download").addEventListener("click", () => download("latchkey-backup-codes.txt", "text/plain", asText()));
+$("#codes-download").addEventListener("click", (event) => download(event.currentTarget.dataset.file, "text/plain", asText()));
 $("#codes-print").addEventListener("click", () => print());
 $("#codes-saved").addEventListener("click", () => {
   codes = [];

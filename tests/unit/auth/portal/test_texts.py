@@ -11,12 +11,13 @@ import zxcvbn.feedback
 from werkzeug.datastructures import LanguageAccept
 
 from services.auth import password_strength
+from services.auth.domain.catalogue import PLACE
 from services.auth.domain.diagnosis import Cause, Help
 from services.auth.domain.hold import Held, LiftedBy
 from services.auth.domain.session import Factor
 from services.auth.portal import blueprint
 from services.auth.portal.answers import answer, duration
-from services.auth.portal.texts import LANGUAGES, PLACE, choose, read_catalogue
+from services.auth.portal.texts import LANGUAGES, choose, read_catalogue
 from services.auth.schemas.common import PageArgs
 from services.auth.schemas.support import AuditArgs
 from services.auth.store.timeline import Entry
