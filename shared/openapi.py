@@ -54,17 +54,19 @@ class ProblemSchema(Schema):
     status = fields.Integer(required=True)
     detail = fields.String(required=True, metadata={"description": "A sentence for people."})
     code = fields.String(required=True, metadata={"enum": list(PROBLEMS)})
-    retry_after = fields.Integer(metadata={"description": "Seconds; with 429, 503 and sms_unavailable."})
+    retry_after = fields.Integer(
+        metadata={"description": "Seconds; with 429, 503, sms_unavailable and call_unavailable."}
+    )
     cause = fields.String(
         metadata={
             "enum": [
                 *("destination", "today", "country", "changed", "current", "password", "backup_code", "other_country"),
                 "older_entry",
             ],
-            "description": "Of sms_unavailable. With invalid_credentials: current, which is the current password, and"
-            " password, where no email address was sent. With invalid_passcode: backup_code, which is what was sent, or"
-            " (while 2FA is being turned on) older_entry, which is an entry of the app from an earlier enrollment."
-            " With invalid_phone and country_not_allowed: other_country, which is named.",
+            "description": "Of sms_unavailable and call_unavailable. With invalid_credentials: current, the current"
+            " password, and password, where no email address was sent. With invalid_passcode: backup_code, which is"
+            " what was sent, or (while 2FA is being turned on) older_entry, which is an entry of the app from an"
+            " earlier enrollment. With invalid_phone and country_not_allowed: other_country, which is named.",
         }
     )
     begun_at = fields.String(

@@ -10,6 +10,7 @@ from services.auth.domain import targets
 from services.auth.domain.hosts import Hosts, origin_of
 from services.auth.domain.identity_checks import Times
 from services.auth.domain.notice_texts import Wording
+from services.auth.domain.reach import Reach
 from services.auth.domain.session import SessionTimes
 from services.auth.domain.targets import Targets
 from services.auth.limits import GUESSING_FLOOR, LONGEST_SESSION
@@ -63,6 +64,7 @@ class AuthSettings(WorkerSettings):
     enrollment_word_life_seconds: int
     prepares_passwords: bool
     sms_countries: frozenset[str]
+    call_countries: frozenset[str]
     twilio_auth_tokens: tuple[Secret[str], ...]
     portal: bool
     pages: Pages
@@ -74,6 +76,7 @@ class AuthSettings(WorkerSettings):
         """Read and check. Raises SettingsError that names every fault."""
         env = env or Environment()
         members = _worker_members(env)
+        texted = env.text("SMS_COUNTRIES", DEFAULT_SMS_COUNTRIES)
         members |= {
             "otp_url": _otp_url(env),
             "otp_api_key": _newest(env.keys("OTP_API_KEYS")),
@@ -87,15 +90,23 @@ class AuthSettings(WorkerSettings):
             "enrollment_word_required": _on(env, "ENROLLMENT_WORD_REQUIRED"),
             "enrollment_word_life_seconds": env.integer("ENROLLMENT_WORD_LIFE_SECONDS", 24 * 3600, minimum=1),
             "prepares_passwords": env.choice("PASSWORD_FORM", ("prepared", "typed"), "prepared") == "prepared",
-            "sms_countries": _countries(env),
+            "sms_countries": _countries(env, "SMS_COUNTRIES", texted),
+            "call_countries": _countries(env, "CALL_COUNTRIES", texted if members["mode"] is Mode.DEVELOPMENT else ""),
             "twilio_auth_tokens": env.optional_secrets("TWILIO_AUTH_TOKEN"),
             "portal": _on(env, "PORTAL"),
             "pages": pages_from(env, members["brand"]),
             "api_docs": _on(env, "API_DOCS"),
             "metrics": metrics_port.from_environment(env),
         }
+        if members["mode"] is Mode.PRODUCTION and members["call_countries"] and not members["twilio_auth_tokens"]:
+            env.fault("CALL_COUNTRIES needs TWILIO_AUTH_TOKEN, without which no call may say its code")
         env.done()
         return cls(**members)
+
+    @property
+    def reach(self) -> Reach:
+        """Where codes go."""
+        return Reach(self.sms_countries, self.call_countries)
 
     @property
     def secure_cookies(self) -> bool:
@@ -189,6 +200,14 @@ def _on(env: Environment, name: str) -> bool:
     return env.choice(name, ("on", "off"), default="on") == "on"
 
 
+def _countries(env: Environment, name: str, default: str) -> frozenset[str]:
+    """A list of countries (ISO 3166-1 alpha-2), by commas."""
+    codes = frozenset(filter(None, env.text(name, default).replace(" ", "").split(",")))
+    if not all(_COUNTRY.fullmatch(code) for code in codes):
+        env.fault(f"{name} must be ISO 3166-1 codes of two capital letters, by commas, like DE,FR")
+    return codes
+
+
 def _audiences(env: Environment) -> frozenset[str]:
     """Read whom a token may be for, besides the public origin."""
     listed = [one.strip() for one in env.text("TOKEN_AUDIENCES", "").split(",") if one.strip()]
@@ -248,13 +267,6 @@ def _public_origin(env: Environment, mode: Mode) -> str:
 
 
 _COUNTRY = re.compile(r"[A-Z]{2}")
-
-
-def _countries(env: Environment) -> frozenset[str]:
-    codes = env.text("SMS_COUNTRIES", DEFAULT_SMS_COUNTRIES).replace(" ", "").split(",")
-    if not all(_COUNTRY.fullmatch(code) for code in codes):
-        env.fault("SMS_COUNTRIES must be ISO 3166-1 codes of two capital letters, by commas, like DE,FR")
-    return frozenset(codes)
 
 
 def _trusted_proxy_count(env: Environment, public_origin: str) -> int:

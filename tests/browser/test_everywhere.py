@@ -1,41 +1,21 @@
 """What holds on every page, in each size and each light."""
 
+import secrets
+from urllib.parse import urlsplit
+
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.browser.conftest import DESKTOP, PHONE, code_of, enroll, key_on, prove_phone, until_taken
+from services.auth.portal.texts import LANGUAGES
+from tests.browser.accessibility import keyboard_problems, problems
+from tests.browser.conftest import code_field, code_of, enroll, key_on, prove_phone, sms_code, until_taken
 from tests.browser.test_support import begin_reset, check_row, mailed_words
 
 pytestmark = pytest.mark.browser
 
-NARROW = {"width": 320, "height": 700}
-LOOKS = [
-    pytest.param({"size": size, "dark": dark}, id=f"{name}, {'dark' if dark else 'light'}")
-    for name, size in (("desktop", DESKTOP), ("phone", PHONE))
-    for dark in (False, True)
-]
 
-
-def problems(page):
-    """What axe-core finds, as lines that say where."""
-    # A transition caught half way has colours of its own.
-    page.wait_for_timeout(250)
-    return [
-        f"{violation['id']}: {node['html'][:160]} {node['failureSummary'][:200]}"
-        for violation in Axe().run(page).response["violations"]
-        for node in violation["nodes"]
-    ]
-
-
-def sideways(page):
-    return page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
-
-
-@pytest.mark.parametrize("look", LOOKS)
-def test_axe_finds_nothing_on_the_way_in_and_through(visit, ann, inbox, look):
+def test_nothing_is_wrong_on_the_way_in_and_through(visitor, ann, inbox):
     found = {}
-    visitor = visit(**look)
     page = visitor.open("/nothing/here")
     found["unknown address"] = problems(page)
     page = visitor.give_password(ann.email, "a wrong password")
@@ -77,10 +57,9 @@ def test_axe_finds_nothing_on_the_way_in_and_through(visit, ann, inbox, look):
     assert {name: lines for name, lines in found.items() if lines} == {}
 
 
-@pytest.mark.parametrize("look", LOOKS)
-def test_axe_finds_nothing_in_the_console(visit, mia, operator, look):
+def test_nothing_is_wrong_in_the_console(visitor, mia, operator):
     found = {}
-    page = visit(**look).log_in(operator)
+    page = visitor.log_in(operator)
     page.get_by_label("Email, name or id").fill(mia.email)
     page.get_by_role("button", name="Find").click()
     expect(page.locator("#found a")).to_be_visible()
@@ -99,16 +78,31 @@ def test_axe_finds_nothing_in_the_console(visit, mia, operator, look):
     assert {name: lines for name, lines in found.items() if lines} == {}
 
 
-def test_nothing_runs_out_of_a_narrow_screen_in_either_language(visit, operator):
-    for language in ("en", "de"):
-        visitor = visit(size=NARROW)
-        page = visitor.open(f"/login?lang={language}")
-        assert not sideways(page)
-        visitor.log_in(operator)
-        for path in ("/support", f"/support/accounts/{operator.id}", "/two-factor", "/team", "/security", "/dev/inbox"):
-            visitor.open(path)
-            expect(page.locator("[data-loading]")).to_have_count(0)
-            assert not sideways(page), (path, language)
+OPEN_PAGES = ("/login", "/reset/cancel", "/reset/confirm", "/browser/confirm", "/nothing/here", "/dev/inbox")
+OWN_PAGES = ("/two-factor", "/team", "/team/approvals", "/security")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_nothing_is_wrong_in_any_language(visit, mia, operator, language):
+    found = {}
+    visitor = visit()
+    page = visitor.give_password(mia.email, mia.password)
+    page.wait_for_url("**/login/*")
+    code_page = urlsplit(page.url).path
+    for path in (*OPEN_PAGES, code_page):
+        found[path] = seen(visitor, path, language)
+    desk = visit()
+    desk.log_in(operator)
+    for path in (*OWN_PAGES, "/support", f"/support/accounts/{mia.id}"):
+        found[path] = seen(desk, path, language)
+    assert {path: lines for path, lines in found.items() if lines} == {}
+
+
+def seen(visitor, path, language):
+    page = visitor.open(f"{path}?lang={language}")
+    expect(page.locator("html")).to_have_attribute("lang", language)
+    expect(page.locator("[data-loading]")).to_have_count(0)
+    return problems(page)
 
 
 def test_the_first_render_takes_one_round_trip_after_the_document(visitor):
@@ -183,6 +177,58 @@ def test_the_keyboard_alone_turns_2fa_on_and_focus_goes_where_the_work_is(visito
     expect(switch).to_be_checked()
 
 
+def test_the_keyboard_alone_proves_a_phone_and_logs_in_by_sms(visit, mia, inbox):
+    visitor = visit(language="de-DE")  # from which the list of countries takes Germany
+    visitor.open("/login?lang=en")
+    page = visitor.log_in(mia)
+    visitor.open("/team")
+    tab_to(page.locator("#members li", has_text="You").get_by_role("button", name="Edit"))
+    page.keyboard.press("Enter")
+    expect(page.locator("#country option")).not_to_have_count(1)
+    tab_to(page.get_by_label("Cell Phone", exact=True))
+    page.keyboard.type(f"01512 {secrets.randbelow(9_000_000) + 1_000_000}")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("SMS code")).to_be_focused()
+    page.keyboard.type(sms_code(inbox, page.locator("#prove-sent").inner_text()))
+    page.keyboard.press("Enter")
+    expect(page.locator("#prove")).to_be_hidden()
+    tab_to(page.get_by_role("button", name="Log Out", exact=True))
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Email")).to_be_focused()
+    page.keyboard.type(mia.email)
+    page.keyboard.press("Tab")
+    page.keyboard.type(mia.password)
+    page.keyboard.press("Enter")
+    expect(code_field(page)).to_be_focused()
+    tab_to(page.get_by_role("button", name="Send SMS Code"))
+    page.keyboard.press("Enter")
+    expect(code_field(page)).to_be_focused()
+    page.keyboard.type(sms_code(inbox, page.locator("#sms-to").inner_text()))
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/two-factor")
+
+
+def test_the_keyboard_reaches_everything_and_shows_where_it_is(visit, mia, operator):
+    found = {}
+    visitor = visit()
+    page = visitor.open("/login")
+    found["login"] = keyboard_problems(page)
+    visitor.give_password(mia.email, mia.password)
+    expect(code_field(page)).to_be_focused()
+    found["code"] = keyboard_problems(page)
+    code_field(page).fill(mia.fresh_code())
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/two-factor")
+    visitors = {"/two-factor": visitor, "/team": visitor, "/security": visitor}
+    visitors |= dict.fromkeys(("/support", f"/support/accounts/{mia.id}"), desk := visit())
+    desk.log_in(operator)
+    for path, one in visitors.items():
+        one.open(path)
+        expect(one.page.locator("[data-loading]")).to_have_count(0)
+        found[path] = keyboard_problems(one.page)
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
 def test_the_keyboard_alone_finds_an_account_and_starts_a_reset(visit, mia, operator, inbox):
     page = visit().log_in(operator)
     tab_to(page.get_by_label("Email, name or id"))
@@ -219,16 +265,72 @@ def test_the_keyboard_alone_finds_an_account_and_starts_a_reset(visit, mia, oper
     expect(page.locator("#open-reset-title")).to_be_focused()
 
 
+def paste(page, field, text):
+    page.evaluate("text => navigator.clipboard.writeText(text)", text)
+    field.press("Control+V")
+    expect(field).to_have_value(text)
+
+
+def test_nobody_has_to_type_a_secret_out(visitor, mia):
+    """SC 3.3.8: what a password manager holds, or the clipboard, goes into every field for a secret."""
+    page = visitor.open("/login")
+    paste(page, page.get_by_label("Email"), mia.email)
+    paste(page, page.get_by_label("Password"), mia.password)
+    page.keyboard.press("Enter")
+    expect(code_field(page)).to_be_focused()
+    page.evaluate("text => navigator.clipboard.writeText(text)", mia.fresh_code())
+    code_field(page).press("Control+V")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/two-factor")
+    visitor.open("/security")
+    for name in ("Current password", "New password"):
+        paste(page, page.get_by_label(name), "nine dry walruses whistle")
+    page.evaluate("document.querySelector('#step-up form').inert = false")
+    page.evaluate("document.getElementById('step-up').showModal()")
+    for name in ("Password", "Authentication Code"):
+        paste(page, page.get_by_role("dialog").get_by_label(name), "3K7Q-9FXM-0000-0000")
+
+
 def test_whoever_wants_no_motion_gets_none(visitor, ann):
-    page = visitor.page
+    page, held = visitor.page, []
+
+    def hold(route):
+        held.append(route)
+
     page.emulate_media(reduced_motion="reduce")
-    visitor.log_in(ann)
+    visitor.open("/login")
+    page.route("**/v1/login", hold)
+    page.get_by_label("Email").fill(ann.email)
+    page.get_by_label("Password").fill(ann.password)
+    page.get_by_role("button", name="Log In").click()
+    expect(page.locator("#password-step form")).to_have_attribute("aria-busy", "true")
+    assert page.evaluate("document.getAnimations().length") == 0
+    page.emulate_media(reduced_motion="no-preference")
+    assert page.evaluate("document.getAnimations().length") > 0
+    page.emulate_media(reduced_motion="reduce")
+    held[0].continue_()
+    page.wait_for_url("**/two-factor")
     moving = (
         "[...document.querySelectorAll('*')].filter(one => parseFloat(getComputedStyle(one).transitionDuration) > 0)"
     )
     assert page.evaluate(f"{moving}.length") == 0
     page.emulate_media(reduced_motion="no-preference")
     assert page.evaluate(f"{moving}.length") > 0
+
+
+def test_forced_colours_show_the_switch_its_state_and_the_page_that_one_is_on(visitor, ann):
+    page = visitor.log_in(ann)
+    page.emulate_media(forced_colors="active", reduced_motion="reduce")
+    switch = page.get_by_role("switch")
+    expect(switch).to_be_enabled()
+    place = switch.bounding_box()
+    pictures = {page.screenshot(clip=place)}
+    for change in ("one.checked = true", "one.style.visibility = 'hidden'"):
+        switch.evaluate(f"one => {{ {change} }}")
+        pictures.add(page.screenshot(clip=place))
+    assert len(pictures) == 3  # off, on, and nothing at all
+    lines = "[...document.querySelectorAll('nav a')].map(one => getComputedStyle(one).textDecorationLine)"
+    assert page.evaluate(lines) == ["underline", "none", "none"]
 
 
 def test_no_cell_of_a_csv_begins_a_formula(visitor):

@@ -42,6 +42,32 @@ def test_every_field_has_a_label_and_every_reference_a_target(every_page):
             assert tag not in {"input", "select", "textarea"} or named, (path, attrs)
 
 
+# What a browser or a password manager fills in, so that nobody has to remember it or type it out (WCAG 2.2 SC 3.3.8).
+# "off": one-time words that Support or an administrator reads out.
+FILLED_IN = {
+    "email": "username",
+    "username": "username",
+    "password": "current-password",
+    "current_password": "current-password",
+    "new_password": "new-password",
+    "code": "one-time-code",
+    "word": "off",
+}
+
+
+def test_every_field_for_a_secret_says_what_to_fill_in_and_lets_it_be_pasted(every_page):
+    seen = set()
+    for path, response in every_page.items():
+        for tag, attrs in Page(response).tags:
+            name = attrs.get("name")
+            if tag == "input" and (name in FILLED_IN or attrs.get("type") == "password"):
+                seen.add(name)
+                assert attrs["autocomplete"] == FILLED_IN[name], (path, attrs)
+    assert seen == set(FILLED_IN)
+    for name, asset in assets.ASSETS.items():
+        assert not re.search(rb"[\"']?on(before)?paste|[\"'](before)?paste[\"']", asset.plain), name
+
+
 def test_every_file_that_a_page_names_is_served_for_good(browser, every_page):
     names = {name for response in every_page.values() for name in re.findall(r'"(/portal/[^"]+)"', Page(response).text)}
     assert len(names) > 10
