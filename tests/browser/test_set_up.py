@@ -88,7 +88,8 @@ def test_set_up_goes_on_after_an_interruption_and_knows_an_older_entry(visit, an
     update(page, lambda: code_of(second))
     expect(page.locator("#codes-list li")).to_have_count(10)
     stands_alone(page)
-    expect(page.locator("#reset-note")).to_be_hidden()
+    for warning in ("#reset-note", "#state .form-error"):
+        expect(page.locator(warning)).to_be_hidden()
     page.get_by_role("button", name="I have saved them").click()
     expect(page.locator("#sessions")).to_be_visible()
 

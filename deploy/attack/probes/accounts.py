@@ -122,9 +122,9 @@ def seen_secret(target: Target, watch: Watch) -> str:
     watch.refused("another session is shown the key", owner.get("/v1/two-factor/enrollment"), "enrollment_expired")
     own = expect(owner.post("/v1/two-factor/enrollment"), 201)
     watch.holds("a second enrollment shows the key of the first", own["secret"] != seen["secret"])
-    shown = owner.get("/v1/two-factor/enrollment")
-    watch.served("the session that began is shown the key again", shown)
-    watch.holds("a session is shown another key", expect(shown, 200)["secret"] == own["secret"])
+    again = owner.get("/v1/two-factor/enrollment")
+    watch.served("the session that began is shown the key again", again)
+    watch.holds("a session is shown another key", expect(again, 200)["secret"] == own["secret"])
     watch.refused(
         "a session is shown the key that replaced its own", thief.get("/v1/two-factor/enrollment"), "enrollment_expired"
     )

@@ -147,6 +147,7 @@ function showSetup(begun) {
 function endSetup() {
   enrollment = null;
   clearInterval(clockTimer);
+  show($("#state .form-error"), false);
   show(wordPlace, false);
   show(setup, false);
   redraw();
