@@ -96,10 +96,12 @@ function step(item, tooLate, options) {
 /** What was named by one line, such as an account with a link, goes behind its sentence. */
 function line(row, whole, options) {
   const { text, tone: shade, small } = summary(row, whole, options);
-  const said = [el("p", { class: `tone-${shade}` }, text, ...(options.about?.(row.items[0]) ?? [])), el("p", { class: "small" }, small.join(" · "))];
-  if (row.items.length < 2) return el("li", {}, stamp(row.items[0].at), el("div", {}, ...said));
-  const tooLate = late(whole);
-  return el("li", {}, stamp(row.items[0].at), el("details", {}, el("summary", {}, ...said), el("ol", { class: "inner" }, ...row.items.map((item) => step(item, tooLate, options)))));
+  const about = options.about?.(row.items[0]) ?? [], opens = row.items.length > 1, tooLate = late(whole);
+  const said = [el("p", { class: `tone-${shade}` }, text, ...(opens ? [] : about)), el("p", { class: "small" }, small.join(" · "))];
+  if (!opens) return el("li", {}, stamp(row.items[0].at), el("div", {}, ...said));
+  // A summary is a control, and may hold no link.
+  const steps = el("details", {}, el("summary", {}, ...said), el("ol", { class: "inner" }, ...row.items.map((item) => step(item, tooLate, options))));
+  return el("li", {}, stamp(row.items[0].at), el("div", {}, steps, ...(about.length ? [el("p", {}, ...about.slice(1))] : [])));
 }
 
 /**
