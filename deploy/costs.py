@@ -48,7 +48,7 @@ PRICES: Mapping[Dear, Price] = {
         "the lock of one account, one signed event for each of at most 50 sessions, one call of otp",
         "the request's thread (`services/auth/consequences.py`)",
     ),
-    Dear.TEXT: Price("what a carrier takes", "the couriers' queue `sms.codes` or `sms.notices`"),
+    Dear.TEXT: Price("what a carrier takes; of a call, one minute", "the couriers' queue `sms.codes` or `sms.notices`"),
     Dear.MAIL: Price("one message", "the couriers' queue `email.notices`"),
 }
 
@@ -72,6 +72,8 @@ _CODE = Due(
     (auth.VERIFY_IP, otp.VERIFY_LOGIN, otp.VERIFY_LOGIN_KNOWN_DEVICE, otp.VERIFY_RECOVERY_CODE),
 )
 _TEXTED = (otp.SMS_ACCOUNT, otp.SMS_ACCOUNT_KNOWN_DEVICE, otp.SMS_ACCOUNT_PROOF, otp.SMS_PHONE, otp.SMS_RESEND)
+_CALLED = (*_TEXTED, otp.CALLS_OF_PHONE)
+_LOGIN_CALL = Due({Dear.TEXT: 1, Dear.SIGNATURE: 1}, (auth.SMS_IP, *_CALLED))
 _LOGIN_TEXT = Due({Dear.TEXT: 1, Dear.SIGNATURE: 1}, (auth.SMS_IP, *_TEXTED))
 _TEXT = Due({Dear.TEXT: 1, Dear.SIGNATURE: 1}, _TEXTED)
 _ONE_ENDS = Due({Dear.CHANGE: 1, Dear.SIGNATURE: 1}, bound="a session or device ends once")
@@ -87,6 +89,8 @@ AUTH: Mapping[str, Due] = {
     "POST /login/<id:challenge_id>": _CODE,
     "POST /v1/login/<id:challenge_id>/sms": _LOGIN_TEXT,
     "POST /login/<id:challenge_id>/sms": _LOGIN_TEXT,
+    "POST /v1/login/<id:challenge_id>/call": _LOGIN_CALL,
+    "POST /login/<id:challenge_id>/call": _LOGIN_CALL,
     "POST /v1/login/<id:challenge_id>/confirmation": Due(
         {Dear.MAIL: 1, Dear.SIGNATURE: 1}, (auth.CONFIRMATION_MAIL, auth.CONFIRMATION_MAILS, auth.CONFIRMATION_IP)
     ),
@@ -106,8 +110,9 @@ AUTH: Mapping[str, Due] = {
         {Dear.RATING: 1, Dear.HASH: 2, Dear.CHANGE: 1, Dear.SIGNATURE: 1, Dear.TEXT: 1, Dear.MAIL: 1},
         (auth.PASSWORD_CHANGE, auth.REAUTHENTICATE),
     ),
-    "PUT /v1/phone": Due({Dear.TEXT: 1, Dear.SIGNATURE: 1}, (auth.PHONE_CHANGE, *_TEXTED)),
+    "PUT /v1/phone": Due({Dear.TEXT: 1, Dear.SIGNATURE: 1}, (auth.PHONE_CHANGE, *_CALLED)),
     "POST /v1/phone/sms": _TEXT,
+    "POST /v1/phone/call": Due({Dear.TEXT: 1, Dear.SIGNATURE: 1}, _CALLED),
     "POST /v1/phone/verify": Due(
         {Dear.HASH: 1, Dear.CHANGE: 1, Dear.SIGNATURE: 2, Dear.TEXT: 2, Dear.MAIL: 1}, (otp.VERIFY_PHONE,)
     ),

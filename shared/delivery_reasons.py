@@ -15,6 +15,8 @@ class DeliveryReason(StrEnum):
     REGION_BLOCKED = "region_blocked"
     FILTERED = "filtered"
     ADDRESS_REFUSED = "address_refused"
+    NOT_ANSWERED = "not_answered"
+    NO_KEYS = "no_keys"
     TOO_LATE = "too_late"
     PROVIDER_DOWN = "provider_down"
     OUR_FAULT = "our_fault"
@@ -28,6 +30,8 @@ _SENTENCES: dict[str, str] = {
     DeliveryReason.REGION_BLOCKED: "We can't send SMS to this country.",
     DeliveryReason.FILTERED: "The carrier blocked the message.",
     DeliveryReason.ADDRESS_REFUSED: "The mail server does not accept this email address.",
+    DeliveryReason.NOT_ANSWERED: "Nobody answered the call. Ask for another one.",
+    DeliveryReason.NO_KEYS: "The call ended before the keys were pressed, so the code was not said.",
     DeliveryReason.TOO_LATE: "The code expired before it could be sent. Ask for a new one.",
     DeliveryReason.PROVIDER_DOWN: "Our SMS provider did not answer. Try again, or use your app or a backup code.",
     DeliveryReason.OUR_FAULT: "Something is wrong on our side. Use your app or a backup code; we have been told.",

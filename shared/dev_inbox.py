@@ -11,7 +11,10 @@ _KEY = "dev:inbox"
 
 @dataclass(frozen=True, slots=True)
 class InboxMessage:
-    """One line of ``GET /dev/inbox.json``; ``channel`` is ``sms`` or ``email``, ``sent_at`` RFC 3339."""
+    """One line of ``GET /dev/inbox.json``; ``channel`` is ``sms``, ``call`` or ``email``, ``sent_at`` RFC 3339.
+
+    A call's subject is what it begins with, its body what it says after the keys.
+    """
 
     channel: str
     to: str

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
+from shared.channel import Channel
 from shared.clock import parse_rfc3339, rfc3339
 from shared.keys import Key, KeyList
 from shared.sealing import CannotOpen, seal, unseal
@@ -13,7 +14,9 @@ from shared.sealing import CannotOpen, seal, unseal
 class Envelope:
     """One message to one recipient (E.164 number or email address). It never prints its content.
 
-    ``expires_at`` is when the message loses its worth; a provider is told to drop it then.
+    ``expires_at`` is when the message loses its worth; a provider is told to drop it then. ``subject`` of a call is who
+    calls, its ``body`` the digits, ``language`` (ISO 639-1) what they are said in. A text or mail is written already,
+    so it has no language.
     """
 
     account_id: str
@@ -21,10 +24,15 @@ class Envelope:
     subject: str | None
     body: str
     expires_at: datetime
+    channel: Channel = Channel.SMS
+    language: str | None = None
 
     def seal(self, public_key: Key) -> str:
         """Seal for notify."""
-        return seal(public_key, json.dumps({**asdict(self), "expires_at": rfc3339(self.expires_at)}))
+        members = {**asdict(self), "expires_at": rfc3339(self.expires_at)}
+        if self.channel is Channel.SMS:  # a courier of the previous release knows nothing else, and not these members
+            del members["channel"], members["language"]
+        return seal(public_key, json.dumps(members))
 
     def __repr__(self) -> str:
         return f"Envelope(account_id={self.account_id!r}, ***)"
@@ -34,10 +42,11 @@ def open_envelope(private_keys: KeyList, sealed: str) -> Envelope:
     """The envelope that was sealed. Raises CannotOpen."""
     try:
         members = json.loads(unseal(private_keys, sealed))
-        envelope = Envelope(**{**members, "expires_at": parse_rfc3339(members["expires_at"])})
+        read = {"expires_at": parse_rfc3339(members["expires_at"]), "channel": Channel(members.get("channel", "sms"))}
+        envelope = Envelope(**{**members, **read})
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise CannotOpen("the envelope does not have our shape") from error
-    subject = "" if envelope.subject is None else envelope.subject
-    if not all(isinstance(text, str) for text in (envelope.account_id, envelope.recipient, subject, envelope.body)):
+    texts = (envelope.account_id, envelope.recipient, envelope.subject or "", envelope.body, envelope.language or "")
+    if not all(isinstance(text, str) for text in texts):
         raise CannotOpen("the envelope does not have our shape")
     return envelope

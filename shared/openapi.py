@@ -54,12 +54,14 @@ class ProblemSchema(Schema):
     status = fields.Integer(required=True)
     detail = fields.String(required=True, metadata={"description": "A sentence for people."})
     code = fields.String(required=True, metadata={"enum": list(PROBLEMS)})
-    retry_after = fields.Integer(metadata={"description": "Seconds; with 429, 503 and sms_unavailable."})
+    retry_after = fields.Integer(
+        metadata={"description": "Seconds; with 429, 503, sms_unavailable and call_unavailable."}
+    )
     cause = fields.String(
         metadata={
             "enum": ["destination", "today", "country", "changed", "current", "other_country"],
-            "description": "Of sms_unavailable. With invalid_credentials: current, which is the current password. With"
-            " invalid_phone and country_not_allowed: other_country, which is named.",
+            "description": "Of sms_unavailable and call_unavailable. With invalid_credentials: current, which is the"
+            " current password. With invalid_phone and country_not_allowed: other_country, which is named.",
         }
     )
     country = fields.String(

@@ -1,9 +1,14 @@
-"""Sealed boxes (X25519, XSalsa20-Poly1305): anyone may write, only the holder of the private key reads."""
+"""Sealed boxes (X25519, XSalsa20-Poly1305): anyone may write, only the holder of the private key reads.
+
+And texts that are locked with a token, which whoever holds the token reads (XSalsa20-Poly1305).
+"""
 
 import base64
+import hashlib
 
 from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, PublicKey, SealedBox
+from nacl.secret import SecretBox
 
 from shared.keys import Key, KeyList
 
@@ -40,3 +45,21 @@ def _box(key: Key) -> "SealedBox[PrivateKey]":
     if kept is None or kept[0] is not key:
         kept = _boxes[key.id] = (key, SealedBox(PrivateKey(key.material.reveal())))
     return kept[1]
+
+
+def lock(token: str, text: str) -> str:
+    """The text, encrypted under a token of 256 random bits."""
+    return base64.urlsafe_b64encode(_secret_box(token).encrypt(text.encode())).decode()
+
+
+def unlock(token: str, locked: str) -> str:
+    """The text that was locked with this token. Raises CannotOpen."""
+    try:
+        return _secret_box(token).decrypt(base64.urlsafe_b64decode(locked)).decode()
+    except (CryptoError, ValueError, TypeError) as error:
+        raise CannotOpen("the locked text is damaged, or locked with another token") from error
+
+
+def _secret_box(token: str) -> SecretBox:
+    # Another digest than the one that finds the text (token_digest), which stands in Redis beside it.
+    return SecretBox(hashlib.sha256(b"lock\0" + token.encode()).digest())

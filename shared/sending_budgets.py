@@ -90,6 +90,17 @@ SMS_DAILY_CAP = 5_000
 _NOTICES_PERCENT = 40
 
 
+# A call is dearer than a text, and disturbs more. It pays what a text pays, and these rows besides.
+CALLS_OF_PHONE = Rate("otp.call.phone", by="phone (keyed digest)", windows=(Window(4, HOUR), Window(10, DAY)))
+_CALLS_PERCENT = 20
+
+
+def calls_day_charge(cap: int) -> Charge:
+    """The row that all calls of a day share."""
+    most = max(cap * _CALLS_PERCENT // 100, 1)
+    return Charge(Rate("otp.call.day", by="all calls", windows=(Window(most, DAY),)), "all")
+
+
 def day_charge(kind: Kind, cap: int) -> Charge:
     """The row that all texts of a day share, up to where this kind may fill it."""
     most = cap * TABLE[kind].day_percent // 100

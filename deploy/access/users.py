@@ -38,6 +38,7 @@ class User:
 LETTERS, CANARIES = ("dead_letters", "dead_letters:order"), "canaries"
 # shared/delivery.py: what otp leaves for notify, and what auth shows of it.
 DELIVERY, UNSENT = "notify:delivery:*", "notify:unsent"
+SPOKEN = "notify:spoken:*"  # shared/spoken_codes.py: what a call says after its keys, taken once
 LEFT_FOR_NOTIFY = ("notify:sealed:*", DELIVERY, UNSENT)
 # shared/sending_budgets.py: the day's count of texts, to which codes and notices add.
 TEXTS_OF_DAY = "budget:otp.sms.day:*"
@@ -49,7 +50,7 @@ INBOX = "dev:inbox"  # shared/dev_inbox.py; nothing is there in production
 AUTH = User(
     "auth",
     "the gateway",
-    owns=("auth:*", "budget:auth.*"),
+    owns=("auth:*", "budget:auth.*", SPOKEN),
     reads=(DELIVERY, UNSENT, CANARIES, INBOX),
     puts=(SMS_CODES, SMS_RECEIPTS),
 )

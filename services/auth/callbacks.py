@@ -1,13 +1,22 @@
-"""The provider's word on a message: checked, then handed to notify, which owns deliveries."""
+"""The provider's word on a message: checked, then handed to notify, which owns deliveries.
 
+And its question what a call says after keys were pressed, which notify has left for this answer.
+"""
+
+import hmac
 from collections.abc import Mapping
 
 from twilio.request_validator import RequestValidator
 
 from services.auth.deps import Deps
+from shared import spoken_codes
 from shared.ids import new_id
 from shared.messages import RecordReceipt
 from shared.problems import Refusal
+
+# The provider of a call's receipts, and the status that we add to Twilio's own; notify reads both.
+CALLS, SPOKEN = "twilio.call", "spoken"
+NOTHING_TO_SAY = "<Response><Hangup /></Response>"
 
 
 def twilio_status(deps: Deps, *, url: str, form: Mapping[str, str], signature: str, message_id: str) -> None:
@@ -16,16 +25,43 @@ def twilio_status(deps: Deps, *, url: str, form: Mapping[str, str], signature: s
     A replay is harmless: a delivery never goes backwards, and the same word twice changes nothing.
     Raises Refusal invalid_signature; Unavailable.
     """
+    _require_signature(deps, url, form, signature)
+    if "CallStatus" in form:
+        _report(deps, message_id, CALLS, form["CallStatus"])
+        return
+    _report(deps, message_id, "twilio", form.get("MessageStatus", ""), form.get("ErrorCode", "")[:10] or None)
+
+
+def twilio_keys(deps: Deps, *, url: str, form: Mapping[str, str], signature: str, message_id: str, token: str) -> str:
+    """What Twilio says to the person who has pressed keys, as TwiML: the code if they are the keys of this very call.
+
+    Once a call: a replay, like a token of another message or number, hears that the call is over. Whether the code was
+    said is reported to notify. Raises Refusal invalid_signature; RedisError; Unavailable.
+    """
+    _require_signature(deps, url, form, signature)
+    spoken = spoken_codes.take(deps.redis, message_id, token)
+    if spoken is None or form.get("To") != spoken.to:
+        return NOTHING_TO_SAY
+    if not hmac.compare_digest(form.get("Digits", "").encode(), spoken.keys.encode()):
+        return spoken.refused
+    _report(deps, message_id, CALLS, SPOKEN)
+    return spoken.told
+
+
+def _require_signature(deps: Deps, url: str, form: Mapping[str, str], signature: str) -> None:
     tokens = deps.settings.twilio_auth_tokens
     if not any(RequestValidator(token.reveal()).validate(url, dict(form), signature) for token in tokens):
         raise Refusal("invalid_signature")
+
+
+def _report(deps: Deps, message_id: str, provider: str, status: str, error: str | None = None) -> None:
     deps.publisher.publish(
         RecordReceipt(
             id=new_id("msg"),
             occurred_at=deps.clock(),
             message_id=message_id,
-            provider="twilio",
-            provider_status=form.get("MessageStatus", "")[:40],
-            provider_error=form.get("ErrorCode", "")[:10] or None,
+            provider=provider,
+            provider_status=status[:40],
+            provider_error=error,
         )
     )

@@ -60,10 +60,11 @@ class LoginChallenge:
 
 @dataclass(frozen=True, slots=True)
 class SentSms:
-    """The last SMS of a challenge, as its page shows it."""
+    """The last SMS or call of a challenge, as its page shows it."""
 
     message_id: str
     reference: str
+    is_text: bool = True
 
 
 # The index of an account's challenges lets a change delete them. A challenge that it names may have expired.

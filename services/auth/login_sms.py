@@ -1,16 +1,18 @@
-"""A code by SMS for a login under way, and what became of it."""
+"""A code by SMS or by call for a login under way, and what became of it."""
 
 from dataclasses import dataclass
 
-from services.auth import challenge_store, guessing_brake, session_store, sms_request
+from services.auth import challenge_store, guessing_brake, phone_numbers, session_store, sms_request
 from services.auth.challenge_store import LoginChallenge, SentSms
 from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account
 from services.auth.sms_request import SentCode, SmsOrder
 from services.auth.store import accounts
 from shared import delivery
+from shared.channel import Channel
 from shared.database import reading
 from shared.delivery import Delivery
+from shared.phone import PhoneNumber
 from shared.problems import Refusal, Unavailable
 
 
@@ -25,23 +27,24 @@ class ChallengeState:
     one_try: bool
 
 
-def send(deps: Deps, client: Client, challenge_id: str, binding: str | None) -> SentCode:
-    """Mint a code and put its request on the queue.
+def send(deps: Deps, client: Client, challenge_id: str, binding: str | None, call_in: str | None = None) -> SentCode:
+    """Mint a code and put its request on the queue; with ``call_in`` it is said in a call in this language.
 
     When the queue does not take it the challenge is deleted: the page must not wait for a code that never comes.
-    Raises Refusal challenge_expired, sms_unavailable, too_many_requests; Unavailable.
+    Raises Refusal challenge_expired, sms_unavailable or call_unavailable, too_many_requests; Unavailable.
     """
     challenge, account = live_challenge(deps, challenge_id, binding)
     if account.phone is None or not challenge.offers_sms:
-        raise Refusal("sms_unavailable")
-    order = SmsOrder(account, "login", challenge.id, account.phone, challenge.device_id)
+        raise Refusal("sms_unavailable" if call_in is None else "call_unavailable")
+    order = SmsOrder(account, "login", challenge.id, account.phone, challenge.device_id, call_in)
     try:
         sent = sms_request.send_code(deps, client, order)
     except Unavailable as outage:
         if outage.reason == "broker":
             challenge_store.delete(deps.redis, challenge.id)
         raise
-    challenge_store.note_sms(deps.redis, challenge, SentSms(sent.message_id, sent.reference), deps.clock())
+    noted = SentSms(sent.message_id, sent.reference, is_text=sent.channel is Channel.SMS)
+    challenge_store.note_sms(deps.redis, challenge, noted, deps.clock())
     return sent
 
 
@@ -53,6 +56,11 @@ def state(deps: Deps, challenge_id: str, binding: str | None) -> ChallengeState:
     is_braked = challenge.device_id is None and guessing_brake.is_on(deps.redis)
     one_try = is_braked and not challenge_store.is_confirmed(deps.redis, challenge.id)
     return ChallengeState(challenge, account, sent, delivered, one_try)
+
+
+def channels(deps: Deps, challenge: LoginChallenge, phone: PhoneNumber | None) -> frozenset[Channel]:
+    """How a code for this challenge can reach the account's phone."""
+    return phone_numbers.channels(phone, deps.settings.reach) if challenge.offers_sms else frozenset()
 
 
 def live_challenge(deps: Deps, challenge_id: str, binding: str | None) -> tuple[LoginChallenge, Account]:

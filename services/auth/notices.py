@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from services.auth import phone_numbers
 from services.auth.deps import WorkerDeps
 from services.auth.domain import notice_texts
 from services.auth.domain.account import Account
@@ -77,7 +78,7 @@ def tell(
     extra_phones: Iterable[PhoneNumber] = (),
     **values: object,
 ) -> None:
-    """Record a notice by email and, where a phone is proven, by SMS, in the caller's transaction.
+    """Record a notice by email and, where a cell phone is proven, by SMS, in the caller's transaction.
 
     ``extra_phones`` are told besides (the number that was just replaced), and first, because they may be the owner's
     when the new one is not. ``values`` fill the text of this kind.
@@ -88,7 +89,8 @@ def tell(
     telling = _Telling(connection, deps, account, kind, now, values)
     own = () if account.phone is None else (account.phone,)
     for phone in dict.fromkeys((*extra_phones, *own)):
-        telling.text(phone)
+        if not phone_numbers.is_landline(phone):  # the mail tells
+            telling.text(phone)
     telling.mail()
 
 

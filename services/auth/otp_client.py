@@ -9,6 +9,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from services.auth.otp_line import PATIENCE, Line, LineDown, Patience
+from shared.channel import Channel
 from shared.clock import Clock, parse_rfc3339
 from shared.keys import Key, encode_key
 from shared.problems import PROBLEMS, Refusal, Unavailable
@@ -178,12 +179,23 @@ class OtpClient:
             self._call("POST", f"/accounts/{account_id}/endings", body)
 
     def create_sms_challenge(
-        self, account_id: str, purpose: Purpose, binding: str, phone: str, device_id: str | None = None
+        self,
+        account_id: str,
+        purpose: Purpose,
+        binding: str,
+        phone: str,
+        device_id: str | None = None,
+        call_in: str | None = None,
     ) -> dict[str, Any]:
-        """Mint a passcode and seal its text for notify; ids and times come back, never the code."""
+        """Mint a passcode and seal its text for notify; ids and times come back, never the code.
+
+        ``call_in``: it is said in a call in this language.
+        """
         body = {"purpose": purpose, "binding": binding, "phone": phone}
         if device_id is not None:
             body["device_id"] = device_id
+        if call_in is not None:  # otp of the previous release knows texts alone
+            body |= {"channel": Channel.CALL, "language": call_in}
         return dict(self._call("POST", f"/accounts/{account_id}/sms-challenges", body))
 
     def withdraw_sms_challenge(self, account_id: str, message_id: str, purpose: Purpose, binding: str) -> None:

@@ -34,6 +34,7 @@ from services.auth.store import accounts, timeline
 from services.auth.store.timeline import OWNER, Entry
 from shared import budgets
 from shared.budgets import Charge, Rate
+from shared.channel import Channel
 from shared.clock import parse_rfc3339
 from shared.database import reading
 from shared.ids import new_id
@@ -43,23 +44,26 @@ from shared.problems import Refusal
 
 @dataclass(frozen=True, slots=True)
 class Country:
-    """A choice of the Country Code field; ``sms`` says whether codes go there."""
+    """A choice of the Country Code field; ``sms`` and ``call`` say how codes go there."""
 
     country: str
     calling_code: int
     sms: bool
+    call: bool
 
 
 def countries(deps: Deps) -> list[Country]:
     """All of them, in the order of their codes."""
-    allowed = deps.settings.sms_countries
-    return [Country(country, code, country in allowed) for country, code in phone_numbers.calling_codes().items()]
+    reach, codes = deps.settings.reach, phone_numbers.calling_codes()
+    return [Country(one, code, one in reach.sms, one in reach.call) for one, code in codes.items()]
 
 
 def set_phone(
-    deps: Deps, client: Client, account: Account, acting: Acting, country: str, number: str
+    deps: Deps, client: Client, account: Account, acting: Acting, country: str, number: str, language: str = "en"
 ) -> SentCode | Account:
     """Remember a number as pending and send the code that proves it; a proven number stays in use until then.
+
+    A number that takes no texts is called, in this language.
 
     A repeat is the same request: while a code that this session requested for this number is live, the call sends
     nothing and returns that code's answer again. For a number that is proven already, it returns the account: a number
@@ -68,7 +72,7 @@ def set_phone(
     Raises Refusal country_not_allowed, invalid_phone, too_many_requests, sms_unavailable, not_authenticated;
     Unavailable.
     """
-    phone = phone_numbers.parse(country, number, deps.settings.sms_countries)
+    phone = phone_numbers.parse(country, number, deps.settings.reach)
     if account.phone == phone and account.pending_phone is None:
         return account
     if (sent := _sent_before(deps, account, acting.session, phone)) is not None:
@@ -81,7 +85,8 @@ def set_phone(
         if binding is None:
             binding = _new_binding(acting.session)
             _write_pending(connection, client, account, phone, binding, deps.clock(), actor=OWNER)
-    return _send(deps, client, account, phone, binding)
+    takes_texts = Channel.SMS in phone_numbers.channels(phone, deps.settings.reach)
+    return _send(deps, client, account, phone, binding, None if takes_texts else language)
 
 
 def set_member_phone(
@@ -104,7 +109,7 @@ def set_member_phone(
         member = accounts.by_id(connection, account_id)
     if member is None or member.team_id != owner.team_id:
         raise Refusal("not_found")
-    phone = phone_numbers.parse(country, number, deps.settings.sms_countries)
+    phone = phone_numbers.parse(country, number, deps.settings.reach)
     with (
         _charged(deps, limits.MEMBER_PHONE_CHANGE, owner),
         consequences.holding(deps, acting, member.id) as connection,
@@ -123,15 +128,16 @@ def set_member_phone(
     return phone, False
 
 
-def resend(deps: Deps, client: Client, account: Account, acting: Acting) -> SentCode:
+def resend(deps: Deps, client: Client, account: Account, acting: Acting, call_in: str | None = None) -> SentCode:
     """Send another code to the pending number. From here on the code of another session proves nothing.
 
-    Raises Refusal phone_not_pending, too_many_requests, sms_unavailable, not_authenticated; Unavailable.
+    With ``call_in`` it is said in a call in this language. Raises Refusal phone_not_pending, too_many_requests,
+    sms_unavailable or call_unavailable, not_authenticated; Unavailable.
     """
     phone, binding = _pending(account)
     if _requested_by(binding) != acting.session.id:
         phone, binding = _bound_anew(deps, account, acting)
-    return _send(deps, client, account, phone, binding)
+    return _send(deps, client, account, phone, binding, call_in)
 
 
 def verify(deps: Deps, client: Client, account: Account, acting: Acting, code: str) -> tuple[Account, bool]:
@@ -191,11 +197,17 @@ def _charged(deps: Deps, rate: Rate, account: Account) -> Iterator[None]:
         yield
 
 
-def _send(deps: Deps, client: Client, account: Account, phone: PhoneNumber, binding: str) -> SentCode:
+def _send(
+    deps: Deps, client: Client, account: Account, phone: PhoneNumber, binding: str, call_in: str | None
+) -> SentCode:
     epoch = session_store.epoch(deps.redis, account.id)
-    sent = sms_request.send_code(deps, client, SmsOrder(account, "phone_verification", binding, phone))
+    order = SmsOrder(account, "phone_verification", binding, phone, call_in=call_in)
+    sent = sms_request.send_code(deps, client, order)
     times = {"expires_at": parse_rfc3339(sent.expires_at), "now": deps.clock()}
-    phone_code_store.keep(deps.redis, account.id, binding, epoch, asdict(sent), **times)
+    # A gateway of the previous release knows texts alone, and refuses a member that it does not know.
+    answer = asdict(sent)
+    kept = {name: answer[name] for name in answer if name != "channels" and answer[name] is not Channel.SMS}
+    phone_code_store.keep(deps.redis, account.id, binding, epoch, kept, **times)
     return sent
 
 
@@ -206,7 +218,10 @@ def _sent_before(deps: Deps, account: Account, session: Session, phone: PhoneNum
         return None
     epoch = session_store.epoch(deps.redis, account.id)
     found = phone_code_store.find(deps.redis, account.id, binding, epoch, deps.clock())
-    return None if found is None else SentCode(**found)
+    if found is None:
+        return None
+    channel, channels = Channel(found.pop("channel", "sms")), phone_numbers.channels(phone, deps.settings.reach)
+    return SentCode(**found, channel=channel, channels=tuple(sorted(channels)))
 
 
 def _binding_of(account: Account, session: Session, phone: PhoneNumber) -> str | None:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from services.auth import phone_numbers
 from services.auth.domain.account import Account, Role
 from services.auth.domain.identity_checks import Facts, Times
 from services.auth.domain.session import AssuranceLevel, Factor, assurance
@@ -39,7 +40,7 @@ def read(
     return Facts(
         now=now,
         is_operator=account.role is Role.SUPPORT,
-        phone_verified_at=account.phone_verified_at if account.phone is not None else None,
+        phone_verified_at=account.phone_verified_at if _takes_words(account) else None,
         address_since=account.created_at,
         changed_at=_last(seen, _CHANGES, account.phone_verified_at),
         # The owner's own change takes the old password. Every other one is the command line's.
@@ -54,6 +55,11 @@ def read(
 def _last(seen: dict[Entry, datetime], entries: tuple[Entry, ...], *more: datetime | None) -> datetime | None:
     moments = [seen[entry] for entry in entries if entry in seen] + [moment for moment in more if moment is not None]
     return max(moments, default=None)
+
+
+def _takes_words(account: Account) -> bool:
+    """Whether the words of a check can be texted to the account's phone."""
+    return account.phone is not None and not phone_numbers.is_landline(account.phone)
 
 
 def _took_a_code(factors: list[str]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from services.auth.domain import targets
 from services.auth.domain.hosts import Hosts, origin_of
 from services.auth.domain.identity_checks import Times
+from services.auth.domain.reach import Reach
 from services.auth.domain.session import SessionTimes
 from services.auth.domain.targets import Targets
 from services.auth.limits import GUESSING_FLOOR, LONGEST_SESSION
@@ -59,6 +60,7 @@ class AuthSettings(WorkerSettings):
     enrollment_word_life_seconds: int
     prepares_passwords: bool
     sms_countries: frozenset[str]
+    call_countries: frozenset[str]
     twilio_auth_tokens: tuple[Secret[str], ...]
     portal: bool
     api_docs: bool
@@ -69,6 +71,7 @@ class AuthSettings(WorkerSettings):
         """Read and check. Raises SettingsError that names every fault."""
         env = env or Environment()
         members = _worker_members(env)
+        texted = env.text("SMS_COUNTRIES", DEFAULT_SMS_COUNTRIES)
         members |= {
             "otp_url": _otp_url(env),
             "otp_api_key": _newest(env.keys("OTP_API_KEYS")),
@@ -82,14 +85,22 @@ class AuthSettings(WorkerSettings):
             "enrollment_word_required": _on(env, "ENROLLMENT_WORD_REQUIRED"),
             "enrollment_word_life_seconds": env.integer("ENROLLMENT_WORD_LIFE_SECONDS", 24 * 3600, minimum=1),
             "prepares_passwords": env.choice("PASSWORD_FORM", ("prepared", "typed"), "prepared") == "prepared",
-            "sms_countries": frozenset(env.text("SMS_COUNTRIES", DEFAULT_SMS_COUNTRIES).replace(" ", "").split(",")),
+            "sms_countries": _countries(env, "SMS_COUNTRIES", texted),
+            "call_countries": _countries(env, "CALL_COUNTRIES", texted if members["mode"] is Mode.DEVELOPMENT else ""),
             "twilio_auth_tokens": env.optional_secrets("TWILIO_AUTH_TOKEN"),
             "portal": _on(env, "PORTAL"),
             "api_docs": _on(env, "API_DOCS"),
             "metrics": metrics_port.from_environment(env),
         }
+        if members["mode"] is Mode.PRODUCTION and members["call_countries"] and not members["twilio_auth_tokens"]:
+            env.fault("CALL_COUNTRIES needs TWILIO_AUTH_TOKEN, without which no call may say its code")
         env.done()
         return cls(**members)
+
+    @property
+    def reach(self) -> Reach:
+        """Where codes go."""
+        return Reach(self.sms_countries, self.call_countries)
 
     @property
     def secure_cookies(self) -> bool:
@@ -181,6 +192,11 @@ def database_url_from_env(env: Environment | None = None) -> str:
 def _on(env: Environment, name: str) -> bool:
     """A switch that is on unless it is set to off."""
     return env.choice(name, ("on", "off"), default="on") == "on"
+
+
+def _countries(env: Environment, name: str, default: str) -> frozenset[str]:
+    """A list of countries (ISO 3166-1 alpha-2), by commas."""
+    return frozenset(filter(None, env.text(name, default).replace(" ", "").split(",")))
 
 
 def _audiences(env: Environment) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Asking for an SMS code: a claim check. Only ids and a deadline reach the broker."""
+"""Asking for a code by SMS or by call: a claim check. Only ids and a deadline reach the broker."""
 
 import contextlib
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from services.auth.otp_client import Purpose
 from services.auth.store import accounts, timeline
 from services.auth.store.timeline import Entry
 from shared import budgets
+from shared.channel import Channel
 from shared.clock import parse_rfc3339
 from shared.database import writing
 from shared.ids import new_id
@@ -23,20 +24,26 @@ from shared.problems import Refusal
 
 @dataclass(frozen=True, slots=True)
 class SentCode:
-    """What the page that waits for the code may know; times as otp wrote them (RFC 3339)."""
+    """What the page that waits for the code may know; times as otp wrote them (RFC 3339).
+
+    ``channels``: how another code can reach the phone.
+    """
 
     message_id: str
     reference: str
     phone_hint: str
     expires_at: str
     resend_after: str
+    channel: Channel = Channel.SMS
+    channels: tuple[Channel, ...] = (Channel.SMS,)
 
 
 @dataclass(frozen=True, slots=True)
 class SmsOrder:
     """Whose code, for what, and to which number. ``device_id``: a known device of the account asks.
 
-    ``account`` is the account as it was when ``phone`` was read from it.
+    ``account`` is the account as it was when ``phone`` was read from it. ``call_in``: by a call in this language, else
+    by text.
     """
 
     account: Account
@@ -44,14 +51,20 @@ class SmsOrder:
     binding: str
     phone: PhoneNumber
     device_id: str | None = None
+    call_in: str | None = None
+
+    @property
+    def channel(self) -> Channel:
+        """How the code reaches the phone."""
+        return Channel.SMS if self.call_in is None else Channel.CALL
 
 
 def send_code(deps: Deps, client: Client, order: SmsOrder) -> SentCode:
     """Have otp mint a code, and notify send it.
 
     What can't be published or recorded is withdrawn: the code that nobody will get must not be one that works. The same
-    holds when the phone was changed while otp minted the code. Raises Refusal too_many_requests, sms_unavailable (which
-    the timeline tells); Unavailable.
+    holds when the phone was changed while otp minted the code. Raises Refusal too_many_requests, sms_unavailable or
+    call_unavailable (which the timeline tells); Unavailable.
     """
     charges = by_network(deps, SMS_IP, client.ip)
     taken = budgets.take(deps.redis, *charges)
@@ -60,19 +73,35 @@ def send_code(deps: Deps, client: Client, order: SmsOrder) -> SentCode:
         try:
             return _minted_and_published(deps, client, order)
         except Refusal as refusal:
-            if refusal.code == "sms_unavailable":
-                _record_refused(deps, client, order, refusal)
-            raise
+            if refusal.code != "sms_unavailable":
+                raise
+            _record_refused(deps, client, order, refusal)
+            raise _named_for(order.channel, refusal) from None
+
+
+def _named_for(channel: Channel, refusal: Refusal) -> Refusal:
+    """The refusal under the name of the channel: otp's guards, and what a phone takes, refuse texts and calls alike."""
+    if channel is Channel.SMS:
+        return refusal
+    return Refusal("call_unavailable", retry_after_seconds=refusal.retry_after_seconds, extra=refusal.extra)
 
 
 def _minted_and_published(deps: Deps, client: Client, order: SmsOrder) -> SentCode:
     account, phone = order.account, order.phone
-    phone_numbers.require_textable(phone, deps.settings.sms_countries)
-    challenge = deps.otp.create_sms_challenge(account.id, order.purpose, order.binding, phone.e164, order.device_id)
+    phone_numbers.require_reachable(phone, order.channel, deps.settings.reach)
+    challenge = deps.otp.create_sms_challenge(
+        account.id, order.purpose, order.binding, phone.e164, order.device_id, order.call_in
+    )
     message_id = challenge["message_id"]
     now = deps.clock()
     sent = SentCode(
-        message_id, challenge["reference"], phone.masked(), challenge["expires_at"], challenge["resend_after"]
+        message_id=message_id,
+        reference=challenge["reference"],
+        phone_hint=phone.masked(),
+        expires_at=challenge["expires_at"],
+        resend_after=challenge["resend_after"],
+        channel=order.channel,
+        channels=tuple(sorted(phone_numbers.channels(phone, deps.settings.reach))),
     )
     try:
         with writing(deps.database) as connection:
@@ -88,6 +117,7 @@ def _minted_and_published(deps: Deps, client: Client, order: SmsOrder) -> SentCo
                 expires_at=sent.expires_at,
                 purpose=order.purpose,
                 phone_hint=sent.phone_hint,
+                **_by(order),
             )
         deps.publisher.publish(
             SendSmsCode(
@@ -131,4 +161,10 @@ def _record_refused(deps: Deps, client: Client, order: SmsOrder, refusal: Refusa
             purpose=order.purpose,
             phone_hint=order.phone.masked(),
             cause=refusal.extra.get("cause"),
+            **_by(order),
         )
+
+
+def _by(order: SmsOrder) -> dict[str, str]:
+    """The detail of an entry that tells a call; a text needs none."""
+    return {"channel": order.channel} if order.channel is Channel.CALL else {}

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from services.auth import history, views
+from services.auth import history, phone_numbers, views
 from services.auth.domain.account import Account
 from services.auth.store.timeline import OperatorRow
 from services.auth.support import AccountDetail
@@ -11,7 +11,10 @@ from services.auth.support import AccountDetail
 
 def phone_document(account: Account) -> dict[str, Any] | None:
     """The proven phone, masked."""
-    return None if account.phone is None else {"hint": views.hint(account.phone), "verified": True}
+    if account.phone is None:
+        return None
+    landline = phone_numbers.is_landline(account.phone)
+    return {"hint": views.hint(account.phone), "verified": True, "calls_only": landline}
 
 
 def account_document(detail: AccountDetail) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Deliver an SMS code: claim it, send it, record it (the claim check).
+"""Deliver a code by SMS or by a call: claim it, send it, record it (the claim check).
 
 Same ``message_id`` twice = one SMS, unless a worker died between the provider's answer and its record: then a second
 copy is the lesser evil. A code that never comes locks its owner out; one that comes twice does not.
@@ -9,12 +9,14 @@ from datetime import datetime
 import structlog
 
 from services.notify.deps import Deps
+from services.notify.domain import spoken
 from services.notify.domain.retries import DONE, Done, Outcome, hop
-from services.notify.providers import SmsMessage
+from services.notify.providers import CallMessage, SmsMessage
 from services.notify.providers.router import CODE, GivenUp, Later, Sent
 from services.notify.providers.state import Known
 from services.notify.recording import insist
 from shared import delivery
+from shared.channel import Channel
 from shared.clock import after
 from shared.delivery import Claimed, DeliveryStatus, Held, Overdue, Settled
 from shared.delivery_reasons import DeliveryReason
@@ -65,18 +67,29 @@ def _open_and_send(deps: Deps, command: SendSmsCode, claimed: Claimed, known: Kn
         detail = str(error) if ours else "the recipient is not an E.164 number"
         log.error("sms code unreadable", message_id=command.message_id, detail=detail)  # noqa: TRY400
         return _give_up(deps, command, None, GivenUp(None, DeliveryReason.OUR_FAULT))
-    message = SmsMessage(
+    return _send(deps, command, claimed, envelope, _message(deps, command, envelope, to), known)
+
+
+def _message(deps: Deps, command: SendSmsCode, envelope: Envelope, to: PhoneNumber) -> SmsMessage | CallMessage:
+    if envelope.channel is Channel.CALL:
+        script = spoken.write(envelope.subject or "", envelope.language, envelope.body, spoken.new_keys())
+        return CallMessage(command.message_id, to, script)
+    return SmsMessage(
         message_id=command.message_id,
         to=to,
         body=envelope.body,
         valid_for_seconds=int((envelope.expires_at - deps.clock()).total_seconds()),
         wants_receipt=True,
     )
-    return _send(deps, command, claimed, envelope, message, known)
 
 
 def _send(
-    deps: Deps, command: SendSmsCode, claimed: Claimed, envelope: Envelope, message: SmsMessage, known: Known
+    deps: Deps,
+    command: SendSmsCode,
+    claimed: Claimed,
+    envelope: Envelope,
+    message: SmsMessage | CallMessage,
+    known: Known,
 ) -> Outcome:
     began = deps.clock()
     match deps.sms.send(message, min(command.deadline, envelope.expires_at), CODE, known):
@@ -90,6 +103,7 @@ def _send(
             log.info(
                 "sms code sent",
                 message_id=command.message_id,
+                channel=envelope.channel,
                 provider=sent.provider,
                 provider_message_id=sent.provider_message_id,
                 confirmed=sent.confirmed,

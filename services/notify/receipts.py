@@ -12,7 +12,10 @@ from shared import delivery
 from shared.messages import RecordReceipt
 
 # The provider's name -> how its receipts are read.
-READERS: dict[str, Callable[[str, str | None], Reading | None]] = {"twilio": twilio_codes.read_receipt}
+READERS: dict[str, Callable[[str, str | None], Reading | None]] = {
+    "twilio": twilio_codes.read_receipt,
+    "twilio.call": twilio_codes.read_call_receipt,
+}
 
 log = structlog.get_logger("notify.receipts")
 

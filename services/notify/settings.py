@@ -31,7 +31,10 @@ _RATE = re.compile(r"[0-9]{1,4}(\.[0-9]{1,3})?\Z")
 
 @dataclass(frozen=True, slots=True)
 class TwilioSettings:
-    """One of ``messaging_service_sid`` and ``from_number`` is set."""
+    """One of ``messaging_service_sid`` and ``from_number`` is set.
+
+    ``call_url``: where the gateway says what follows the keys; without it nobody is called. ``call_from`` calls.
+    """
 
     account_sid: str
     auth_token: Secret[str]
@@ -39,6 +42,8 @@ class TwilioSettings:
     from_number: str | None
     api_base_url: str
     status_callback_url: str | None
+    call_from: str | None = None
+    call_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +147,18 @@ def _twilio(env: Environment) -> TwilioSettings:
         from_number=env.optional("TWILIO_FROM"),
         api_base_url=env.text("TWILIO_API_BASE_URL", "https://api.twilio.com"),
         status_callback_url=env.optional("TWILIO_STATUS_CALLBACK_URL"),
+        call_from=env.optional("TWILIO_CALL_FROM") or env.optional("TWILIO_FROM"),
+        call_url=env.optional("TWILIO_CALL_URL"),
     )
     if bool(settings.messaging_service_sid) == bool(settings.from_number):
         env.fault("exactly one of TWILIO_MESSAGING_SERVICE_SID and TWILIO_FROM is needed")
     env.web_url("TWILIO_API_BASE_URL", settings.api_base_url)
     if settings.status_callback_url is not None:
         env.web_url("TWILIO_STATUS_CALLBACK_URL", settings.status_callback_url)
+    if settings.call_url is not None:
+        env.web_url("TWILIO_CALL_URL", settings.call_url)
+        if settings.call_from is None:
+            env.fault("TWILIO_CALL_URL needs TWILIO_CALL_FROM, the number that calls")
     return settings
 
 

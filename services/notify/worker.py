@@ -37,7 +37,7 @@ def _sms_provider(name: str, settings: NotifySettings, redis: Redis, clock: Cloc
     if name == "twilio" and settings.twilio is not None:
         from services.notify.providers.twilio import TwilioSms
 
-        return TwilioSms(settings.twilio)
+        return TwilioSms(settings.twilio, redis)
     if name == "http" and settings.http is not None:
         from services.notify.providers.http import HttpSms
 

@@ -36,6 +36,7 @@ REGENERATE_CODES = Rate("otp.recovery_codes", by="account", windows=(Window(5, 1
 SMS_ACCOUNT, SMS_PHONE = sending_budgets.TABLE[Kind.LOGIN].rates
 SMS_ACCOUNT_KNOWN_DEVICE, SMS_PHONE_KNOWN_DEVICE = sending_budgets.TABLE[Kind.LOGIN_KNOWN_DEVICE].rates
 SMS_ACCOUNT_PROOF, SMS_PHONE_PROOF = sending_budgets.TABLE[Kind.PHONE_PROOF].rates
+CALLS_OF_PHONE = sending_budgets.CALLS_OF_PHONE
 SMS_RESEND = Rate("otp.sms.resend", by="purpose, account and binding", windows=(Window(1, 30),))
 
 
@@ -196,3 +197,8 @@ def send_charges(purpose: Purpose, account_id: str, phone: str, *, device_known:
     """The rows that pay for a text, by account and by phone (its keyed digest)."""
     account, to = SENDS_OF[purpose, device_known and purpose is Purpose.LOGIN]
     return Charge(account, account_id), Charge(to, phone)
+
+
+def call_charges(phone: str, cap: int) -> tuple[Charge, Charge]:
+    """The rows that pay for a call besides those of its text, by phone (its keyed digest) and by day."""
+    return Charge(CALLS_OF_PHONE, phone), sending_budgets.calls_day_charge(cap)

@@ -11,6 +11,7 @@ from services.otp.domain.passcode import Passcode
 from services.otp.domain.purpose import PURPOSES_BY_SMS, Factor, Purpose
 from services.otp.domain.recovery_code import LONGEST_SPELLING
 from shared.bodies import Flag, Pattern, Text
+from shared.channel import Channel
 from shared.clock import rfc3339
 from shared.openapi import ProblemSchema
 from shared.phone import PhoneNumber
@@ -199,6 +200,13 @@ class RequestSmsSchema(Schema):
     binding = Text(required=True, validate=ID)
     phone = PhoneField(required=True)
     device_id = Text(load_default=None, allow_none=True, validate=ID)
+    channel = fields.Enum(Channel, by_value=True, load_default=Channel.SMS)
+    language = Text(
+        load_default=None,
+        allow_none=True,
+        validate=Pattern(r"[a-z]{2,3}", error="A language as ISO 639 writes it."),
+        metadata={"description": "What a call is spoken in; English where the courier does not speak it."},
+    )
 
 
 class WithdrawSmsSchema(Schema):

@@ -6,9 +6,11 @@ from datetime import datetime, timedelta
 from services.otp import sms_guard, sms_store, store
 from services.otp.deps import Deps
 from services.otp.domain import sms_text
+from services.otp.domain.passcode import Passcode
 from services.otp.domain.purpose import PURPOSES, Purpose
 from services.otp.limits import SMS_RESEND, failure_rows, spent_row
 from services.otp.sms_store import LivePasscode, Slot
+from shared.channel import Channel
 from shared.database import reading
 from shared.deadline import require_time
 from shared.envelope import Envelope
@@ -20,7 +22,7 @@ from shared.sealed_text import SealedText
 
 @dataclass(frozen=True, slots=True)
 class RequestSms:
-    """Send a passcode to this phone, good for this purpose and binding only.
+    """Send a passcode to this phone, good for this purpose and binding only, by a text or by a call in this language.
 
     ``device_id`` names a device that auth remembers, as in Verify.
     """
@@ -30,6 +32,8 @@ class RequestSms:
     binding: str
     phone: PhoneNumber
     device_id: str | None = None
+    channel: Channel = Channel.SMS
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ def request(deps: Deps, command: RequestSms) -> SmsChallenge:
     _require_open(deps, command)
     slot = Slot(command.account_id, command.purpose, command.binding)
     device_known = command.device_id is not None
-    permit = sms_guard.take(deps, slot, command.phone, device_known=device_known)
+    permit = sms_guard.take(deps, slot, command.phone, device_known=device_known, channel=command.channel)
 
     now = deps.clock()
     passcode, reference, message_id = sms_text.new_passcode(), sms_text.new_reference(), new_id("sms")
@@ -69,14 +73,9 @@ def request(deps: Deps, command: RequestSms) -> SmsChallenge:
         permit.probe,
         device_known,
         permit.weighed,
+        command.channel,
     )
-    envelope = Envelope(
-        account_id=command.account_id,
-        recipient=command.phone.e164,
-        subject=None,
-        body=sms_text.render(deps.issuer, deps.sms_host, passcode, reference),
-        expires_at=expires_at,
-    )
+    envelope = _envelope(deps, command, passcode, reference, expires_at)
     deadline = expires_at - sms_text.LAST_USEFUL_SEND
     text = SealedText.sign(deps.signer, message_id, envelope.seal(deps.notify_public_key), deadline)
     try:
@@ -92,6 +91,21 @@ def request(deps: Deps, command: RequestSms) -> SmsChallenge:
         expires_at=expires_at,
         resend_after=now + timedelta(seconds=SMS_RESEND.windows[0].seconds),
         deadline=deadline,
+    )
+
+
+def _envelope(deps: Deps, command: RequestSms, passcode: Passcode, reference: str, expires_at: datetime) -> Envelope:
+    """What notify sends. A call has the digits alone, because the courier says the sentences around them."""
+    is_call = command.channel is Channel.CALL
+    text = passcode.digits if is_call else sms_text.render(deps.issuer, deps.sms_host, passcode, reference)
+    return Envelope(
+        account_id=command.account_id,
+        recipient=command.phone.e164,
+        subject=deps.issuer if is_call else None,
+        body=text,
+        expires_at=expires_at,
+        channel=command.channel,
+        language=command.language if is_call else None,
     )
 
 

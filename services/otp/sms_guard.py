@@ -21,12 +21,14 @@ from services.otp.limits import (
     SMS_PROBE,
     SMS_PROBES_NEEDED,
     SMS_RESEND,
+    call_charges,
     send_charges,
     sms_day_charge,
 )
 from services.otp.sms_store import LivePasscode, Slot, parse
 from shared import budgets
 from shared.budgets import Charge, Taken
+from shared.channel import Channel
 from shared.ids import new_id
 from shared.phone import PhoneNumber
 from shared.problems import Refusal
@@ -72,10 +74,11 @@ class _Charges:
     person: tuple[Charge, ...]
     prefix: tuple[Charge, ...]
     day: Charge
+    calls: tuple[Charge, ...]
     probe: Charge
 
     @classmethod
-    def of(cls, deps: Deps, slot: Slot, phone: str, lane: Lane, *, device_known: bool) -> "_Charges":
+    def of(cls, deps: Deps, slot: Slot, phone: str, lane: Lane, *, device_known: bool, channel: Channel) -> "_Charges":
         return cls(
             person=(
                 Charge(SMS_RESEND, f"{slot.account_id}:{slot.name}"),
@@ -83,21 +86,24 @@ class _Charges:
             ),
             prefix=tuple(Charge(row.rate, lane.subject) for row in SMS_LANE),
             day=sms_day_charge(slot.purpose, deps.sms_daily_cap),
+            calls=call_charges(phone, deps.sms_daily_cap) if channel is Channel.CALL else (),
             probe=Charge(SMS_PROBE, lane.subject, only_while=lane_store.paused_key(lane)),
         )
 
     def counted(self, *, probe: bool) -> tuple[Charge, ...]:
         """Those of a send that went out."""
-        return (*self.person, *self.prefix, self.day, *((self.probe,) if probe else ()))
+        return (*self.person, *self.prefix, self.day, *self.calls, *((self.probe,) if probe else ()))
 
 
-def take(deps: Deps, slot: Slot, phone: PhoneNumber, *, device_known: bool) -> Permit:
+def take(deps: Deps, slot: Slot, phone: PhoneNumber, *, device_known: bool, channel: Channel = Channel.SMS) -> Permit:
     """Count a send to this phone; one that is refused is counted nowhere. A known device pays from rows of its own.
+
+    A call pays what a text pays, and the rows of calls besides.
 
     Raises too_many_requests (its owner asked too often), sms_unavailable (its lane or the day is spent).
     """
     digest, lane = deps.digest_keys.newest.mac("phone", phone.e164), Lane.of(slot.purpose, phone)
-    charges = _Charges.of(deps, slot, digest, lane, device_known=device_known)
+    charges = _Charges.of(deps, slot, digest, lane, device_known=device_known, channel=channel)
     everything = charges.counted(probe=True)
     weighing = lane_store.weighing(lane, slot.account_id, digest)
     taken = budgets.take(deps.redis, *everything, read=[slot.key, *lane_store.state_keys(lane)], weighing=weighing)
@@ -120,14 +126,14 @@ def take(deps: Deps, slot: Slot, phone: PhoneNumber, *, device_known: bool) -> P
             raise _unavailable(Cause.DESTINATION, 0)
     elif conversion.healed(ProbeRound(state.probes_verified, SMS_PROBES_NEEDED)):
         # Not the lane's: its counts end with the pause, and what others have counted anew since is theirs.
-        _uncount(deps, taken, (*charges.person, charges.day))
+        _uncount(deps, taken, (*charges.person, charges.day, *charges.calls))
         if lane_store.resume(deps.redis, lane, state.pause_id):
             log.warning("sms resumed", prefix=lane.prefix, purpose=lane.purpose)
-        return take(deps, slot, phone, device_known=device_known)
+        return take(deps, slot, phone, device_known=device_known, channel=channel)
 
     if wait := max(waits[charge] for charge in (*charges.prefix, charges.probe)):
         raise _unavailable(Cause.DESTINATION, wait)
-    if wait := waits[charges.day]:
+    if wait := max(waits[charge] for charge in (charges.day, *charges.calls)):
         raise _unavailable(Cause.TODAY, wait)
     _report_spent(deps, sends[charges.day])
     live = parse(taken.read[0], deps.clock())
@@ -137,7 +143,8 @@ def take(deps: Deps, slot: Slot, phone: PhoneNumber, *, device_known: bool) -> P
 def give_back(deps: Deps, slot: Slot, passcode: LivePasscode) -> None:
     """Uncount a send that did not happen after all. Raises RedisError."""
     lane = Lane(slot.purpose, passcode.prefix)
-    charges = _Charges.of(deps, slot, passcode.phone, lane, device_known=passcode.device_known)
+    known, channel = passcode.device_known, passcode.channel
+    charges = _Charges.of(deps, slot, passcode.phone, lane, device_known=known, channel=channel)
     budgets.refund(deps.redis, *charges.counted(probe=passcode.probe))
     senders = lane_store.senders(slot.account_id, passcode.phone)
     budgets.unweigh(deps.redis, lane_store.tallies_with(lane, passcode.weighed), senders)

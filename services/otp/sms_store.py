@@ -21,6 +21,7 @@ from services.otp.domain.purpose import SECOND_FACTOR_PURPOSES, Purpose, occasio
 from services.otp.domain.sms_text import LIVES_FOR
 from services.otp.limits import ACCEPTED_AGAIN_FOR
 from shared import delivery
+from shared.channel import Channel
 from shared.clock import parse_rfc3339, rfc3339
 from shared.keys import Key, KeyList
 from shared.lua import LuaScript
@@ -108,6 +109,7 @@ class LivePasscode:
     probe: bool = False
     device_known: bool = False
     weighed: tuple[bool, ...] = ()
+    channel: Channel = Channel.SMS
 
 
 def parse(reply: Sequence[str] | None, now: datetime) -> list[LivePasscode]:
@@ -236,10 +238,13 @@ def _index(account_id: str) -> str:
 
 def _dump(passcode: LivePasscode) -> str:
     sent = [passcode.phone, passcode.prefix, passcode.probe, passcode.device_known, passcode.weighed]
-    return json.dumps([passcode.key_id, passcode.digest, rfc3339(passcode.expires_at), *sent])
+    call = [passcode.channel] if passcode.channel is Channel.CALL else []  # the previous release knows texts alone
+    return json.dumps([passcode.key_id, passcode.digest, rfc3339(passcode.expires_at), *sent, *call])
 
 
 def _load(message_id: str, value: str) -> LivePasscode:
     key_id, digest, expires_at, *sent = json.loads(value)
+    channel = Channel(sent.pop()) if sent[-1:] == [Channel.CALL] else Channel.SMS
     weighed = tuple(sent.pop()) if len(sent) > _SENT_BEFORE_WEIGHED else ()
-    return replace(LivePasscode(message_id, key_id, digest, parse_rfc3339(expires_at), *sent), weighed=weighed)
+    passcode = LivePasscode(message_id, key_id, digest, parse_rfc3339(expires_at), *sent)
+    return replace(passcode, weighed=weighed, channel=channel)

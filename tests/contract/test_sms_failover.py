@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+import fakeredis
 import pytest
 
 from services.notify.delivery import deliver
@@ -70,7 +71,10 @@ def pair(stubs, monkeypatch):
     gateway = HttpSmsSettings(stubs["http"].sms_url, KeyList((Key("k1", Secret(KEY)),)))
 
     def make(first, second):
-        clients = {"twilio": TwilioSms(account), "http": HttpSms(gateway, system_clock)}
+        clients = {
+            "twilio": TwilioSms(account, fakeredis.FakeStrictRedis(decode_responses=True)),
+            "http": HttpSms(gateway, system_clock),
+        }
         courier = with_clock(Courier(clients[first], clients[second]), RunningClock())
         return Pair(courier, stubs[first], stubs[second])
 

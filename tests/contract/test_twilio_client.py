@@ -5,6 +5,7 @@ import threading
 import time
 from datetime import UTC, datetime
 
+import fakeredis
 import pytest
 
 from services.notify.domain.verdict import Verdict
@@ -47,8 +48,10 @@ def provider(base_url, **change) -> TwilioSms:
         "from_number": None,
         "api_base_url": base_url,
         "status_callback_url": None,
+        "call_from": None,
+        "call_url": None,
     }
-    return TwilioSms(TwilioSettings(**(settings | change)))
+    return TwilioSms(TwilioSettings(**(settings | change)), fakeredis.FakeStrictRedis(decode_responses=True))
 
 
 def message(*, valid_for=300, wants_receipt=True, body=BODY, number=PHONE) -> SmsMessage:

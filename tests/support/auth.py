@@ -107,6 +107,7 @@ class FakeOtp:
     pending: dict[str, str] = field(default_factory=dict)  # account -> the session that began its enrollment
     ended_sessions: set[str] = field(default_factory=set)
     sent_to: list[str] = field(default_factory=list)
+    called_in: list[str | None] = field(default_factory=list)  # the language of each code that goes by call
     tried_from: list[str | None] = field(default_factory=list)  # the known devices whose codes were verified
     sent_for: list[str | None] = field(default_factory=list)  # the known devices that asked
     history: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # oldest first
@@ -242,9 +243,16 @@ class FakeOtp:
         return ["1111-1111-1111-1111"] * 10
 
     def create_sms_challenge(
-        self, account_id: str, purpose: str, binding: str, phone: str, device_id: str | None = None
+        self,
+        account_id: str,
+        purpose: str,
+        binding: str,
+        phone: str,
+        device_id: str | None = None,
+        call_in: str | None = None,
     ) -> dict[str, Any]:
         self._answer()
+        self.called_in.append(call_in)
         message_id = new_id("sms")
         self.live_sms[message_id] = (account_id, purpose, binding)
         self.sent_to.append(phone)

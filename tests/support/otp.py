@@ -135,8 +135,8 @@ class World:
         return self.account("POST", "verifications", body, account=account)
 
     def send_sms(self, *, account: str = ACCOUNT, purpose: str = "login", binding: str = BINDING,
-                 phone: str = PHONE, device_id: str | None = None) -> TestResponse:  # fmt: skip
-        body = {"purpose": purpose, "binding": binding, "phone": phone, "device_id": device_id}
+                 phone: str = PHONE, device_id: str | None = None, **call: str) -> TestResponse:  # fmt: skip
+        body = {"purpose": purpose, "binding": binding, "phone": phone, "device_id": device_id, **call}
         return self.account("POST", "sms-challenges", body, account=account)
 
     def let_resend(self, *, purpose: str = "login", binding: str = BINDING, account: str = ACCOUNT) -> None:

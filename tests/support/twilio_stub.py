@@ -1,4 +1,4 @@
-"""A server that answers like Twilio's POST Messages, checks what it is sent, and misbehaves on demand.
+"""A server that answers like Twilio's POST Messages and Calls, checks what it is sent, and misbehaves on demand.
 
 For tests: ``with TwilioStub() as stub``. As a process: ``python -m tests.support.twilio_stub --port P``, which prints
 each message as a line of JSON; other processes read ``GET /messages`` and set ``PUT /behaviour``.
@@ -27,8 +27,10 @@ from tests.support.free_port import free_port
 ACCOUNT_SID = "AC" + "0" * 32
 AUTH_TOKEN = "stub-auth-token"
 
-_PATH = re.compile(r"/2010-04-01/Accounts/(AC[0-9a-f]{32})/Messages\.json\Z")
+_PATH = re.compile(r"/2010-04-01/Accounts/(AC[0-9a-f]{32})/(Messages|Calls)\.json\Z")
 _KNOWN_FIELDS = {"To", "Body", "From", "MessagingServiceSid", "ValidityPeriod", "StatusCallback"}
+_FIELDS_OF_CALLS = {"To", "From", "Twiml", "TimeLimit", "Timeout", "StatusCallback"}
+_LONGEST_TWIML = 4_000
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}\Z")
 
 
@@ -74,6 +76,7 @@ class TwilioStub:
         self.default = Behaviour()
         self.script: deque[Behaviour] = deque()
         self.messages: list[Received] = []
+        self.calls: list[dict[str, str]] = []
         self.faults: list[str] = []
         self.requests = 0
         self.shown: Counter[Behaviour] = Counter()
@@ -154,7 +157,13 @@ class TwilioStub:
         return _read_form(path, headers, body, self)
 
     def take(self, form: dict[str, str]) -> str:
-        """Record the message; the answer."""
+        """Record the message or call; the answer."""
+        if "Twiml" in form:
+            sid = f"CA{secrets.token_hex(16)}"
+            with self._arrived:
+                self.calls.append({**form, "sid": sid})
+                self._arrived.notify_all()
+            return json.dumps({"sid": sid, "status": "queued", "to": form["To"], "account_sid": self.account_sid})
         sid, validity = f"SM{secrets.token_hex(16)}", form.get("ValidityPeriod")
         self.keep(
             Received(
@@ -273,6 +282,8 @@ def _read_form(path: str, headers: Any, body: bytes, stub: TwilioStub) -> tuple[
     match = _PATH.match(urlsplit(path).path)
     expected = "Basic " + base64.b64encode(f"{stub.account_sid}:{stub.auth_token}".encode()).decode()
     validity = form.get("ValidityPeriod", "1")
+    if match is not None and match[2] == "Calls" and headers.get("Authorization") == expected:
+        return form, _fault_of_call(form)
     checks = [
         (match is not None, Fault(404, 20404, "no such path")),
         (headers.get("Authorization") == expected, Fault(401, 20003, "authenticate")),
@@ -288,6 +299,17 @@ def _read_form(path: str, headers: Any, body: bytes, stub: TwilioStub) -> tuple[
         (_is_callback(form.get("StatusCallback")), Fault(400, 21609, "invalid StatusCallback")),
     ]
     return form, next((fault for holds, fault in checks if not holds), None)
+
+
+def _fault_of_call(form: dict[str, str]) -> Fault | None:
+    checks = [
+        (not form.keys() - _FIELDS_OF_CALLS, Fault(400, 20001, f"unknown fields {sorted(form)}")),
+        (bool(_E164.match(form.get("To", ""))), Fault(400, 21211, "To is not a number")),
+        (bool(_E164.match(form.get("From", ""))), Fault(400, 21212, "From is not a number")),
+        (0 < len(form.get("Twiml", "")) <= _LONGEST_TWIML, Fault(400, 21205, "no TwiML, or too long")),
+        (_is_callback(form.get("StatusCallback")), Fault(400, 21609, "invalid StatusCallback")),
+    ]
+    return next((fault for holds, fault in checks if not holds), None)
 
 
 def _is_callback(url: str | None) -> bool:

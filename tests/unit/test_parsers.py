@@ -13,6 +13,7 @@ from nacl.public import PrivateKey
 from services.auth import history, pages, phone_numbers
 from services.auth.domain.browsers import describe
 from services.auth.domain.network import client_address, networks_of
+from services.auth.domain.reach import Reach
 from services.auth.password_strength import assess
 from services.auth.settings import AuthSettings
 from services.otp import qr
@@ -83,7 +84,7 @@ PARSERS = {  # the parser, what it may raise, and what it is given
     "base32 secret": (lambda text: decode_secret(Secret(text)), (ValueError,), TEXT | written("A", "7", "=", " ")),
     "E.164 number": (PhoneNumber, (ValueError,), TEXT | written("+", "49", "1512")),
     "dialled number": (
-        lambda text: phone_numbers.parse("DE", text, {"DE", "US"}),
+        lambda text: phone_numbers.parse("DE", text, Reach(frozenset({"DE", "US"}))),
         (Refusal,),
         TEXT | written("+49", "0", "1512", ";ext=", "tel:", ";phone-context=", "//"),
     ),

@@ -50,18 +50,28 @@ DISGUISED = {
     "FR": ("+590 690 00 12 34", "+262 692 12 34 56"),
     "IT": ("+39 06 698 12345", "+371 21 234 567"),
 }
-# Numbers of allowed countries that cost extra, or that no text reaches.
+# Numbers of allowed countries that cost extra, or that neither a text nor a call reaches.
 COSTLY = {
-    "DE": ("0900 1 234567", "0180 5 123456", "0137 7 123456", "030 123456", "0800 1234567", "110"),
-    "AT": ("0900 123456", "0930 123456", "01 234567890"),
-    "CH": ("0900 123 456", "0840 123 456", "021 234 56 78"),
-    "GB": ("0909 879 0123", "0845 123 4567", "0121 234 5678", "070 1234 5678"),
+    "DE": ("0900 1 234567", "0180 5 123456", "0137 7 123456", "0800 1234567", "110"),
+    "AT": ("0900 123456", "0930 123456"),
+    "CH": ("0900 123 456", "0840 123 456"),
+    "GB": ("0909 879 0123", "0845 123 4567", "070 1234 5678"),
     "US": ("900 234 5678", "800 234 5678", "911"),
-    "FR": ("0891 12 34 56", "01 23 45 67 89"),
-    "ES": ("803 123 456", "810 12 34 56"),
+    "FR": ("0891 12 34 56",),
+    "ES": ("803 123 456",),
     "IT": ("899 123 456", "848 123 456"),
-    "NL": ("0900 123 4567", "010 123 4567"),
+    "NL": ("0900 123 4567",),
     "AU": ("1900 123 456", "1300 123 456"),
+}
+# They take calls where codes go by call, and nothing elsewhere. Nobody is called here.
+LANDLINES = {
+    "DE": "030 123456",
+    "AT": "01 234567890",
+    "CH": "021 234 56 78",
+    "GB": "0121 234 5678",
+    "FR": "01 23 45 67 89",
+    "NL": "010 123 4567",
+    "ES": "810 12 34 56",
 }
 REFUSALS = ("country_not_allowed", "invalid_phone")
 
@@ -75,10 +85,11 @@ def pumping(target: Target, watch: Watch) -> str:
 
 def _far_countries(target: Target, watch: Watch) -> str:
     browser = sign_in(target, target.account())
-    countries = {row["country"]: row["sms"] for row in browser.get("/v1/phone/countries").body["items"]}
+    countries = browser.get("/v1/phone/countries").body["items"]
+    texted, called = ({row["country"] for row in countries if row[way]} for way in ("sms", "call"))
     tried = 0
-    for country, number in FAR.items():
-        if not countries.get(country, False):
+    for country, number in (*FAR.items(), *LANDLINES.items()):
+        if country not in called and (number == LANDLINES.get(country) or country not in texted):
             watch.refused(f"{country} {number}", _send(browser, country, number), *REFUSALS)
             tried += 1
     for country, numbers in (*DISGUISED.items(), *COSTLY.items()):

@@ -32,6 +32,7 @@ def marked_calls(own_id: str) -> list[tuple[str, str, object]]:
         ("POST", "/v1/two-factor/recovery-codes", None),
         ("PUT", "/v1/phone", phone),
         ("POST", "/v1/phone/sms", None),
+        ("POST", "/v1/phone/call", None),
         ("DELETE", "/v1/phone", None),
         ("PUT", f"/v1/team/{own_id}/phone", phone),
         ("POST", "/v1/password", {"current_password": new_password(), "new_password": new_password()}),

@@ -18,6 +18,8 @@ from shared.clock import parse_rfc3339
 
 COPIES = 20
 CALLBACK = "/v1/callbacks/twilio/status"
+# Asks what a call says after its keys. Nobody has a token but the provider that calls.
+CALLBACK_OF_CALLS = "/v1/callbacks/twilio/call"
 _SECONDS = 40.0
 _LAST_USEFUL_SEND = timedelta(seconds=30)
 
@@ -139,6 +141,7 @@ def forged_callback(target: Target, watch: Watch) -> str:
         owner.target.need_inbox().text(sent["reference"])
     token = None if target.control is None else target.control.settings.environ.get("TWILIO_AUTH_TOKEN")
     url, other = _url(target, message_id), _url(target, "sms_111111111111111111111111")
+    call = f"{target.base_url}{CALLBACK_OF_CALLS}?message_id={message_id}&token={secrets.token_urlsafe(32)}"
     form = {"MessageSid": "SM" + "0" * 32, "MessageStatus": "failed", "ErrorCode": "30003"}
     forged = {
         "no signature": None,
@@ -156,6 +159,7 @@ def forged_callback(target: Target, watch: Watch) -> str:
         }
     for what, value in forged.items():
         watch.refused(what, _report(target, url, form, value), "invalid_signature")
+        watch.refused(f"{what}, to a call", _report(target, call, {**form, "Digits": "00"}, value), "invalid_signature")
     if owner is None:
         return f"{len(forged)} forged callbacks for an unknown message"
     before = _status(browser, challenge)

@@ -88,6 +88,7 @@ def _changes_nothing(watch: Watch, owner: Owner, thief: Browser, who: str) -> No
         ("PUT", "/v1/phone", phone),
         ("PUT", f"/v1/team/{account_id(owner.browser)}/phone", phone),
         ("POST", "/v1/phone/sms", None),
+        ("POST", "/v1/phone/call", None),
         ("DELETE", "/v1/phone", None),
         ("POST", "/v1/two-factor/enrollment", None),
         ("DELETE", "/v1/two-factor", None),

@@ -32,7 +32,7 @@ from shared.problems import Refusal
 
 blueprint = Blueprint("forms", __name__)
 
-ENDPOINTS = frozenset(f"portal.forms.{name}" for name in ("log_in", "verify", "send_sms", "log_out"))
+ENDPOINTS = frozenset(f"portal.forms.{name}" for name in ("log_in", "verify", "send_sms", "call", "log_out"))
 
 
 @blueprint.get("/login")
@@ -100,6 +100,16 @@ def send_sms(challenge_id: str) -> Response:
     return to(with_asked(f"/login/{challenge_id}", _asked()))
 
 
+@blueprint.post("/login/<id:challenge_id>/call")
+def call(challenge_id: str) -> Response:
+    """As POST /v1/login/{challenge_id}/call, for a browser's form."""
+    try:
+        login_sms.send(deps(), client(), challenge_id, challenge_binding(), call_in=texts().language)
+    except Refusal as refusal:
+        return _code_page(challenge_id, refusal)
+    return to(with_asked(f"/login/{challenge_id}", _asked()))
+
+
 @blueprint.post("/logout")
 def log_out() -> Response:
     """As POST /v1/logout, for a browser's form; who has no session is signed out already."""
@@ -143,6 +153,7 @@ def _login_page(*, status: int = 200, answer: Answer | None = None, ended: bool 
         email=request.form.get("email", ""),
         ended=ended,
         challenge=None,
+        channels=frozenset(),
         one_try=False,
     )
 
@@ -155,6 +166,7 @@ def _code_page(challenge_id: str, refusal: Refusal | None = None) -> Response:
         if gone.code != "challenge_expired":
             raise
         return _login_page(status=gone.problem.status, answer=answer(texts(), gone))
+    account, channels = state.account, login_sms.channels(deps(), state.challenge, state.account.phone)
     response = page(
         "login",
         status=refusal.problem.status if refusal else 200,
@@ -166,7 +178,8 @@ def _code_page(challenge_id: str, refusal: Refusal | None = None) -> Response:
         ended=False,
         challenge=state.challenge,
         one_try=state.one_try,
-        phone_hint=state.account.phone.masked() if state.account.phone and state.challenge.offers_sms else None,
+        phone_hint=account.phone.masked() if account.phone and channels else None,
+        channels=channels,
         sent=state.sent,
         delivery=state.delivery,
     )

@@ -9,11 +9,11 @@ from services.auth import owner_approvals
 from services.auth.portal.answers import FIELD_OF
 from services.auth.portal.assets import VERSION
 from services.auth.portal.texts import LANGUAGES, Texts, choose
-from services.auth.routes.guard import deps
+from services.auth.routes.guard import LANGUAGE_COOKIE, deps
 from shared.problems import Refusal
 from shared.settings import Mode
 
-LANGUAGE_COOKIE, LANGUAGE_SECONDS = "latchkey_language", 365 * 24 * 3600
+LANGUAGE_SECONDS = 365 * 24 * 3600
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",

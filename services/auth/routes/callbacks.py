@@ -15,7 +15,8 @@ from shared.rest import RestBlueprint
 blueprint = RestBlueprint("callbacks", __name__, url_prefix="/v1", description="Callbacks and the clock")
 
 SIGNATURE_HEADER = Header("X-Twilio-Signature", "Twilio's signature of address and body. Without it the answer is 403.")
-TWILIO_ENDPOINT = "callbacks.twilio_status"
+TWIML = "text/xml"
+TWILIO_ENDPOINTS = frozenset({"callbacks.twilio_status", "callbacks.twilio_keys"})
 
 
 class StatusQuery(Schema):
@@ -27,6 +28,12 @@ class StatusQuery(Schema):
         unknown = EXCLUDE
 
     message_id = Text(required=True, validate=Pattern(r"[A-Za-z0-9_-]{1,80}"))
+
+
+class KeysQuery(StatusQuery):
+    """Which call it is, and the token that opens what it says."""
+
+    token = Text(required=True, validate=Pattern(r"[A-Za-z0-9_-]{43}"))
 
 
 class TimeSchema(Schema):
@@ -43,14 +50,30 @@ class TimeSchema(Schema):
 @blueprint.reads(SIGNATURE_HEADER)
 def twilio_status(args: dict[str, Any]) -> Response:
     """Twilio's status callback; needs a valid X-Twilio-Signature."""
-    callbacks.twilio_status(
-        deps(),
-        url=deps().settings.public_origin + request.full_path.rstrip("?"),
-        form=request.form,
-        signature=request.headers.get(SIGNATURE_HEADER.name, ""),
-        message_id=args["message_id"],
-    )
+    callbacks.twilio_status(deps(), **_signed(), message_id=args["message_id"])
     return make_response("", 204)
+
+
+@blueprint.route("/callbacks/twilio/call", methods=["POST"])
+@blueprint.arguments(KeysQuery, location="query", unknown=EXCLUDE)
+@blueprint.response(200, {"type": "string", "description": "TwiML"}, content_type=TWIML)
+@blueprint.refuses("invalid_signature")
+@blueprint.reads(SIGNATURE_HEADER)
+def twilio_keys(args: dict[str, Any]) -> Response:
+    """Twilio asks what a call says after keys were pressed; needs a valid X-Twilio-Signature. Once for each call."""
+    said = callbacks.twilio_keys(deps(), **_signed(), message_id=args["message_id"], token=args["token"])
+    response = make_response(said)
+    response.mimetype = TWIML
+    return response
+
+
+def _signed() -> dict[str, Any]:
+    """What Twilio signs: our public address, because ``Host`` is the caller's, and the form."""
+    return {
+        "url": deps().settings.public_origin + request.full_path.rstrip("?"),
+        "form": request.form,
+        "signature": request.headers.get(SIGNATURE_HEADER.name, ""),
+    }
 
 
 @blueprint.route("/time", methods=["GET"])

@@ -1,11 +1,14 @@
 """Who asks, from where, and how well proven: the one place that reads credentials from a request."""
 
 import functools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, ParamSpec, TypeVar, cast
 
 from flask import Response, current_app, g, request
+from werkzeug.datastructures import LanguageAccept
+from werkzeug.http import parse_accept_header
 
 from services.auth import enrollment_words, session_store, step_up
 from services.auth.consequences import Acting
@@ -41,11 +44,17 @@ BINDING_HEADER = Header(
     "The binding of the login's challenge, which a bearer client got from POST /v1/login. A browser has it in a cookie "
     "instead. With a wrong or missing one the answer is 410 challenge_expired; a link's is 403 other_browser.",
 )
+LANGUAGE_HEADER = Header(
+    "Accept-Language",
+    "What a call is spoken in, where the language was not chosen on a page; English where we do not speak it.",
+)
 UNATTENDED_HEADER = Header(
     "X-Unattended",
     "Any value: a page makes this request by itself, so it does not count as a use of the session.",
 )
 USER_AGENT_READ = 400
+LANGUAGE_COOKIE, DEFAULT_LANGUAGE = "latchkey_language", "en"
+_LANGUAGE = re.compile(r"[a-z]{2,3}(?![a-z])")
 HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
 _RESTORES_FINISHED = "latchkey_restores_finished"
 _ENROL_ANEW = "Turn 2FA off, turn it on with the one-time word that an administrator gives you, then sign in again."
@@ -70,6 +79,14 @@ class Principal:
     def operator(self) -> Operator:
         """The account and its session, for writes of support."""
         return Operator(self.account, self.acting)
+
+
+def language() -> str:
+    """What the caller reads, as ISO 639 writes it: chosen on a page, else the best that the browser accepts."""
+    accepted = parse_accept_header(request.headers.get(LANGUAGE_HEADER.name), LanguageAccept)
+    chosen = request.cookies.get(LANGUAGE_COOKIE) or accepted.best or ""
+    found = _LANGUAGE.match(chosen.lower())
+    return found[0] if found else DEFAULT_LANGUAGE
 
 
 def deps() -> Deps:

@@ -16,12 +16,14 @@ from services.auth.routes.cookies import (
 from services.auth.routes.guard import (
     BINDING_HEADER,
     DEVICE_HEADER,
+    LANGUAGE_HEADER,
     UNATTENDED_HEADER,
     challenge_binding,
     client,
     cookie_session_token,
     deps,
     device_tokens,
+    language,
     live_session,
 )
 from services.auth.schemas.session import (
@@ -37,6 +39,7 @@ from services.auth.schemas.session import (
 )
 from services.auth.sessions import Forget
 from shared.bodies import NothingSchema
+from shared.channel import Channel
 from shared.delivery_reasons import describe
 from shared.phone import PhoneNumber
 from shared.rest import RestBlueprint
@@ -82,6 +85,7 @@ def challenge_state(challenge_id: str) -> dict[str, Any]:
             "reference": state.sent.reference,
             "reason": state.delivery.reason,
             "message": describe(state.delivery.status, state.delivery.reason),
+            "channel": Channel.SMS if state.sent.is_text else Channel.CALL,
         }
     return {
         **_challenge(state.challenge, state.account.phone, one_try=state.one_try),
@@ -100,6 +104,18 @@ def challenge_state(challenge_id: str) -> dict[str, Any]:
 def send_sms(_args: dict[str, Any], challenge_id: str) -> Any:  # noqa: ANN401 - dumped by the schema
     """Send an SMS code for this login, or send another one."""
     return login_sms.send(deps(), client(), challenge_id, challenge_binding())
+
+
+@blueprint.route("/login/<id:challenge_id>/call", methods=["POST"])
+@blueprint.arguments(NothingSchema)
+@blueprint.response(202, SmsSentSchema)
+@blueprint.refuses(
+    "challenge_expired", "call_unavailable", "two_factor_off", "too_many_requests", "second_factor_locked"
+)
+@blueprint.reads(BINDING_HEADER, LANGUAGE_HEADER)
+def call(_args: dict[str, Any], challenge_id: str) -> Any:  # noqa: ANN401 - dumped by the schema
+    """Say a code for this login in a call, in the language of the request; the same budgets as for an SMS."""
+    return login_sms.send(deps(), client(), challenge_id, challenge_binding(), call_in=language())
 
 
 @blueprint.route("/login/<id:challenge_id>/confirmation", methods=["POST"])
@@ -178,11 +194,14 @@ def _second_factor_required(outcome: SecondFactorRequired) -> Response | dict[st
 
 
 def _challenge(challenge: LoginChallenge, phone: PhoneNumber | None, *, one_try: bool) -> dict[str, Any]:
+    channels = login_sms.channels(deps(), challenge, phone)
+    methods = [method for method in challenge.methods if method != Channel.SMS or Channel.SMS in channels]
     return {
         "id": challenge.id,
         "expires_at": challenge.expires_at,
-        "methods": list(challenge.methods),
-        "sms": {"available": phone is not None and challenge.offers_sms, "phone_hint": views.hint(phone)},
+        "methods": [*methods, *([Channel.CALL] if Channel.CALL in channels else [])],
+        "sms": {"available": Channel.SMS in channels, "phone_hint": views.hint(phone)},
+        "call": {"available": Channel.CALL in channels, "phone_hint": views.hint(phone)},
         "one_try": one_try,
     }
 

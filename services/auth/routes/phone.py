@@ -7,7 +7,7 @@ from flask import Response, jsonify, make_response
 from services.auth import phone
 from services.auth.domain.account import Account
 from services.auth.routes.cookies import forget_session
-from services.auth.routes.guard import client, current, deps, signed_in, stepped_up
+from services.auth.routes.guard import LANGUAGE_HEADER, client, current, deps, language, signed_in, stepped_up
 from services.auth.routes.repeats import repeatable
 from services.auth.schemas.phone import CountriesSchema, PhoneArgs, PhoneCodeArgs, PhoneVerifiedSchema
 from services.auth.schemas.session import SmsSentSchema
@@ -31,14 +31,16 @@ def countries() -> dict[str, Any]:
 @blueprint.arguments(PhoneArgs)
 @blueprint.response(202, SmsSentSchema)
 @blueprint.alt_response(200, schema=PhoneVerifiedSchema)
-@blueprint.refuses("sms_unavailable", "invalid_phone", "country_not_allowed", "too_many_requests")
+@blueprint.refuses("sms_unavailable", "call_unavailable", "invalid_phone", "country_not_allowed", "too_many_requests")
+@blueprint.reads(LANGUAGE_HEADER)
 def set_phone(args: dict[str, Any]) -> SentCode | Response:
     """Set the number and send the code that proves it; the number before it stays in use until then.
 
-    A repeat while the code lives has the same answer, and no other text is sent. 200: the number is proven already.
+    A landline is called, and takes codes by call only. A repeat while the code lives has the same answer, and nothing
+    else is sent. 200: the number is proven already.
     """
     number = args["country"], args["number"]
-    outcome = phone.set_phone(deps(), client(), current().account, current().acting, *number)
+    outcome = phone.set_phone(deps(), client(), current().account, current().acting, *number, language())
     if isinstance(outcome, SentCode):
         return outcome
     return make_response(jsonify(PhoneVerifiedSchema().dump(_proven(outcome))), 200)
@@ -54,6 +56,17 @@ def set_phone(args: dict[str, Any]) -> SentCode | Response:
 def resend(_args: dict[str, Any]) -> SentCode:
     """Send a code to the number that waits to be proven; it counts in this session alone."""
     return phone.resend(deps(), client(), current().account, current().acting)
+
+
+@blueprint.route("/call", methods=["POST"])
+@stepped_up
+@blueprint.arguments(NothingSchema)
+@blueprint.response(202, SmsSentSchema)
+@blueprint.refuses("phone_not_pending", "call_unavailable", "too_many_requests")
+@blueprint.reads(LANGUAGE_HEADER)
+def call(_args: dict[str, Any]) -> SentCode:
+    """Say a code in a call to the number that waits to be proven; it counts in this session alone."""
+    return phone.resend(deps(), client(), current().account, current().acting, call_in=language())
 
 
 @blueprint.route("/verify", methods=["POST"])

@@ -7,7 +7,7 @@ from typing import Any, ParamSpec
 
 from flask import Response, make_response
 
-from services.auth import holds, pages, password_change, resets, trusted_devices, two_factor, views
+from services.auth import holds, pages, password_change, phone_numbers, resets, trusted_devices, two_factor, views
 from services.auth.password_strength import Strength
 from services.auth.routes.cookies import SESSION_HEADER, forget_session, hand_over
 from services.auth.routes.guard import client, current, deps, signed_in, stepped_up, stepped_up_small
@@ -28,6 +28,7 @@ from services.auth.schemas.two_factor import (
 )
 from services.auth.store.devices import Device
 from shared.bodies import NothingSchema
+from shared.channel import Channel
 from shared.problems import Refusal
 from shared.rest import RestBlueprint
 
@@ -45,12 +46,14 @@ def state() -> dict[str, Any]:
     known = deps().otp.state(account.id)
     held_out = holds.of_account(deps(), account, known, deps().otp.throttles(account.id))
     pending_reset = resets.open_reset(deps(), account)
+    channels = phone_numbers.channels(account.phone, deps().settings.reach)
     return {
         "enabled": known.enabled,
         "locked": known.locked,
         "locked_everywhere": known.locked_everywhere,
         "authenticators": known.authenticators,
-        "sms": {"available": known.enabled and account.phone is not None, "phone_hint": views.hint(account.phone)},
+        "sms": {"available": known.enabled and Channel.SMS in channels, "phone_hint": views.hint(account.phone)},
+        "call": {"available": known.enabled and Channel.CALL in channels, "phone_hint": views.hint(account.phone)},
         "recovery_codes": {
             "remaining": known.recovery_codes_remaining,
             "created_at": known.recovery_codes_created_at,

@@ -26,11 +26,12 @@ class PhoneArgs(Schema):
 
 
 class CountrySchema(Schema):
-    """A country, the code that is dialled for it, and whether SMS codes go there."""
+    """A country, the code that is dialled for it, and whether codes go there by SMS and by call."""
 
     country = fields.String(metadata={"example": "DE"})
     calling_code = fields.Integer(metadata={"example": 49})
     sms = fields.Boolean()
+    call = fields.Boolean()
 
 
 class CountriesSchema(Schema):
@@ -61,9 +62,10 @@ class MemberPhoneSchema(Schema):
 
 
 class PhoneStateSchema(Schema):
-    """A proven number."""
+    """A proven number. ``calls_only``: a landline, which takes codes by call alone."""
 
     hint = fields.String()
+    calls_only = fields.Boolean()
     verified = fields.Boolean()
 
 

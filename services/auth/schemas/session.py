@@ -5,6 +5,7 @@ from marshmallow import Schema, fields, validate
 from services.auth.domain.account import Role
 from services.auth.schemas.common import Browser, Time, code_field, password_field
 from shared.bodies import Flag, Pattern, Text
+from shared.channel import Channel
 
 
 class LoginArgs(Schema):
@@ -80,6 +81,13 @@ class SmsMethodSchema(Schema):
     phone_hint = fields.String(allow_none=True)
 
 
+class CallMethodSchema(Schema):
+    """Whether a call can say a code, and where to. A landline takes calls only."""
+
+    available = fields.Boolean()
+    phone_hint = fields.String(allow_none=True)
+
+
 class ChallengeSchema(Schema):
     """A login that waits for its second factor."""
 
@@ -90,6 +98,7 @@ class ChallengeSchema(Schema):
     expires_at = Time()
     methods = fields.List(fields.String())
     sms = fields.Nested(SmsMethodSchema)
+    call = fields.Nested(CallMethodSchema)
     one_try = fields.Boolean(
         metadata={"description": "So much is guessed just now that a new browser has one try of six digits a day."}
     )
@@ -134,6 +143,7 @@ class DeliverySchema(Schema):
     reference = fields.String()
     reason = fields.String(allow_none=True)
     message = fields.String(metadata={"description": "For the person who waits for it."})
+    channel = fields.Enum(Channel, by_value=True)
 
 
 class ChallengeStateSchema(ChallengeSchema):
@@ -149,13 +159,17 @@ class ChallengeStateSchema(ChallengeSchema):
 
 
 class SmsSentSchema(Schema):
-    """The request is on the queue; ``reference`` stands on the page and in the text."""
+    """The request is on the queue; ``reference`` stands on the page and in the text. A call does not say it."""
 
     message_id = fields.String()
     reference = fields.String()
     phone_hint = fields.String()
     expires_at = fields.String()
     resend_after = fields.String()
+    channel = fields.String(metadata={"enum": [*Channel]})
+    channels = fields.List(
+        fields.String(metadata={"enum": [*Channel]}), metadata={"description": "How else it can go."}
+    )
 
 
 class ConfirmationSentSchema(Schema):

@@ -66,6 +66,13 @@ class SmsState(Schema):
     phone_hint = fields.String(allow_none=True)
 
 
+class CallState(Schema):
+    """Whether codes can be said in a call."""
+
+    available = fields.Boolean()
+    phone_hint = fields.String(allow_none=True)
+
+
 class ProtectionSchema(Schema):
     """What its owner and support both see of how an account is protected."""
 
@@ -99,6 +106,7 @@ class TwoFactorSchema(ProtectionSchema):
 
     held_out = fields.List(fields.Nested(HoldSchema))
     sms = fields.Nested(SmsState)
+    call = fields.Nested(CallState)
     pending_reset = fields.Nested(PendingResetSchema, allow_none=True)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from services.notify.domain.spoken import Script
 from shared.delivery_reasons import DeliveryReason
 from shared.phone import PhoneNumber
 
@@ -26,6 +27,18 @@ class SmsMessage:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class CallMessage:
+    """One call that says a code."""
+
+    message_id: str
+    to: PhoneNumber
+    script: Script
+
+    def __repr__(self) -> str:
+        return f"CallMessage(message_id={self.message_id!r}, to={self.to}, ***)"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class EmailMessage:
     """One email."""
 
@@ -40,7 +53,7 @@ class EmailMessage:
 
 
 class SmsProvider(Protocol):
-    """Hands an SMS to a carrier."""
+    """Hands an SMS to a carrier, and makes calls where ``makes_calls`` says so."""
 
     @property
     def name(self) -> str:
@@ -50,8 +63,15 @@ class SmsProvider(Protocol):
     def idempotent(self) -> bool:
         """Whether the same message id twice is one SMS there."""
 
+    @property
+    def makes_calls(self) -> bool:
+        """Whether it makes calls."""
+
     def send(self, message: SmsMessage) -> str:
         """Send it; the provider's own id. Raises ProviderUnavailable, ProviderMisconfigured, RecipientRejected."""
+
+    def call(self, message: CallMessage) -> str:
+        """Call; the provider's own id. Raises as ``send`` does."""
 
 
 class EmailProvider(Protocol):

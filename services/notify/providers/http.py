@@ -17,6 +17,7 @@ from urllib3.util import parse_url
 
 from services.notify.domain.verdict import Verdict
 from services.notify.providers import (
+    CallMessage,
     ProviderMisconfigured,
     ProviderUnavailable,
     RecipientRejected,
@@ -35,6 +36,7 @@ class HttpSms:
 
     name = "http"
     idempotent = True
+    makes_calls = False
 
     def __init__(self, settings: HttpSmsSettings, clock: Clock) -> None:
         self._target = parse_url(settings.url).request_uri
@@ -52,6 +54,10 @@ class HttpSms:
         except HTTPError as error:
             raise ProviderUnavailable(type(error).__name__, maybe_sent=transport.maybe_sent(error)) from None
         return _read(answer) or message.message_id
+
+    def call(self, message: CallMessage) -> str:
+        """The webhook has texts only; the router asks nobody to call who does not."""
+        raise NotImplementedError
 
     def _headers(self, message_id: str, now: datetime, body: str) -> dict[str, str]:
         return {

@@ -12,6 +12,7 @@ from services.notify.domain.health import Health, Sample, is_good, judge
 from services.notify.domain.retries import CODE_DELAYS, MAYBE_SENT_DELAYS, NOTICE_DELAYS, NOTICE_TURN_SECONDS
 from services.notify.domain.routing import Route, Turn, choose, maybe_taken, next_try, not_taken
 from services.notify.providers import (
+    CallMessage,
     ProviderMisconfigured,
     ProviderUnavailable,
     RecipientRejected,
@@ -69,7 +70,7 @@ class GivenUp:
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    message: SmsMessage
+    message: SmsMessage | CallMessage
     deadline: datetime
     urgency: Urgency
 
@@ -95,11 +96,20 @@ class SmsRouter:
         names = [provider.name for provider in self.providers]
         return state.reading(message_id, names, hands_over=names[0] not in self.rates)
 
-    def send(self, message: SmsMessage, deadline: datetime, urgency: Urgency, known: Known) -> Sent | Later | GivenUp:
-        """Send through one provider. Raises RedisError, but never after a provider took the message."""
+    def send(
+        self, message: SmsMessage | CallMessage, deadline: datetime, urgency: Urgency, known: Known
+    ) -> Sent | Later | GivenUp:
+        """Send through one provider, a call through one that calls.
+
+        Raises RedisError, but never after a provider took the message.
+        """
         order, now = _Order(message, deadline, urgency), self.clock()
+        able = self._able(message)
+        if not able:
+            log.error("no provider makes calls", **_facts(message, None))
+            return GivenUp(None, DeliveryReason.OUR_FAULT)
         route = known.route
-        provider = self._choose(known, now)
+        provider = self._choose(able, known, now)
         if provider is None:
             log.error("sms at a provider that is not in use", **_facts(message, route.at))
             return GivenUp(None, DeliveryReason.PROVIDER_DOWN)
@@ -119,8 +129,14 @@ class SmsRouter:
             log.warning("sms handed over again", **facts, possible_duplicate=not provider.idempotent)
         return self._hand_over(order, route, provider)
 
-    def _choose(self, known: Known, now: datetime) -> SmsProvider | None:
-        by_name = {provider.name: provider for provider in self.providers}
+    def _able(self, message: SmsMessage | CallMessage) -> tuple[SmsProvider, ...]:
+        """The providers that can take it."""
+        if isinstance(message, SmsMessage):
+            return self.providers
+        return tuple(provider for provider in self.providers if provider.makes_calls)
+
+    def _choose(self, able: tuple[SmsProvider, ...], known: Known, now: datetime) -> SmsProvider | None:
+        by_name = {provider.name: provider for provider in able}
         names = tuple(by_name)
         health = {name: judge(known.samples[name], now) for name in names}
         well = {name for name in names if health[name] is Health.WELL}
@@ -140,7 +156,8 @@ class SmsRouter:
     def _hand_over(self, order: _Order, route: Route, provider: SmsProvider) -> Sent | Later | GivenUp:
         began = self.clock()
         try:
-            provider_message_id = provider.send(order.message)
+            message = order.message
+            provider_message_id = provider.send(message) if isinstance(message, SmsMessage) else provider.call(message)
         except RecipientRejected as error:
             self.remember(self._sample(provider.name, began, failed=False))
             facts = _facts(order.message, provider.name)
@@ -162,7 +179,7 @@ class SmsRouter:
         return Sent(provider.name, self._sample(provider.name, began, failed=False), provider_message_id)
 
     def _not_taken(self, order: _Order, route: Route, name: str, reason: DeliveryReason) -> Later | GivenUp:
-        after = not_taken(route, name, [provider.name for provider in self.providers])
+        after = not_taken(route, name, [provider.name for provider in self._able(order.message)])
         return self._try_later(order, after, order.urgency.delays, name, reason)
 
     def _try_later(
@@ -186,6 +203,6 @@ class SmsRouter:
             log.warning("store does not answer", cause=type(error).__name__)
 
 
-def _facts(message: SmsMessage, provider: str | None) -> dict[str, str | None]:
+def _facts(message: SmsMessage | CallMessage, provider: str | None) -> dict[str, str | None]:
     """What a log line says of whom."""
     return {"message_id": message.message_id, "phone": message.to.masked(), "provider": provider}

@@ -1,13 +1,16 @@
-"""SMS through Twilio's official client; the only file that imports it.
+"""SMS and calls through Twilio's official client; the only file that imports it.
 
-POST Messages is not idempotent and takes no idempotency key, so nothing here repeats a request: a time-out, or a
-connection that broke after the request was written, means "maybe sent", and domain/routing.py says what follows.
+POST Messages and POST Calls are not idempotent and take no idempotency key, so nothing here repeats a request: a
+time-out, or a connection that broke after the request was written, means "maybe sent", and domain/routing.py says what
+follows.
 """
 
 import logging
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
+from redis import Redis
 from twilio.base.exceptions import TwilioRestException, TwilioServiceException
 from twilio.http import HttpClient
 from twilio.http.response import Response
@@ -17,16 +20,24 @@ from urllib3.util import make_headers
 
 from services.notify.domain.verdict import Verdict
 from services.notify.providers import (
+    CallMessage,
     ProviderMisconfigured,
     ProviderUnavailable,
     RecipientRejected,
     SmsMessage,
     transport,
+    twiml,
 )
 from services.notify.providers.twilio_codes import outcome
 from services.notify.settings import TwilioSettings
+from shared import spoken_codes
+from shared.spoken_codes import SpokenCode
 
 SHORTEST_VALIDITY, LONGEST_VALIDITY = 1, 36_000  # seconds; outside of it Twilio answers 90007
+# How long it rings, and how long a call lasts at most: Twilio bills by the minute.
+RINGS_SECONDS, CALL_SECONDS = 30, 60
+# Longer than both, because Twilio puts calls in a line.
+_SPOKEN_FOR_SECONDS = 180
 _FORM = "application/x-www-form-urlencoded"
 _UNREADABLE = "2xx without Twilio's JSON"
 
@@ -37,8 +48,10 @@ class TwilioSms:
     name = "twilio"
     idempotent = False
 
-    def __init__(self, settings: TwilioSettings) -> None:
+    def __init__(self, settings: TwilioSettings, redis: Redis) -> None:
+        self._redis = redis
         self._status_callback_url = settings.status_callback_url
+        self._call_from, self._call_url = settings.call_from, settings.call_url
         self._sender: dict[str, Any] = (
             {"messaging_service_sid": settings.messaging_service_sid}
             if settings.messaging_service_sid
@@ -50,29 +63,59 @@ class TwilioSms:
             http_client=_PooledHttp(settings),
         )
 
-    def send(self, message: SmsMessage) -> str:
-        """Send; Twilio's message SID.
+    @property
+    def makes_calls(self) -> bool:
+        """Whether it was told where the gateway answers what follows the keys."""
+        return self._call_url is not None
 
-        Every error is raised ``from None``: Twilio's texts quote the number, and a traceback prints what it came from.
+    def send(self, message: SmsMessage) -> str:
+        """Send; Twilio's message SID."""
+        return _sid_of(
+            lambda: self._client.messages.create(to=message.to.e164, body=message.body, **self._options(message))
+        )
+
+    def call(self, message: CallMessage) -> str:
+        """Call; Twilio's call SID. What Twilio is given first holds nothing of the code (shared/spoken_codes.py).
+
+        Raises RedisError, too.
         """
-        try:
-            sent = self._client.messages.create(to=message.to.e164, body=message.body, **self._options(message))
-        except (TwilioRestException, TwilioServiceException) as error:
-            raise _refusal(_number(error.status) or 0, _number(error.code)) from None
-        except HTTPError as error:
-            raise ProviderUnavailable(type(error).__name__, maybe_sent=transport.maybe_sent(error)) from None
-        except (ValueError, TypeError, KeyError, AttributeError):  # the client takes any 2xx for Twilio's JSON
-            raise ProviderUnavailable(_UNREADABLE, maybe_sent=True) from None
-        if not sent.sid:
-            raise ProviderUnavailable(_UNREADABLE, maybe_sent=True)
-        return str(sent.sid)
+        script, message_id, to = message.script, message.message_id, message.to.e164
+        spoken = SpokenCode(message_id, to, script.keys, twiml.told(script), twiml.refused(script))
+        token = spoken_codes.keep(self._redis, spoken, _SPOKEN_FOR_SECONDS)
+        answer_url = _with_query(self._call_url or "", message_id=message_id, token=token)
+        options: dict[str, Any] = {"time_limit": CALL_SECONDS, "timeout": RINGS_SECONDS}
+        if self._status_callback_url:
+            options["status_callback"] = _with_query(self._status_callback_url, message_id=message_id)
+        return _sid_of(
+            lambda: self._client.calls.create(
+                to=to, from_=self._call_from, twiml=twiml.opening(script, answer_url), **options
+            )
+        )
 
     def _options(self, message: SmsMessage) -> dict[str, Any]:
         options = dict(self._sender)
         options["validity_period"] = min(max(message.valid_for_seconds, SHORTEST_VALIDITY), LONGEST_VALIDITY)
         if self._status_callback_url and message.wants_receipt:
-            options["status_callback"] = _with_message_id(self._status_callback_url, message.message_id)
+            options["status_callback"] = _with_query(self._status_callback_url, message_id=message.message_id)
         return options
+
+
+def _sid_of(create: Callable[[], Any]) -> str:
+    """What Twilio has created; its SID.
+
+    Every error is raised ``from None``: Twilio's texts quote the number, and a traceback prints what it came from.
+    """
+    try:
+        sent = create()
+    except (TwilioRestException, TwilioServiceException) as error:
+        raise _refusal(_number(error.status) or 0, _number(error.code)) from None
+    except HTTPError as error:
+        raise ProviderUnavailable(type(error).__name__, maybe_sent=transport.maybe_sent(error)) from None
+    except (ValueError, TypeError, KeyError, AttributeError):  # the client takes any 2xx for Twilio's JSON
+        raise ProviderUnavailable(_UNREADABLE, maybe_sent=True) from None
+    if not sent.sid:
+        raise ProviderUnavailable(_UNREADABLE, maybe_sent=True)
+    return str(sent.sid)
 
 
 class _PooledHttp(HttpClient):  # type: ignore[misc] # twilio ships no types
@@ -126,8 +169,8 @@ def _number(value: object) -> int | None:
     return int(value) if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()) else None
 
 
-def _with_message_id(url: str, message_id: str) -> str:
-    """The callback URL with our id, by which the gateway knows the message again."""
+def _with_query(url: str, **members: str) -> str:
+    """The URL of a callback with these members in its query, by which the gateway knows the message again."""
     parts = urlsplit(url)
-    query = "&".join(filter(None, [parts.query, urlencode({"message_id": message_id})]))
+    query = "&".join(filter(None, [parts.query, urlencode(members)]))
     return urlunsplit(parts._replace(query=query))

@@ -1,8 +1,9 @@
 """Twilio's words in ours. Tables and nothing to import: receipts are read where the client is not loaded.
 
 Source: Twilio's error and warning dictionary (https://www.twilio.com/docs/api/errors, read in November 2026) and the
-message statuses of https://www.twilio.com/docs/messaging/api/message-resource. Twilio asks not to build much on single
-codes, since it refines them: what the table does not know falls back to the HTTP status, and never to the recipient.
+statuses of https://www.twilio.com/docs/messaging/api/message-resource and
+https://www.twilio.com/docs/voice/api/call-resource. Twilio asks not to build much on single codes, since it refines
+them: what the table does not know falls back to the HTTP status, and never to the recipient.
 """
 
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ _FILTERED = _reject(DeliveryReason.FILTERED)
 ERRORS: dict[int, Outcome] = {
     # the account
     10001: _OURS,  # account is not active
+    10004: _RETRY,  # too many calls at once; not called
     20003: _OURS,  # authentication failed, or no permission
     20005: _OURS,  # account not active: out of funds
     20404: _OURS,  # no such resource: a wrong account SID or base URL
@@ -51,12 +53,17 @@ ERRORS: dict[int, Outcome] = {
     21217: _REFUSED,  # does not appear to be valid
     21265: _REFUSED,  # a short code
     21268: _REFUSED,  # a premium or information service
+    21203: _REGION,  # no calls abroad
+    21215: _REGION,  # calls to this country are not permitted
+    21216: _REFUSED,  # calls to this number are not permitted
     21408: _REGION,  # permissions disabled for the region
     21610: _reject(DeliveryReason.UNSUBSCRIBED),  # the owner sent STOP
     21612: _REFUSED,  # this sender cannot reach this number
     21614: _LANDLINE,  # not a mobile number
     21635: _LANDLINE,  # a landline
     # the sender
+    21205: _OURS,  # invalid URL of a call's callback
+    21210: _OURS,  # From is not verified
     21212: _OURS,  # invalid From
     21266: _OURS,  # To and From are the same
     21267: _OURS,  # alphanumeric sender on a trial account
@@ -113,6 +120,9 @@ STATUSES: dict[str, DeliveryStatus | None] = {  # None: nothing that a page does
     "failed": DeliveryStatus.FAILED,
     "canceled": DeliveryStatus.FAILED,
 }
+# A call's statuses. Whether the code was said, the gateway tells, which was asked for it (SPOKEN). A call that is over
+# without that was answered by a voicemail, or by somebody who pressed no keys.
+SPOKEN = "spoken"
 _WITH_REASON = frozenset({DeliveryStatus.UNDELIVERED, DeliveryStatus.FAILED})
 _REASON_UNKNOWN = DeliveryReason.NUMBER_UNREACHABLE
 
@@ -143,3 +153,22 @@ def read_receipt(status: str, error: str | None) -> Reading | None:
         return Reading(ours)
     known = ERRORS.get(int(error)) if error and error.isascii() and error.isdigit() else None
     return Reading(ours, known.reason if known else _REASON_UNKNOWN)
+
+
+CALL_STATUSES: dict[str, Reading] = {
+    "queued": Reading(None),
+    "initiated": Reading(None),
+    "ringing": Reading(None),
+    "in-progress": Reading(None),
+    SPOKEN: Reading(DeliveryStatus.DELIVERED),
+    "completed": Reading(DeliveryStatus.UNDELIVERED, DeliveryReason.NO_KEYS),
+    "busy": Reading(DeliveryStatus.UNDELIVERED, DeliveryReason.NOT_ANSWERED),
+    "no-answer": Reading(DeliveryStatus.UNDELIVERED, DeliveryReason.NOT_ANSWERED),
+    "failed": Reading(DeliveryStatus.FAILED, DeliveryReason.NUMBER_UNREACHABLE),
+    "canceled": Reading(DeliveryStatus.FAILED, DeliveryReason.PROVIDER_DOWN),
+}
+
+
+def read_call_receipt(status: str, _error: str | None) -> Reading | None:
+    """A call's status in our words, or None for one that Twilio's list does not have."""
+    return CALL_STATUSES.get(status)

@@ -218,11 +218,13 @@ OPEN = {
     "login.log_in",
     "login.verify",
     "login.send_sms",
+    "login.call",
     "login.send_confirmation",
     "login.confirm",
     "login.log_out",
     "resets.cancel_by_token",
     "resets.confirm_check",
+    "callbacks.twilio_keys",
     "callbacks.twilio_status",
 }
 

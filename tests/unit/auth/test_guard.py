@@ -322,10 +322,12 @@ def test_no_place_shows_a_clients_own_text(configured, api, otp, deps, mia, name
 OPEN_TO_ALL = {
     "/v1/login",
     "/v1/login/<id:challenge_id>",
+    "/v1/login/<id:challenge_id>/call",
     "/v1/login/<id:challenge_id>/confirm",
     "/v1/login/<id:challenge_id>/confirmation",
     "/v1/login/<id:challenge_id>/sms",
     "/v1/login/<id:challenge_id>/verify",
+    "/v1/callbacks/twilio/call",
     "/v1/callbacks/twilio/status",
     "/v1/time",
     "/v1/two-factor/resets/cancel",

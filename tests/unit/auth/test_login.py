@@ -48,8 +48,9 @@ def test_with_2fa_on_the_password_makes_a_challenge_and_no_session(deps, strange
     assert answer.json["challenge"] == {
         "id": answer.json["challenge"]["id"],
         "expires_at": "2026-11-24T05:10:00.000000Z",
-        "methods": ["totp", "sms", "recovery_code"],
+        "methods": ["totp", "sms", "recovery_code", "call"],
         "sms": {"available": True, "phone_hint": PHONE.masked()},
+        "call": {"available": True, "phone_hint": PHONE.masked()},
         "one_try": False,
     }
     (cookie,) = answer.headers.getlist("Set-Cookie")

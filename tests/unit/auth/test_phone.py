@@ -44,6 +44,8 @@ def test_a_number_is_pending_until_its_code_comes_back(deps, api, ann, otp, publ
         "phone_hint": OTHER_PHONE.masked(),
         "expires_at": "2026-11-24T05:05:00.000000Z",
         "resend_after": "2026-11-24T05:00:30.000000Z",
+        "channel": "sms",
+        "channels": ["call", "sms"],
     }
     assert otp.sent_to == [OTHER_PHONE.e164]
     pending = fresh(deps, ann)
@@ -396,7 +398,7 @@ def test_the_team_is_listed_page_by_page(deps, api, ann, owner, bob, make_accoun
     assert second["next_cursor"] is None
     members = {item["id"]: item for item in first["items"] + second["items"]}
     assert set(members) == {ann.id, owner.id, bob.id}
-    assert members[ann.id]["phone"] == {"hint": PHONE.masked(), "verified": True}
+    assert members[ann.id]["phone"] == {"hint": PHONE.masked(), "verified": True, "calls_only": False}
     assert members[ann.id]["pending_phone_hint"] == OTHER_PHONE.masked()
     assert members[bob.id]["phone"] is None
     assert members[owner.id]["role"] == "owner"
@@ -494,8 +496,8 @@ def test_a_members_proven_number_survives_what_an_owner_sets(deps, api, owner, a
 def test_the_choices_of_a_country_are_all_there_and_say_where_sms_go(api, ann):
     items = {row["country"]: row for row in api(ann).get("/v1/phone/countries").json["items"]}
     assert len(items) > 200
-    assert items["DE"] == {"country": "DE", "calling_code": 49, "sms": True}
-    assert items["FR"] == {"country": "FR", "calling_code": 33, "sms": False}
+    assert items["DE"] == {"country": "DE", "calling_code": 49, "sms": True, "call": True}
+    assert items["FR"] == {"country": "FR", "calling_code": 33, "sms": False, "call": False}
     assert api().get("/v1/phone/countries").status_code == 401
 
 

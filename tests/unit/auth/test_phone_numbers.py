@@ -2,11 +2,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.auth.phone_numbers import parse, require_textable
+from services.auth.domain.reach import Reach
+from services.auth.phone_numbers import channels, parse, require_reachable
+from shared.channel import Channel
 from shared.phone import PhoneNumber
 from shared.problems import Refusal
 
-ALLOWED = frozenset({"DE", "US", "CA", "GB"})
+ALLOWED = Reach(frozenset({"DE", "US", "CA", "GB"}))
+CALLED = Reach(ALLOWED.sms, call=frozenset({"DE", "FR"}))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +106,7 @@ def test_hostile_text_is_refused_or_a_number_of_the_country(text):
 
 @pytest.mark.parametrize("e164", ["+4915123456789", "+14155550100", "+447400123456"])
 def test_what_was_allowed_is_texted_while_it_is(e164):
-    require_textable(PhoneNumber(e164), ALLOWED)
+    require_reachable(PhoneNumber(e164), Channel.SMS, ALLOWED)
 
 
 @pytest.mark.parametrize(
@@ -118,5 +121,41 @@ def test_what_was_allowed_is_texted_while_it_is(e164):
 )
 def test_what_is_not_allowed_any_more_is_not_texted(e164):
     with pytest.raises(Refusal) as refusal:
-        require_textable(PhoneNumber(e164), ALLOWED)
+        require_reachable(PhoneNumber(e164), Channel.SMS, ALLOWED)
     assert (refusal.value.code, refusal.value.extra) == ("sms_unavailable", {"cause": "country"})
+
+
+@pytest.mark.parametrize(
+    ("country", "number", "reached_by"),
+    [
+        ("DE", "030 123456", {Channel.CALL}),
+        ("DE", "01512 3456789", {Channel.SMS, Channel.CALL}),
+        ("FR", "06 12 34 56 78", {Channel.CALL}),  # called, and not texted
+        ("US", "415 555 0100", {Channel.SMS}),
+    ],
+)
+def test_a_landline_takes_calls_alone(country, number, reached_by):
+    phone = parse(country, number, CALLED)
+    assert channels(phone, CALLED) == reached_by
+    for channel in set(Channel) - reached_by:
+        with pytest.raises(Refusal) as refusal:
+            require_reachable(phone, channel, CALLED)
+        assert (refusal.value.code, refusal.value.extra) == ("sms_unavailable", {"cause": "country"})
+
+
+@pytest.mark.parametrize(
+    ("country", "number"),
+    [
+        ("DE", "0900 1234567"),  # premium
+        ("DE", "0180 1234567"),  # shared cost
+        ("DE", "032 12345678"),  # VoIP
+        ("DE", "0700 12345678"),  # personal
+        ("DE", "0800 1234567"),
+        ("US", "900 555 1234"),
+        ("GB", "020 7946 0018"),  # a landline where nobody is called
+    ],
+)
+def test_what_toll_fraud_earns_from_is_not_called(country, number):
+    with pytest.raises(Refusal) as refusal:
+        parse(country, number, CALLED)
+    assert refusal.value.code == "invalid_phone"

@@ -84,3 +84,11 @@ def test_every_weak_url_is_named_in_one_message():
         )
     for name in ("OTP_URL", "STATE_REDIS_URL", "BROKER_URL", "PUBLIC_ORIGIN"):
         assert f"{name} must" in str(error.value)
+
+
+def test_production_calls_nobody_unless_it_is_told_where_and_can_check_who_asks_for_the_code():
+    assert read().reach.call == frozenset()
+    assert read(CALL_COUNTRIES="DE, CH").reach.call == {"DE", "CH"}
+    with pytest.raises(SettingsError, match="CALL_COUNTRIES needs TWILIO_AUTH_TOKEN"):
+        read(CALL_COUNTRIES="DE", TWILIO_AUTH_TOKEN="")
+    assert AuthSettings.from_env(Environment(ENVIRONMENT)).reach.call == {"DE", "US", "CA"}

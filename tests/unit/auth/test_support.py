@@ -103,7 +103,7 @@ def test_support_sees_how_an_account_is_protected(deps, api, ann, sam, otp, cloc
         "role": "member",
         "created_at": "2026-11-24T05:00:00.000000Z",
         "team": {"id": ann.team_id, "name": "Example Ltd"},
-        "phone": {"hint": PHONE.masked(), "verified": True},
+        "phone": {"hint": PHONE.masked(), "verified": True, "calls_only": False},
         "pending_phone_hint": None,
         "enrollment_prompted": False,
         "password_throttled_until": None,

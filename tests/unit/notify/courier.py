@@ -54,6 +54,10 @@ class FakeProvider:
     sent: list = field(default_factory=list)
     troubles: list = field(default_factory=list)
     calls: int = 0
+    makes_calls: bool = False
+
+    def call(self, message) -> str:
+        return self.send(message)
 
     def send(self, message) -> str:
         self.calls += 1
@@ -114,9 +118,10 @@ class Courier:
         subject: str | None = None,
         body: str = BODY,
         account: str = ACCOUNT,
+        **call,
     ) -> str:
         expires_at = self.clock() + timedelta(seconds=life)
-        return Envelope(account, recipient, subject, body, expires_at).seal(self.public_keys.newest)
+        return Envelope(account, recipient, subject, body, expires_at, **call).seal(self.public_keys.newest)
 
     def code(
         self,

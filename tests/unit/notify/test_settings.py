@@ -124,6 +124,8 @@ def test_mail_goes_without_tls_on_loopback_in_a_private_network_and_in_developme
         ({"TWILIO_FROM": "+15550001111"}, "exactly one"),
         ({"TWILIO_API_BASE_URL": "api.twilio.com"}, "TWILIO_API_BASE_URL"),
         ({"TWILIO_STATUS_CALLBACK_URL": "ftp://portal.example/"}, "TWILIO_STATUS_CALLBACK_URL"),
+        ({"TWILIO_CALL_URL": "ftp://portal.example/"}, "TWILIO_CALL_URL must"),
+        ({"TWILIO_CALL_URL": "https://portal.example/c"}, "TWILIO_CALL_URL needs TWILIO_CALL_FROM"),
         ({"SMTP_HOST": ""}, "SMTP_HOST"),
         ({"SMTP_FROM": ""}, "SMTP_FROM"),
         ({"SMTP_FROM": "portal"}, "SMTP_FROM"),

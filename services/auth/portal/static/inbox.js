@@ -14,6 +14,16 @@ function bubble(message) {
   return el("article", {}, el("p", { class: "small" }, t("inbox.to", { to: message.to }), " · ", moment(message.sent_at)), el("div", { class: "bubble" }, message.body), button);
 }
 
+/** A call: what it begins with, and behind its keys what it says then. */
+function call(message) {
+  const told = el("div", { class: "bubble", hidden: true }, message.body);
+  const press = el("button", { type: "button", "aria-expanded": "false" }, t("inbox.press"));
+  press.addEventListener("click", () => { show(told); press.setAttribute("aria-expanded", "true"); });
+  return el("article", {}, el("p", { class: "small" }, t("inbox.to", { to: message.to }), " · ", moment(message.sent_at)), el("div", { class: "bubble" }, message.subject), press, told);
+}
+
+const SHOWN = { sms: bubble, call, email: mail };
+
 function mail(message) {
   return el("article", { class: "card" },
     el("h3", {}, message.subject ?? ""),
@@ -29,9 +39,9 @@ async function look() {
       const key = `${message.message_id} ${message.channel} ${message.to} ${message.sent_at}`;
       if (seen.has(key)) continue;
       seen.add(key);
-      const place = message.channel === "sms" ? phone : mailbox;
+      const place = message.channel === "email" ? mailbox : phone;
       place.querySelector(".empty")?.remove();
-      place.prepend(message.channel === "sms" ? bubble(message) : mail(message));
+      place.prepend(SHOWN[message.channel](message));
     }
     for (const place of [phone, mailbox]) if (!place.children.length) place.append(el("p", { class: "empty" }, t("inbox.empty")));
     show(error, false);

@@ -5,7 +5,7 @@ import { onPasscode } from "./codes.js";
 import { $, duration, show, t } from "./page.js";
 
 const passwordStep = $("#password-step"), codeStep = $("#code-step");
-const codeForm = $("#code-form"), smsForm = $("#sms-form"), mailForm = $("#mail-form"), code = codeForm.elements.code;
+const codeForm = $("#code-form"), smsForm = $("#sms-form"), callForm = $("#call-form"), mailForm = $("#mail-form"), code = codeForm.elements.code;
 const POLL_EVERY = 2000;
 const FINAL = new Set(["delivered", "undelivered", "failed", "expired"]);
 
@@ -36,6 +36,7 @@ function begin(given) {
   show(mailForm, false);
   show($("#mail-sent"), false);
   show(smsForm, given.sms.available);
+  show(callForm, given.call.available);
   $("button", smsForm).textContent = t("login.send_sms");
   show(passwordStep, false);
   show(codeStep);
@@ -135,50 +136,52 @@ onSubmit(
   (problem) => problem.code === "challenge_expired" && expired(problem),
 );
 
-// --- SMS --------------------------------------------------------------------------------------------------------------
+// --- SMS and call -----------------------------------------------------------------------------------------------------
 
-onSubmit(
-  smsForm,
-  async () => {
-    if (waiting) return;
-    const mine = challenge;
-    const sent = await post(`/v1/login/${mine}/sms`);
-    if (challenge !== mine) return;  // begun anew meanwhile
-    $("#sms-to").textContent = t("login.sms_sent", { phone: sent.phone_hint, reference: sent.reference });
-    showDelivery({ status: "queued" });
-    show($("#sms-status"));
-    countDown(new Date(sent.resend_after));
-    poll();
-    code.focus();
-  },
-  (problem) => {
-    if (problem.code === "challenge_expired") expired(problem);
-    else if (problem.retryAfter && problem.retryAfter < 120) countDown(Date.now() + problem.retryAfter * 1000);
-  },
-);
+for (const [form, channel] of [[smsForm, "sms"], [callForm, "call"]]) {
+  onSubmit(
+    form,
+    async () => {
+      if (waiting) return;
+      const mine = challenge;
+      const sent = await post(`/v1/login/${mine}/${channel}`);
+      if (challenge !== mine) return;  // begun anew meanwhile
+      $("#sms-to").textContent = t(`login.${channel}_sent`, { phone: sent.phone_hint, reference: sent.reference });
+      showDelivery({ status: "queued", channel });
+      show($("#sms-status"));
+      if (channel === "sms") $("button", smsForm).textContent = t("login.send_again");
+      countDown(new Date(sent.resend_after));
+      poll();
+      code.focus();
+    },
+    (problem) => {
+      if (problem.code === "challenge_expired") expired(problem);
+      else if (problem.retryAfter && problem.retryAfter < 120) countDown(Date.now() + problem.retryAfter * 1000);
+    },
+  );
+}
 
 function countDown(until) {
   clearInterval(waiting);
-  const button = $("button", smsForm), note = $("#sms-wait");
+  const buttons = [smsForm, callForm].map((form) => $("button", form)), note = $("#sms-wait");
   const tick = () => {
     const left = Math.ceil((until - Date.now()) / 1000);
     if (left > 0) {
-      button.setAttribute("aria-disabled", "true");
+      for (const button of buttons) button.setAttribute("aria-disabled", "true");
       show(note).textContent = t("login.wait", { time: duration(left) });
       return;
     }
     clearInterval(waiting);
     waiting = 0;
-    button.removeAttribute("aria-disabled");
+    for (const button of buttons) button.removeAttribute("aria-disabled");
     show(note, false);
   };
-  button.textContent = t("login.send_again");
   waiting = setInterval(tick, 1000);
   setTimeout(tick);
 }
 
-function showDelivery({ status, reason }) {
-  const place = $("#sms-delivery"), text = t(`delivery.${reason || status}`);
+function showDelivery({ status, reason, channel }) {
+  const place = $("#sms-delivery"), text = t(`delivery.${reason || (channel === "call" ? `call_${status}` : status)}`);
   if (place.textContent !== text) place.textContent = text;
   place.dataset.state = status === "delivered" ? "good" : FINAL.has(status) ? "bad" : "";
 }

@@ -5,10 +5,10 @@ import { onPasscode } from "./codes.js";
 import { $, countryName, duration, el, language, ownCountry, say, show, t } from "./page.js";
 
 const me = $("#me").dataset, dialog = $("#edit"), form = $("#edit-form"), country = form.elements.country;
-const other = $("#edit-country"), prove = $("#prove"), proveForm = $("#prove-form"), again = $("#prove-again");
+const other = $("#edit-country"), prove = $("#prove"), proveForm = $("#prove-form"), again = $("#prove-again"), callMe = $("#prove-call");
 const FOLLOW_EVERY = 2500;
 const FINAL = new Set(["delivered", "undelivered", "failed", "expired"]);
-let editing = null, filling = null, waiting = 0, following = 0;
+let channels = [], editing = null, filling = null, waiting = 0, following = 0;
 
 // --- members ------------------------------------------------------------------------------------------------------------
 
@@ -23,7 +23,8 @@ function showMembers() {
 
 function row(member) {
   const own = member.id === me.id, mayEdit = own || me.role === "owner";
-  const phone = member.phone ? t("team.phone_proven", { phone: member.phone.hint }) : null;
+  const proven = member.phone && t("team.phone_proven", { phone: member.phone.hint });
+  const phone = member.phone?.calls_only ? `${proven}, ${t("team.calls_only")}` : proven;
   const pending = member.pending_phone_hint ? t("team.phone_pending", { phone: member.pending_phone_hint }) : null;
   const edit = el("button", { type: "button", class: "edit", "aria-label": t("team.edit", { name: member.name }), title: t("team.edit", { name: member.name }) });
   edit.append($("#pencil").content.cloneNode(true));
@@ -44,18 +45,20 @@ function row(member) {
 
 const flag = (code) => String.fromCodePoint(...[...code].map((letter) => 0x1f1a5 + letter.charCodeAt(0)));
 
+const takesCodes = (one) => one.sms || one.call;
+
 async function fillCountries() {
   country.replaceChildren(el("option", { value: "" }, t("form.loading")));
   const countries = (await get("/v1/phone/countries")).items
     .map((one) => ({ ...one, name: countryName(one.country) }))
     .sort((a, b) => a.name.localeCompare(b.name, language));
-  const option = (one) => el("option", { value: one.country, disabled: !one.sms }, `${flag(one.country)} ${one.name} (+${one.calling_code})`);
+  const option = (one) => el("option", { value: one.country, disabled: !takesCodes(one) }, `${flag(one.country)} ${one.name} (+${one.calling_code})`);
   country.replaceChildren(
     el("option", { value: "" }, t("team.choose")),
-    el("optgroup", { label: t("team.countries") }, ...countries.filter((one) => one.sms).map(option)),
-    el("optgroup", { label: t("team.countries_without") }, ...countries.filter((one) => !one.sms).map(option)));
+    el("optgroup", { label: t("team.countries") }, ...countries.filter(takesCodes).map(option)),
+    el("optgroup", { label: t("team.countries_without") }, ...countries.filter((one) => !takesCodes(one)).map(option)));
   const guess = ownCountry();
-  if (countries.some((one) => one.country === guess && one.sms)) country.value = guess;
+  if (countries.some((one) => one.country === guess && takesCodes(one))) country.value = guess;
 }
 
 async function open(member) {
@@ -113,11 +116,13 @@ onClick($("#edit-remove"), async () => {
 // --- the proof by SMS -----------------------------------------------------------------------------------------------------
 
 function startProof(sent) {
-  $("#prove-sent").textContent = t("team.prove_sent", { phone: sent.phone_hint, reference: sent.reference });
+  const isCall = sent.channel === "call";
+  channels = sent.channels;
+  $("#prove-sent").textContent = t(isCall ? "team.prove_called" : "team.prove_sent", { phone: sent.phone_hint, reference: sent.reference });
   proveForm.reset();
-  $("#prove-delivery").textContent = t("delivery.queued");
+  $("#prove-delivery").textContent = t(isCall ? "delivery.call_queued" : "delivery.queued");
   show(prove);
-  follow(sent.message_id);
+  follow(sent.message_id, isCall);
   countDown(new Date(sent.resend_after));
   proveForm.elements.code.focus();
 }
@@ -127,7 +132,8 @@ function countDown(until) {
   const note = $("#prove-wait");
   const tick = () => {
     const left = Math.ceil((until - Date.now()) / 1000);
-    show(again, left <= 0);
+    show(again, left <= 0 && channels.includes("sms"));
+    show(callMe, left <= 0 && channels.includes("call"));
     show(note, left > 0).textContent = t("team.wait", { time: duration(left) });
     if (left <= 0) clearInterval(waiting);
   };
@@ -136,7 +142,7 @@ function countDown(until) {
 }
 
 /** What became of the SMS, from the account's own timeline. */
-function follow(messageId) {
+function follow(messageId, isCall) {
   clearTimeout(following);
   following = setTimeout(async () => {
     if (prove.hidden) return;
@@ -148,15 +154,16 @@ function follow(messageId) {
       // The next look may find it.
     }
     if (found) {
-      const place = $("#prove-delivery"), text = t(`delivery.${found.reason || found.status}`);
+      const place = $("#prove-delivery"), text = t(`delivery.${found.reason || (isCall ? `call_${found.status}` : found.status)}`);
       if (place.textContent !== text) place.textContent = text;
       place.dataset.state = found.status === "delivered" ? "good" : FINAL.has(found.status) ? "bad" : "";
     }
-    if (!FINAL.has(found?.status)) follow(messageId);
+    if (!FINAL.has(found?.status)) follow(messageId, isCall);
   }, FOLLOW_EVERY);
 }
 
 onClick(again, async () => startProof(await steppedUp(() => post("/v1/phone/sms"))));
+onClick(callMe, async () => startProof(await steppedUp(() => post("/v1/phone/call"))));
 
 let lastSent = null;
 onPasscode(proveForm.elements.code, (passcode) => passcode !== lastSent && proveForm.requestSubmit());

@@ -14,7 +14,8 @@ TEMPLATES = {
 }
 FORMS = [(name, form) for name, text in TEMPLATES.items() for form in re.findall(r"<form\b([^>]*)>", text)]
 # Those that the server answers without a script.
-ACTIONS = {"/login", "/login/' ~ challenge.id", "/login/' ~ challenge.id ~ '/sms'", "/logout"}
+_CODE_PAGE = "/login/' ~ challenge.id"
+ACTIONS = {"/login", _CODE_PAGE, f"{_CODE_PAGE} ~ '/sms'", f"{_CODE_PAGE} ~ '/call'", "/logout"}
 
 
 def test_the_forms_are_found():
@@ -31,7 +32,7 @@ def test_every_form_has_an_address_of_its_own_or_sleeps_until_its_script_listens
     action = re.search(r'\baction="(\{\{.*?\}\}|[^"]*)"', form)
     assert (action is None) == bool(re.search(r"\binert\b", form))
     if action is not None:
-        named = re.findall(r"'(/[^']*' ~ challenge\.id(?: ~ '/sms')?|/\w+)", action[1]) or [action[1]]
+        named = re.findall(r"'(/[^']*' ~ challenge\.id(?: ~ '/(?:sms|call)')?|/\w+)", action[1]) or [action[1]]
         assert set(named) <= ACTIONS
 
 

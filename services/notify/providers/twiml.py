@@ -1,0 +1,57 @@
+"""A call's script as TwiML, the XML that Twilio's voice executes (https://www.twilio.com/docs/voice/twiml)."""
+
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+from services.notify.domain.spoken import KEYS, Script
+
+# Twice what is asked, and what is said twice at the end, fit into the minute that a call may last.
+_ASKS = 2
+_WAITS_SECONDS = 5
+
+
+def opening(script: Script, callback_url: str) -> str:
+    """What a call begins with: it asks for the keys and sends them to the callback. It holds nothing of the code.
+
+    ``finishOnKey`` is empty, so that # and * are keys like the others.
+    """
+    response = Element("Response")
+    for _ in range(_ASKS):
+        gather = SubElement(
+            response,
+            "Gather",
+            {
+                "input": "dtmf",
+                "numDigits": str(KEYS),
+                "timeout": str(_WAITS_SECONDS),
+                "finishOnKey": "",
+                "action": callback_url,
+                "method": "POST",
+            },
+        )
+        _say(gather, script, script.opening)
+    return _document(response)
+
+
+def told(script: Script) -> str:
+    """What is said after the right keys."""
+    response = Element("Response")
+    for sentence in script.told:
+        _say(response, script, sentence)
+        SubElement(response, "Pause", {"length": "1"})
+    return _document(response)
+
+
+def refused(script: Script) -> str:
+    """What is said after other keys."""
+    response = Element("Response")
+    _say(response, script, script.refused)
+    return _document(response)
+
+
+def _say(parent: Element, script: Script, sentence: str) -> None:
+    SubElement(parent, "Say", {"language": script.voice}).text = sentence
+
+
+def _document(response: Element) -> str:
+    SubElement(response, "Hangup")
+    return tostring(response, encoding="unicode")
