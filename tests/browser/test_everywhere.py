@@ -89,9 +89,10 @@ def test_nothing_is_wrong_in_any_language(visit, mia, operator, language):
     code_page = urlsplit(page.url).path
     for path in (*OPEN_PAGES, code_page):
         found[path] = seen(visitor, path, language)
-    page = visitor.log_in(operator)
+    desk = visit()
+    desk.log_in(operator)
     for path in (*OWN_PAGES, "/support", f"/support/accounts/{mia.id}"):
-        found[path] = seen(visitor, path, language)
+        found[path] = seen(desk, path, language)
     assert {path: lines for path, lines in found.items() if lines} == {}
 
 
