@@ -17,8 +17,8 @@ from shared.problems import Refusal, Unavailable
 from shared.rates import DAY, HOUR, MINUTE, Charge, Rate, Window
 
 __all__ = ["DAY", "HOUR", "MINUTE", "Charge", "Rate", "Taken", "Weighed", "Weighing", "Window", "clear", "count"]
-__all__ += ["given_back_on_outage", "keep_up", "queue_refund", "queue_refunds", "refund", "take", "unweigh", "waits"]
-
+__all__ += ["count_on", "given_back_on_outage", "keep_up", "queue_refund", "queue_refunds", "refund", "take"]
+__all__ += ["unweigh", "waits"]
 
 # From so many tries on, a caller is told how many a row has left.
 LAST_TRIES = 2
@@ -149,6 +149,16 @@ return 1
 """)
 
 
+_COUNT_ON = LuaScript("""
+local counts = {}
+for i = 1, #ARGV do
+  counts[i] = redis.call('INCR', KEYS[i])
+  if counts[i] == 1 then redis.call('PEXPIRE', KEYS[i], ARGV[i]) end
+end
+return {counts, redis.call('MGET', unpack(KEYS, #ARGV + 1))}
+""")
+
+
 @dataclass(frozen=True, slots=True)
 class Weighed:
     """What a tally says after a try: whether this try was added to it, and its sum."""
@@ -212,6 +222,16 @@ def take(
     return Taken(
         not any(waits), max(waits), tuple(counts[end - 1] for end in ends), waits, tuple(replies), weighed, counts
     )
+
+
+def count_on(redis: "Redis", *charges: Charge, read: Sequence[str]) -> tuple[list[int], list[str | None]]:
+    """Count in rows of one window that never refuse; the counts, and the texts at the keys that are to be read.
+
+    A script of its own, because it costs Redis and the caller half of what ``take`` costs. Raises RedisError.
+    """
+    lives = [charge.rate.windows[0].seconds * 1000 for charge in charges]
+    counts, texts = _COUNT_ON.run(redis, [*_keys(charges), *read], lives)
+    return counts, texts
 
 
 def unweigh(redis: "Redis", tallies: Sequence[str], senders: Sequence[str]) -> None:

@@ -46,7 +46,8 @@ def open_envelope(private_keys: KeyList, sealed: str) -> Envelope:
         envelope = Envelope(**{**members, **read})
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise CannotOpen("the envelope does not have our shape") from error
-    texts = (envelope.account_id, envelope.recipient, envelope.subject or "", envelope.body, envelope.language or "")
-    if not all(isinstance(text, str) for text in texts):
+    texts = (envelope.account_id, envelope.recipient, envelope.body)
+    optional = (envelope.subject, envelope.language)
+    if not all(isinstance(text, str) for text in (*texts, *(text for text in optional if text is not None))):
         raise CannotOpen("the envelope does not have our shape")
     return envelope

@@ -83,23 +83,24 @@ def together(redis: "Redis", first: Call[A], second: Call[B]) -> tuple[A, B]:
 
 
 def execute_scripted(redis: "Redis", pipeline: "Pipeline", *scripts: LuaScript) -> list[Any]:
-    """Send a pipeline that holds these scripts; the reply to each of its commands. Raises RedisError.
+    """Send a pipeline that holds these scripts, over the line that this thread keeps; the reply to each of its commands.
+
+    The pipeline has no transaction. Raises RedisError.
 
     A server that does not know a script answers NOSCRIPT to that command and runs the others. It may forget a script
     between two commands (SCRIPT FLUSH, a failover), so only what it answered so is sent once more, as text, and runs
     after the rest. redis-py's own Script asks SCRIPT EXISTS first: a second round trip.
     """
     texts = {script.sha: script.text for script in scripts}
-    commands = [command for command, _options in pipeline.command_stack]
-    replies: list[Any] = pipeline.execute(raise_on_error=False)
-    unknown = [number for number, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-    if unknown:
-        again = redis.pipeline(transaction=False)
-        for number in unknown:
-            _evalsha, sha, *keys_and_args = commands[number]
-            again.eval(texts[sha], *keys_and_args)
-        for number, reply in zip(unknown, again.execute(raise_on_error=False), strict=True):
-            replies[number] = reply
+    commands: list[Command] = [command for command, _options in pipeline.command_stack]
+    with guarded(redis):
+        line = line_of(redis.connection_pool)
+        pipeline.reset()
+        replies = line.ask(*commands)
+        for number, reply in enumerate(replies):
+            if isinstance(reply, NoScriptError):
+                _evalsha, sha, *keys_and_args = commands[number]
+                [replies[number]] = line.ask(("EVAL", texts[str(sha)], *keys_and_args))
     for reply in replies:
         if isinstance(reply, RedisError):
             raise reply

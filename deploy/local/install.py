@@ -111,16 +111,15 @@ def _install(venv: Path, requirements: Path, count: int) -> int:
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     reader = threading.Thread(target=_read, args=(pip, progress))
-    reader.start()
     try:
+        reader.start()
         _show_until(reader, progress)
     except KeyboardInterrupt:
         with contextlib.suppress(KeyboardInterrupt):  # pressed again: pip ends all the same
             pip.terminate()
             pip.wait()
         raise
-    finally:
-        reader.join()
+    reader.join()
     if pip.wait():
         print("\n".join(progress.output[-_LAST_LINES:]), flush=True)
         print("latchkey: pip could not install the packages; the end of its output is above.", file=sys.stderr)

@@ -6,6 +6,7 @@ When Redis is down nothing is let through (503). A Redis that was lost has forgo
 budgets.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -53,14 +54,10 @@ return left < 0 and brakes_for > 0 and 1 or 0
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """What came of a count.
-
-    ``brakes``: the brake is on. ``is_counted``: the guess counts in the sum. ``counts``: of each charge, with this one.
-    """
+    """What came of a right password. ``brakes``: the brake is on. ``is_counted``: it counts in the sum."""
 
     brakes: bool
     is_counted: bool
-    counts: tuple[int, ...]
 
 
 def charge(guess: Guess, at: datetime) -> Charge:
@@ -75,7 +72,11 @@ def charges_of_password(account_id: str, at: datetime) -> tuple[Charge, ...]:
 
 def note_right_password(deps: Deps, account_id: str, now: datetime) -> Noted:
     """Count a right password, until a completed login gives it back. Raises RedisError."""
-    return _note(deps, Guess.RIGHT_PASSWORD, now, charges_of_password(account_id, now))
+    guess = Guess.RIGHT_PASSWORD
+    taken = budgets.take(deps.redis, *charges_of_password(account_id, now), read=_read(deps, guess, now))
+    if taken.allowed:
+        _compare(deps, guess, now, taken.counts[0], taken.read)
+    return Noted(brakes=taken.read[0] is not None, is_counted=taken.allowed)
 
 
 def note_wrong_code(deps: Deps, account_id: str, now: datetime, *, is_guess: bool) -> int:
@@ -83,10 +84,13 @@ def note_wrong_code(deps: Deps, account_id: str, now: datetime, *, is_guess: boo
 
     Return how many wrong codes the owner has not been told of. Raises RedisError.
     """
-    of_account = wrong_codes_of(account_id)
+    of_account, guess = wrong_codes_of(account_id), Guess.WRONG_CODE
     if not is_guess:
         return budgets.take(deps.redis, of_account).counts[0]
-    return _note(deps, Guess.WRONG_CODE, now, (charge(Guess.WRONG_CODE, now), of_account)).counts[1]
+    counted = charge(guess, now), of_account
+    (guesses, untold), texts = budgets.count_on(deps.redis, *counted, read=_read(deps, guess, now))
+    _compare(deps, guess, now, guesses, texts)
+    return untold
 
 
 def wrong_codes_of(account_id: str) -> Charge:
@@ -129,22 +133,23 @@ def reading(redis: "Redis", floor: int, guess: Guess, now: datetime) -> Reading:
     return guessing.read(_rule(floor), _hours(redis, guess, now))
 
 
-def _note(deps: Deps, guess: Guess, now: datetime, charges: tuple[Charge, ...]) -> Noted:
-    """Count one, and compare the sum with last week. The first guess of an hour reads the hours before it.
+def _read(deps: Deps, guess: Guess, now: datetime) -> list[str]:
+    """The keys that a count reads with it: the brake, what the hours before the last two say, and the last hour."""
+    return [KEY, _past_key(deps, guess, now), charge(guess, now - _HOUR).keys()[0]]
 
-    To read them each time would cost a wrong code a millisecond more.
+
+def _compare(deps: Deps, guess: Guess, now: datetime, guesses: int, texts: Sequence[str | None]) -> None:
+    """Compare the sum with last week. The first guess of an hour reads the hours before it.
+
+    To read them each time would cost a wrong code a millisecond more. ``guesses``: of the running hour, with this one.
+    ``texts``: what stood at the keys of ``_read``.
     """
-    last = charge(guess, now - _HOUR).keys()[0]
-    taken = budgets.take(deps.redis, *charges, read=[KEY, _past_key(deps, guess, now), last])
-    is_on, kept, guesses = taken.read
-    if taken.allowed:
-        seen = None
-        if kept is not None:
-            past = Past(*map(float, kept.split()))
-            seen = guessing.read_on(_rule(deps.settings.guessing_floor), past, taken.counts[0], int(guesses or 0))
-        if seen is None or seen.brakes:
-            _look(deps, guess, now)
-    return Noted(brakes=is_on is not None, is_counted=taken.allowed, counts=taken.counts)
+    _brake, kept, of_last_hour = texts
+    if kept is not None:
+        past, rule = Past(*map(float, kept.split())), _rule(deps.settings.guessing_floor)
+        if not guessing.read_on(rule, past, guesses, int(of_last_hour or 0)).brakes:
+            return
+    _look(deps, guess, now)
 
 
 def _look(deps: Deps, guess: Guess, now: datetime) -> None:

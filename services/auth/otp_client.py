@@ -95,8 +95,8 @@ class OtpClient:
 
     def __init__(self, base_url: str, api_key: Key, clock: Clock | None = None, patience: Patience = PATIENCE) -> None:
         authorization = f"Bearer {encode_key(api_key.material.reveal())}"
-        headers = {"Authorization": authorization, "Content-Type": "application/json"}
-        self._line = Line(base_url, headers, clock, patience)
+        self._headers = {"Authorization": authorization, "Content-Type": "application/json"}
+        self._line = Line(base_url, self._headers, clock, patience)
 
     def state(self, account_id: str, session_id: str | None = None) -> TwoFactorState:
         """Whether 2FA is on, and how; with a session, whether an enrollment of its waits to be confirmed."""

@@ -76,7 +76,7 @@ class AuthSettings(WorkerSettings):
         """Read and check. Raises SettingsError that names every fault."""
         env = env or Environment()
         members = _worker_members(env)
-        texted = env.text("SMS_COUNTRIES", DEFAULT_SMS_COUNTRIES)
+        texted = _countries(env, "SMS_COUNTRIES", DEFAULT_SMS_COUNTRIES)
         members |= {
             "otp_url": _otp_url(env),
             "otp_api_key": _newest(env.keys("OTP_API_KEYS")),
@@ -90,8 +90,8 @@ class AuthSettings(WorkerSettings):
             "enrollment_word_required": _on(env, "ENROLLMENT_WORD_REQUIRED"),
             "enrollment_word_life_seconds": env.integer("ENROLLMENT_WORD_LIFE_SECONDS", 24 * 3600, minimum=1),
             "prepares_passwords": env.choice("PASSWORD_FORM", ("prepared", "typed"), "prepared") == "prepared",
-            "sms_countries": _countries(env, "SMS_COUNTRIES", texted),
-            "call_countries": _countries(env, "CALL_COUNTRIES", texted if members["mode"] is Mode.DEVELOPMENT else ""),
+            "sms_countries": texted,
+            "call_countries": _call_countries(env, members["mode"], texted),
             "twilio_auth_tokens": env.optional_secrets("TWILIO_AUTH_TOKEN"),
             "portal": _on(env, "PORTAL"),
             "pages": pages_from(env, members["brand"]),
@@ -206,6 +206,13 @@ def _countries(env: Environment, name: str, default: str) -> frozenset[str]:
     if not all(_COUNTRY.fullmatch(code) for code in codes):
         env.fault(f"{name} must be ISO 3166-1 codes of two capital letters, by commas, like DE,FR")
     return codes
+
+
+def _call_countries(env: Environment, mode: Mode, texted: frozenset[str]) -> frozenset[str]:
+    """Where codes go by call: nowhere unless set, and in development wherever they go by text."""
+    if mode is Mode.DEVELOPMENT and env.optional("CALL_COUNTRIES") is None:
+        return texted
+    return _countries(env, "CALL_COUNTRIES", "")
 
 
 def _audiences(env: Environment) -> frozenset[str]:

@@ -263,7 +263,9 @@ class Crowd:
         if answer.status_code == 200:
             return (IN if answer.json["status"] == "authenticated" else NEEDS_CODE), 0
         wait = int(answer.headers.get("Retry-After", 0))
-        said = str(answer.json.get("cause") or answer.json["code"])
+        said = str(answer.json["code"])
+        if said == TOO_MANY:
+            said = answer.json.get("cause", said)
         self.tally[said] += 1
         assert (said in {TOO_MANY, GUESSING}) == (wait > 0), (wait, answer.json)
         return said, wait

@@ -26,6 +26,7 @@ def paths(deps, ann, reset_of):
         "/v1/trusted-devices/{device_id}": lambda: f"/v1/trusted-devices/{add_device(deps, ann, 'other')}",
         "/v1/phone": lambda: "/v1/phone",
         "/v1/two-factor": lambda: "/v1/two-factor",
+        "/v1/two-factor/enrollment": lambda: "/v1/two-factor/enrollment",
     }
 
 

@@ -17,7 +17,7 @@ def operations(api):
 
 
 def test_every_operation_has_a_summary(operations):
-    assert len(operations) == 30
+    assert len(operations) == 31
     assert all(operation["summary"] for operation in operations.values())
 
 

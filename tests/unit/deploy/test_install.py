@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 from deploy.local import install
 from deploy.local.install import FAILED, INTERRUPTED, Progress, pinned
 from deploy.local.settings import ROOT
+from deploy.portal import wait_for
 from tests.unit.deploy.test_lean import distribution
 from tests.unit.deploy.test_lean import pinned as pins
 
@@ -34,7 +34,7 @@ for name in ("one", "two"):
     (packages / f"{name}-1.dist-info").mkdir()
 """
 FAILS = "print('ERROR: THESE PACKAGES DO NOT MATCH THE HASHES'); sys.exit(1)"
-WAITS = "time.sleep(60)"
+WAITS = "Path('waits').touch(); time.sleep(60)"
 REQUIREMENTS = (
     "one==1 \\\n    --hash=sha256:0\n    # via x\ntwo==2 \\\n    --hash=sha256:0\nthree==3 ; os_name == 'nt' \\\n"
 )
@@ -55,8 +55,8 @@ def started(tmp_path):
         code = "import sys; from deploy.local import install; install._make = id; sys.exit(install.main(sys.argv[1:]))"
         return subprocess.Popen(
             [sys.executable, "-c", code, venv, requirements],
-            cwd=ROOT,
-            env={"PATH": os.environ["PATH"]},
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -83,10 +83,10 @@ def test_what_pip_refuses_is_shown_and_fails(started):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_says_what_it_did_and_ends_pip(started, number):
+def test_ctrl_c_says_what_it_did_and_ends_pip(started, tmp_path, number):
     process = started(WAITS)
     assert "installing" in process.stdout.readline()
-    time.sleep(0.5)  # pip has started
+    wait_for((tmp_path / "waits").exists)
     process.send_signal(number)
     printed, _ = process.communicate(timeout=30)  # pip has the same output: it ends, or this waits for it
     assert process.returncode == INTERRUPTED

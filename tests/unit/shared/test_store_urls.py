@@ -262,7 +262,6 @@ POSTGRES = "postgresql+psycopg://auth:hunter2@db.example/auth"
     "url",
     [
         POSTGRES,
-        "postgresql://auth:hunter2@db.example/auth",
         *(f"{POSTGRES}?sslmode={mode}" for mode in ("disable", "allow", "prefer", "require", "verify-ca", "")),
         f"{POSTGRES}?sslmode=verify-full&sslmode=disable",
         f"{POSTGRES}?ssl=true",

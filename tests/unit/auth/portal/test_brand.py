@@ -335,7 +335,7 @@ def test_the_gateway_says_what_is_wrong_before_it_reaches_for_anything(folder):
         text=True,
         check=False,
     )
-    assert started.returncode == 1
+    assert started.returncode == 78
     assert started.stderr.strip() == "settings: texts.toml in BRAND_FOLDER: login.titel is not the key of a text"
 
 

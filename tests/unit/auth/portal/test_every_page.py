@@ -5,13 +5,14 @@ import re
 import pytest
 
 from services.auth.portal import assets
-from tests.support.portal import OPEN_PAGES, PAGES, SUPPORT_PAGES, Page
+from tests.support.portal import OPEN_PAGES, PAGES, SUPPORT_PAGES, Browser, Page
 
 
 @pytest.fixture
-def every_page(browser, deps, sam):
-    browser.signed_in(deps, sam)
-    return {path: browser.get(path) for path in (*PAGES, *SUPPORT_PAGES, *OPEN_PAGES)}
+def every_page(app, deps, sam):
+    visitor, operator = Browser(app.test_client()), Browser(app.test_client()).signed_in(deps, sam)
+    own = {path: operator.get(path) for path in (*PAGES, *SUPPORT_PAGES)}
+    return own | {path: visitor.get(path) for path in OPEN_PAGES}
 
 
 def test_every_page_has_the_strict_policy_and_no_inline_code(every_page):

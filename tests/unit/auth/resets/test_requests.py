@@ -19,6 +19,8 @@ def test_the_strongest_checks_reset_at_once(deps, request_reset, ann, sam, clock
     assert reset == {
         "id": reset["id"],
         "account_id": ann.id,
+        "account_name": ann.name,
+        "account_email": ann.email,
         "status": "approved",
         "path": "immediate",
         "rule": "phone_and_video",
