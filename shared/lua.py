@@ -83,7 +83,7 @@ def together(redis: "Redis", first: Call[A], second: Call[B]) -> tuple[A, B]:
 
 
 def execute_scripted(redis: "Redis", pipeline: "Pipeline", *scripts: LuaScript) -> list[Any]:
-    """Send a pipeline that holds these scripts, over the line that this thread keeps; the reply to each of its commands.
+    """Send a pipeline that holds these scripts over this thread's line; the reply to each of its commands.
 
     The pipeline has no transaction. Raises RedisError.
 

@@ -36,6 +36,7 @@ from services.otp.domain.time_step import TimeStep, step_at
 from services.otp.domain.totp import SharedSecret, match_step
 from services.otp.limits import BEGIN_ENROLLMENT, CONFIRM_ENROLLMENT, SHOW_ENROLLMENT
 from services.otp.models import outbox as outbox_tables
+from services.otp.older_key_store import OlderKey
 from services.otp.outcomes import answer, attempt_row
 from services.otp.sheet_stock import HashedSheet, hashed_sheet
 from services.otp.store import NewAuthenticator
@@ -46,7 +47,7 @@ from shared.database import reading, writing
 from shared.deadline import require_time
 from shared.ids import new_id
 from shared.messages import AuthenticatorEnrolled
-from shared.problems import Refusal
+from shared.problems import Refusal, Unavailable
 from shared.secret import Secret
 
 PENDING_LIVES_FOR = timedelta(minutes=10)
@@ -194,11 +195,18 @@ def _compare(deps: Deps, command: Confirm) -> tuple[Outcome, TimeStep | None]:
     step = match_step(secret, command.passcode, at)
     if step is not None:
         return Verified(Factor.TOTP), step
-    now, box = deps.clock(), deps.secret_box
-    begun_at = older_key_store.begun_at(deps.redis, box, command.account_id, command.passcode, at, now)
-    if begun_at is not None:
-        return Rejected(Reason.OLDER_ENTRY, older_entry_begun_at=begun_at), None
+    for older in older_key_store.read(deps.redis, command.account_id, deps.clock()):
+        if _is_code_of(deps, command, older, at):
+            return Rejected(Reason.OLDER_ENTRY, older_entry_begun_at=older.begun_at), None
     return _coach(secret, command.passcode, at), None
+
+
+def _is_code_of(deps: Deps, command: Confirm, older: OlderKey, at: TimeStep) -> bool:
+    try:
+        secret = deps.secret_box.open(older.sealed, command.account_id, older.enrollment_id)
+    except Unavailable:  # it is sealed under a key that was taken away meanwhile
+        return False
+    return match_step(secret, command.passcode, at) is not None
 
 
 def _coach(secret: SharedSecret, passcode: Passcode, at: TimeStep) -> Rejected:

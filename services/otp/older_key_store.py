@@ -9,23 +9,27 @@ account, in Redis. They are forgotten when an enrollment is confirmed. A key tha
 """
 
 import base64
-import contextlib
 import json
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from redis import Redis
 
-from services.otp.domain.passcode import Passcode
 from services.otp.domain.pending import PendingAuthenticator
 from services.otp.domain.sealed import Sealed
-from services.otp.domain.time_step import TimeStep
-from services.otp.domain.totp import match_step
-from services.otp.secrets_box import SecretBox
 from shared.clock import parse_rfc3339, rfc3339
-from shared.problems import Unavailable
 
 KEPT_FOR = timedelta(days=1)
 KEPT_AT_MOST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class OlderKey:
+    """A key that was shown and never confirmed, sealed for its enrollment."""
+
+    enrollment_id: str
+    sealed: Sealed
+    begun_at: datetime
 
 
 def keep(redis: "Redis", account_id: str, older: PendingAuthenticator | None, now: datetime) -> None:
@@ -47,21 +51,18 @@ def keep(redis: "Redis", account_id: str, older: PendingAuthenticator | None, no
         pipeline.execute()
 
 
-def begun_at(
-    redis: "Redis", box: SecretBox, account_id: str, passcode: Passcode, at: TimeStep, now: datetime
-) -> datetime | None:
-    """When the older enrollment began whose code this is; None when it is none of theirs. Raises RedisError."""
-    for kept in redis.lrange(_key(account_id), 0, KEPT_AT_MOST - 1):
-        members = json.loads(kept)
-        begun = parse_rfc3339(members["begun_at"])
-        if begun <= now - KEPT_FOR:
-            continue
-        sealed = Sealed(members["key_id"], base64.b64decode(members["ciphertext"]))
-        with contextlib.suppress(Unavailable):  # sealed under a key that was taken away meanwhile
-            secret = box.open(sealed, account_id, members["enrollment_id"])
-            if match_step(secret, passcode, at) is not None:
-                return begun
-    return None
+def read(redis: "Redis", account_id: str, now: datetime) -> list[OlderKey]:
+    """The account's older keys, newest first. Raises RedisError."""
+    found = map(json.loads, redis.lrange(_key(account_id), 0, KEPT_AT_MOST - 1))
+    keys = [
+        OlderKey(
+            enrollment_id=members["enrollment_id"],
+            sealed=Sealed(members["key_id"], base64.b64decode(members["ciphertext"])),
+            begun_at=parse_rfc3339(members["begun_at"]),
+        )
+        for members in found
+    ]
+    return [key for key in keys if key.begun_at > now - KEPT_FOR]
 
 
 def forget(redis: "Redis", account_id: str) -> None:

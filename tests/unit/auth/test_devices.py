@@ -23,6 +23,7 @@ MARKED = [
     ("PUT", "/v1/phone", {"country": "DE", "number": "01512 3456780"}),
     ("POST", "/v1/phone/sms", None),
     ("POST", "/v1/phone/call", None),
+    ("GET", "/v1/two-factor/enrollment", None),
     ("DELETE", "/v1/phone", None),
     ("POST", "/v1/team/approvals/{check}", {"approve": True}),
     ("PUT", "/v1/team/{account}/phone", {"country": "DE", "number": "01512 3456780"}),
