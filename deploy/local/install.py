@@ -70,7 +70,8 @@ def pinned(requirements: str) -> int:
 def main(arguments: Sequence[str]) -> int:
     """Install; 0 when all is there, 2 when pip failed, 130 when it was interrupted."""
     venv, requirements = Path(arguments[0]), Path(arguments[1])
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too: in a shell's background job it is ignored, and Python leaves it so.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     count = pinned(requirements.read_text(encoding="utf-8"))
     print(

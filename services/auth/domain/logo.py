@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from xml.etree import ElementTree as ET  # nosec B405 - see checked_svg
+from xml.etree import ElementTree as ET  # nosec B405  # see checked_svg
 
 LARGEST_LOGO_BYTES = 32 * 1024  # the login page weighs 60 KB at most without it
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"

@@ -1,6 +1,6 @@
 """A call's script as TwiML, the XML that Twilio's voice executes (https://www.twilio.com/docs/voice/twiml)."""
 
-from xml.etree.ElementTree import Element, SubElement, tostring
+from xml.etree.ElementTree import Element, SubElement, tostring  # nosec B405  # written, never parsed
 
 from services.notify.domain.spoken import KEYS, Script
 

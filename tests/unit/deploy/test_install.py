@@ -1,6 +1,7 @@
 """The installation before anything else is there: progress, Ctrl-C, and which packages each target of make needs."""
 
 import ast
+import contextlib
 import os
 import re
 import signal
@@ -43,6 +44,7 @@ REQUIREMENTS = (
 @pytest.fixture
 def started(tmp_path):
     """Starts an installation into an environment whose pip does as told."""
+    processes = []
 
     def start(then):
         venv, requirements = tmp_path / "venv", tmp_path / "requirements.txt"
@@ -53,7 +55,7 @@ def started(tmp_path):
         (package / "__main__.py").write_text(PIP.format(then=then))
         # Not the venv module: it would put the real pip in.
         code = "import sys; from deploy.local import install; install._make = id; sys.exit(install.main(sys.argv[1:]))"
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-c", code, venv, requirements],
             cwd=tmp_path,
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
@@ -62,8 +64,15 @@ def started(tmp_path):
             text=True,
             start_new_session=True,
         )
+        processes.append(process)
+        return process
 
-    return start
+    yield start
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
 
 
 def test_it_says_what_it_does_and_that_it_is_done(started):
