@@ -58,3 +58,18 @@ def test_a_landline_is_called_and_listed_as_calls_only_and_the_inbox_plays_the_c
     expect(call).not_to_contain_text(", ".join(code), use_inner_text=True)
     call.get_by_role("button", name="Press the keys").click()
     expect(call).to_contain_text(f"Your code is: {', '.join(code)}.", use_inner_text=True)
+
+
+def test_a_landline_that_an_owner_has_set_for_a_member_is_called(visit, make_owner):
+    team = "Team with a landline"
+    boss, member = make_owner("owner", team), make_owner("member", team)
+    page = visit().log_in(boss)
+    page.get_by_role("navigation").get_by_role("link", name="Team").click()
+    page.locator("#members li", has_text=member.email).get_by_role("button", name="Edit").click()
+    page.get_by_label("Country Code").select_option("DE")
+    page.get_by_label("Cell Phone", exact=True).fill("030 1234567")
+    page.get_by_role("button", name="Save").click()
+    theirs = visit().log_in(member)
+    theirs.get_by_role("navigation").get_by_role("link", name="Team").click()
+    theirs.locator("#members li", has_text="You").get_by_role("button", name="Prove it by SMS").click()
+    expect(theirs.locator("#prove-sent")).to_contain_text("We are calling")

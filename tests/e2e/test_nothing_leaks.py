@@ -178,7 +178,7 @@ class Story:
                 email.message_from_string(letter.content, policy=email.policy.default) for letter in self.mail.letters
             ]
             found = re.search(
-                r"cancel\S*#(?:token=)?([A-Za-z0-9_-]{43})", "".join(one.get_content() for one in letters)
+                r"cancel\S*#(?:token=)?([A-Za-z0-9_-]{43})", "".join(one.get_body(("plain",)).get_content() for one in letters)
             )
             return found and found.group(1)
 

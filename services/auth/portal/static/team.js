@@ -36,7 +36,7 @@ function row(member) {
       phone || !pending ? el("p", {}, phone ?? el("span", { class: "muted" }, t("team.no_phone"))) : null,
       pending ? el("p", { class: "small" }, pending) : null),
     el("div", { class: "end" },
-      own && pending ? onClick(el("button", { type: "button" }, t("team.prove")), async () => startProof(await steppedUp(() => post("/v1/phone/sms")))) : null,
+      own && pending ? onClick(el("button", { type: "button" }, t("team.prove")), async () => startProof(await steppedUp(sendFirst))) : null,
       mayEdit ? edit : null));
 }
 
@@ -138,6 +138,16 @@ function countDown(until) {
   };
   waiting = setInterval(tick, 1000);
   tick();
+}
+
+/** Send a code; call a number that takes no SMS, such as a landline that the team's owner has set. */
+async function sendFirst() {
+  try {
+    return await post("/v1/phone/sms");
+  } catch (problem) {
+    if (problem.code !== "sms_unavailable") throw problem;
+    return post("/v1/phone/call");
+  }
 }
 
 /** What became of the SMS, from the account's own timeline. */
