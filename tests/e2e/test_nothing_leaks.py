@@ -177,9 +177,8 @@ class Story:
             letters = [
                 email.message_from_string(letter.content, policy=email.policy.default) for letter in self.mail.letters
             ]
-            found = re.search(
-                r"cancel\S*#(?:token=)?([A-Za-z0-9_-]{43})", "".join(one.get_body(("plain",)).get_content() for one in letters)
-            )
+            bodies = "".join(letter.get_body(("plain",)).get_content() for letter in letters)
+            found = re.search(r"cancel\S*#(?:token=)?([A-Za-z0-9_-]{43})", bodies)
             return found and found.group(1)
 
         cancel = self.plant("token of a notice", wait_for(token, seconds=30))
