@@ -30,9 +30,9 @@ _SENTENCES: dict[str, str] = {
     DeliveryReason.REGION_BLOCKED: "We can't send SMS to this country.",
     DeliveryReason.FILTERED: "The carrier blocked the message.",
     DeliveryReason.ADDRESS_REFUSED: "The mail server does not accept this email address.",
-    DeliveryReason.NOT_ANSWERED: "Nobody answered the call. Ask for another one.",
-    DeliveryReason.NO_KEYS: "The call ended before the keys were pressed, so the code was not said.",
-    DeliveryReason.TOO_LATE: "The code expired before it could be sent. Ask for a new one.",
+    DeliveryReason.NOT_ANSWERED: "The call was not answered. Request another one.",
+    DeliveryReason.NO_KEYS: "The call ended before the keys were pressed. Request another call.",
+    DeliveryReason.TOO_LATE: "The code expired before it could be sent. Request a new one.",
     DeliveryReason.PROVIDER_DOWN: "Our SMS provider did not answer. Try again, or use your app or a backup code.",
     DeliveryReason.OUR_FAULT: "Something is wrong on our side. Use your app or a backup code; we have been told.",
 }

@@ -27,7 +27,7 @@ PROBLEMS: dict[str, ProblemType] = {
     # who asks
     "invalid_credentials": ProblemType(401, "Invalid credentials", "The email address or the password is wrong."),
     "not_authenticated": ProblemType(401, "Not authenticated", "Sign in first; the session is missing or has ended."),
-    "invalid_passcode": ProblemType(401, "Invalid code", "That code is not right, or it was used before."),
+    "invalid_passcode": ProblemType(401, "Invalid code", "Invalid code. Each code works once."),
     "invalid_signature": ProblemType(403, "Invalid signature", "The request was not signed by the provider."),
     "origin_refused": ProblemType(403, "Origin refused", "A page of another site may not make this request."),
     "forbidden": ProblemType(403, "Forbidden", "Your role does not allow this."),
@@ -61,8 +61,8 @@ PROBLEMS: dict[str, ProblemType] = {
     ),
     "two_factor_already_on": ProblemType(409, "Already on", "Two-factor authentication is on already."),
     "two_factor_off": ProblemType(409, "Not on", "Two-factor authentication is off for this account."),
-    "sms_unavailable": ProblemType(409, "SMS unavailable", "There is no proven phone to send a code to."),
-    "call_unavailable": ProblemType(409, "Call unavailable", "There is no proven phone that we can call with a code."),
+    "sms_unavailable": ProblemType(409, "SMS unavailable", "There is no verified phone to send a code to."),
+    "call_unavailable": ProblemType(409, "Call unavailable", "There is no verified phone that we can call with a code."),
     "phone_not_pending": ProblemType(409, "No phone to verify", "No phone number waits to be verified; set one first."),
     "reset_not_open": ProblemType(409, "Reset not open", "This reset has moved on and can no longer be changed so."),
     "reset_already_open": ProblemType(409, "Reset already open", "Another reset of this account is still open."),
@@ -88,7 +88,7 @@ PROBLEMS: dict[str, ProblemType] = {
     "session_ended": ProblemType(409, "Session ended", "The session that ordered this has ended meanwhile."),
     # what it asks for
     "invalid_phone": ProblemType(422, "Invalid phone number", "That is not a phone number of the chosen country."),
-    "country_not_allowed": ProblemType(422, "Country not allowed", "We do not send SMS to that country."),
+    "country_not_allowed": ProblemType(422, "Country not allowed", "We do not send codes to that country."),
     "enrollment_word_required": ProblemType(
         422, "Enrollment word required", "Enter the one-time word that support or your administrator gave you."
     ),

@@ -21,11 +21,11 @@ _CALLABLE = _TEXTABLE | {PhoneNumberType.FIXED_LINE}
 _CALLING_CODE = re.compile(r"\A([^0-9+]*)(?:00)?(?=[1-9])")
 _OF_ANOTHER_COUNTRY = {
     "invalid_phone": "This number belongs to another country. Choose that country.",
-    "country_not_allowed": "This number belongs to another country, and we do not send SMS there.",
+    "country_not_allowed": "This number belongs to another country, and we do not send codes there.",
 }
 _NOT_ANY_MORE = {
     Channel.SMS: "We do not send SMS to this number any more.",
-    Channel.CALL: "We do not call this number any more.",
+    Channel.CALL: "We do not call this number.",
 }
 
 

@@ -99,7 +99,7 @@ class AuthSettings(WorkerSettings):
             "metrics": metrics_port.from_environment(env),
         }
         if members["mode"] is Mode.PRODUCTION and members["call_countries"] and not members["twilio_auth_tokens"]:
-            env.fault("CALL_COUNTRIES needs TWILIO_AUTH_TOKEN, without which no call may say its code")
+            env.fault("CALL_COUNTRIES needs TWILIO_AUTH_TOKEN, because the gateway checks the signature of each call")
         env.done()
         return cls(**members)
 

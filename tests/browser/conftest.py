@@ -303,7 +303,7 @@ def until_taken(page, section, give):
         if not (said.is_visible() and "Try again in" in said.inner_text()):
             break
         page.wait_for_timeout(1000)
-    if section == "#setup" and page.get_by_text("If you have not saved backup codes").is_visible():
+    if section == "#setup" and page.get_by_text("If you have not saved your backup codes").is_visible():
         until_taken(page, "#codes", page.get_by_role("button", name="Make new backup codes").click)
 
 
@@ -336,9 +336,9 @@ def prove_phone(page, inbox, number=None, *, enrolled=None):
     if enrolled:
         confirm_self(page, enrolled)
     expect(page.locator("#prove-sent")).to_be_visible()
-    page.get_by_label("SMS code").fill(sms_code(inbox, page.locator("#prove-sent").inner_text()))
+    page.get_by_label("Code", exact=True).fill(sms_code(inbox, page.locator("#prove-sent").inner_text()))
     page.locator("#prove-form [type=submit]").click()
-    expect(page.locator("#members li", has_text="You")).to_contain_text(", proven")
+    expect(page.locator("#members li", has_text="You")).to_contain_text(", verified")
     return number[-4:]
 
 

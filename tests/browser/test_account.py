@@ -155,7 +155,7 @@ def test_every_country_is_offered_with_its_dial_code_and_the_list_is_typed_into(
     expect(countries).to_have_value("DE")
     page.get_by_label("Cell Phone", exact=True).fill("0900 123")
     page.get_by_role("button", name="Save").click()
-    expect(page.locator("#number-error")).to_have_text("That is not a cell phone number of the chosen country.")
+    expect(page.locator("#number-error")).to_have_text("This is not a phone number of the chosen country that can receive codes.")
     expect(page.get_by_label("Cell Phone", exact=True)).to_have_value("0900 123")
 
 
@@ -168,10 +168,10 @@ def test_a_phone_is_proven_by_sms_and_an_owner_sets_a_members(visit, make_owner,
     page.get_by_label("Country Code").select_option("DE")
     page.get_by_label("Cell Phone", exact=True).fill("01512 3456780")
     page.get_by_role("button", name="Save").click()
-    expect(page.locator("#members li", has_text=member.email)).to_contain_text("6780, not proven yet")
+    expect(page.locator("#members li", has_text=member.email)).to_contain_text("6780, not verified yet")
     theirs = visit().log_in(member)
     theirs.get_by_role("navigation").get_by_role("link", name="Team").click()
-    theirs.get_by_role("button", name="Prove it by SMS").click()
+    theirs.get_by_role("button", name="Verify by SMS").click()
     expect(theirs.locator("#prove-sent")).to_contain_text("6780")
     expect(theirs.locator("#prove")).to_contain_text("An SMS can be read by others")
 

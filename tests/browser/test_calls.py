@@ -24,7 +24,7 @@ def test_a_call_says_the_code_of_a_login(visit, mia, inbox, scripts):
     page = visitor.give_password(mia.email, mia.password)
     page.get_by_role("button", name="Call me instead").click()
     expect(page.locator("#sms-to")).to_contain_text(
-        re.compile(rf"We are calling \+\*+{digits}\. The voice names two keys")
+        re.compile(rf"We are calling \+\*+{digits}\. Press the two keys that the voice names")
     )
     if scripts:
         expect(page.locator("#sms-delivery")).to_have_text("Your phone is being called.")
@@ -71,5 +71,5 @@ def test_a_landline_that_an_owner_has_set_for_a_member_is_called(visit, make_own
     page.get_by_role("button", name="Save").click()
     theirs = visit().log_in(member)
     theirs.get_by_role("navigation").get_by_role("link", name="Team").click()
-    theirs.locator("#members li", has_text="You").get_by_role("button", name="Prove it by SMS").click()
+    theirs.locator("#members li", has_text="You").get_by_role("button", name="Verify by SMS").click()
     expect(theirs.locator("#prove-sent")).to_contain_text("We are calling")

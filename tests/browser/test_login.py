@@ -213,7 +213,7 @@ def test_a_backup_code_lets_in_once(visitor, ann):
             expect(page.locator("#codes-left")).to_have_text("9 of 10 are left.")
             expect(page.locator("#activity")).to_contain_text("password + backup code")
             log_out(page)
-    expect(page.locator("#code-error")).to_contain_text("This backup code is not right, or it was used before")
+    expect(page.locator("#code-error")).to_contain_text("Invalid backup code. Each one works once")
 
 
 def test_a_wrong_clock_is_told_by_how_much_and_what_to_do(visitor, mia):
@@ -231,7 +231,7 @@ def test_log_in_works_without_scripts(visit, mia):
     visitor = visit(scripts=False)
     page = visitor.give_password(mia.email, mia.password)
     give_code(page, "000000")
-    expect(page.locator("#code-error")).to_contain_text("That code is not right")
+    expect(page.locator("#code-error")).to_contain_text("Invalid code.")
     give_code(page, mia.fresh_code())
     page.wait_for_url("**/two-factor")
     log_out(page)

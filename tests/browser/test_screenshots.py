@@ -42,7 +42,7 @@ def test_the_owners_pages(visit, make_owner, inbox, shoot):
     shoot(page, "two-factor-on")
     prove_phone(page, inbox, enrolled=ann)
     page.reload()
-    expect(page.locator("#members li", has_text="You")).to_contain_text(", proven")
+    expect(page.locator("#members li", has_text="You")).to_contain_text(", verified")
     shoot(page, "team")
     log_out(page)
     small = visit(size=PHONE, dark=True)

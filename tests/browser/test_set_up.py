@@ -62,7 +62,7 @@ def test_set_up_goes_on_after_an_interruption_and_knows_an_older_entry(visit, an
     assert key_on(tab) == first
     tab.route(SET_UP, wants_the_password)
     tab.reload()
-    expect(tab.locator("#state-said")).to_contain_text("Turn the switch on to go on with the same key until ")
+    expect(tab.locator("#state-said")).to_contain_text("Turn the switch on before ")
     tab.unroute(SET_UP)
     switch(tab).check()
     assert key_on(tab) == first

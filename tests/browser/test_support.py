@@ -64,7 +64,7 @@ def test_the_timeline_says_why_they_cant_get_in(visit, mia, operator, inbox):
     used = mia.fresh_code()
     page.locator("#code").fill(used)
     page.wait_for_url("**/two-factor")
-    expect(page.locator("#why")).to_contain_text("Nothing is in the way: your last login was at")
+    expect(page.locator("#why")).to_contain_text("You can log in. Your last login was at")
     digits = prove_phone(page, inbox)
     page = visit().give_password(mia.email, mia.password)
     for code in ("000000", used, code_of(mia.key, ahead_seconds=-90)):
@@ -80,7 +80,7 @@ def test_the_timeline_says_why_they_cant_get_in(visit, mia, operator, inbox):
         ("2FA", "On since"),
         ("Backup codes left", "0"),
         ("Lock", "Not locked"),
-        ("Cell phone", f"{digits}, proven"),
+        ("Cell phone", f"{digits}, verified"),
         ("Remembered devices", "1"),
     ):
         expect(fact.filter(has_text=name).first).to_contain_text(value)
@@ -93,7 +93,7 @@ def test_the_timeline_says_why_they_cant_get_in(visit, mia, operator, inbox):
     steps = login.locator(".inner li")
     expect(steps.first).to_be_hidden()
     login.locator("summary").click()
-    for said in ("not a code of now", "it was used before", re.compile(r"clock 1 min 30 s slow")):
+    for said in ("invalid code", "it was used before", re.compile(r"clock 1 min 30 s slow")):
         expect(steps.filter(has_text="Wrong code").filter(has_text=said)).to_be_visible()
     expect(steps.filter(has_text="SMS code asked for")).to_be_visible()
     expect(steps.filter(has_text=re.compile("handed to the carrier|has arrived"))).not_to_have_count(0)
@@ -132,9 +132,9 @@ def test_whoever_tried_too_often_is_seen_and_unlocked(visit, mia, operator):
     expect(console.locator("#why .note")).to_contain_text(
         re.compile(r"Locked in new browsers until \d+:\d\d.[AP]M after 5 wrong codes from 1 network\.")
     )
-    login = console.locator("#timeline .line > li", has_text="Not logged in: wrong code × 5, code not looked at")
+    login = console.locator("#timeline .line > li", has_text="Not logged in: wrong code × 5, code not checked")
     expect(login).to_have_count(1)
-    expect(login.locator(".inner li", has_text="throttled until ")).to_have_count(1)  # of three tries
+    expect(login.locator(".inner li", has_text="locked until ")).to_have_count(1)  # of three tries
     console.locator("#unlock-ticket").fill("SUP-7")
     console.locator("#unlock-reason").fill("The owner mistyped")
     console.get_by_role("button", name="Lift the lock").click()
@@ -205,7 +205,7 @@ def test_a_reset_is_followed_live_to_its_end_and_its_owner_sets_2fa_up_again(
     expect(page.get_by_role("button", name="Approve")).to_be_hidden()  # never offered what will be refused
     other = visit().log_in(second_operator)
     row = other.locator("#resets li", has_text=mia.email)
-    for said in ("Waits for a second operator", "Asked for", operator.email, "SUP-1042", "Phone lost"):
+    for said in ("Waits for a second operator", "Requested", operator.email, "SUP-1042", "Phone lost"):
         expect(row).to_contain_text(said)
     row.get_by_role("link").click()
     seen = other.locator("#open-reset")
@@ -338,7 +338,7 @@ def test_each_login_and_each_visit_is_one_row_and_what_repeats_collapses(visit, 
     expect(lines).to_have_text(
         [
             re.compile(r"Password changed.*by the owner"),
-            re.compile(r"waits to be proven.*by an owner of the team"),
+            re.compile(r"must be verified.*by an owner of the team"),
             re.compile(r"Support lifted the lock.*by Support"),
             re.compile(r"Support looked.*by Support · its state"),
             re.compile(r"Support looked.*by Support · its timeline, its state"),

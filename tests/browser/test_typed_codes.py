@@ -67,7 +67,7 @@ def at_the_code(visitor, mia):
 
 
 def is_told(page):
-    expect(page.locator("#code-error")).to_contain_text("That code is not right")
+    expect(page.locator("#code-error")).to_contain_text("Invalid code.")
     expect(page.locator("#code-form")).not_to_have_attribute("aria-busy", "true")
 
 
@@ -156,8 +156,8 @@ def test_enrolment_step_up_and_the_proof_of_a_phone_read_codes_alike(visitor, an
     confirm_self(page, ann)
     expect(page.locator("#prove-sent")).to_be_visible()
     proof = sms_code(inbox, page.locator("#prove-sent").inner_text())
-    page.get_by_label("SMS code").click()
-    paste(page, page.get_by_label("SMS code"), f"\u200eG-{in_digits(FULL_WIDTH, proof)}")
+    page.get_by_label("Code", exact=True).click()
+    paste(page, page.get_by_label("Code", exact=True), f"\u200eG-{in_digits(FULL_WIDTH, proof)}")
     page.locator("#prove-form [type=submit]").click()
-    expect(page.locator("#members li", has_text="You")).to_contain_text(", proven")
+    expect(page.locator("#members li", has_text="You")).to_contain_text(", verified")
     assert list(dict.fromkeys(codes)) == [code, step_up, proof]  # a busy gateway may have asked for one again

@@ -55,7 +55,7 @@ def test_a_number_of_a_country_without_sms_is_said_beside_it(visitor, ann):
     page.get_by_label("Country Code").select_option("US")
     page.get_by_label("Cell Phone", exact=True).fill("+1 876 555 1234")
     page.get_by_role("button", name="Save").click()
-    refused = "This number belongs to another country: Jamaica. We don't send SMS there."
+    refused = "This number belongs to another country: Jamaica. We don't send codes there."
     expect(page.locator("#number-error")).to_have_text(refused)
     expect(page.locator("#edit-country")).to_be_hidden()
 

@@ -55,7 +55,7 @@ class AccountSchema(Schema):
     email = fields.String()
     name = fields.String()
     role = fields.String()
-    phone_hint = fields.String(allow_none=True, metadata={"description": "The proven phone, masked."})
+    phone_hint = fields.String(allow_none=True, metadata={"description": "The verified phone, masked."})
     pending_phone_hint = fields.String(allow_none=True)
 
 

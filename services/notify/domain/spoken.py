@@ -28,12 +28,12 @@ class Sentences:
 SENTENCES: Mapping[str, Sentences] = {
     "en": Sentences(
         voice="en-US",
-        opening="This is {sender}, with your code. To hear it, press {keys} on your phone.",
+        opening="This is {sender} with your code. To hear it, press {keys}.",
         then="then",
         code="Your code is: {digits}.",
         again="Once more, your code is: {digits}.",
-        goodbye="It expires in 5 minutes. Don't tell it to anybody. Goodbye.",
-        refused="Those were other keys, so we don't say your code. You can ask for another call. Goodbye.",
+        goodbye="It expires in 5 minutes. Don't share it. Goodbye.",
+        refused="Those were not the right keys. Request another call to get a code. Goodbye.",
     ),
     "de": Sentences(
         voice="de-DE",
@@ -42,7 +42,7 @@ SENTENCES: Mapping[str, Sentences] = {
         code="Ihr Code lautet: {digits}.",
         again="Noch einmal, Ihr Code lautet: {digits}.",
         goodbye="Er gilt 5 Minuten. Sagen Sie ihn niemandem. Auf Wiederhören.",
-        refused="Das waren andere Tasten, deshalb sagen wir Ihren Code nicht. Sie können einen neuen Anruf anfordern. "
+        refused="Das waren nicht die richtigen Tasten. Fordern Sie für einen Code einen neuen Anruf an. "
         "Auf Wiederhören.",
     ),
 }

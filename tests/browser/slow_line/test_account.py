@@ -49,15 +49,15 @@ def test_a_phone_is_saved_once_and_proven_once(visitor, ann, inbox, slow_line):
     assert (line.count("PUT /v1/phone"), line.count("DELETE /v1/phone")) == (2, 0)
     assert line.count("GET /v1/phone/countries") == 1
 
-    code, field = sms_code(inbox, page.locator("#prove-sent").inner_text()), page.get_by_label("SMS code")
+    code, field = sms_code(inbox, page.locator("#prove-sent").inner_text()), page.get_by_label("Code", exact=True)
     with line.held("POST /v1/phone/verify", lost=True):
         field.fill(code)
         field.press("Enter")
         says_that_it_waits(page.locator("#prove-form"))
         field.press("Enter")
-        page.get_by_role("button", name="Prove", exact=True).click(force=True)
+        page.get_by_role("button", name="Verify", exact=True).click(force=True)
         expect(field).to_have_value(code)
-    expect(page.locator("#members li", has_text="You")).to_contain_text("4321, proven")
+    expect(page.locator("#members li", has_text="You")).to_contain_text("4321, verified")
     assert line.count("POST /v1/phone/verify") == 2
 
 

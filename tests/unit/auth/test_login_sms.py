@@ -85,7 +85,7 @@ def test_the_waiting_page_sees_what_became_of_the_last_sms(deps, stranger, mia, 
         "channel": "sms",
         "reference": "BCDF",
         "reason": "too_late",
-        "message": "The code expired before it could be sent. Ask for a new one.",
+        "message": "The code expired before it could be sent. Request a new one.",
     }
     assert "424242" not in waiting.text
     assert PHONE.e164 not in waiting.text

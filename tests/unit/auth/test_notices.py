@@ -68,7 +68,7 @@ def test_the_first_goes_at_once_and_one_more_says_how_many(deps, tell, waiting, 
     assert waiting() == [None, None, NOW + DUE, NOW + DUE]
     first, repeated = texts(deps)
     assert "times" not in first
-    assert "2026-11-24 05:00 UTC (25 times); old ones are dead" in repeated
+    assert "2026-11-24 05:00 UTC (25 times); old ones do not work" in repeated
     assert [mail.subject for mail in mails(deps)] == [
         "New backup codes were made",
         "New backup codes were made (25 times)",

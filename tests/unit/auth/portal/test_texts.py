@@ -97,11 +97,11 @@ def test_every_text_that_a_page_or_script_asks_for_is_in_the_catalogue():
 
 def test_the_reason_for_which_no_sms_comes_is_said_where_it_is_known():
     texts = choose("en", LanguageAccept([]))
-    assert "no proven cell phone" in answer(texts, Refusal("sms_unavailable")).form
+    assert "no verified cell phone" in answer(texts, Refusal("sms_unavailable")).form
     paused = Refusal("sms_unavailable", extra={"cause": "destination"}, retry_after_seconds=90)
     assert "paused" in answer(texts, paused).form
     assert "1 min 30 s" in answer(texts, paused).form
-    assert "no proven cell phone" in answer(texts, Refusal("sms_unavailable", extra={"cause": "news"})).form
+    assert "no verified cell phone" in answer(texts, Refusal("sms_unavailable", extra={"cause": "news"})).form
 
 
 def test_the_switch_wins_over_the_browser_and_stays(browser):
