@@ -90,14 +90,22 @@ SMS_DAILY_CAP = 5_000
 _NOTICES_PERCENT = 40
 
 
-# A call is dearer than a text, and disturbs more. It pays what a text pays, and these rows besides.
-CALLS_OF_PHONE = Rate("otp.call.phone", by="phone (keyed digest)", windows=(Window(4, HOUR), Window(10, DAY)))
+# A call is dearer than a text, and disturbs more. It pays what a text pays, and these rows besides. By kind, as texts:
+# a stranger who adds a phone to prove it cannot spend the calls of its owner's logins.
+CALLS_OF_PHONE: Mapping[Kind, Rate] = {
+    kind: Rate(f"{name}.phone", by="phone (keyed digest)", windows=(Window(an_hour, HOUR), Window(a_day, DAY)))
+    for kind, name, an_hour, a_day in (
+        (Kind.LOGIN, "otp.call", 2, 4),
+        (Kind.LOGIN_KNOWN_DEVICE, "otp.call.device", 4, 10),
+        (Kind.PHONE_PROOF, "otp.call.proof", 2, 4),
+    )
+}
 _CALLS_PERCENT = 20
 
 
-def calls_day_charge(cap: int) -> Charge:
-    """The row that all calls of a day share."""
-    most = max(cap * _CALLS_PERCENT // 100, 1)
+def calls_day_charge(kind: Kind, cap: int) -> Charge:
+    """The row that all calls of a day share, up to where this kind may fill it."""
+    most = max(cap * _CALLS_PERCENT * TABLE[kind].day_percent // 10_000, 1)
     return Charge(Rate("otp.call.day", by="all calls", windows=(Window(most, DAY),)), "all")
 
 

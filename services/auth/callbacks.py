@@ -6,17 +6,20 @@ And its question what a call says after keys were pressed, which notify has left
 import hmac
 from collections.abc import Mapping
 
+import structlog
 from twilio.request_validator import RequestValidator
 
 from services.auth.deps import Deps
 from shared import spoken_codes
 from shared.ids import new_id
 from shared.messages import RecordReceipt
-from shared.problems import Refusal
+from shared.problems import Refusal, Unavailable
 
 # The provider of a call's receipts, and the status that we add to Twilio's own; notify reads both.
 CALLS, SPOKEN = "twilio.call", "spoken"
 NOTHING_TO_SAY = "<Response><Hangup /></Response>"
+
+log = structlog.get_logger("auth.callbacks")
 
 
 def twilio_status(deps: Deps, *, url: str, form: Mapping[str, str], signature: str, message_id: str) -> None:
@@ -35,8 +38,9 @@ def twilio_status(deps: Deps, *, url: str, form: Mapping[str, str], signature: s
 def twilio_keys(deps: Deps, *, url: str, form: Mapping[str, str], signature: str, message_id: str, token: str) -> str:
     """What Twilio says to the person who has pressed keys, as TwiML: the code if they are the keys of this very call.
 
-    Once a call: a replay, like a token of another message or number, hears that the call is over. Whether the code was
-    said is reported to notify. Raises Refusal invalid_signature; RedisError; Unavailable.
+    Works once per call. A replay, or a token of another message or number, gets a hang-up. That the code was said is
+    reported to notify. While the broker is down the report is left out, because the text cannot be taken again.
+    Raises Refusal invalid_signature; RedisError.
     """
     _require_signature(deps, url, form, signature)
     spoken = spoken_codes.take(deps.redis, message_id, token)
@@ -44,7 +48,10 @@ def twilio_keys(deps: Deps, *, url: str, form: Mapping[str, str], signature: str
         return NOTHING_TO_SAY
     if not hmac.compare_digest(form.get("Digits", "").encode(), spoken.keys.encode()):
         return spoken.refused
-    _report(deps, message_id, CALLS, SPOKEN)
+    try:
+        _report(deps, message_id, CALLS, SPOKEN)
+    except Unavailable as error:
+        log.warning("call not reported", message_id=message_id, cause=error.reason)
     return spoken.told
 
 

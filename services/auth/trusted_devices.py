@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from services.auth import consequences, limits, notices
+from services.auth import consequences, limits, notices, session_store
 from services.auth.consequences import Acting, Concerned
 from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account
@@ -179,7 +179,10 @@ def revoke_others(deps: Deps, client: Client, acting: Acting) -> bool:
     account_id, own = acting.session.account_id, acting.session.device_id
     with consequences.changing(deps, Change.DEVICE_ENDED, account_id, acting=acting, otp=deps.otp) as changing:
         connection, now = changing.connection, changing.now
-        others = [device_id for device_id in devices.ids(connection, account_id, now) if device_id != own]
+        # A device whose row had to make room may still have a session.
+        in_use = {session.device_id for session in session_store.sessions_of(deps.redis, account_id)} - {None}
+        known = devices.ids(connection, account_id, now)
+        others = sorted(str(device_id) for device_id in {*known, *in_use} if device_id != own)
         changing.concerned = Concerned(device_ids=others)
         for device_id in others:
             devices.revoke(connection, account_id, device_id, now)

@@ -42,7 +42,9 @@ REGENERATE_CODES = Rate("otp.recovery_codes", by="account", windows=(Window(5, 1
 SMS_ACCOUNT, SMS_PHONE = sending_budgets.TABLE[Kind.LOGIN].rates
 SMS_ACCOUNT_KNOWN_DEVICE, SMS_PHONE_KNOWN_DEVICE = sending_budgets.TABLE[Kind.LOGIN_KNOWN_DEVICE].rates
 SMS_ACCOUNT_PROOF, SMS_PHONE_PROOF = sending_budgets.TABLE[Kind.PHONE_PROOF].rates
-CALLS_OF_PHONE = sending_budgets.CALLS_OF_PHONE
+CALLS_PHONE = sending_budgets.CALLS_OF_PHONE[Kind.LOGIN]
+CALLS_PHONE_KNOWN_DEVICE = sending_budgets.CALLS_OF_PHONE[Kind.LOGIN_KNOWN_DEVICE]
+CALLS_PHONE_PROOF = sending_budgets.CALLS_OF_PHONE[Kind.PHONE_PROOF]
 SMS_RESEND = Rate("otp.sms.resend", by="purpose, account and binding", windows=(Window(1, 30),))
 
 
@@ -126,6 +128,12 @@ SENDS_OF: Mapping[tuple[Purpose, bool], tuple[Rate, Rate]] = {
     (Purpose.STEP_UP, False): (SMS_ACCOUNT_KNOWN_DEVICE, SMS_PHONE_KNOWN_DEVICE),  # an open session asks
     (Purpose.PHONE_VERIFICATION, False): (SMS_ACCOUNT_PROOF, SMS_PHONE_PROOF),
 }
+CALLS_OF: Mapping[tuple[Purpose, bool], Rate] = {
+    (Purpose.LOGIN, False): CALLS_PHONE,
+    (Purpose.LOGIN, True): CALLS_PHONE_KNOWN_DEVICE,
+    (Purpose.STEP_UP, False): CALLS_PHONE_KNOWN_DEVICE,
+    (Purpose.PHONE_VERIFICATION, False): CALLS_PHONE_PROOF,
+}
 # Up to which share of the day's texts a purpose may go is its kind's.
 KIND_OF: Mapping[Purpose, Kind] = {
     Purpose.LOGIN: Kind.LOGIN,
@@ -205,6 +213,7 @@ def send_charges(purpose: Purpose, account_id: str, phone: str, *, device_known:
     return Charge(account, account_id), Charge(to, phone)
 
 
-def call_charges(phone: str, cap: int) -> tuple[Charge, Charge]:
+def call_charges(purpose: Purpose, phone: str, cap: int, *, device_known: bool) -> tuple[Charge, Charge]:
     """The rows that pay for a call besides those of its text, by phone (its keyed digest) and by day."""
-    return Charge(CALLS_OF_PHONE, phone), sending_budgets.calls_day_charge(cap)
+    to = CALLS_OF[purpose, device_known and purpose is Purpose.LOGIN]
+    return Charge(to, phone), sending_budgets.calls_day_charge(KIND_OF[purpose], cap)

@@ -86,13 +86,17 @@ class _Charges:
             ),
             prefix=tuple(Charge(row.rate, lane.subject) for row in SMS_LANE),
             day=sms_day_charge(slot.purpose, deps.sms_daily_cap),
-            calls=call_charges(phone, deps.sms_daily_cap) if channel is Channel.CALL else (),
+            calls=_calls(deps, slot, phone, device_known=device_known) if channel is Channel.CALL else (),
             probe=Charge(SMS_PROBE, lane.subject, only_while=lane_store.paused_key(lane)),
         )
 
     def counted(self, *, probe: bool) -> tuple[Charge, ...]:
         """Those of a send that went out."""
         return (*self.person, *self.prefix, self.day, *self.calls, *((self.probe,) if probe else ()))
+
+
+def _calls(deps: Deps, slot: Slot, phone: str, *, device_known: bool) -> tuple[Charge, Charge]:
+    return call_charges(slot.purpose, phone, deps.sms_daily_cap, device_known=device_known)
 
 
 def take(deps: Deps, slot: Slot, phone: PhoneNumber, *, device_known: bool, channel: Channel = Channel.SMS) -> Permit:

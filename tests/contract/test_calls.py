@@ -123,6 +123,12 @@ def test_the_code_is_said_after_the_keys_twice_and_once_only(line, publisher):
     assert len(publisher.messages) == 1
 
 
+def test_the_code_is_said_while_the_broker_is_down(line, publisher):
+    publisher.down = True
+    assert said(line.press()).count("4, 8, 1, 5, 1, 6") == 2
+    assert publisher.messages == []
+
+
 def test_before_the_keys_nothing_of_the_code_is_at_twilio_in_a_url_or_in_redis(line, redis, message):
     held = repr(line.call) + "".join(key + str(redis.get(key)) for key in redis.scan_iter())
     assert not [trace for trace in (CODE, ", ".join(CODE), message.script.told[0]) if trace in held]

@@ -111,5 +111,5 @@ def test_forward_auth_says_who_it_is_and_no_without_what_is_demanded(stack, brow
         assert (query, response.status) == (query, status)
     connection.request("GET", "/v1/session/verify", headers={"X-Forwarded-Uri": "//evil.example"})
     response = connection.getresponse()
-    assert (response.status, response.getheader("Location")) == (401, f"{stack.base_url}/login")
+    assert (response.status, response.getheader("Location")) == (401, f"{stack.base_url}/login?again=1")
     connection.close()

@@ -109,7 +109,7 @@ def forms_without_scripts(target: Target, watch: Watch) -> str:
     found = 0
     pages = ("/login", "/reset/cancel", "/reset/confirm", "/browser/confirm", "/two-factor", "/team", "/security")
     for path in pages:
-        page = signed_in.get(path)
+        page = (_cookie_browser(target) if path == "/login" else signed_in).get(path)
         watch.served(path, page)
         for form in _FORM.findall(_bytes(page)):
             found += 1

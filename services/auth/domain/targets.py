@@ -30,9 +30,12 @@ class Targets:
         return any(path == prefix or path.startswith(f"{prefix}/") for prefix in self.prefixes)
 
     def sign_in_address(self, public_origin: str, asked: str | None) -> str:
-        """Return the address of the login, with the way back to what was asked for if that is one of the targets."""
-        address = f"{public_origin}/login"
-        return f"{address}?next={quote(asked, safe='/')}" if asked and self.take(asked) else address
+        """Return the address of the login, with the way back to what was asked for if that is one of the targets.
+
+        ``again``: the login does not lead a live session back, because that session did not meet the demand.
+        """
+        address = f"{public_origin}/login?again=1"
+        return f"{address}&next={quote(asked, safe='/')}" if asked and self.take(asked) else address
 
 
 def parse(listed: str) -> Targets:

@@ -38,8 +38,13 @@ ENDPOINTS = frozenset(f"portal.forms.{name}" for name in ("log_in", "verify", "s
 
 @blueprint.get("/login")
 def login_page() -> Response:
-    """Email and password; whoever has logged in goes on to the next page."""
-    return _next_page() if is_signed_in() else _login_page(ended="ended" in request.args)
+    """Show email and password, or lead a browser that has logged in to its next page.
+
+    ``again``: another service wants a new login, so the session does not matter (``domain/targets.py``).
+    """
+    if "again" not in request.args and is_signed_in():
+        return _next_page()
+    return _login_page(ended="ended" in request.args)
 
 
 @blueprint.post("/login")
@@ -172,14 +177,15 @@ def _login_page(*, status: int = 200, answer: Answer | None = None, ended: bool 
 def _code_page(challenge_id: str, refusal: Refusal | None = None) -> Response:
     """The second step, with what the first try or the last SMS came to.
 
-    An expired one begins anew, unless the browser has logged in meanwhile: that login was completed, as before Back.
+    An expired challenge shows the login page. After Back, a browser that has logged in meanwhile goes to its next page.
+    A code that is sent is refused: the session may be another person's.
     """
     try:
         state = login_sms.state(deps(), challenge_id, challenge_binding())
     except Refusal as gone:
         if gone.code != "challenge_expired":
             raise
-        if is_signed_in():
+        if request.method == "GET" and is_signed_in():
             return _next_page()
         return _login_page(status=gone.problem.status, answer=answer(texts(), gone))
     account, channels = state.account, login_sms.channels(deps(), state.challenge, state.account.phone)

@@ -5,7 +5,7 @@ import pytest
 from services.auth import session_store
 from services.auth.domain.session import Factor
 from services.auth.store import devices
-from shared.database import reading
+from shared.database import reading, writing
 from shared.problems import Unavailable
 from tests.support import auth
 from tests.support.auth import add_device, events_in, sign_in, timeline_of, types_of
@@ -78,6 +78,18 @@ def test_all_other_devices_end_with_their_sessions_and_the_own_one_is_still_reme
     assert problem(verify(stranger, waiting)) == (410, "challenge_expired")
     assert log_in(stranger, mia, device_token="trusted").json["status"] == "second_factor_required"
     assert log_in(stranger, mia, device_token="own").json["status"] == "authenticated"
+
+
+def test_a_session_whose_device_had_to_make_room_ends_too(deps, api, mia):
+    """A thief could sign in often, so that the row of the device with the open session goes first."""
+    own, evicted = add_device(deps, mia, "own"), add_device(deps, mia, "thief", trusted=False)
+    sign_in(deps, mia, device_id=evicted)
+    with writing(deps.database) as connection:
+        devices.make_room(connection, mia.id, deps.clock(), at_most=1)
+    assert known(deps, mia) == {own}
+    caller = api(mia, device_id=own)
+    assert caller.delete(DEVICES + OTHERS).status_code == 204
+    assert ids_of(deps, mia) == {caller.session.id}
 
 
 def test_a_session_without_a_device_keeps_itself_and_no_device(deps, api, mia, eve):

@@ -71,7 +71,7 @@ def test_a_proof_that_is_too_old_counts_as_no_session_until_the_next_proof(deps,
     clock.turn(seconds=1)
     stale = caller.get(f"{VERIFY}?max_age=600")
     assert said(stale) == (401, "not_authenticated")
-    assert stale.headers["Location"] == f"{ORIGIN}/login"
+    assert stale.headers["Location"] == f"{ORIGIN}/login?again=1"
     assert said(caller.get(VERIFY)) == 204
     assert caller.post("/v1/reauthenticate", {"password": "seven wet otters juggle"}).status_code == 200
     assert said(caller.get(f"{VERIFY}?max_age=600")) == 204
@@ -142,14 +142,14 @@ def test_the_sign_in_leads_back_to_a_listed_target(api, asked):
     assert said(answer) == (401, "not_authenticated")
     address = urlsplit(answer.headers["Location"])
     assert (f"{address.scheme}://{address.netloc}", address.path) == (ORIGIN, "/login")
-    assert parse_qs(address.query, strict_parsing=True) == {"next": [asked]}
+    assert parse_qs(address.query, strict_parsing=True) == {"again": ["1"], "next": [asked]}
 
 
 @pytest.mark.usefixtures("services_here")
 @pytest.mark.parametrize("asked", [asked for asked in REFUSED if asked.isprintable()])
 def test_the_sign_in_leads_to_nothing_else(api, asked):
     answer = api().get(VERIFY, headers={"X-Forwarded-Uri": asked.encode().decode("latin-1")})
-    assert answer.headers["Location"] == f"{ORIGIN}/login"
+    assert answer.headers["Location"] == f"{ORIGIN}/login?again=1"
 
 
 @pytest.mark.parametrize("asked", REFUSED)
@@ -160,7 +160,7 @@ def test_what_is_no_plain_path_below_a_prefix_is_no_target(asked):
 
 def test_without_the_setting_there_is_no_target(api):
     answer = api().get(VERIFY, headers={"X-Forwarded-Uri": "/billing"})
-    assert answer.headers["Location"] == f"{ORIGIN}/login"
+    assert answer.headers["Location"] == f"{ORIGIN}/login?again=1"
 
 
 def test_a_gateway_without_pages_has_no_sign_in_address(app, deps, api):

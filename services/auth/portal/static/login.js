@@ -33,7 +33,7 @@ function begin(given) {
   show(mailForm, false);
   show($("#mail-sent"), false);
   show(smsForm, given.sms.available);
-  show(callForm, given.call.available);
+  show(callForm, given.call?.available);
   $("button", smsForm).textContent = t("login.send_sms");
   show(passwordStep, false);
   show(codeStep);

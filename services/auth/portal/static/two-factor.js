@@ -44,7 +44,7 @@ function showState() {
   const { remaining, created_at: made } = state.recovery_codes;
   $("#codes-left").textContent = t(!remaining ? "two_factor.codes_none" : remaining <= 3 ? "two_factor.codes_few" : "two_factor.codes_left", { n: remaining });
   $("#codes-made").textContent = made ? t("two_factor.codes_made", { date: dateTime(made) }) : "";
-  const way = ["phone_has", "phone_called"][[state.sms, state.call].findIndex((one) => one.available)] ?? "phone_none";
+  const way = ["phone_has", "phone_called"][[state.sms, state.call].findIndex((one) => one?.available)] ?? "phone_none";
   $("#sms-said").textContent = t(`two_factor.${way}`, { phone: state.sms.phone_hint });
   const app = state.authenticators[0];
   const said = [app?.confirmed_at ? `${t("two_factor.authenticator")} · ${t("two_factor.on_since", { date: dateTime(app.confirmed_at) })}` : ""];

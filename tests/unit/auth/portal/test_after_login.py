@@ -31,8 +31,19 @@ def test_back_to_the_code_of_a_login_that_is_done_leads_on(browser, otp, mia):
     challenge = challenge_of(browser.log_in(mia.email))
     code = otp.expect(mia.id, "login", challenge)
     browser.post(f"/login/{challenge}", code=code)
-    for response in (browser.get(f"/login/{challenge}"), browser.post(f"/login/{challenge}", code=code)):
-        assert (response.status_code, response.headers["Location"]) == (303, "/")
+    response = browser.get(f"/login/{challenge}")
+    assert (response.status_code, response.headers["Location"]) == (303, "/")
+    again = browser.post(f"/login/{challenge}", code=code)
+    assert again.status_code == 410, "the session may be another person's"
+
+
+def test_a_session_that_is_too_old_for_another_service_is_led_in_no_circle(browser, deps, tom):
+    """Its proxy asks for a new login; to lead on would bring the browser back to that proxy."""
+    browser.signed_in(deps, tom)
+    for asked in ("/login?again=1", "/login?again=1&next=/team"):
+        page = browser.get(asked)
+        assert page.status_code == 200
+        assert 'name="password"' in page.get_data(as_text=True)
 
 
 def test_a_login_that_is_open_is_shown_beside_a_session(browser, deps, tom, mia):
@@ -47,7 +58,7 @@ def test_an_account_that_must_enrol_is_led_on_too(browser, deps, make_operator):
     deps.otp.enabled.discard(operator.id)
     browser.signed_in(deps, operator, Factor.PASSWORD)
     assert browser.get("/login").headers["Location"] == "/"
-    assert browser.post("/login/chl_1", code="123456").headers["Location"] == "/"
+    assert browser.get("/login/chl_1").headers["Location"] == "/"
 
 
 def test_an_unknown_address_keeps_the_frame_of_somebody_who_has_logged_in(browser, deps, tom):
