@@ -62,7 +62,7 @@ PROBLEMS: dict[str, ProblemType] = {
     "two_factor_already_on": ProblemType(409, "Already on", "Two-factor authentication is on already."),
     "two_factor_off": ProblemType(409, "Not on", "Two-factor authentication is off for this account."),
     "sms_unavailable": ProblemType(409, "SMS unavailable", "There is no verified phone to send a code to."),
-    "call_unavailable": ProblemType(409, "Call unavailable", "There is no verified phone that we can call with a code."),
+    "call_unavailable": ProblemType(409, "Call unavailable", "There is no verified phone that we can call."),
     "phone_not_pending": ProblemType(409, "No phone to verify", "No phone number waits to be verified; set one first."),
     "reset_not_open": ProblemType(409, "Reset not open", "This reset has moved on and can no longer be changed so."),
     "reset_already_open": ProblemType(409, "Reset already open", "Another reset of this account is still open."),

@@ -63,7 +63,7 @@ def test_the_last_tries_are_said_and_a_wait_goes_when_it_is_over(visitor, mia):
     page.clock.install()
     visitor.give_password(mia.email, mia.password)
     error, refusal = page.locator("#code-error"), page.locator("#code-form .form-error")
-    for says in ("Wait for the next one and enter that.", "", "two tries left", "one try left", "the last try for now"):
+    for says in ("Wait for the next code, then", "", "two tries left", "one try left", "the last try for now"):
         give_code(page, "000000")
         expect(error).to_contain_text(says)
         expect(page.locator("#code-form")).not_to_have_attribute("aria-busy", "true")
@@ -90,8 +90,8 @@ def test_a_backup_code_is_asked_for_in_words_of_its_own_with_a_way_back(visit, m
     give_code(page, "1234-56")
     expect(error).to_contain_text("A backup code has 16 letters and digits")
     give_code(page, "0AAA-BBBB-CCCC-DDDD")
-    expect(error).to_contain_text("This backup code is not right")
-    expect(page.get_by_text("Wait for the next one")).to_have_count(0)
+    expect(error).to_contain_text("Invalid backup code")
+    expect(page.get_by_text("Wait for the next code")).to_have_count(0)
     expect(hint).to_contain_text("One of the backup codes that you saved")
     if scripts:
         page.reload()

@@ -147,7 +147,7 @@ def test_a_call_is_short_and_names_who_is_called(line):
 
 @pytest.mark.parametrize("keys", ["", "4", "74", "48", "470", "４７", "##"])
 def test_other_keys_end_the_call_without_the_code(line, publisher, keys):
-    assert "andere Tasten" in said(line.press(keys))
+    assert "nicht die richtigen Tasten" in said(line.press(keys))
     assert line.press().text == OVER
     assert publisher.messages == []
 

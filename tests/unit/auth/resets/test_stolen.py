@@ -43,7 +43,7 @@ def test_what_a_stolen_factor_has_opened_is_closed(deps, api, opened, approve, a
 def test_the_owner_is_told_what_is_refused_meanwhile(deps, opened, ann, kind, is_told):
     opened(COOL_OFF_BY_TWO, kind)
     (mail,) = [notice.body for notice in notices_in(deps)[-2:] if notice.recipient == ann.email]
-    assert ("codes of your app and texted codes are refused. A backup code is accepted and stops it" in mail) == is_told
+    assert ("we refuse codes from your app and by SMS. A backup code still works and stops it" in mail) == is_told
 
 
 def test_a_stolen_factor_is_reinstated_when_nobody_approves(deps, opened, of_type, clock):
