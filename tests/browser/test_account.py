@@ -173,7 +173,7 @@ def test_a_phone_is_proven_by_sms_and_an_owner_sets_a_members(visit, make_owner,
     theirs.get_by_role("navigation").get_by_role("link", name="Team").click()
     theirs.get_by_role("button", name="Verify by SMS").click()
     expect(theirs.locator("#prove-sent")).to_contain_text("6780")
-    expect(theirs.locator("#prove")).to_contain_text("An SMS can be read by others")
+    expect(theirs.locator("#prove")).to_contain_text("An SMS or a call can be intercepted")
 
 
 def test_a_proven_phone_can_be_removed(visitor, ann, inbox):
