@@ -21,7 +21,7 @@ def switch(page):
 
 def stands_alone(page):
     """Nothing but the set-up is on the page."""
-    for section in ("#devices", "#sessions", "#activity", "#later", "#held", "#prompt"):
+    for section in ("#activity", "#why", "#later", "#held", "#prompt"):
         expect(page.locator(section)).to_be_hidden()
 
 
@@ -46,7 +46,7 @@ def test_set_up_goes_on_after_an_interruption_and_knows_an_older_entry(visit, an
     page.reload()
     expect(page.locator("#reset-note")).to_be_visible()
     page.unroute("**/v1/two-factor")
-    expect(page.locator("#sessions")).to_be_visible()
+    expect(page.locator("#activity")).to_be_visible()
     switch(page).check()
     first = key_on(page)
     stands_alone(page)
@@ -69,7 +69,7 @@ def test_set_up_goes_on_after_an_interruption_and_knows_an_older_entry(visit, an
 
     # Cancel ends it in every tab.
     tab.get_by_role("button", name="Cancel").click()
-    expect(tab.locator("#sessions")).to_be_visible()
+    expect(tab.locator("#activity")).to_be_visible()
     tab.reload()
     expect(tab.locator("#state-pill")).to_have_text("Off")
     switch(tab).check()
@@ -91,7 +91,7 @@ def test_set_up_goes_on_after_an_interruption_and_knows_an_older_entry(visit, an
     for warning in ("#reset-note", "#state .form-error"):
         expect(page.locator(warning)).to_be_hidden()
     page.get_by_role("button", name="I have saved them").click()
-    expect(page.locator("#sessions")).to_be_visible()
+    expect(page.locator("#activity")).to_be_visible()
 
     # The other tab still shows the set-up.
     update(tab, lambda: code_of(second))

@@ -206,7 +206,7 @@ onSubmit(
     say(t($("#me").dataset.role === "support" ? "two_factor.console_next" : "two_factor.turned_on"));
     showCodes(answer.recovery_codes);
     refresh();
-    showActivity();
+    showAround();
   },
   (problem) => {
     const says = clockSays(problem);
@@ -223,7 +223,7 @@ onClick($("#off-yes"), async () => {
   showState();
   say(t("two_factor.turned_off"));
   await refresh();
-  showActivity();
+  showAround();
   toggle.focus();
 });
 $("#off-no").addEventListener("click", () => $("#off").close());
@@ -268,8 +268,8 @@ $("#codes-saved").addEventListener("click", () => {
 onClick($("#codes-again"), async () => {
   const answer = await steppedUp(() => change("POST", "/v1/two-factor/recovery-codes"));
   showCodes(answer.recovery_codes);
-  showActivity();
+  showAround();
 });
 
 refresh();
-showActivity();
+showAround();
