@@ -42,7 +42,8 @@ HASHES = ("/login", "/verify", "/reauthenticate", "/password", "/confirm", "/rec
 # These headers take any text. The server refuses control characters in each header: test_headers.py.
 ANY_TEXT = ("X-Device-Token", "X-Unattended", "X-Forwarded-Uri", "X-Twilio-Signature")
 
-OF_SOME_PROBLEMS = {"retry_after", "cause", "country", "errors", "part", "clock_skew_seconds", "strength", "tries_left"}
+OF_SOME_PROBLEMS = {"retry_after", "cause", "country", "errors", "part", "clock_skew_seconds", "strength"}
+OF_SOME_PROBLEMS |= {"tries_left", "begun_at"}
 # Members of answers that are not always there. All others are, and there are no more.
 SOMETIMES = {
     "Problem": OF_SOME_PROBLEMS,
