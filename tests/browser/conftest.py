@@ -343,5 +343,5 @@ def prove_phone(page, inbox, number=None, *, enrolled=None):
 
 
 def sms_code(inbox, sentence):
-    reference = re.search(r"reference ([A-Z0-9]{4})", sentence)[1]
+    reference = re.search(r"reference(?: in the SMS is)? ([A-Z0-9]{4})", sentence)[1]
     return inbox(f"ref {reference}").rsplit("#", 1)[1].strip()

@@ -9,8 +9,8 @@ from playwright.sync_api import expect
 from deploy.local.ports import free_port
 from deploy.local.stack import running_stack
 from deploy.portal import Portal, pages_of, wait_for
+from tests.browser.accessibility import problems
 from tests.browser.conftest import DESKTOP, PHONE, Visitor, code_of, key_on, update
-from tests.browser.test_everywhere import problems, sideways
 
 pytestmark = pytest.mark.browser
 
@@ -54,7 +54,6 @@ def test_a_brand_is_on_pages_in_the_app_on_the_printed_codes_and_under_mails(bra
         assert page.locator(".brand img").evaluate("image => image.naturalWidth / image.naturalHeight") == 4
         button = page.locator("#password-step .primary").evaluate("button => getComputedStyle(button).backgroundColor")
         assert button == ("rgb(10, 107, 63)" if light == "light" else "rgb(127, 214, 168)")
-        assert not sideways(page)
         found[light] = problems(page)
     assert found == {"light": [], "dark": []}
 

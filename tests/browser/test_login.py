@@ -132,7 +132,8 @@ def test_two_people_share_a_browser_and_each_is_remembered_apart(visit, mia, ben
         log_out(page)
         visitor.give_password(mia.email, mia.password)  # without a code, whatever the other person ticked
         page.wait_for_url("**/two-factor")
-    visitor.give_password(ben.email, ben.password)  # over the other person's session
+        log_out(page)
+    visitor.give_password(ben.email, ben.password)
     page.wait_for_url("**/two-factor")
 
 

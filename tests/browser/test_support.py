@@ -6,7 +6,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import STEP_SECONDS, code_of, key_on, log_out, prove_phone, update
+from tests.browser.conftest import STEP_SECONDS, code_of, give_code, key_on, log_out, prove_phone, update
 from tests.support.people import turn_on_two_factor
 
 pytestmark = pytest.mark.browser
@@ -62,13 +62,13 @@ def test_the_timeline_says_why_they_cant_get_in(visit, mia, operator, inbox):
     page = theirs.give_password(mia.email, mia.password)
     page.get_by_label("Remember this device for 30 days").check()
     used = mia.fresh_code()
-    page.locator("#code").fill(used)
+    give_code(page, used)
     page.wait_for_url("**/two-factor")
     expect(page.locator("#why")).to_contain_text("You can log in. Your last login was at")
     digits = prove_phone(page, inbox)
     page = visit().give_password(mia.email, mia.password)
     for code in ("000000", used, code_of(mia.key, ahead_seconds=-90)):
-        page.locator("#code").fill(code)
+        give_code(page, code)
         expect(page.locator("#code-error")).to_be_visible()
         expect(page.locator("#code-form")).not_to_have_attribute("aria-busy", "true")
     page.get_by_role("button", name="Send SMS Code").click()
@@ -120,7 +120,7 @@ def test_whoever_tried_too_often_is_seen_and_unlocked(visit, mia, operator):
     theirs = visit()
     page = theirs.give_password(mia.email, mia.password)
     for number in range(8):
-        page.locator("#code").fill(f"00000{number}")
+        give_code(page, f"00000{number}")
         expect(page.locator("#code-form")).not_to_have_attribute("aria-busy", "true")
         expect(page.locator("#code-error, #code-form .form-error").and_(page.locator(":visible"))).not_to_have_count(0)
     expect(page.locator("#code-form .form-error")).to_contain_text(
@@ -142,7 +142,7 @@ def test_whoever_tried_too_often_is_seen_and_unlocked(visit, mia, operator):
     expect(console.locator("#state-title")).to_be_focused()
     expect(console.get_by_role("button", name="Lift the lock")).to_be_hidden()
     expect(console.locator("#timeline li", has_text="Support lifted the lock")).to_contain_text(operator.email)
-    page.locator("#code").fill(mia.fresh_code())
+    give_code(page, mia.fresh_code())
     page.wait_for_url("**/two-factor")
 
 
