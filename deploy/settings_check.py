@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
+from deploy.local import settings as local
 from services.auth import settings as auth
 from services.notify.settings import NotifySettings
 from services.otp import settings as otp
@@ -22,8 +23,8 @@ READERS: Mapping[str, tuple[Callable[[Environment], object], ...]] = {
 }
 
 
-def faults_of(environments: Iterable[tuple[str, Mapping[str, str]]]) -> list[str]:
-    """The faults that these parts find in these environments, each fault once."""
+def refuse_faults(environments: Iterable[tuple[str, Mapping[str, str]]]) -> None:
+    """Raise deploy.local's SettingsError with all faults that these parts find in these environments, each once."""
     found: dict[str, None] = {}
     for part, environment in environments:
         for read in READERS[part]:
@@ -31,4 +32,5 @@ def faults_of(environments: Iterable[tuple[str, Mapping[str, str]]]) -> list[str
                 read(Environment(environment))
             except SettingsError as error:
                 found |= dict.fromkeys(error.faults)
-    return list(found)
+    if found:
+        raise local.SettingsError("; ".join(found))

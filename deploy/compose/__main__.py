@@ -12,7 +12,7 @@ from deploy.local.announce import Served, served_at
 from deploy.local.demo_data import DemoData
 from deploy.local.files import make_private_dir
 from deploy.local.settings import LocalSettings, SettingsError
-from deploy.settings_check import READERS, faults_of
+from deploy.settings_check import READERS, refuse_faults
 
 READY_SECONDS = 180
 LOG_LINES = 20  # of each container, when one does not get ready
@@ -44,8 +44,7 @@ def up(containers: Containers) -> None:
 def refuse_wrong_settings(containers: Containers) -> None:
     """Raise SettingsError with all that the services would refuse: Compose would start them again and again."""
     environments = containers.environments()
-    if faults := faults_of((part, environments[service]) for part, service in PARTS):
-        raise SettingsError("; ".join(faults))
+    refuse_faults((part, environments[service]) for part, service in PARTS)
 
 
 # Each part, and the Compose service that runs it.

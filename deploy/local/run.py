@@ -23,7 +23,7 @@ from deploy.local.redis_server import RedisUnavailableError, local_users, redis_
 from deploy.local.seed import SeedError, seed
 from deploy.local.settings import LocalSettings, SettingsError
 from deploy.local.supervisor_conf import write_conf
-from deploy.settings_check import faults_of
+from deploy.settings_check import refuse_faults
 
 CANNOT_START = 2
 _MIGRATION_SECONDS = 120
@@ -117,8 +117,7 @@ def lock(path: Path) -> None:
 def refuse_wrong_settings(settings: LocalSettings, keys: Mapping[str, str]) -> None:
     """Raise SettingsError with all that the parts would refuse, in one sentence."""
     environments = [(part, environment_of(service, settings, keys)) for part, service in _PARTS]
-    if faults := faults_of(environments):
-        raise SettingsError("; ".join(faults))
+    refuse_faults(environments)
 
 
 # Each part, and the row of SERVICE_KEYS of the process that runs it.

@@ -1,6 +1,6 @@
-"""The provider's word on a message: checked, then handed to notify, which owns deliveries.
+"""Handles Twilio's callbacks. Delivery statuses go to notify, which owns deliveries.
 
-And its question what a call says after keys were pressed, which notify has left for this answer.
+Also answers what a call says after the keys were pressed. notify has left that text in Redis.
 """
 
 import hmac
@@ -11,12 +11,11 @@ from twilio.request_validator import RequestValidator
 
 from services.auth.deps import Deps
 from shared import spoken_codes
+from shared.channel import CALL_PROVIDER, SPOKEN
 from shared.ids import new_id
 from shared.messages import RecordReceipt
 from shared.problems import Refusal, Unavailable
 
-# The provider of a call's receipts, and the status that we add to Twilio's own; notify reads both.
-CALLS, SPOKEN = "twilio.call", "spoken"
 NOTHING_TO_SAY = "<Response><Hangup /></Response>"
 
 log = structlog.get_logger("auth.callbacks")
@@ -30,13 +29,13 @@ def twilio_status(deps: Deps, *, url: str, form: Mapping[str, str], signature: s
     """
     _require_signature(deps, url, form, signature)
     if "CallStatus" in form:
-        _report(deps, message_id, CALLS, form["CallStatus"])
+        _report(deps, message_id, CALL_PROVIDER, form["CallStatus"])
         return
     _report(deps, message_id, "twilio", form.get("MessageStatus", ""), form.get("ErrorCode", "")[:10] or None)
 
 
 def twilio_keys(deps: Deps, *, url: str, form: Mapping[str, str], signature: str, message_id: str, token: str) -> str:
-    """What Twilio says to the person who has pressed keys, as TwiML: the code if they are the keys of this very call.
+    """Return what Twilio says after keys were pressed, as TwiML: the code if they are the keys of this call.
 
     Works once per call. A replay, or a token of another message or number, gets a hang-up. That the code was said is
     reported to notify. While the broker is down the report is left out, because the text cannot be taken again.
@@ -49,7 +48,7 @@ def twilio_keys(deps: Deps, *, url: str, form: Mapping[str, str], signature: str
     if not hmac.compare_digest(form.get("Digits", "").encode(), spoken.keys.encode()):
         return spoken.refused
     try:
-        _report(deps, message_id, CALLS, SPOKEN)
+        _report(deps, message_id, CALL_PROVIDER, SPOKEN)
     except Unavailable as error:
         log.warning("call not reported", message_id=message_id, cause=error.reason)
     return spoken.told

@@ -10,7 +10,8 @@ from typing import Any
 from services.auth import holds
 from services.auth.deps import Deps
 from services.auth.domain.account import Account
-from services.auth.domain.diagnosis import Code, Facts, Finding, Password, RefusedText, Text, diagnose
+from services.auth.domain.diagnosis import Finding, diagnose
+from services.auth.domain.diagnosis_facts import Code, Facts, Password, RefusedText, Text
 from services.auth.domain.hold import Hold
 from services.auth.otp_client import TwoFactorState
 from services.auth.store import timeline

@@ -9,12 +9,13 @@ from services.notify.domain.retries import DONE, Done
 from services.notify.providers import twilio_codes
 from services.notify.providers.twilio_codes import Reading
 from shared import delivery
+from shared.channel import CALL_PROVIDER
 from shared.messages import RecordReceipt
 
 # The provider's name -> how its receipts are read.
 READERS: dict[str, Callable[[str, str | None], Reading | None]] = {
     "twilio": twilio_codes.read_receipt,
-    "twilio.call": twilio_codes.read_call_receipt,
+    CALL_PROVIDER: twilio_codes.read_call_receipt,
 }
 
 log = structlog.get_logger("notify.receipts")

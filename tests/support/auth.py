@@ -113,6 +113,8 @@ class FakeOtp:
     sent_for: list[str | None] = field(default_factory=list)  # the known devices that asked
     history: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # oldest first
     refusal: Refusal | None = None
+    lists_refusal: Refusal | None = None
+    pages_read: list[int] = field(default_factory=list)  # the limit of each page of attempts
     ending_refusal: Refusal | None = None
     unlock_refusal: Refusal | None = None
     unlock_answer: Refusal | None = None  # what the gateway gets in place of the answer to an unlock that was done
@@ -159,6 +161,8 @@ class FakeOtp:
 
     def those_on(self, account_ids: Collection[str]) -> frozenset[str]:
         self._answer()
+        if self.lists_refusal is not None:
+            raise self.lists_refusal
         return frozenset(self.enabled) & frozenset(account_ids)
 
     def verify(self, account_id: str, code: str, purpose: str, binding: str, device_id: str | None = None) -> Verified:
@@ -304,6 +308,7 @@ class FakeOtp:
 
     def attempts(self, account_id: str, *, limit: int, cursor: str | None = None) -> dict[str, Any]:
         self._answer()
+        self.pages_read.append(limit)
         rows = self.history.get(account_id, [])
         end = len(rows) if cursor is None else int(cursor) - 1
         items = list(reversed(rows[max(0, end - limit) : end]))

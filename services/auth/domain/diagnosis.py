@@ -1,7 +1,7 @@
 """Why an account's owner can't get in: facts in, findings out, without I/O.
 
-CAUSES is the table: one row a cause, each with a test of the facts. What lasts longest stands first, because its end
-decides when the owner gets in. The first finding is the answer; the others are true as well.
+CAUSES is the table: one row per cause, each with a test of the facts. The longest-lasting cause comes first, because it
+decides when the owner can log in. The first finding is the answer; the others are true as well.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -11,13 +11,13 @@ from enum import StrEnum
 from functools import partial
 from itertools import takewhile
 
-from services.auth.domain.hold import Held, Hold, LiftedBy
+from services.auth.domain.diagnosis_facts import Code, Facts, Password, Text
+from services.auth.domain.hold import Held, LiftedBy
 from services.auth.domain.network import networks_of
 
 LAST_CODES = 5  # the wrong codes that a clock is judged by
 AGREEING_CODES = 2  # as many different codes as the clock coach wants (otp), so that one slow typist is no wrong clock
 AGREES_WITHIN_SECONDS = 60  # a code may be entered at the end of its time, and the next one at the beginning
-PERIOD_SECONDS = 30  # RFC 6238; otp says how far off in whole steps
 
 
 class Cause(StrEnum):
@@ -68,110 +68,6 @@ class Help(StrEnum):
 
 
 Ways = tuple[Help | LiftedBy, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """A code that was entered, in the words of otp's record."""
-
-    at: datetime
-    purpose: str
-    outcome: str
-    factor: str | None = None
-    reason: str | None = None
-    clock_skew_seconds: int | None = None
-    challenge_id: str | None = None
-
-    @property
-    def is_wrong(self) -> bool:
-        """Whether it was compared and refused."""
-        return self.outcome == "rejected"
-
-    def is_accepted(self, factor: str) -> bool:
-        """Whether it was accepted as this factor."""
-        return self.outcome == "verified" and self.factor == factor
-
-    @property
-    def step(self) -> int:
-        """The time step whose code it is, which tells different codes apart."""
-        return (int(self.at.timestamp()) + (self.clock_skew_seconds or 0)) // PERIOD_SECONDS
-
-
-@dataclass(frozen=True, slots=True)
-class Password:
-    """A password that was entered at login, and the challenge that a right one began."""
-
-    at: datetime
-    is_right: bool
-    ip: str | None = None
-    challenge_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A code by SMS to the phone that the account has, and how far it came."""
-
-    requested_at: datetime
-    expires_at: datetime
-    status: str | None = None
-    status_at: datetime | None = None
-    reason: str | None = None
-
-    @property
-    def is_in_time(self) -> bool:
-        """Whether the phone had it while it was good."""
-        return self.status == "delivered" and not self.is_late
-
-    @property
-    def is_late(self) -> bool:
-        """Whether the phone had it when it was no longer good."""
-        return self.status == "delivered" and self.status_at is not None and self.status_at > self.expires_at
-
-    @property
-    def is_failed(self) -> bool:
-        """Whether it is known not to arrive. An expired one without a reason gave way to a newer one."""
-        return self.status in {"undelivered", "failed"} or (self.status == "expired" and self.reason is not None)
-
-    @property
-    def is_under_way(self) -> bool:
-        """Whether nobody has said what became of it."""
-        return self.status in {None, "queued", "sending", "sent"}
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedText:
-    """A code by SMS that was asked for and not sent."""
-
-    at: datetime
-    cause: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known of one account. Lists are newest first, and no longer than their readers make them.
-
-    ``factor_since``: when the app in use was set up. ``failures_of_strangers``, ``failures_in_all``: the rows of wrong
-    codes behind the two locks.
-    """
-
-    is_on: bool = False
-    is_suspended: bool = False
-    must_enroll: bool = False
-    backup_codes: int = 0
-    phone_hint: str | None = None
-    factor_since: datetime | None = None
-    failures_of_strangers: int = 0
-    failures_in_all: int = 0
-    holds: tuple[Hold, ...] = ()
-    last_login_at: datetime | None = None
-    passwords: tuple[Password, ...] = ()
-    codes: tuple[Code, ...] = ()
-    texts: tuple[Text, ...] = ()
-    refused_texts: tuple[RefusedText, ...] = ()
-
-    def is_since_login(self, at: datetime) -> bool:
-        """Whether it happened after the last login, so that the login does not answer it."""
-        return self.last_login_at is None or at > self.last_login_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ log = structlog.get_logger("http")
 
 
 def refused(refusal: Refusal) -> Response:
-    """Who has no session signs in and comes back; anything else is said on a page.
+    """Redirect to the login page without a session; else show an error page.
 
     Only a browser that had a session is told that it has ended.
     """
@@ -67,7 +67,7 @@ def http_error(error: HTTPException) -> BaseResponse:
     problem = http_problem(error)
     if not _wants_page():
         return problem
-    with suppress(*STORE_ERRORS):  # the frame of somebody who has logged in; the page must not need it
+    with suppress(*STORE_ERRORS):  # a session gives the page its navigation; the page works without it
         is_signed_in()
     response = refused(http_refusal(error))
     response.headers.add("Vary", "Accept")

@@ -1,7 +1,7 @@
 """What a call with a code says, in each language.
 
-A voicemail answers calls, too, and whoever has cracked it hears what it recorded. So the code is said only after two
-keys were pressed that the call itself names. A recorded greeting cannot know them, even one that plays key tones.
+A voicemail may answer, and an attacker with access to it could play the recording. So the call says the code only after
+two keys were pressed, and it names them itself. A recorded greeting that plays key tones can only guess them.
 """
 
 import secrets

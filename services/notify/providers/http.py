@@ -55,9 +55,9 @@ class HttpSms:
             raise ProviderUnavailable(type(error).__name__, maybe_sent=transport.maybe_sent(error)) from None
         return _read(answer) or message.message_id
 
-    def call(self, message: CallMessage) -> str:
-        """The webhook has texts only; the router asks nobody to call who does not."""
-        raise NotImplementedError
+    def call(self, message: CallMessage) -> str:  # noqa: ARG002 - the protocol's
+        """Not supported: the router calls only providers whose ``makes_calls`` is true."""
+        raise ProviderMisconfigured("the http provider makes no calls")
 
     def _headers(self, message_id: str, now: datetime, body: str) -> dict[str, str]:
         return {

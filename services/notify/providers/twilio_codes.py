@@ -9,6 +9,7 @@ them: what the table does not know falls back to the HTTP status, and never to t
 from dataclasses import dataclass
 
 from services.notify.domain.verdict import Verdict
+from shared.channel import SPOKEN
 from shared.delivery import DeliveryStatus
 from shared.delivery_reasons import DeliveryReason
 
@@ -120,9 +121,8 @@ STATUSES: dict[str, DeliveryStatus | None] = {  # None: nothing that a page does
     "failed": DeliveryStatus.FAILED,
     "canceled": DeliveryStatus.FAILED,
 }
-# A call's statuses. Whether the code was said, the gateway tells, which was asked for it (SPOKEN). A call that is over
-# without that was answered by a voicemail, or by somebody who pressed no keys.
-SPOKEN = "spoken"
+# A call's statuses. The gateway reports SPOKEN when it returns the code. A call that completes without it was answered
+# by a voicemail, or by a person who pressed no keys.
 _WITH_REASON = frozenset({DeliveryStatus.UNDELIVERED, DeliveryStatus.FAILED})
 _REASON_UNKNOWN = DeliveryReason.NUMBER_UNREACHABLE
 

@@ -7,18 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.auth.domain.diagnosis import (
-    CAUSES,
-    Cause,
-    Code,
-    Facts,
-    Finding,
-    Help,
-    Password,
-    RefusedText,
-    Text,
-    diagnose,
-)
+from services.auth.domain.diagnosis import CAUSES, Cause, Finding, Help, diagnose
+from services.auth.domain.diagnosis_facts import Code, Facts, Password, RefusedText, Text
 from services.auth.domain.hold import Held, Hold, LiftedBy
 from shared.delivery import DeliveryStatus
 from shared.delivery_reasons import DeliveryReason

@@ -11,6 +11,7 @@ from services.auth.store import accounts, timeline
 from services.auth.store.timeline import Entry
 from shared.clock import rfc3339
 from shared.database import writing
+from shared.problems import Unavailable
 from tests.support import ceremony
 from tests.support.auth import NOW, PHONE, fresh
 from tests.support.ceremony import IMMEDIATE_BY_TWO
@@ -120,30 +121,23 @@ def test_an_account_that_must_enroll_is_told_so(deps, api, tom):
     assert [one["cause"] for one in own(api, fresh(deps, tom), Factor.PASSWORD)] == ["must_enroll"]
 
 
-def test_however_much_was_tried_the_answer_reads_as_much(deps, api, ann, otp, monkeypatch):
+def test_however_much_was_tried_the_answer_reads_as_much(deps, api, ann, otp):
     """A stranger fills the timeline with wrong passwords; the texts and the login are found all the same."""
     otp.enabled.add(ann.id)
     happen(deps, ann, (Entry.SIGNED_IN, 100, {}), *text("sms_1", 99, "failed", "filtered"))
     happen(deps, ann, *((Entry.PASSWORD_REFUSED, 90, {}) for _ in range(400)))
-    limits, rows = [], []
-    attempts = otp.attempts
-
-    def counting(account_id, *, limit, cursor=None):
-        limits.append(limit)
-        return attempts(account_id, limit=limit, cursor=cursor)
+    rows = []
 
     def counted(_connection, _cursor, statement, *_rest):
         if "FROM timeline" in statement:
             rows.append(statement)
-
-    monkeypatch.setattr(otp, "attempts", counting)
 
     event.listen(deps.database, "before_cursor_execute", counted)
     findings = diagnosis.own(deps, ann)
     event.remove(deps.database, "before_cursor_execute", counted)
     assert [finding.cause for finding in findings] == ["text_not_delivered", "wrong_passwords"]
     assert findings[1].wrong_passwords == diagnosis.PASSWORDS_READ
-    assert limits == [diagnosis.CODES_READ]
+    assert otp.pages_read == [diagnosis.CODES_READ]
     assert len(rows) == 3
     assert all("LIMIT" in statement for statement in rows)
 
@@ -179,14 +173,9 @@ def test_a_search_says_how_each_account_stands(deps, api, ann, sam, otp):
     assert found(api, sam)["enrollment_prompted"] is True
 
 
-def test_a_search_finds_people_while_otp_is_away(deps, api, ann, sam, otp, monkeypatch):
+def test_a_search_finds_people_while_otp_is_away(deps, api, ann, sam, otp):
     caller = api(sam)
-
-    def away(_ids):
-        otp.go_down()
-        otp.state(ann.id)
-
-    monkeypatch.setattr(otp, "those_on", away)
+    otp.lists_refusal = Unavailable("otp")
     (item,) = caller.get("/v1/support/accounts?query=ann").json["items"]
     assert (item["email"], item["two_factor_enabled"]) == (ann.email, None)
 

@@ -10,7 +10,7 @@ from deploy.local.environment import environment_of
 from deploy.local.keys import load_or_make_keys
 from deploy.local.run import CANNOT_START, refuse_taken_ports, refuse_wrong_settings
 from deploy.local.settings import ROOT, LocalSettings, SettingsError
-from deploy.settings_check import READERS, faults_of
+from deploy.settings_check import READERS, refuse_faults
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +53,15 @@ def test_a_key_list_that_was_broken_by_hand_is_told_too(keys, tmp_path):
 
 @pytest.mark.parametrize("part", READERS)
 def test_each_part_s_settings_are_read(part):
-    assert any("is not set" in fault for fault in faults_of([(part, {})]))
+    with pytest.raises(SettingsError, match="is not set"):
+        refuse_faults([(part, {})])
 
 
 def test_a_fault_of_two_parts_is_told_once(keys, tmp_path):
     settings = LocalSettings.from_env({"VAR_DIR": str(tmp_path), "SMS_DAILY_CAP": "-"})
     environments = [(part, environment_of(part, settings, keys)) for part in ("otp", "notify")]
-    assert faults_of(environments) == ["SMS_DAILY_CAP must be a whole number of at least 1"]
+    with pytest.raises(SettingsError, match=r"^SMS_DAILY_CAP must be a whole number of at least 1$"):
+        refuse_faults(environments)
 
 
 def test_an_address_of_another_machine_is_no_taken_port():

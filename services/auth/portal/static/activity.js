@@ -46,7 +46,7 @@ export function facts(item) {
   return said.filter(Boolean);
 }
 
-// Whoever is at the login page may say to be the owner; these entries tell where it was instead.
+// Anybody can begin a login, so these entries name a place and no person.
 const BY_ANYBODY = /^(password\.(accepted|refused)|second_factor\.(verified|rejected|throttled|failed)|login\.|sms\.(requested|refused)|session\.started)/;
 
 /** Who did it. An owner's own list names nobody of support, and says "you". */

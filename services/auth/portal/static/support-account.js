@@ -129,7 +129,7 @@ const form = $("#reset-form"), CHECKS = `${base}/identity-checks`, CHECKS_EVERY 
 const begin = $("#begin-reset"), ceremony = $("#ceremony");
 let following = 0, checking = 0, seen = null;
 
-/** The ceremony stands behind a button: whoever only looks needs no checks, and leaves no entry of having read them. */
+/** The ceremony opens by a button. Opening the account alone does not read the checks, so it writes no audit entry. */
 begin.addEventListener("click", () => {
   const opens = ceremony.hidden;
   show(ceremony, opens);
