@@ -29,7 +29,7 @@ from sqlalchemy import Connection, select
 from services.auth import audit, journaled, notices, session_clearing, voided
 from services.auth.deps import WorkerDeps
 from services.auth.domain import restore_findings as findings
-from services.auth.domain.notice_texts import Kind, Phrase, written
+from services.auth.domain.notice_texts import Kind, Phrase
 from services.auth.domain.reset import OPEN_STATUSES, Status
 from services.auth.models import RESTORES
 from services.auth.models import accounts as accounts_table
@@ -224,8 +224,8 @@ def _tell(connection: Connection, deps: WorkerDeps, restore: Restore, page: Sequ
         if sentences:
             # By email only, because a text for each account would use up the daily cap that codes need.
             what = Phrase(sentences, is_list=True)
-            told, taken_at = replace(account, phone=None), written(restore.backup_taken_at)
-            notices.tell(connection, deps, told, Kind.RESTORED, now, taken_at=taken_at, what=what)
+            told = replace(account, phone=None)
+            notices.tell(connection, deps, told, Kind.RESTORED, now, taken_at=restore.backup_taken_at, what=what)
         restores.find(connection, RESTORES, restore, [Finding(account_id, findings.TOLD, {})])
 
 

@@ -6,18 +6,18 @@ Gateway and worker read how notices are worded; the gateway alone reads what the
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from services.auth.domain import catalogue, logo, palette
-from services.auth.domain.catalogue import Catalogue
+from services.auth.domain import logo, palette
 from services.auth.domain.logo import UnusableLogoError
-from services.auth.domain.notice_texts import CATALOGUE, LANGUAGE, PARAGRAPHS, Wording
+from services.auth.domain.notice_texts import CATALOGUE, PARAGRAPHS, Wording, wordings
 from services.auth.domain.palette import Palette
 from shared.branding import brand_name
 from shared.email_address import why_not_mailable
 from shared.settings import Environment
+from shared.texts import catalogue
+from shared.texts.catalogue import Catalogue
 
 TEXTS, NOTICES, COLOURS = "texts.toml", "notices.toml", "colors.toml"
 LOGOS: Mapping[str, Callable[[bytes], bytes]] = {"logo.svg": logo.checked_svg, "logo.png": logo.checked_png}
@@ -51,7 +51,7 @@ class Pages:
 
 def read_catalogue() -> Catalogue:
     """Our texts of the pages, by key and language."""
-    return catalogue.parse(files(__package__).joinpath("portal", "texts.toml").read_text("utf-8"))
+    return catalogue.read("pages.toml")
 
 
 def brand_from(env: Environment) -> Brand:
@@ -59,12 +59,12 @@ def brand_from(env: Environment) -> Brand:
     return Brand(brand_name(env), _support_email(env), _support_url(env), _folder(env))
 
 
-def wording_from(env: Environment, brand: Brand) -> Wording:
-    """How notices are worded here."""
+def wordings_from(env: Environment, brand: Brand) -> Mapping[str, Wording]:
+    """How notices are worded here, by language."""
     folder = _Folder(env, brand.folder)
     texts, faults = catalogue.replaced(CATALOGUE, folder.table(NOTICES), paragraphs=PARAGRAPHS)
     folder.report(NOTICES, faults)
-    return Wording(catalogue.in_language(texts, LANGUAGE), brand.name, brand.support)
+    return wordings(texts, brand.name, brand.support)
 
 
 def pages_from(env: Environment, brand: Brand) -> Pages:

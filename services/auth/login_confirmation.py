@@ -10,7 +10,6 @@ from datetime import datetime
 from services.auth import challenge_store, guessing_brake, login_sms, notices
 from services.auth.challenge_store import LinkClaim
 from services.auth.deps import Client, Deps, by_network, subject
-from services.auth.domain import notice_texts
 from services.auth.domain.network import networks_of
 from services.auth.domain.notice_texts import Kind
 from services.auth.limits import CONFIRMATION_IP, CONFIRMATION_MAIL, CONFIRMATION_MAILS
@@ -64,7 +63,7 @@ def send(deps: Deps, client: Client, challenge_id: str, binding: str | None) -> 
                 deadline=challenge.expires_at,
                 browser=challenge.user_agent,
                 ip=challenge.ip,
-                until=notice_texts.written(challenge.expires_at),
+                until=challenge.expires_at,
                 # A fragment, because it reaches no server's log.
                 confirm_url=f"{deps.settings.public_origin}{_PAGE}#{challenge.id}.{token}",
             )

@@ -7,7 +7,7 @@ over, and each further one takes its place there with a higher number.
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -26,6 +26,7 @@ from shared.ids import new_id
 from shared.messages import SendEmailNotice, SendSmsNotice
 from shared.phone import PhoneNumber
 from shared.sending_budgets import Kind as Charged
+from shared.texts.languages import DEFAULT_LANGUAGE
 
 # A stranger with the password can cause other notices, such as that of wrong codes. They are news, so that the stranger
 # cannot use up what tells of these changes.
@@ -59,6 +60,10 @@ _CEREMONY = frozenset(
         Kind.NEW_ENROLLMENT_WORD,
     }
 )
+
+
+# The time in the text that equal occasions are compared by.
+_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def charged_as(kind: Kind) -> Charged:
@@ -144,7 +149,7 @@ class _Telling:
             outbox.record(connection, BOX, make(self._rendered(self.values)), deps.signer)
             return
         # All but the time: equal occasions differ in it.
-        content = "\0".join((self.kind, recipient, body.replace(notice_texts.written(self.at), "")))
+        content = f"{self.kind}\0{recipient}\0{body}"
         fingerprint = hashlib.sha256(content.encode()).hexdigest()
         series = notice_series.count(connection, account_id, fingerprint, deps.clock(), NOTICES_MERGED_FOR)
         message = make(self._rendered(self.values, series.times))
@@ -159,11 +164,12 @@ class _Telling:
     def _compared(self) -> Notice:
         """What equal occasions have in common, besides their times."""
         places = {"ip": "", "browser": ""} if self.kind in notice_texts.FROM_ANYWHERE else {}
-        return self._rendered({**self.values, **places})
+        return self._rendered({**self.values, **places}, at=_ANY_TIME)
 
-    def _rendered(self, values: Mapping[str, object], times: int = 1) -> Notice:
+    def _rendered(self, values: Mapping[str, object], times: int = 1, *, at: datetime | None = None) -> Notice:
         settings = self.deps.settings
-        return settings.wording.render(self.kind, origin=settings.public_origin, at=self.at, times=times, **values)
+        wording = settings.wordings[DEFAULT_LANGUAGE]
+        return wording.render(self.kind, origin=settings.public_origin, at=at or self.at, times=times, **values)
 
     def _members(self, recipient: str, subject: str | None, body: str) -> dict[str, Any]:
         message_id, deadline = new_id("msg"), self.deadline or self.at + NOTICE_LIFE

@@ -14,7 +14,7 @@ from services.auth.deps import WorkerDeps
 from services.auth.domain import reset_policy
 from services.auth.domain.account import Account, Role
 from services.auth.domain.consequences import ACCEPTED, CONSEQUENCES
-from services.auth.domain.notice_texts import NOTHING, Kind, Phrase, written
+from services.auth.domain.notice_texts import NOTHING, Kind, Phrase
 from services.auth.domain.reset import CANCELLABLE, EndedBecause, ReasonKind, Reset, Status
 from services.auth.domain.session import Factor, StepUp
 from services.auth.models import BOX
@@ -240,7 +240,7 @@ def approval_lapsed(connection: Connection, deps: WorkerDeps, account: Account, 
 def schedule(reset: Reset) -> Phrase:
     """A sentence for the owner: when the removal happens, and so how long it can be cancelled."""
     if reset.cool_off_ends_at is not None:
-        return Phrase(("schedule_at",), {"at": written(reset.cool_off_ends_at)})
+        return Phrase(("schedule_at",), {"at": reset.cool_off_ends_at})
     return Phrase(("schedule_approval_then_wait" if reset.cool_off_seconds else "schedule_approval",))
 
 

@@ -27,6 +27,7 @@ from shared.clock import rfc3339
 from shared.database import reading, writing
 from shared.ids import new_id
 from shared.problems import Refusal
+from shared.texts.languages import DEFAULT_LANGUAGE
 
 COMMAND_LINE = "command_line"
 
@@ -144,7 +145,8 @@ def approve(deps: Deps, client: Client, operator: Operator, account_id: str, res
             elif not reset_steps.end(connection, deps, account, asked, because, now):
                 raise Refusal("reset_not_open")
         if because is not None:
-            raise Refusal(REFUSED_WITH[because], detail=deps.settings.wording.phrase(reset_steps.why_ended(because)))
+            english = deps.settings.wordings[DEFAULT_LANGUAGE]
+            raise Refusal(REFUSED_WITH[because], detail=english.phrase(reset_steps.why_ended(because)))
     return reset
 
 

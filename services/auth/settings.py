@@ -1,11 +1,12 @@
 """What the gateway and its worker read from the environment, once."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from services.auth.branding import Brand, Pages, brand_from, pages_from, wording_from
+from services.auth.branding import Brand, Pages, brand_from, pages_from, wordings_from
 from services.auth.domain import targets
 from services.auth.domain.hosts import Hosts, origin_of
 from services.auth.domain.identity_checks import Times
@@ -34,7 +35,7 @@ class WorkerSettings:
     notify_public_key: Key
     public_origin: str
     brand: Brand
-    wording: Wording
+    wordings: Mapping[str, Wording]
     reset_times: Times
     journal: Journal | None
 
@@ -255,7 +256,7 @@ def _worker_members(env: Environment) -> dict[str, Any]:
         "notify_public_key": _newest(env.keys("NOTIFY_PUBLIC_KEY")),
         "public_origin": _public_origin(env, mode),
         "brand": brand,
-        "wording": wording_from(env, brand),
+        "wordings": wordings_from(env, brand),
         "reset_times": _reset_times(env),
         "journal": journaling.from_environment(env, "auth"),
     }

@@ -1,20 +1,23 @@
 """What the owner is told: what happened, when, and what to do if it wasn't them. Never a secret or a full number.
 
-The texts stand in notices.toml.
+The texts stand in shared/texts, in each language.
 
 NIST SP 800-63B-4 §4.6 asks for notice on every channel with a way to repudiate; OWASP's MFA sheet for news of a right
 password that met a wrong code. SMS texts keep to the GSM alphabet: one other character halves what a segment holds.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from importlib.resources import files
+from typing import cast
 
-from services.auth.domain import catalogue
-from services.auth.domain.catalogue import Catalogue, fill
+from services.auth.domain.account import Role
+from services.auth.domain.browsers import DESCRIPTIONS, UNKNOWN
+from shared.texts import catalogue
+from shared.texts.catalogue import Catalogue, fill
+from shared.texts.languages import DEFAULT_LANGUAGE, LANGUAGES, written
 
 
 class Kind(StrEnum):
@@ -71,25 +74,55 @@ class Phrase:
 
 NOTHING = Phrase(())
 
-CATALOGUE: Catalogue = catalogue.parse(files(__package__).joinpath("notices.toml").read_text("utf-8"))
-LANGUAGE = "en"
+CATALOGUE: Catalogue = catalogue.read("notices.toml")
 # The parts of a notice whose text may have several lines.
 PARAGRAPHS = frozenset({"happened", "act"})
 
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """How a deployment speaks: its texts by key, the name that signs its mails, and where its support is."""
+    """How a deployment speaks in one language: its texts, the name that signs its mails, and where support is."""
 
+    language: str
     texts: Mapping[str, str]
     name: str
     support: tuple[str, ...] = ()
 
     def phrase(self, phrase: Phrase) -> str:
-        """The phrases of the value."""
-        values = {name: _one_line(value) for name, value in phrase.values.items()}
-        said = [fill(self.texts[f"phrase.{key}"], values) for key in phrase.keys]
+        """The phrases of the value, as a mail has them."""
+        return self._phrase(phrase, self._in_mail)
+
+    def _phrase(self, phrase: Phrase, moment: Callable[[datetime], str]) -> str:
+        values = self._said(phrase.values, moment)
+        said = [self._fill(self.texts[f"phrase.{key}"], values) for key in phrase.keys]
         return "\n".join(f"- {sentence}" if phrase.is_list else sentence for sentence in said)
+
+    def _said(self, values: Mapping[str, object], moment: Callable[[datetime], str]) -> dict[str, str]:
+        """The values in words. ``moment`` writes a time as the channel needs it."""
+        return {name: self._value(value, moment) for name, value in values.items()}
+
+    def _value(self, value: object, moment: Callable[[datetime], str]) -> str:
+        match value:
+            case Phrase():
+                return self._phrase(value, moment)
+            case datetime():
+                return moment(value)
+            case Role():
+                return self.texts[f"role.{value}"]
+            case str() if value in DESCRIPTIONS:
+                return self._browser(value)
+        return _one_line(value) or self.texts["frame.unknown"]
+
+    def _browser(self, described: str) -> str:
+        name, _, system = described.partition(" on ")
+        name = self.texts["frame.unknown"] if name == UNKNOWN else name
+        return self._fill(self.texts["frame.browser"], {"name": name, "system": system}) if system else name
+
+    def _in_mail(self, at: datetime) -> str:
+        return written(at, self.language)
+
+    def _fill(self, text: str, values: Mapping[str, object]) -> str:
+        return fill(text, values, self.language)
 
     def _whole(self, key: str) -> str:
         """The text with its standing phrases; "" for one that the occasion does not have."""
@@ -98,28 +131,34 @@ class Wording:
     def _signature(self, origin: str) -> Iterator[str]:
         yield from ("-- ", self.name, origin)
         if self.support:
-            yield fill(self.texts["frame.support"], {"support": ", ".join(self.support)})
+            yield self._fill(self.texts["frame.support"], {"support": ", ".join(self.support)})
 
     def render(self, kind: Kind, *, origin: str, at: datetime, times: int = 1, **values: object) -> Notice:
         """The texts of an occasion, or of so many equal ones, of which ``at`` is the last.
 
-        Raises KeyError when one of its values is missing: a programming error.
+        A value may be a text, a number, a Phrase, a Role or a moment. Raises KeyError when one of the
+        values is missing: a programming error.
         """
-        repeated = fill(self.texts["frame.repeated"], {"times": times}) if times > 1 else ""
-        known = {
-            **{name: self.phrase(one) if isinstance(one, Phrase) else _one_line(one) for name, one in values.items()},
-            "origin": origin,
-            "site": origin.partition("://")[2],
-            "when": written(at) + repeated,
-        }
+        repeated = self._fill(self.texts["frame.repeated"], {"times": times}) if times > 1 else ""
+        places = {"origin": origin, "site": origin.partition("://")[2]}
+        mailed = {**self._said(values, self._in_mail), **places, "when": self._in_mail(at) + repeated}
+        texted = {**self._said(values, in_sms), **places, "when": in_sms(at) + repeated}
         happened, act, sms = (self._whole(f"{kind}.{part}") for part in ("happened", "act", "sms"))
-        body = "\n\n".join(fill(text, known) for text in (happened, self.texts["frame.when"], act))
+        body = "\n\n".join(self._fill(text, mailed) for text in (happened, self.texts["frame.when"], act))
         signature = "\n".join(self._signature(origin))
         return Notice(
             self.texts[f"{kind}.subject"] + repeated,
             f"{body}\n\n{signature}\n",
-            fill(sms if "{when}" in sms else f"{sms}{repeated}", known),
+            self._fill(sms if "{when}" in sms else f"{sms}{repeated}", texted),
         )
+
+
+def wordings(texts: Catalogue, name: str, support: tuple[str, ...] = ()) -> Mapping[str, Wording]:
+    """How a deployment speaks, by language."""
+    return {
+        language: Wording(language, cast("dict[str, str]", catalogue.in_language(texts, language)), name, support)
+        for language in LANGUAGES
+    }
 
 
 _STANDING = ("not_you", "never", "cancel", "tell_support")
@@ -133,7 +172,7 @@ def _with_phrases(text: str, texts: Mapping[str, str]) -> str:
 
 _VALUE_MAX = 200
 _NOT_PRINTABLE = re.compile(r"[^ -~]+")
-_TEXTS = catalogue.in_language(CATALOGUE, LANGUAGE)
+_TEXTS = cast("dict[str, str]", catalogue.in_language(CATALOGUE, DEFAULT_LANGUAGE))
 
 # One thief may come from many addresses. A notice stands for all of them, and names the last one.
 FROM_ANYWHERE = frozenset({Kind.PASSWORD_ACCEPTED})
@@ -145,11 +184,11 @@ HAS_LINK = frozenset(
 )
 
 
-def written(at: datetime) -> str:
-    """``2026-11-24 05:00 UTC``."""
+def in_sms(at: datetime) -> str:
+    """``2026-11-24 05:00 UTC``: short, in the GSM alphabet, and the same in every language."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _one_line(value: object) -> str:
     """A browser names itself as it likes: it must not write paragraphs of its own into our message."""
-    return _NOT_PRINTABLE.sub(" ", str(value)).strip()[:_VALUE_MAX] or "unknown"
+    return _NOT_PRINTABLE.sub(" ", str(value)).strip()[:_VALUE_MAX]

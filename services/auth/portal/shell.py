@@ -8,10 +8,11 @@ from flask import Response, current_app, g, make_response, redirect, render_temp
 from services.auth import owner_approvals
 from services.auth.portal.answers import FIELD_OF
 from services.auth.portal.look import Look
-from services.auth.portal.texts import LANGUAGES, Texts, choose
-from services.auth.routes.guard import LANGUAGE_COOKIE, deps
+from services.auth.portal.texts import Texts
+from services.auth.routes.guard import LANGUAGE_COOKIE, deps, language
 from shared.problems import Refusal
 from shared.settings import Mode
+from shared.texts.languages import LANGUAGES
 
 LOOK = "latchkey_look"  # the app's extension that holds it
 LANGUAGE_SECONDS = 365 * 24 * 3600
@@ -44,9 +45,9 @@ def look() -> Look:
 
 
 def texts() -> Texts:
-    """In the language of this request: by the switch, by what was switched to before, by the browser's wish."""
-    wanted = request.args.get("lang") or request.cookies.get(LANGUAGE_COOKIE)
-    return choose(wanted, request.accept_languages, look().texts)
+    """In the language that the visitor switches to now, or in that of the request."""
+    switched = request.args.get("lang", "")
+    return look().texts[switched if switched in LANGUAGES else language()]
 
 
 def page(

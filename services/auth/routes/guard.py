@@ -1,7 +1,6 @@
 """Who asks, from where, and how well proven: the one place that reads credentials from a request."""
 
 import functools
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, ParamSpec, TypeVar, cast
@@ -28,6 +27,7 @@ from shared.ids import token_digest
 from shared.openapi import Header
 from shared.problems import Refusal
 from shared.rest import RestBlueprint
+from shared.texts.languages import LANGUAGES, best_of
 from shared.web import problem_response
 
 P = ParamSpec("P")
@@ -53,8 +53,7 @@ UNATTENDED_HEADER = Header(
     "Any value: a page makes this request by itself, so it does not count as a use of the session.",
 )
 USER_AGENT_READ = 400
-LANGUAGE_COOKIE, DEFAULT_LANGUAGE = "latchkey_language", "en"
-_LANGUAGE = re.compile(r"[a-z]{2,3}(?![a-z])")
+LANGUAGE_COOKIE = "latchkey_language"
 HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
 _RESTORES_FINISHED = "latchkey_restores_finished"
 _ENROL_ANEW = "Turn 2FA off, turn it on with the one-time word that an administrator gives you, then sign in again."
@@ -82,11 +81,12 @@ class Principal:
 
 
 def language() -> str:
-    """What the caller reads, as ISO 639 writes it: chosen on a page, else the best that the browser accepts."""
+    """The language of ours that the caller reads: chosen on a page, else the best that the browser accepts."""
+    chosen = request.cookies.get(LANGUAGE_COOKIE)
+    if chosen is not None and chosen in LANGUAGES:
+        return chosen
     accepted = parse_accept_header(request.headers.get(LANGUAGE_HEADER.name), LanguageAccept)
-    chosen = request.cookies.get(LANGUAGE_COOKIE) or accepted.best or ""
-    found = _LANGUAGE.match(chosen.lower())
-    return found[0] if found else DEFAULT_LANGUAGE
+    return best_of(tag for tag, quality in accepted if quality)
 
 
 def deps() -> Deps:

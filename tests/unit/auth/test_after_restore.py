@@ -175,7 +175,7 @@ def test_the_owner_is_told_what_became_of_the_backup_codes(deps, ann, tom, backu
     backup.restore()
     work(found=[(ann, "recovery_codes_kept"), (tom, "recovery_codes_void")])
     kept, void = notices_in(deps) if notices_in(deps)[0].recipient == ann.email else notices_in(deps)[::-1]
-    assert "backup of 2026-11-24 05:00 UTC" in kept.body
+    assert "backup of November 24, 2026, 5:00:00\u202fAM UTC" in kept.body
     assert "make new ones" in kept.body
     assert "no longer work" in void.body
 

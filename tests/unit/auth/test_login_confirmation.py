@@ -72,7 +72,7 @@ def test_one_mail_goes_to_the_accounts_address_and_no_text(deps, clock, stranger
     (mail,) = notices_in(deps)[before:]
     assert mail.recipient == mia.email
     assert "127.0.0.1" in mail.body
-    assert "unknown browser" in mail.body
+    assert "Browser: unknown" in mail.body
     message = outbox(deps)[-1]
     assert isinstance(message, SendEmailNotice)
     assert message.deadline == expires_at, "a mail that comes after the login has ended is of no use"

@@ -1,15 +1,17 @@
 import re
+from datetime import timedelta
 
 import pytest
 
-from services.auth.domain.catalogue import in_language
-from services.auth.domain.notice_texts import CATALOGUE, LANGUAGE, Kind, Phrase, Wording
+from services.auth.domain.account import Role
+from services.auth.domain.notice_texts import CATALOGUE, Kind, Phrase, wordings
 from services.auth.domain.reset import EndedBecause
 from services.auth.domain.restore_findings import TOLD_TO_OWNERS
 from tests.support.auth import NOW
 
 ORIGIN = "https://portal.example.com"
-WORDING = Wording(in_language(CATALOGUE, LANGUAGE), "Latchkey")
+WHEN = "November 24, 2026, 5:00:00\u202fAM UTC"  # NOW, as a mail has it
+WORDING = wordings(CATALOGUE, "Latchkey")["en"]
 REASONS = [Phrase((f"ended_{because}",)) for because in EndedBecause]
 render = WORDING.render
 VALUES = {
@@ -25,11 +27,11 @@ VALUES = {
     "remaining": 9,
     "count": 5,
     "phone_hint": "+********6789",
-    "role": "support",
+    "role": Role.SUPPORT,
     "browser": "Firefox on Linux",
     "ip": "192.0.2.7",
-    "until": "2026-11-24 05:10 UTC",
-    "taken_at": "2026-11-24 04:00 UTC",
+    "until": NOW + timedelta(minutes=10),
+    "taken_at": NOW - timedelta(hours=1),
     "what": Phrase(tuple(f"restored_{kind}" for kind in TOLD_TO_OWNERS), is_list=True),
 }
 GSM = re.compile(r"[A-Za-z0-9 \n@$_!\"#%&'()*+,\-./:;<=>?]*\Z")
@@ -48,7 +50,7 @@ def texted(request):
 
 
 def test_every_text_says_when_and_what_to_do(notice):
-    assert "2026-11-24 05:00 UTC" in notice.email
+    assert WHEN in notice.email
     for text in filter(None, (notice.email, notice.sms)):
         assert re.search(r"contact support|change your password|cancel it", text, re.IGNORECASE)
         assert "{" not in text

@@ -73,7 +73,7 @@ def test_the_first_goes_at_once_and_one_more_says_how_many(deps, tell, waiting, 
         "New backup codes were made",
         "New backup codes were made (25 times)",
     ]
-    assert "When: 2026-11-24 05:00 UTC (25 times)" in mails(deps)[1].body
+    assert "When: November 24, 2026, 5:00:24\u202fAM UTC (25 times)" in mails(deps)[1].body
 
 
 def test_one_that_comes_alone_is_one(deps, tell, waiting):

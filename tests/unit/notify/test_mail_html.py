@@ -5,14 +5,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from services.auth.domain.catalogue import in_language
-from services.auth.domain.notice_texts import CATALOGUE, LANGUAGE, Kind, Wording
+from services.auth.domain.notice_texts import CATALOGUE, Kind, wordings
 from services.notify.domain.mail_html import as_html
 from tests.unit.auth.test_notice_texts import NOW, ORIGIN, VALUES
 
-SIGNED = Wording(
-    in_language(CATALOGUE, LANGUAGE), "Acme & Söhne", ("help@acme.example", "https://acme.example/help?a=1&b=2")
-)
+SIGNED = wordings(CATALOGUE, "Acme & Söhne", ("help@acme.example", "https://acme.example/help?a=1&b=2"))["en"]
 
 
 class Read(HTMLParser):

@@ -12,7 +12,7 @@ function when(text) {
   return (at.toDateString() === new Date().toDateString() ? clock : day).format(at);
 }
 
-const counted = (key, n) => t(`diagnosis.${key}_${n === 1 ? "one" : "many"}`, { n });
+const counted = (key, n) => t(`diagnosis.${key}`, { n });
 const first = (...keys) => keys.find(knows);
 
 /** What the places of a finding's sentence are filled with. */

@@ -7,9 +7,13 @@ export const brand = data.brand;
 
 export const knows = (key) => key in data.texts;
 
-/** A text of the catalogue, its {places} filled. */
+const plurals = new Intl.PluralRules(language);
+
+/** A text of the catalogue, its {places} filled. One that counts has a form for each plural category; {n} chooses. */
 export function t(key, values = {}) {
-  return (data.texts[key] ?? key).replace(/\{([a-z_]+)\}/g, (_, name) => values[name]);
+  const text = data.texts[key] ?? key;
+  const form = typeof text === "string" ? text : text[plurals.select(values.n)] ?? text.other;
+  return form.replace(/\{([a-z_]+)\}/g, (_, name) => values[name]);
 }
 
 export const $ = (selector, root = document) => root.querySelector(selector);

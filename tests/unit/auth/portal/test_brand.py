@@ -10,16 +10,17 @@ import pytest
 
 from services.auth import notices
 from services.auth.app import create_app
+from services.auth.branding import read_catalogue
 from services.auth.domain import palette
-from services.auth.domain.catalogue import replaced
-from services.auth.domain.notice_texts import CATALOGUE, LANGUAGE, PARAGRAPHS, Kind
+from services.auth.domain.notice_texts import CATALOGUE, PARAGRAPHS, Kind
 from services.auth.portal.assets import ASSETS
 from services.auth.portal.look import look_of
 from services.auth.portal.pages import ASSET_ENDPOINT
 from services.auth.portal.shell import LOOK
-from services.auth.portal.texts import LANGUAGES, read_catalogue
 from shared.database import writing
 from shared.settings import SettingsError
+from shared.texts.catalogue import forms_of, replaced
+from shared.texts.languages import LANGUAGES
 from tests.support import auth
 from tests.support.auth import notices_in
 from tests.support.portal import ORIGIN, Page
@@ -103,13 +104,13 @@ def test_no_script_style_picture_or_text_of_ours_says_our_name():
         assert not OURS.search(file.plain.decode()), name
     for catalogue in (read_catalogue(), CATALOGUE):
         for key, row in catalogue.items():
-            assert not any(OURS.search(text) for text in row.values()), key
+            assert not any(OURS.search(form) for text in row.values() for form in forms_of(text).values()), key
 
 
 @pytest.mark.parametrize("kind", Kind)
 def test_no_mail_or_text_says_our_name_and_each_mail_is_signed(kind):
     settings = auth.settings(**ACME)
-    notice = settings.wording.render(kind, origin="https://acme.example", at=NOW, **VALUES)
+    notice = settings.wordings["en"].render(kind, origin="https://acme.example", at=NOW, **VALUES)
     assert not any(map(OURS.search, (notice.subject, notice.email, notice.sms)))
     assert notice.email.endswith(
         "\n\n-- \nAcme & Söhne\nhttps://acme.example\nSupport: help@acme.example, https://acme.example/help\n"
@@ -129,7 +130,7 @@ def test_without_settings_it_is_latchkey_and_no_support_is_named(browser):
     text = Page(browser.get("/login")).text
     assert " · Latchkey</title>" in text
     assert 'id="support-is"' not in text
-    assert "Support:" not in auth.settings().wording.render(Kind.TWO_FACTOR_ON, origin=ORIGIN, at=NOW).email
+    assert "Support:" not in auth.settings().wordings["en"].render(Kind.TWO_FACTOR_ON, origin=ORIGIN, at=NOW).email
 
 
 def test_the_sheet_of_backup_codes_names_the_site_and_its_file_the_brand(branded, browser, ann):
@@ -162,7 +163,11 @@ def test_a_text_of_ones_own_takes_the_place_of_ours_and_is_no_html(branded, fold
         ('[login]\ntitel = { en = "x" }', "login.titel is not the key of a text"),
         ('[login]\ntitle = "x"', "login.title is not the key of a text"),
         ('login = "x"', "login is not the key of a text"),
-        ('[login]\ntitle = { fr = "x" }', "login.title is there in en and de, not in fr"),
+        ('[login]\ntitle = { xx = "x" }', "login.title is there in en, de, es, fr, pt, nl, pl, ja, ar, not in xx"),
+        ('[diagnosis]\nwrong = { en = { one = "one" } }', "diagnosis.wrong in en must be a text"),
+        ('[diagnosis]\nwrong = { en = { few = "a", other = "{n}" } }', "diagnosis.wrong in en must not have a form"),
+        ('[diagnosis]\nwrong = { en = { one = "a", other = "b" } }', "diagnosis.wrong in en lacks {n}"),
+        ('[login]\ntitle = { en = { one = "a", other = "b" } }', "login.title in en must be a text"),
         ('[login]\ntitle = { en = " " }', "login.title in en must be a text"),
         ("[login]\ntitle = { en = 7 }", "login.title in en must be a text"),
         ('[login]\ntitle = { en = "a\\nb" }', "login.title in en must be one line"),
@@ -195,9 +200,8 @@ def test_a_notice_keeps_its_links_and_its_warnings(folder):
 
 def test_every_text_of_ours_would_do_as_ones_own():
     """Each can be changed in part."""
-    for catalogue, languages in ((read_catalogue(), tuple(LANGUAGES)), (CATALOGUE, (LANGUAGE,))):
-        nested = {key: {language: row[language] for language in languages} for key, row in catalogue.items()}
-        assert replaced(catalogue, nested, paragraphs=PARAGRAPHS) == (catalogue, [])
+    for catalogue in (read_catalogue(), CATALOGUE):
+        assert replaced(catalogue, catalogue, paragraphs=PARAGRAPHS) == (catalogue, [])
 
 
 def test_colours_of_ones_own_are_served_as_custom_properties_light_and_dark(branded, folder, browser):

@@ -1,12 +1,12 @@
 """Logging in without scripts."""
 
 import pytest
-from werkzeug.datastructures import LanguageAccept
 
 from services.auth import guessing_brake
+from services.auth.branding import read_catalogue
 from services.auth.otp_client import CodeRefused
 from services.auth.portal.answers import answer
-from services.auth.portal.texts import choose
+from services.auth.portal.texts import by_language
 from shared.problems import Refusal
 from tests.support.auth import PASSWORD
 from tests.support.portal import Page, challenge_of
@@ -62,7 +62,7 @@ def test_a_wrong_code_is_said_beside_the_field_and_not_shown_again(browser, mia)
 
 
 def test_the_last_tries_are_said_with_a_wrong_clock_too():
-    texts = choose("en", LanguageAccept([]))
+    texts = by_language(read_catalogue())["en"]
     for extra in ({}, {"clock_skew_seconds": 90}, {"cause": "backup_code"}):
         said = answer(texts, Refusal("invalid_passcode", extra={**extra, "tries_left": 1})).fields["code"]
         assert said.endswith(" You have one try left. Then you must wait.")
@@ -72,7 +72,7 @@ def test_the_last_tries_are_said_with_a_wrong_clock_too():
 def test_a_wrong_password_of_somebody_logged_in_says_nothing_of_an_address():
     for language, says in (("en", "The password is wrong."), ("de", "Das Passwort ist falsch.")):
         refusal = Refusal("invalid_credentials", extra={"cause": "password"})
-        assert answer(choose(language, LanguageAccept([])), refusal).fields == {"password": says}
+        assert answer(by_language(read_catalogue())[language], refusal).fields == {"password": says}
 
 
 def test_the_form_of_a_backup_code_keeps_to_it(browser, mia):
@@ -104,7 +104,7 @@ def test_a_password_is_shown_by_a_button_that_waits_for_the_script(browser, deps
 
 def test_a_wrong_clock_is_told_with_its_amount(browser, mia):
     challenge = challenge_of(browser.log_in(mia.email))
-    texts = choose("en", LanguageAccept([]))
+    texts = by_language(read_catalogue())["en"]
     said = answer(texts, Refusal("invalid_passcode", extra={"clock_skew_seconds": 150}))
     assert said.clock == "Your phone's clock is about 2 min 30 s fast."
     said = answer(texts, Refusal("invalid_passcode", extra={"clock_skew_seconds": -90}))

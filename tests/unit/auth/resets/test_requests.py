@@ -98,7 +98,8 @@ def test_while_it_can_be_cancelled_the_notice_says_until_when_and_how(deps, requ
     reset = request_reset(checks)
     for notice in notices_in(deps):
         assert "http://portal.example:8080/reset/cancel#" in notice.body
-        assert ("2026-11-24 06:00 UTC" in notice.body) == (reset["cool_off_ends_at"] is not None)
+        written = "November 24, 2026, 6:00:00\u202fAM UTC" if notice.subject else "2026-11-24 06:00 UTC"
+        assert (written in notice.body) == (reset["cool_off_ends_at"] is not None)
 
 
 def test_a_reset_that_cannot_be_cancelled_shows_no_link(deps, request_reset):
@@ -218,7 +219,7 @@ def test_the_cool_off_begins_with_the_approval(deps, api, request_reset, ann, su
     answer = api(sue).post(f"/v1/support/accounts/{ann.id}/two-factor-resets/{reset['id']}/approve")
     assert (answer.json["status"], answer.json["cool_off_ends_at"]) == ("cooling_off", "2026-11-24T08:05:00.000000Z")
     assert not_before(deps).count(clock() + timedelta(hours=3)) == 1
-    assert "2026-11-24 08:05 UTC" in notices_in(deps)[-1].body
+    assert "November 24, 2026, 8:05:00\u202fAM UTC" in notices_in(deps)[-1].body
 
 
 def test_the_requester_cannot_approve(deps, api, request_reset, ann, sam):
