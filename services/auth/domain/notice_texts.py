@@ -18,6 +18,7 @@ from services.auth.domain.browsers import DESCRIPTIONS, UNKNOWN
 from shared.texts import catalogue
 from shared.texts.catalogue import Catalogue, fill
 from shared.texts.languages import DEFAULT_LANGUAGE, LANGUAGES, written
+from shared.texts.sms_alphabet import plainest
 
 
 class Kind(StrEnum):
@@ -149,7 +150,7 @@ class Wording:
         return Notice(
             self.texts[f"{kind}.subject"] + repeated,
             f"{body}\n\n{signature}\n",
-            self._fill(sms if "{when}" in sms else f"{sms}{repeated}", texted),
+            plainest(self._fill(sms if "{when}" in sms else f"{sms}{repeated}", texted)),
         )
 
 
