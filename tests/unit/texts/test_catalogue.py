@@ -1,6 +1,5 @@
 """Every text is there in every language, says what the English one says, and fits where it goes."""
 
-import tomllib
 from datetime import timedelta
 from importlib.resources import files
 
@@ -26,13 +25,11 @@ MOST_OF_A_CODE = {GSM_7: 1, UCS_2: 2}
 ORIGIN = "https://portal.example.com"
 WORDINGS = wordings(notice_texts.CATALOGUE, "Example Ltd")
 TEXTED = [kind for kind in Kind if f"{kind}.sms" in notice_texts.CATALOGUE]
+AT = Phrase(("schedule_at",), {"at": NOW + timedelta(days=2)})
+BY_APPROVAL = (Phrase(("schedule_approval_then_wait",)), Phrase(("schedule_approval",)))
+SCHEDULES = {Kind.RESET_APPROVED_ONCE: BY_APPROVAL, Kind.RESET_SCHEDULED: (AT,)}
 # What stands for a value of a notice, where there is a choice.
 CHOICES = {
-    "schedule": (
-        Phrase(("schedule_at",), {"at": NOW + timedelta(days=2)}),
-        Phrase(("schedule_approval_then_wait",)),
-        Phrase(("schedule_approval",)),
-    ),
     "cancel_by_text": (
         Phrase(("cancel_it",), {"url": f"{ORIGIN}/reset/cancel#t.{'t' * 43}"}),
         Phrase(("cancel_by_other_means",)),
@@ -61,15 +58,15 @@ VALUES = {
 def longest_sms(kind: Kind, language: str) -> str:
     """The SMS of the notice with the longest of all values; several equal ones in one, where they may be."""
     wording, times = WORDINGS[language], 1 if kind in HAS_LINK else 88
+    here = {**CHOICES, "schedule": SCHEDULES.get(kind, (AT, *BY_APPROVAL))}
 
     def sms(**chosen: object) -> str:
-        first = {name: choices[0] for name, choices in CHOICES.items()}
+        first = {name: choices[0] for name, choices in here.items()}
         return wording.render(kind, origin=ORIGIN, at=NOW, times=times, **VALUES, **{**first, **chosen}).sms
 
-    chosen = {
-        name: max(choices, key=lambda choice, name=name: len(sms(**{name: choice})))
-        for name, choices in CHOICES.items()
-    }
+    chosen = {}
+    for name, choices in here.items():
+        chosen[name] = max(choices, key=lambda choice, name=name: len(sms(**{name: choice})))
     return sms(**chosen)
 
 
@@ -103,17 +100,11 @@ def test_a_translation_has_the_places_of_the_english_text(file, language):
 @pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("language", OTHERS)
 def test_a_translation_has_the_forms_of_its_language_and_fits_where_the_english_text_does(file, language):
-    texts = catalogue.read(file)
-    wrong = {
-        key: found
-        for key, row in texts.items()
-        if (
-            found := list(
-                translations.faults(row[language], row[DEFAULT_LANGUAGE], language, is_page=file == "pages.toml")
-            )
-        )
-    }
-    assert wrong == {}
+    wrong = {}
+    for key, row in catalogue.read(file).items():
+        translated, english = row[language], row[DEFAULT_LANGUAGE]
+        wrong[key] = list(translations.faults(translated, english, language, is_page=file == "pages.toml"))
+    assert {key: faults for key, faults in wrong.items() if faults} == {}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -199,9 +190,3 @@ def test_what_is_wrong_with_a_translation_is_said(translated, english, says):
 )
 def test_the_forms_that_a_language_needs(language, forms):
     assert translations.needed_forms(language) == forms
-
-
-def test_the_files_are_toml():
-    for language in LANGUAGES:
-        for file in FILES:
-            assert tomllib.loads(files(catalogue.__package__).joinpath(language, file).read_text("utf-8"))
