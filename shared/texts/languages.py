@@ -29,7 +29,7 @@ PLURAL_FORMS = frozenset({"zero", "one", "two", "few", "many", "other"})
 
 def ours(language: str | None) -> str:
     """The language, or English where there is none or where it is not ours."""
-    return language if language in LANGUAGES else DEFAULT_LANGUAGE
+    return language if language is not None and language in LANGUAGES else DEFAULT_LANGUAGE
 
 
 @cache
