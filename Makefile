@@ -11,7 +11,7 @@ JOBS   ?= 2
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run demo bench bench-workers attack attack-mutations timing simulate-guessing simulate-pumping queues dead-letters keys up down scale-sms test test-unit test-e2e test-real test-faults reliability test-fuzz test-compose test-compose-files test-browser screenshots state-machine lint types imports migrations-check audit-sources audit-packages sbom requirements ci clean
+.PHONY: help venv run demo bench bench-workers attack attack-mutations timing simulate-guessing simulate-pumping queues dead-letters keys up down scale-sms test test-unit test-e2e test-real test-texts test-faults reliability test-fuzz test-compose test-compose-files test-browser screenshots state-machine lint types imports migrations-check audit-sources audit-packages sbom requirements ci clean
 
 help:  ## Print this list
 	@awk -F ':.*##' '/^[a-z][a-z0-9-]*:.*##/ { printf "  make %-18s%s\n", $$1, $$2 }' Makefile
@@ -89,6 +89,9 @@ test-unit: $(DEV)  ## Run the tests that need no running stack
 # After the unit tests also under `make -j`: two at a time would measure each other.
 test-e2e: $(DEV) test-unit
 	$(BIN)/python -m pytest tests/e2e -n $(JOBS) --dist loadfile
+
+test-texts: $(DEV)  ## Check the texts of all languages: places, plural forms, room, segments of SMS
+	$(BIN)/python -m pytest tests/unit/texts
 
 # FUZZ_EXAMPLES=100 tries other and more requests with each run.
 test-fuzz: $(DEV)  ## Fuzz the whole stack by its own API documents, and with hostile headers

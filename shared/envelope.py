@@ -8,6 +8,7 @@ from shared.channel import Channel
 from shared.clock import parse_rfc3339, rfc3339
 from shared.keys import Key, KeyList
 from shared.sealing import CannotOpen, seal, unseal
+from shared.texts.languages import DEFAULT_LANGUAGE, ours
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -15,8 +16,8 @@ class Envelope:
     """One message to one recipient (E.164 number or email address). It never prints its content.
 
     ``expires_at`` is when the message loses its worth; a provider is told to drop it then. ``subject`` of a call is who
-    calls, its ``body`` the digits, ``language`` (ISO 639-1) what they are said in. A text or mail is written already,
-    so it has no language.
+    calls, its ``body`` the digits. ``language`` (ISO 639-1) is what a call says them in, or what a mail is written in;
+    None is English. A text needs none.
     """
 
     account_id: str
@@ -30,8 +31,11 @@ class Envelope:
     def seal(self, public_key: Key) -> str:
         """Seal for notify."""
         members = {**asdict(self), "expires_at": rfc3339(self.expires_at)}
-        if self.channel is Channel.SMS:  # a courier of the previous release knows nothing else, and not these members
-            del members["channel"], members["language"]
+        # A courier of the previous release knows English texts and mails alone, and not these members.
+        if self.channel is Channel.SMS:
+            del members["channel"]
+        if ours(self.language) == DEFAULT_LANGUAGE:
+            del members["language"]
         return seal(public_key, json.dumps(members))
 
     def __repr__(self) -> str:

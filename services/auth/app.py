@@ -8,6 +8,7 @@ from prometheus_client.registry import Collector
 from services.auth.deps import Deps
 from services.auth.portal import blueprint as portal
 from services.auth.routes import (
+    account_language,
     activity,
     approvals,
     callbacks,
@@ -29,7 +30,20 @@ from shared.settings import Mode
 from shared.web import FOR_BROWSERS, OVER_HTTPS, create_base_app
 
 VERSION = "v1"
-BLUEPRINTS = (login, session, two_factor, phone, team, approvals, activity, resets, support, support_resets, callbacks)
+BLUEPRINTS = (
+    login,
+    session,
+    two_factor,
+    phone,
+    account_language,
+    team,
+    approvals,
+    activity,
+    resets,
+    support,
+    support_resets,
+    callbacks,
+)
 
 
 def create_app(deps: Deps, collectors: Sequence[Collector] = ()) -> Flask:

@@ -1,4 +1,4 @@
-"""Telling the owner: every notice is sealed for notify and recorded with the change that it reports.
+"""Telling the owner, in the account's language: every notice is sealed for notify and recorded with its change.
 
 Equal notices of a few minutes become one. The first goes at once. The second waits in the outbox until the minutes are
 over, and each further one takes its place there with a higher number.
@@ -26,7 +26,7 @@ from shared.ids import new_id
 from shared.messages import SendEmailNotice, SendSmsNotice
 from shared.phone import PhoneNumber
 from shared.sending_budgets import Kind as Charged
-from shared.texts.languages import DEFAULT_LANGUAGE
+from shared.texts.languages import ours
 
 # A stranger with the password can cause other notices, such as that of wrong codes. They are news, so that the stranger
 # cannot use up what tells of these changes.
@@ -125,6 +125,10 @@ class _Telling:
     values: Mapping[str, object]
     deadline: datetime | None = None
 
+    @property
+    def _language(self) -> str:
+        return ours(self.account.language)
+
     def text(self, phone: PhoneNumber) -> None:
         """Tell this phone."""
         charged = charged_as(self.kind)
@@ -168,14 +172,14 @@ class _Telling:
 
     def _rendered(self, values: Mapping[str, object], times: int = 1, *, at: datetime | None = None) -> Notice:
         settings = self.deps.settings
-        wording = settings.wordings[DEFAULT_LANGUAGE]
+        wording = settings.wordings[self._language]
         return wording.render(self.kind, origin=settings.public_origin, at=at or self.at, times=times, **values)
 
     def _members(self, recipient: str, subject: str | None, body: str) -> dict[str, Any]:
         message_id, deadline = new_id("msg"), self.deadline or self.at + NOTICE_LIFE
-        sealed = Envelope(self.account.id, recipient, subject, body, deadline).seal(
-            self.deps.settings.notify_public_key
-        )
+        language = None if subject is None else self._language  # a text needs none
+        envelope = Envelope(self.account.id, recipient, subject, body, deadline, language=language)
+        sealed = envelope.seal(self.deps.settings.notify_public_key)
         return {
             "id": message_id,
             "occurred_at": self.at,

@@ -13,6 +13,7 @@ from shared.channel import Channel
 from shared.clock import Clock, parse_rfc3339
 from shared.keys import Key, encode_key
 from shared.problems import PROBLEMS, Refusal, Unavailable
+from shared.texts.languages import DEFAULT_LANGUAGE
 
 SESSIONS_A_CALL, LONGEST_LABEL = 100, 128  # as otp's schema has it
 Purpose = Literal["login", "step_up", "phone_verification"]
@@ -203,17 +204,22 @@ class OtpClient:
         binding: str,
         phone: str,
         device_id: str | None = None,
-        call_in: str | None = None,
+        *,
+        channel: Channel = Channel.SMS,
+        language: str = DEFAULT_LANGUAGE,
     ) -> dict[str, Any]:
         """Mint a passcode and seal its text for notify; ids and times come back, never the code.
 
-        ``call_in``: it is said in a call in this language.
+        ``language``: the text is written, or the call speaks, in this language.
         """
         body = {"purpose": purpose, "binding": binding, "phone": phone}
         if device_id is not None:
             body["device_id"] = device_id
-        if call_in is not None:  # otp of the previous release knows texts alone
-            body |= {"channel": Channel.CALL, "language": call_in}
+        # otp of the previous release knows English texts alone, and refuses members that it does not know.
+        if channel is not Channel.SMS:
+            body["channel"] = channel
+        if language != DEFAULT_LANGUAGE:
+            body["language"] = language
         return dict(self._call("POST", f"/accounts/{account_id}/sms-challenges", body))
 
     def withdraw_sms_challenge(self, account_id: str, message_id: str, purpose: Purpose, binding: str) -> None:

@@ -40,6 +40,7 @@ from shared.database import reading
 from shared.ids import new_id
 from shared.phone import PhoneNumber
 from shared.problems import Refusal
+from shared.texts.languages import DEFAULT_LANGUAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,17 @@ def countries(deps: Deps) -> list[Country]:
 
 
 def set_phone(
-    deps: Deps, client: Client, account: Account, acting: Acting, country: str, number: str, language: str = "en"
+    deps: Deps,
+    client: Client,
+    account: Account,
+    acting: Acting,
+    country: str,
+    number: str,
+    language: str = DEFAULT_LANGUAGE,
 ) -> SentCode | Account:
     """Remember a number as pending and send the code that proves it; a proven number stays in use until then.
 
-    A number that takes no texts is called, in this language.
+    A number that takes no texts is called. ``language`` is that of the request, for an account that has none.
 
     A repeat is the same request: while a code that this session requested for this number is live, the call sends
     nothing and returns that code's answer again. For a number that is proven already, it returns the account: a number
@@ -86,7 +93,8 @@ def set_phone(
             binding = _new_binding(acting.session)
             _write_pending(connection, client, account, phone, binding, deps.clock(), actor=OWNER)
     takes_texts = Channel.SMS in phone_numbers.channels(phone, deps.settings.reach)
-    return _send(deps, client, account, phone, binding, None if takes_texts else language)
+    channel = Channel.SMS if takes_texts else Channel.CALL
+    return _send(deps, client, account, phone, binding, language, channel)
 
 
 def set_member_phone(
@@ -128,16 +136,23 @@ def set_member_phone(
     return phone, False
 
 
-def resend(deps: Deps, client: Client, account: Account, acting: Acting, call_in: str | None = None) -> SentCode:
+def resend(
+    deps: Deps,
+    client: Client,
+    account: Account,
+    acting: Acting,
+    language: str = DEFAULT_LANGUAGE,
+    channel: Channel = Channel.SMS,
+) -> SentCode:
     """Send another code to the pending number. From here on the code of another session proves nothing.
 
-    With ``call_in`` it is said in a call in this language. Raises Refusal phone_not_pending, too_many_requests,
-    sms_unavailable or call_unavailable, not_authenticated; Unavailable.
+    ``language`` is that of the request, for an account that has none. Raises Refusal phone_not_pending,
+    too_many_requests, sms_unavailable or call_unavailable, not_authenticated; Unavailable.
     """
     phone, binding = _pending(account)
     if _requested_by(binding) != acting.session.id:
         phone, binding = _bound_anew(deps, account, acting)
-    return _send(deps, client, account, phone, binding, call_in)
+    return _send(deps, client, account, phone, binding, language, channel)
 
 
 def verify(deps: Deps, client: Client, account: Account, acting: Acting, code: str) -> tuple[Account, bool]:
@@ -198,10 +213,16 @@ def _charged(deps: Deps, rate: Rate, account: Account) -> Iterator[None]:
 
 
 def _send(
-    deps: Deps, client: Client, account: Account, phone: PhoneNumber, binding: str, call_in: str | None
+    deps: Deps,
+    client: Client,
+    account: Account,
+    phone: PhoneNumber,
+    binding: str,
+    language: str,
+    channel: Channel,
 ) -> SentCode:
     epoch = session_store.epoch(deps.redis, account.id)
-    order = SmsOrder(account, "phone_verification", binding, phone, call_in=call_in)
+    order = SmsOrder(account, "phone_verification", binding, phone, language=language, channel=channel)
     sent = sms_request.send_code(deps, client, order)
     times = {"expires_at": parse_rfc3339(sent.expires_at), "now": deps.clock()}
     # A gateway of the previous release knows texts alone, and refuses a member that it does not know.

@@ -20,6 +20,7 @@ from shared.ids import new_id
 from shared.messages import SendSmsCode
 from shared.phone import PhoneNumber
 from shared.problems import Refusal
+from shared.texts.languages import DEFAULT_LANGUAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,8 @@ class SentCode:
 class SmsOrder:
     """Whose code, for what, and to which number. ``device_id``: a known device of the account asks.
 
-    ``account`` is the account as it was when ``phone`` was read from it. ``call_in``: by a call in this language, else
-    by text.
+    ``account`` is the account as it was when ``phone`` was read from it. ``language`` is that of the request, for an
+    account that has none.
     """
 
     account: Account
@@ -51,12 +52,8 @@ class SmsOrder:
     binding: str
     phone: PhoneNumber
     device_id: str | None = None
-    call_in: str | None = None
-
-    @property
-    def channel(self) -> Channel:
-        """How the code reaches the phone."""
-        return Channel.SMS if self.call_in is None else Channel.CALL
+    language: str = DEFAULT_LANGUAGE
+    channel: Channel = Channel.SMS
 
     @property
     def of_login(self) -> dict[str, str]:
@@ -95,7 +92,13 @@ def _minted_and_published(deps: Deps, client: Client, order: SmsOrder) -> SentCo
     account, phone = order.account, order.phone
     phone_numbers.require_reachable(phone, order.channel, deps.settings.reach)
     challenge = deps.otp.create_sms_challenge(
-        account.id, order.purpose, order.binding, phone.e164, order.device_id, order.call_in
+        account.id,
+        order.purpose,
+        order.binding,
+        phone.e164,
+        order.device_id,
+        channel=order.channel,
+        language=account.language or order.language,
     )
     message_id = challenge["message_id"]
     now = deps.clock()

@@ -21,6 +21,7 @@ from shared.budgets import Charge
 from shared.database import reading, writing
 from shared.hashing import decoy_hash
 from shared.problems import IN_SESSION, Refusal
+from shared.texts.languages import DEFAULT_LANGUAGE
 
 TOO_MANY_WRONG_CODES = "This session has ended after too many wrong codes. Sign in again."
 
@@ -33,18 +34,20 @@ class Window:
     ends_at: datetime
 
 
-def send_code(deps: Deps, client: Client, account: Account, session: Session) -> SentCode:
+def send_code(
+    deps: Deps, client: Client, account: Account, session: Session, language: str = DEFAULT_LANGUAGE
+) -> SentCode:
     """Text a code that, with the password, opens the small window of this session.
 
-    The text counts against the limits of known browsers.
+    The text counts against the limits of known browsers. ``language`` is that of the request, for an account that has
+    none.
 
     Raises Refusal sms_unavailable, two_factor_off, too_many_requests; Unavailable.
     """
     if account.phone is None:
         raise Refusal("sms_unavailable")
-    return sms_request.send_code(
-        deps, client, SmsOrder(account, "step_up", session.id, account.phone, session.device_id)
-    )
+    order = SmsOrder(account, "step_up", session.id, account.phone, session.device_id, language=language)
+    return sms_request.send_code(deps, client, order)
 
 
 def reauthenticate(

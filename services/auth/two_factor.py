@@ -10,7 +10,7 @@ from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account
 from services.auth.domain.consequences import Change
 from services.auth.domain.session import Factor
-from services.auth.store import devices, timeline
+from services.auth.store import accounts, devices, timeline
 from services.auth.store.timeline import Entry
 from shared import budgets
 from shared.budgets import Charge
@@ -42,15 +42,17 @@ def cancel(deps: Deps, account: Account, acting: Acting) -> None:
     deps.otp.cancel_enrollment(account.id, acting.session.call_id)
 
 
-def confirm(deps: Deps, account: Account, acting: Acting, enrollment_id: str, code: str) -> tuple[list[str], Acting]:
+def confirm(
+    deps: Deps, account: Account, acting: Acting, enrollment_id: str, code: str, language: str
+) -> tuple[list[str], Acting]:
     """2FA is on from here: the recovery codes, shown once, and the session under its new token.
 
-    Every other session ends (CVE-2023-31140). Raises Refusal invalid_passcode, enrollment_expired, too_many_requests,
-    not_authenticated.
+    ``language`` is that of the request: an account without one has it from here on. Every other session ends
+    (CVE-2023-31140). Raises Refusal invalid_passcode, enrollment_expired, too_many_requests, not_authenticated.
     """
     codes = deps.otp.confirm_enrollment(account.id, enrollment_id, code, acting.session.call_id)
     return codes, _end_what_was_before(
-        deps, Change.FACTOR_ADDED, account, acting, shows=(Factor.TOTP,), cause=enrollment_id
+        deps, Change.FACTOR_ADDED, account, acting, shows=(Factor.TOTP,), cause=enrollment_id, language=language
     )
 
 
@@ -110,8 +112,9 @@ def _end_what_was_before(
     *,
     shows: tuple[Factor, ...] = (),
     cause: str | None = None,
+    language: str | None = None,
 ) -> Acting:
-    """Apply the row of the change.
+    """Apply the row of the change, and give an account without a language this one.
 
     otp has made the change, and its answer (backup codes, shown once) must reach the owner, so a failure here is not
     raised. otp's event applies the row too: when a part is down, or the gateway dies here, things stay open only until
@@ -121,6 +124,8 @@ def _end_what_was_before(
     try:
         with consequences.changing(deps, change, account.id, acting=acting, otp=deps.otp, cause=cause) as changing:
             changing.shows = shows
+            if language is not None:
+                accounts.set_language(changing.connection, account.id, language, only_first=True)
     except (*STORE_ERRORS, Unavailable):
         log.warning("sessions are left to the event", account_id=account.id)
     return (changing and changing.acting) or acting

@@ -23,6 +23,7 @@ def account_document(account: Account) -> dict[str, Any]:
         "role": account.role,
         "phone_hint": hint(account.phone),
         "pending_phone_hint": hint(account.pending_phone),
+        "language": account.language,
     }
 
 

@@ -126,7 +126,12 @@ def _by_email(
     attempt: int,
 ) -> Outcome:
     letter = EmailMessage(
-        command.message_id, envelope.recipient, envelope.subject or "", envelope.body, command.occurred_at
+        command.message_id,
+        envelope.recipient,
+        envelope.subject or "",
+        envelope.body,
+        command.occurred_at,
+        envelope.language,
     )
     try:
         provider_message_id = deps.email.send(letter)

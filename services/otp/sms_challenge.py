@@ -22,9 +22,10 @@ from shared.sealed_text import SealedText
 
 @dataclass(frozen=True, slots=True)
 class RequestSms:
-    """Send a passcode to this phone, good for this purpose and binding only, by a text or by a call in this language.
+    """Send a passcode to this phone, good for this purpose and binding only, by a text or by a call.
 
-    ``device_id`` names a device that auth remembers, as in Verify.
+    ``language`` is what the text or the call is in; English where it is none of ours. ``device_id`` names a device that
+    auth remembers, as in Verify.
     """
 
     account_id: str
@@ -97,7 +98,8 @@ def request(deps: Deps, command: RequestSms) -> SmsChallenge:
 def _envelope(deps: Deps, command: RequestSms, passcode: Passcode, reference: str, expires_at: datetime) -> Envelope:
     """What notify sends. A call has the digits alone, because the courier says the sentences around them."""
     is_call = command.channel is Channel.CALL
-    text = passcode.digits if is_call else sms_text.render(deps.issuer, deps.sms_host, passcode, reference)
+    said = passcode, reference, command.language
+    text = passcode.digits if is_call else sms_text.render(deps.issuer, deps.sms_host, *said)
     return Envelope(
         account_id=command.account_id,
         recipient=command.phone.e164,

@@ -27,6 +27,11 @@ _CODESET_OR_MODIFIER = re.compile(r"[.@].*")
 PLURAL_FORMS = frozenset({"zero", "one", "two", "few", "many", "other"})
 
 
+def ours(language: str | None) -> str:
+    """The language, or English where there is none or where it is not ours."""
+    return language if language is not None and language in LANGUAGES else DEFAULT_LANGUAGE
+
+
 @cache
 def locale(language: str) -> Locale:
     """What the Unicode CLDR knows of a language."""

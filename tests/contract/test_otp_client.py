@@ -12,6 +12,7 @@ import pytest
 from services.auth import otp_line
 from services.auth.history import Place, merge
 from services.auth.otp_client import CodeRefused, OtpClient
+from shared.channel import Channel
 from shared.clock import unix_milliseconds
 from shared.deadline import begin_request, caller_waits, end_request
 from shared.hashing import HashingPool
@@ -129,6 +130,23 @@ def test_an_sms_challenge_and_its_withdrawal(client, world):
     assert {"message_id", "reference", "phone_hint", "expires_at", "resend_after", "deadline"} <= challenge.keys()
     client.withdraw_sms_challenge(ACCOUNT, challenge["message_id"], "phone_verification", "phb_1")
     client.create_sms_challenge(ACCOUNT, "phone_verification", "phb_1", PHONE)
+
+
+@pytest.mark.parametrize(
+    ("asked", "members"),
+    [
+        ({}, {}),
+        ({"language": "en"}, {}),
+        ({"language": "pt"}, {"language": "pt"}),
+        ({"channel": Channel.CALL}, {"channel": "call"}),
+        ({"channel": Channel.CALL, "language": "ar"}, {"channel": "call", "language": "ar"}),
+    ],
+)
+def test_an_english_text_is_asked_for_as_the_previous_release_knows_it(client, monkeypatch, asked, members):
+    bodies, call = [], client._call
+    monkeypatch.setattr(client, "_call", lambda method, path, body: bodies.append(body) or call(method, path, body))
+    assert client.create_sms_challenge(ACCOUNT, "phone_verification", "phb_1", PHONE, **asked)["message_id"]
+    assert bodies == [{"purpose": "phone_verification", "binding": "phb_1", "phone": PHONE, **members}]
 
 
 def test_a_paused_prefix_says_why_and_that_it_passes(client, world):

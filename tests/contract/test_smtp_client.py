@@ -38,8 +38,10 @@ def provider(port, **change) -> SmtpEmail:
     return SmtpEmail(SmtpSettings(**(settings | change)))
 
 
-def message(to=ADDRESS, subject="Two-factor is on — ✓", body="Grüezi\n\n.A line that begins with a dot\n"):
-    return EmailMessage("ntc_1", to, subject, body, START)
+def message(
+    to=ADDRESS, subject="Two-factor is on — ✓", body="Grüezi\n\n.A line that begins with a dot\n", language=None
+):
+    return EmailMessage("ntc_1", to, subject, body, START, language)
 
 
 def test_a_letter_arrives_whole(stub):
@@ -58,13 +60,14 @@ def test_a_letter_arrives_whole(stub):
 
 def test_a_letter_has_the_same_words_as_plain_text_and_as_html(stub):
     body = "Grüezi <b>\n\n  Browser: Firefox\n\nCancel it: https://portal.example/c#tok.en\n\n-- \nAcme\nhttps://portal.example\n"
-    provider(stub.port).send(message(body=body))
+    provider(stub.port).send(message(body=body, language="ar"))
     letter = message_from_bytes(stub.letters[0].content.encode(), policy=SMTP)
     assert letter.get_content_type() == "multipart/alternative"
     plain, html = letter.iter_parts()
     assert (plain.get_content_type(), html.get_content_type()) == ("text/plain", "text/html")
     assert plain.get_content().replace("\r\n", "\n") == body
     assert Read(html.get_content()).words == body.split()
+    assert Read(html.get_content()).spoken["html"] == ("ar", "rtl")
     assert Read(html.get_content()).links == ["https://portal.example/c#tok.en", "https://portal.example"]
 
 

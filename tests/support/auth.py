@@ -22,6 +22,7 @@ from services.auth.settings import AuthSettings
 from services.auth.store import accounts, devices, timeline
 from services.auth.store.devices import Device
 from services.otp.domain.session_id import session_of
+from shared.channel import Channel
 from shared.clock import rfc3339
 from shared.database import reading, writing
 from shared.envelope import Envelope, open_envelope
@@ -108,7 +109,8 @@ class FakeOtp:
     enrollments: dict[str, dict[str, Any]] = field(default_factory=dict)  # by account, as they were shown
     ended_sessions: set[str] = field(default_factory=set)
     sent_to: list[str] = field(default_factory=list)
-    called_in: list[str | None] = field(default_factory=list)  # the language of each code that goes by call
+    called_in: list[str | None] = field(default_factory=list)  # the language of each code; None where it goes by text
+    texted_in: list[str | None] = field(default_factory=list)  # so, too; None where it goes by call
     tried_from: list[str | None] = field(default_factory=list)  # the known devices whose codes were verified
     sent_for: list[str | None] = field(default_factory=list)  # the known devices that asked
     history: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # oldest first
@@ -277,10 +279,13 @@ class FakeOtp:
         binding: str,
         phone: str,
         device_id: str | None = None,
-        call_in: str | None = None,
+        *,
+        channel: Channel = Channel.SMS,
+        language: str = "en",
     ) -> dict[str, Any]:
         self._answer()
-        self.called_in.append(call_in)
+        self.called_in.append(language if channel is Channel.CALL else None)
+        self.texted_in.append(language if channel is Channel.SMS else None)
         message_id = new_id("sms")
         self.live_sms[message_id] = (account_id, purpose, binding)
         self.sent_to.append(phone)

@@ -47,6 +47,7 @@ FIELDS: list[tuple[str, str, dict[str, object]]] = [
     ("POST", "/v1/password", {"current_password": "x", "new_password": "x"}),
     ("PUT", "/v1/phone", {"country": "DE", "number": "0151 23456789"}),
     ("POST", "/v1/phone/verify", {"code": "123456"}),
+    ("PUT", "/v1/language", {"language": "pt"}),
     ("POST", "/v1/two-factor/enrollment/enr_0/confirm", {"code": "123456"}),
     ("POST", "/v1/two-factor/resets/cancel", {"token": "x"}),
 ]

@@ -34,6 +34,7 @@ def cross_site(target: Target, watch: Watch) -> str:
     calls: list[tuple[str, str, bytes]] = [
         ("POST", "/v1/two-factor/enrollment", b"{}"),
         ("PUT", "/v1/phone", b'{"country": "DE", "number": "0151 23456789"}'),
+        ("PUT", "/v1/language", b'{"language": "ja"}'),
         ("POST", "/v1/reauthenticate", b'{"password": "x"}'),
         ("POST", "/v1/login", b'{"email": "attacker@example.com", "password": "x"}'),
         ("DELETE", f"/v1/sessions/{own['id']}", b"{}"),

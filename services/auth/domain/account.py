@@ -17,7 +17,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account as stored, without its password hash."""
+    """An account as stored, without its password hash. ``language``: None until one is chosen or 2FA is enrolled."""
 
     id: str
     team_id: str
@@ -30,6 +30,7 @@ class Account:
     pending_phone_binding: str | None
     enrollment_prompted: bool
     created_at: datetime
+    language: str | None = None
 
     @property
     def must_enroll(self) -> bool:

@@ -46,7 +46,7 @@ BINDING_HEADER = Header(
 )
 LANGUAGE_HEADER = Header(
     "Accept-Language",
-    "What a call is spoken in, where the language was not chosen on a page; English where we do not speak it.",
+    "The language where the account has none and none was chosen on a page; English where we do not speak it.",
 )
 UNATTENDED_HEADER = Header(
     "X-Unattended",
@@ -57,7 +57,8 @@ LANGUAGE_COOKIE = "latchkey_language"
 HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
 _RESTORES_FINISHED = "latchkey_restores_finished"
 _ENROL_ANEW = "Turn 2FA off, turn it on with the one-time word that an administrator gives you, then sign in again."
-# The writes that an account which must enrol first may make. Logging out needs no guard.
+# The writes that an account which must enrol first may make. Logging out needs no guard. The choice of a language is
+# none of them: after a reset the password alone opens this session, and a thief could make notices unreadable.
 BEFORE_ENROLLMENT = frozenset({"two-factor.begin", "two-factor.cancel", "two-factor.confirm", "session.reauthenticate"})
 
 

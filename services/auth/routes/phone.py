@@ -13,6 +13,7 @@ from services.auth.schemas.phone import CountriesSchema, PhoneArgs, PhoneCodeArg
 from services.auth.schemas.session import SmsSentSchema
 from services.auth.sms_request import SentCode
 from shared.bodies import NothingSchema
+from shared.channel import Channel
 from shared.rest import RestBlueprint
 
 blueprint = RestBlueprint("phone", __name__, url_prefix="/v1/phone", description="The phone for codes by SMS")
@@ -53,9 +54,10 @@ def set_phone(args: dict[str, Any]) -> SentCode | Response:
 @blueprint.arguments(NothingSchema)
 @blueprint.response(202, SmsSentSchema)
 @blueprint.refuses("phone_not_pending", "sms_unavailable", "too_many_requests")
+@blueprint.reads(LANGUAGE_HEADER)
 def resend(_args: dict[str, Any]) -> SentCode:
     """Send a code to the number that waits to be proven; it counts in this session alone."""
-    return phone.resend(deps(), client(), current().account, current().acting)
+    return phone.resend(deps(), client(), current().account, current().acting, language())
 
 
 @blueprint.route("/call", methods=["POST"])
@@ -66,7 +68,7 @@ def resend(_args: dict[str, Any]) -> SentCode:
 @blueprint.reads(LANGUAGE_HEADER)
 def call(_args: dict[str, Any]) -> SentCode:
     """Say a code in a call to the number that waits to be proven; it counts in this session alone."""
-    return phone.resend(deps(), client(), current().account, current().acting, call_in=language())
+    return phone.resend(deps(), client(), current().account, current().acting, language(), Channel.CALL)
 
 
 @blueprint.route("/verify", methods=["POST"])

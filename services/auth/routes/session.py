@@ -11,7 +11,16 @@ from services.auth.domain.account import Role
 from services.auth.domain.demand import Demand
 from services.auth.domain.session import AssuranceLevel, Session
 from services.auth.routes.cookies import forget_session
-from services.auth.routes.guard import UNATTENDED_HEADER, client, current, deps, live_session, signed_in
+from services.auth.routes.guard import (
+    LANGUAGE_HEADER,
+    UNATTENDED_HEADER,
+    client,
+    current,
+    deps,
+    language,
+    live_session,
+    signed_in,
+)
 from services.auth.schemas.common import EndAllArgs, PageArgs
 from services.auth.schemas.session import (
     ForwardAuthArgs,
@@ -115,10 +124,11 @@ def reauthenticate(args: dict[str, Any]) -> dict[str, Any]:
 @blueprint.arguments(NothingSchema)
 @blueprint.response(202, SmsSentSchema)
 @blueprint.refuses("sms_unavailable", "two_factor_off", "too_many_requests", "second_factor_locked")
+@blueprint.reads(LANGUAGE_HEADER)
 def send_sms(_args: dict[str, Any]) -> SentCode:
     """Text a code for POST /v1/reauthenticate; it opens the small window."""
     principal = current()
-    return step_up.send_code(deps(), client(), principal.account, principal.session)
+    return step_up.send_code(deps(), client(), principal.account, principal.session, language())
 
 
 @blueprint.route("/v1/session/verify", methods=["GET"])

@@ -10,7 +10,16 @@ from flask import Response, make_response
 from services.auth import holds, pages, password_change, phone_numbers, resets, trusted_devices, two_factor, views
 from services.auth.password_strength import Strength
 from services.auth.routes.cookies import SESSION_HEADER, forget_session, hand_over
-from services.auth.routes.guard import client, current, deps, signed_in, stepped_up, stepped_up_small
+from services.auth.routes.guard import (
+    LANGUAGE_HEADER,
+    client,
+    current,
+    deps,
+    language,
+    signed_in,
+    stepped_up,
+    stepped_up_small,
+)
 from services.auth.routes.repeats import idempotency_key, repeatable
 from services.auth.schemas.common import EndAllArgs, PageArgs
 from services.auth.schemas.two_factor import (
@@ -103,10 +112,16 @@ def cancel(_args: dict[str, Any]) -> Response:
 @blueprint.response(200, ConfirmedSchema)
 @blueprint.sets(200, SESSION_HEADER)
 @blueprint.refuses("invalid_passcode", "two_factor_already_on", "enrollment_expired", "too_many_requests")
+@blueprint.reads(LANGUAGE_HEADER)
 def confirm(args: dict[str, Any], enrollment_id: str) -> dict[str, Any]:
-    """Confirm with the code that the app shows. 2FA is on from here; other sessions end."""
+    """Confirm with the code that the app shows. 2FA is on from here; other sessions end.
+
+    An account without a language gets that of this request.
+    """
     principal = current()
-    codes, acting = two_factor.confirm(deps(), principal.account, principal.acting, enrollment_id, args["code"])
+    codes, acting = two_factor.confirm(
+        deps(), principal.account, principal.acting, enrollment_id, args["code"], language()
+    )
     return {"recovery_codes": codes, **hand_over(acting)}
 
 

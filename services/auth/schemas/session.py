@@ -57,6 +57,10 @@ class AccountSchema(Schema):
     role = fields.String()
     phone_hint = fields.String(allow_none=True, metadata={"description": "The verified phone, masked."})
     pending_phone_hint = fields.String(allow_none=True)
+    language = fields.String(
+        allow_none=True,
+        metadata={"description": "Of notices, texts and calls. Null: not chosen, and 2FA not enrolled since."},
+    )
 
 
 class SessionSchema(Schema):

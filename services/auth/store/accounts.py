@@ -15,6 +15,7 @@ from shared.database import PlainRead
 from shared.email_address import ascii_domain, email_key
 from shared.ids import new_id
 from shared.phone import PhoneNumber
+from shared.texts.languages import LANGUAGES
 
 
 class EmailTaken(Exception):  # noqa: N818
@@ -175,6 +176,14 @@ def set_enrollment_prompt(connection: Connection, account_id: str, *, prompted: 
     connection.execute(update(accounts).where(accounts.c.id == account_id).values(enrollment_prompted=prompted))
 
 
+def set_language(connection: Connection, account_id: str, language: str, *, only_first: bool = False) -> None:
+    """Remember the account's language; with ``only_first``, only where it has none."""
+    statement = update(accounts).where(accounts.c.id == account_id)
+    if only_first:
+        statement = statement.where(accounts.c.language.is_(None))
+    connection.execute(statement.values(language=language))
+
+
 def set_pending_phone(connection: Connection, account_id: str, phone: PhoneNumber, binding: str) -> None:
     """Remember a number that is still to be proven; the proven one stays in use until then."""
     connection.execute(
@@ -272,4 +281,5 @@ def _account(row: Any) -> Account:  # noqa: ANN401 - a row of SQLAlchemy's, or o
         pending_phone_binding=row.pending_phone_binding,
         enrollment_prompted=row.enrollment_prompted,
         created_at=row.created_at,
+        language=row.language if row.language in LANGUAGES else None,  # a later release may have stored another
     )

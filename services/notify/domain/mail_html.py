@@ -3,6 +3,8 @@
 import re
 from html import escape
 
+from shared.texts.languages import direction, ours
+
 # What follows a URL in a sentence is not part of it.
 _URL = re.compile(r"https?://[^\s<>\"]*[^\s<>\".,;:!?)]")
 _SIGNATURE = "-- "  # RFC 3676 §4.3
@@ -11,17 +13,19 @@ _WORDS = "overflow-wrap:anywhere"
 _FACTS = f"{_WORDS};margin-left:1.5em;font-weight:600"
 
 
-def as_html(subject: str, body: str) -> str:
+def as_html(subject: str, body: str, language: str | None = None) -> str:
     """Paragraphs where the text has blank lines, links where it has URLs, a rule where the signature begins.
 
-    The text decides its own direction, because the language is not known here.
+    A mail without a language is English: its sender is of an earlier release. The body repeats what the document says
+    of the language, because some mail programs show the body alone.
     """
+    written_in = f'lang="{ours(language)}" dir="{direction(ours(language))}"'
     blocks = "\n".join(_block(block) for block in re.split(r"\n{2,}", body.strip("\n")))
     return (
-        '<!doctype html>\n<html>\n<head>\n<meta charset="utf-8">\n'
+        f'<!doctype html>\n<html {written_in}>\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(subject)}</title>\n</head>\n"
-        f'<body dir="auto" style="{_BODY}">\n{blocks}\n</body>\n</html>\n'
+        f'<body {written_in} style="{_BODY}">\n{blocks}\n</body>\n</html>\n'
     )
 
 
@@ -34,12 +38,12 @@ def _block(block: str) -> str:
 
 def _paragraph(lines: list[str]) -> str:
     style = _FACTS if all(line.startswith("  ") for line in lines) else _WORDS
-    return f'<p dir="auto" style="{style}">' + "<br>\n".join(_line(line.strip()) for line in lines) + "</p>"
+    return f'<p style="{style}">' + "<br>\n".join(_line(line.strip()) for line in lines) + "</p>"
 
 
 def _line(text: str) -> str:
     said, end = [], 0
     for url in _URL.finditer(text):
-        said += [escape(text[end : url.start()]), f'<a href="{escape(url[0])}">{escape(url[0])}</a>']
+        said += [escape(text[end : url.start()]), f'<a dir="ltr" href="{escape(url[0])}">{escape(url[0])}</a>']
         end = url.end()
     return "".join([*said, escape(text[end:])])

@@ -5,54 +5,21 @@ two keys were pressed, and it names them itself. A recorded greeting that plays 
 """
 
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 
+from shared.messages import CODE_LIVES_FOR
+from shared.texts import catalogue
+from shared.texts.languages import ours
+
 KEYS = 2
-DEFAULT_LANGUAGE = "en"
-
-
-@dataclass(frozen=True, slots=True)
-class Sentences:
-    """The sentences of one language; ``voice`` is the language tag of the provider's voice (BCP 47)."""
-
-    voice: str
-    opening: str
-    then: str
-    code: str
-    again: str
-    goodbye: str
-    refused: str
-
-
-SENTENCES: Mapping[str, Sentences] = {
-    "en": Sentences(
-        voice="en-US",
-        opening="This is {sender} with your code. To hear it, press {keys}.",
-        then="then",
-        code="Your code is: {digits}.",
-        again="Once more, your code is: {digits}.",
-        goodbye="It expires in 5 minutes. Don't share it. Goodbye.",
-        refused="Those were not the right keys. Request another call to get a code. Goodbye.",
-    ),
-    "de": Sentences(
-        voice="de-DE",
-        opening="Hier ist {sender} mit Ihrem Code. Um ihn zu hören, drücken Sie auf Ihrem Telefon die {keys}.",
-        then="dann die",
-        code="Ihr Code lautet: {digits}.",
-        again="Noch einmal, Ihr Code lautet: {digits}.",
-        goodbye="Er gilt 5 Minuten. Sagen Sie ihn niemandem. Auf Wiederhören.",
-        refused="Das waren nicht die richtigen Tasten. Fordern Sie für einen Code einen neuen Anruf an. "
-        "Auf Wiederhören.",
-    ),
-}
+TEXTS = catalogue.read("codes.toml")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Script:
-    """What one call says. It never prints the code."""
+    """What one call says, in a language of ours. It never prints the code."""
 
-    voice: str
+    language: str
     keys: str
     opening: str
     told: tuple[str, ...]
@@ -66,12 +33,16 @@ def new_keys() -> str:
 
 def write(sender: str, language: str | None, digits: str, keys: str) -> Script:
     """The script of a call in this language, or in English; digits are said one by one, twice."""
-    words = SENTENCES.get(language or DEFAULT_LANGUAGE, SENTENCES[DEFAULT_LANGUAGE])
-    spoken = ", ".join(digits)
+    spoken = ours(language)
+
+    def say(part: str, **values: object) -> str:
+        return catalogue.fill(TEXTS[f"call.{part}"][spoken], values, spoken)
+
+    one_by_one, minutes = ", ".join(digits), int(CODE_LIVES_FOR.total_seconds()) // 60
     return Script(
-        voice=words.voice,
+        language=spoken,
         keys=keys,
-        opening=words.opening.format(sender=sender, keys=f", {words.then} ".join(keys)),
-        told=(words.code.format(digits=spoken), words.again.format(digits=spoken), words.goodbye),
-        refused=words.refused,
+        opening=say("opening", sender=sender, keys=f", {say('then')} ".join(keys)),
+        told=(say("code", digits=one_by_one), say("again", digits=one_by_one), say("goodbye", minutes=minutes)),
+        refused=say("refused"),
     )

@@ -40,13 +40,14 @@ class CallMessage:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class EmailMessage:
-    """One email."""
+    """One email. ``language`` is what it is written in; None is English."""
 
     message_id: str
     to: str
     subject: str
     body: str
     written_at: datetime
+    language: str | None = None
 
     def __repr__(self) -> str:
         return f"EmailMessage(message_id={self.message_id!r}, ***)"

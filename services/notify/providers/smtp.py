@@ -80,7 +80,7 @@ class SmtpEmail:
         letter["Message-ID"] = f"<{message.message_id}@{self._domain}>"
         letter["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office reply, please
         letter.set_content(message.body)
-        letter.add_alternative(as_html(message.subject, message.body), subtype="html")
+        letter.add_alternative(as_html(message.subject, message.body, message.language), subtype="html")
         return letter
 
 

@@ -1,9 +1,24 @@
 """A call's script as TwiML, the XML that Twilio's voice executes (https://www.twilio.com/docs/voice/twiml)."""
 
+from collections.abc import Mapping
 from xml.etree.ElementTree import Element, SubElement, tostring  # nosec B405  # written, never parsed
 
 from services.notify.domain.spoken import KEYS, Script
 
+# Which of Twilio's voices speaks a language of ours: Amazon Polly's standard ones, because Twilio's own know no Arabic.
+# Both attributes are needed. Twilio refuses a voice with another language than its own, and the voice that it takes
+# without one is a setting of the account. https://www.twilio.com/docs/voice/twiml/say/text-speech
+VOICES: Mapping[str, Mapping[str, str]] = {
+    "en": {"voice": "Polly.Joanna", "language": "en-US"},
+    "de": {"voice": "Polly.Vicki", "language": "de-DE"},
+    "es": {"voice": "Polly.Lucia", "language": "es-ES"},
+    "fr": {"voice": "Polly.Celine", "language": "fr-FR"},
+    "pt": {"voice": "Polly.Camila", "language": "pt-BR"},
+    "nl": {"voice": "Polly.Lotte", "language": "nl-NL"},
+    "pl": {"voice": "Polly.Ewa", "language": "pl-PL"},
+    "ja": {"voice": "Polly.Mizuki", "language": "ja-JP"},
+    "ar": {"voice": "Polly.Zeina", "language": "arb"},  # Modern Standard Arabic (ISO 639-3)
+}
 # Twice what is asked, and what is said twice at the end, fit into the minute that a call may last.
 _ASKS = 2
 _WAITS_SECONDS = 5
@@ -49,7 +64,7 @@ def refused(script: Script) -> str:
 
 
 def _say(parent: Element, script: Script, sentence: str) -> None:
-    SubElement(parent, "Say", {"language": script.voice}).text = sentence
+    SubElement(parent, "Say", dict(VOICES[script.language])).text = sentence
 
 
 def _document(response: Element) -> str:

@@ -4,13 +4,17 @@ import secrets
 from datetime import timedelta
 
 from services.otp.domain.passcode import DIGITS, Passcode
+from shared.messages import CODE_LIVES_FOR
+from shared.texts import catalogue
+from shared.texts.languages import ours
 
-LIVES_FOR = timedelta(minutes=5)  # NIST SP 800-63B-4 §3.1.3.2 allows ten
+LIVES_FOR = CODE_LIVES_FOR
 # No text is handed to a carrier in the last half minute: it would reach a person who hasn't the time left to type it.
 LAST_USEFUL_SEND = timedelta(seconds=30)
 # Consonants that look like no digit and like no other letter; without vowels they spell no word either.
 REFERENCE_ALPHABET = "BCDFGHJKMNPQRTVWXY"
 REFERENCE_LENGTH = 4
+TEXTS = catalogue.read("codes.toml")["sms.code"]
 
 
 def new_passcode() -> Passcode:
@@ -23,11 +27,12 @@ def new_reference() -> str:
     return "".join(secrets.choice(REFERENCE_ALPHABET) for _ in range(REFERENCE_LENGTH))
 
 
-def render(issuer: str, host: str, passcode: Passcode, reference: str) -> str:
-    """The text. Its last line binds the code to our site (WICG sms-one-time-codes): ``@host #code``, nothing else."""
+def render(issuer: str, host: str, passcode: Passcode, reference: str, language: str | None = None) -> str:
+    """The text in this language, or in English.
+
+    Its last line binds the code to our site (WICG sms-one-time-codes): ``@host #code``, nothing else.
+    """
     minutes = int(LIVES_FOR.total_seconds()) // 60
-    return (
-        f"Your {issuer} code is {passcode.digits} (ref {reference}). "
-        f"It expires in {minutes} minutes. Don't share it.\n\n"
-        f"@{host} #{passcode.digits}"
-    )
+    values = {"sender": issuer, "code": passcode.digits, "reference": reference, "minutes": minutes}
+    said = catalogue.fill(TEXTS[ours(language)], values, ours(language))
+    return f"{said}\n\n@{host} #{passcode.digits}"

@@ -214,7 +214,7 @@ def _disable(deps, account, session, token):
 
 def _enable(deps, account, session, token):
     deps.otp.expect(account.id, "enrollment", f"enr_{account.id}")
-    two_factor.confirm(deps, account, Acting(session, token), f"enr_{account.id}", "424242")
+    two_factor.confirm(deps, account, Acting(session, token), f"enr_{account.id}", "424242", "en")
 
 
 def _apply_reset(deps, account, _session, _token):

@@ -175,7 +175,7 @@ def test_turning_2fa_on_ends_what_the_password_made_known(deps, stranger, tom, o
     token = log_in(stranger, tom).json["device_token"]
     clock.turn(seconds=1)
     otp.expect(tom.id, "enrollment", f"enr_{tom.id}")
-    two_factor.confirm(deps, tom, Acting(*sign_in(deps, tom)), f"enr_{tom.id}", "424242")
+    two_factor.confirm(deps, tom, Acting(*sign_in(deps, tom)), f"enr_{tom.id}", "424242", "en")
     with reading(deps.database) as connection:
         assert devices.by_tokens(connection, tom.id, [token], deps.clock()) is None
 

@@ -30,7 +30,7 @@ def disable(deps, account):
 def enable(deps, account):
     session, token = sign_in(deps, account)
     deps.otp.expect(account.id, "enrollment", f"enr_{account.id}")
-    two_factor.confirm(deps, account, Acting(session, token), f"enr_{account.id}", "424242")
+    two_factor.confirm(deps, account, Acting(session, token), f"enr_{account.id}", "424242", "en")
     end_one(deps, account, session)
 
 

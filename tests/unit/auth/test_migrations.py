@@ -2,7 +2,7 @@
 
 import pytest
 from alembic import command
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 
 from shared import migrations
 from shared.database import opened, writing
@@ -62,3 +62,16 @@ def test_of_two_accounts_of_one_address_the_one_that_browsers_reach_keeps_it(at,
     assert "two accounts of one address" in said
     assert "acc_1" in said
     assert "acc_2" in said
+
+
+def test_a_release_without_languages_works_on_with_the_column(tmp_path):
+    values = {"id": "acc_1", "email": "a@example.com", "key": "a@example.com", "at": "2026-01-01 00:00:00.000000"}
+    with opened(f"sqlite:///{tmp_path / 'auth.sqlite3'}") as database, writing(database) as connection:
+        config = migrations._config("auth", connection)
+        command.upgrade(config, "head")
+        connection.execute(text("INSERT INTO teams VALUES ('team_1', 'T', '2026-01-01 00:00:00.000000')"))
+        connection.execute(text(_ACCOUNT), values)
+        assert connection.execute(text("SELECT language FROM accounts")).scalar_one() is None
+        command.downgrade(config, "0012")
+        assert "language" not in {column["name"] for column in inspect(connection).get_columns("accounts")}
+        assert connection.execute(text("SELECT id FROM accounts")).scalar_one() == "acc_1"

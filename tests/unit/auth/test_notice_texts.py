@@ -7,11 +7,12 @@ from services.auth.domain.account import Role
 from services.auth.domain.notice_texts import CATALOGUE, Kind, Phrase, wordings
 from services.auth.domain.reset import EndedBecause
 from services.auth.domain.restore_findings import TOLD_TO_OWNERS
+from shared.texts.languages import LANGUAGES, written
 from tests.support.auth import NOW
 
 ORIGIN = "https://portal.example.com"
-WHEN = "November 24, 2026, 5:00:00\u202fAM UTC"  # NOW, as a mail has it
-WORDING = wordings(CATALOGUE, "Latchkey")["en"]
+WORDINGS = wordings(CATALOGUE, "Latchkey")
+WORDING = WORDINGS["en"]
 REASONS = [Phrase((f"ended_{because}",)) for because in EndedBecause]
 render = WORDING.render
 VALUES = {
@@ -34,41 +35,50 @@ VALUES = {
     "taken_at": NOW - timedelta(hours=1),
     "what": Phrase(tuple(f"restored_{kind}" for kind in TOLD_TO_OWNERS), is_list=True),
 }
-GSM = re.compile(r"[A-Za-z0-9 \n@$_!\"#%&'()*+,\-./:;<=>?]*\Z")
-TWO_SEGMENTS = 306
 
 
-@pytest.fixture(params=list(Kind))
-def notice(request):
-    return render(request.param, origin=ORIGIN, at=NOW, **VALUES)
+TEXTED = [kind for kind in Kind if kind is not Kind.CONFIRM_BROWSER]
 
 
-@pytest.fixture(params=[kind for kind in Kind if kind is not Kind.CONFIRM_BROWSER])
-def texted(request):
-    """A notice that is texted, too."""
-    return render(request.param, origin=ORIGIN, at=NOW, **VALUES)
+def in_each_language(kinds):
+    return [pytest.param(language, kind, id=f"{language}-{kind}") for language in LANGUAGES for kind in kinds]
 
 
-def test_every_text_says_when_and_what_to_do(notice):
-    assert WHEN in notice.email
+@pytest.mark.parametrize(("language", "kind"), in_each_language(Kind))
+def test_every_text_says_when_and_has_no_empty_place(language, kind):
+    notice = WORDINGS[language].render(kind, origin=ORIGIN, at=NOW, **VALUES)
+    assert written(NOW, language) in notice.email
+    for text in (notice.subject, notice.email, notice.sms):
+        assert not re.search(r"[{}]", text)
+
+
+def test_a_mail_has_the_time_as_its_language_writes_it():
+    for language, when in (
+        ("en", "November 24, 2026, 5:00:00\u202fAM UTC"),
+        ("de", "24. November 2026, 05:00:00 UTC"),
+        ("ja", "2026年11月24日 5:00:00 UTC"),
+    ):
+        assert when in WORDINGS[language].render(Kind.PHONE_REMOVED, origin=ORIGIN, at=NOW, **VALUES).email
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_text_says_what_to_do(kind):
+    notice = render(kind, origin=ORIGIN, at=NOW, **VALUES)
     for text in filter(None, (notice.email, notice.sms)):
         assert re.search(r"contact support|change your password|cancel it", text, re.IGNORECASE)
-        assert "{" not in text
 
 
-def test_an_sms_says_who_writes_and_costs_two_segments_at_most(texted):
-    assert texted.sms.startswith("portal.example.com: ")
-    assert GSM.match(texted.sms)
-    assert len(texted.sms) <= TWO_SEGMENTS
-
-
-def test_what_support_never_asks_for_is_said_on_every_channel_or_on_none(texted):
+@pytest.mark.parametrize("kind", TEXTED)
+def test_what_support_never_asks_for_is_said_on_every_channel_or_on_none(kind):
+    texted = render(kind, origin=ORIGIN, at=NOW, **VALUES)
     assert ("never ask" in texted.sms) == ("never asks for" in texted.email)
 
 
-def test_an_sms_looks_like_no_one_time_code(texted):
-    assert not re.search(r"^@", texted.sms, re.MULTILINE)
-    assert not re.search(r"\b[0-9]{6}\b", texted.sms)
+@pytest.mark.parametrize(("language", "kind"), in_each_language(TEXTED))
+def test_an_sms_looks_like_no_one_time_code(language, kind):
+    sms = WORDINGS[language].render(kind, origin=ORIGIN, at=NOW, **VALUES).sms
+    assert not re.search(r"^@", sms, re.MULTILINE)
+    assert not re.search(r"\b[0-9]{6}\b", sms)
 
 
 def test_a_link_that_confirms_a_browser_goes_by_mail_alone_and_names_the_browser():

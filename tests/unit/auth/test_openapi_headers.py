@@ -98,8 +98,8 @@ def test_a_new_token_of_the_session_is_told(api, path, method, status):
 )
 def test_the_calls_of_a_login_name_the_header_without_which_it_has_ended(api, path, method):
     operation = api().get("/openapi.json").json["paths"][f"/v1/login/{{challenge_id}}{path}"][method]
-    (parameter,) = [one for one in operation["parameters"] if one["in"] == "header"]
-    assert (parameter["name"], parameter["required"]) == ("X-Challenge-Binding", False)
+    (parameter,) = [one for one in operation["parameters"] if one["name"] == "X-Challenge-Binding"]
+    assert (parameter["in"], parameter["required"]) == ("header", False)
     assert "With a wrong or missing one" in parameter["description"]
 
 

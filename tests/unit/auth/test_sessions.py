@@ -220,6 +220,7 @@ def test_a_session_tells_its_owner_about_itself(api, ann):
             "role": "member",
             "phone_hint": ann.phone.masked(),
             "pending_phone_hint": None,
+            "language": None,
         },
         "factors": ["password", "totp"],
         "assurance": "aal2",

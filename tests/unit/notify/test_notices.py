@@ -30,6 +30,13 @@ def test_a_notice_by_email(courier):
     assert (message.to, message.subject, message.body) == (ADDRESS, "2FA is on", BODY)
 
 
+@pytest.mark.parametrize("language", ["ar", None])
+def test_a_mail_has_the_language_that_was_sealed_with_it_or_none_as_an_earlier_release_sends_it(courier, language):
+    sealed = courier.seal(ADDRESS, subject="2FA is on", life=3600, language=language)
+    assert deliver_notice(courier.deps, courier.email_notice(sealed=sealed)) == DONE
+    assert [message.language for message in courier.email.sent] == [language]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_notice_three_times_is_sent_once(courier, kind):
     notice = courier.notice(kind)

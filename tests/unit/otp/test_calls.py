@@ -2,9 +2,12 @@
 
 import pytest
 
+from services.otp.domain.passcode import Passcode
+from services.otp.domain.sms_text import render
 from shared.channel import Channel
 from shared.envelope import open_envelope
 from shared.sending_budgets import CALLS_OF_PHONE, SMS_DAILY_CAP, Kind
+from shared.texts.languages import LANGUAGES
 from tests.support.otp import PHONE, World
 
 CALL = {"channel": "call", "language": "de"}
@@ -31,6 +34,18 @@ def test_a_text_says_nothing_of_channels(world: World, notify_keys):
     world.enrol()
     envelope = envelope_of(world, notify_keys, world.send_sms())
     assert (envelope.channel, envelope.language, envelope.subject) == (Channel.SMS, None, None)
+
+
+@pytest.mark.parametrize(("asked", "written"), [(language, language) for language in LANGUAGES] + [("xx", "en")])
+def test_a_text_is_written_in_the_language_that_auth_asks_for(world: World, notify_keys, asked, written):
+    world.enrol()
+    answer = world.send_sms(language=asked)
+    envelope = envelope_of(world, notify_keys, answer)
+    code = Passcode(envelope.body[-6:])
+    said = world.deps.issuer, world.deps.sms_host, code, answer.json["reference"]
+    assert envelope.body == render(*said, written)
+    assert envelope.language is None
+    assert world.verify(code.digits).json == {"factor": "sms"}
 
 
 def test_text_and_call_share_their_budgets(world: World):

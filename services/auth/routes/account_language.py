@@ -1,0 +1,25 @@
+"""HTTP of the account's language. The account of GET /v1/session tells it."""
+
+from typing import Any
+
+from flask import Response, make_response
+
+from services.auth import account_language
+from services.auth.routes.guard import current, deps, signed_in
+from services.auth.schemas.account_language import LanguageArgs
+from shared.rest import RestBlueprint
+
+blueprint = RestBlueprint("language", __name__, url_prefix="/v1/language", description="The language of an account")
+
+
+@blueprint.route("", methods=["PUT"])
+@signed_in
+@blueprint.arguments(LanguageArgs)
+@blueprint.response(204)
+def choose(args: dict[str, Any]) -> Response:
+    """Choose the language of the account's notices, texts and calls.
+
+    Without a choice it is that of the browser which turned 2FA on, and English before that.
+    """
+    account_language.choose(deps(), current().acting, args["language"])
+    return make_response("", 204)

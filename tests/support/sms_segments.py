@@ -1,0 +1,29 @@
+"""How many segments a text takes as an SMS (3GPP TS 23.038 §6.2.1, TS 23.040 §9.2.3.24.1)."""
+
+from dataclasses import dataclass
+
+_BASIC = frozenset(
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
+    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+_EXTENDED = frozenset("^{}\\[~]|€\f")  # each takes two places
+GSM_7, UCS_2 = "GSM-7", "UCS-2"
+# By alphabet: what one segment holds, and what each of several holds, which are numbered.
+_ROOM = {GSM_7: (160, 153), UCS_2: (70, 67)}
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """``outside``: the characters for which the GSM alphabet does not do."""
+
+    alphabet: str
+    segments: int
+    outside: frozenset[str]
+
+
+def count(text: str) -> Counted:
+    outside = frozenset(text) - _BASIC - _EXTENDED
+    alphabet = UCS_2 if outside else GSM_7
+    length = len(text.encode("utf-16-be")) // 2 if outside else len(text) + sum(one in _EXTENDED for one in text)
+    one, several = _ROOM[alphabet]
+    return Counted(alphabet, 1 if length <= one else -(-length // several), outside)
