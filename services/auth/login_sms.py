@@ -14,7 +14,6 @@ from shared.database import reading
 from shared.delivery import Delivery
 from shared.phone import PhoneNumber
 from shared.problems import Refusal, Unavailable
-from shared.texts.languages import DEFAULT_LANGUAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +32,21 @@ def send(
     client: Client,
     challenge_id: str,
     binding: str | None,
-    call_in: str | None = None,
+    channel: Channel,
     *,
-    language: str = DEFAULT_LANGUAGE,
+    language: str,
 ) -> SentCode:
     """Mint a code and put its request on the queue.
 
-    The text, or with ``call_in`` the call, is in the account's language, and where it has none in the one given. When
+    The text or call is in the account's language, and where it has none in the one given. When
     the queue does not take it the challenge is deleted: the page must not wait for a code that never comes.
     Raises Refusal challenge_expired, sms_unavailable or call_unavailable, too_many_requests; Unavailable.
     """
     challenge, account = live_challenge(deps, challenge_id, binding)
     if account.phone is None or not challenge.offers_sms:
-        raise Refusal("sms_unavailable" if call_in is None else "call_unavailable")
-    channel = Channel.SMS if call_in is None else Channel.CALL
-    spoken = call_in or language
+        raise Refusal("sms_unavailable" if channel is Channel.SMS else "call_unavailable")
     order = SmsOrder(
-        account, "login", challenge.id, account.phone, challenge.device_id, language=spoken, channel=channel
+        account, "login", challenge.id, account.phone, challenge.device_id, language=language, channel=channel
     )
     try:
         sent = sms_request.send_code(deps, client, order)

@@ -6,7 +6,7 @@ BASIC = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
     "abcdefghijklmnopqrstuvwxyzäöñüà"
 )
-EXTENDED = frozenset("^{}\\[~]|€")  # each takes the room of two
+EXTENDED = frozenset("^{}\\[~]|€\f")  # each takes the room of two
 # Letters and signs that Unicode does not take apart into a letter of the alphabet and a mark.
 _ALIKE = str.maketrans({"ł": "l", "Ł": "L", "’": "'", "‘": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"',
                         "–": "-", "—": "-", "…": "...", "\u00a0": " ", "\u202f": " "})  # fmt: skip

@@ -2,11 +2,8 @@
 
 from dataclasses import dataclass
 
-_BASIC = frozenset(
-    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
-    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
-)
-_EXTENDED = frozenset("^{}\\[~]|€\f")  # each takes two places
+from shared.texts.sms_alphabet import BASIC, EXTENDED
+
 GSM_7, UCS_2 = "GSM-7", "UCS-2"
 # By alphabet: what one segment holds, and what each of several holds, which are numbered.
 _ROOM = {GSM_7: (160, 153), UCS_2: (70, 67)}
@@ -22,8 +19,8 @@ class Counted:
 
 
 def count(text: str) -> Counted:
-    outside = frozenset(text) - _BASIC - _EXTENDED
+    outside = frozenset(text) - BASIC - EXTENDED
     alphabet = UCS_2 if outside else GSM_7
-    length = len(text.encode("utf-16-be")) // 2 if outside else len(text) + sum(one in _EXTENDED for one in text)
+    length = len(text.encode("utf-16-be")) // 2 if outside else len(text) + sum(one in EXTENDED for one in text)
     one, several = _ROOM[alphabet]
     return Counted(alphabet, 1 if length <= one else -(-length // several), outside)

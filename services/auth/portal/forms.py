@@ -25,10 +25,12 @@ from services.auth.routes.guard import (
     deps,
     device_tokens,
     is_signed_in,
+    language,
     live_session,
 )
 from services.auth.schemas.session import LoginArgs, VerifyArgs
 from services.auth.sessions import Forget
+from shared.channel import Channel
 from shared.problems import Refusal
 
 blueprint = Blueprint("forms", __name__)
@@ -100,7 +102,7 @@ def verify(challenge_id: str) -> Response:
 def send_sms(challenge_id: str) -> Response:
     """As POST /v1/login/{challenge_id}/sms, for a browser's form."""
     try:
-        login_sms.send(deps(), client(), challenge_id, challenge_binding())
+        login_sms.send(deps(), client(), challenge_id, challenge_binding(), Channel.SMS, language=language())
     except Refusal as refusal:
         return _code_page(challenge_id, refusal)
     return to(with_asked(f"/login/{challenge_id}", _asked()))
@@ -110,7 +112,7 @@ def send_sms(challenge_id: str) -> Response:
 def call(challenge_id: str) -> Response:
     """As POST /v1/login/{challenge_id}/call, for a browser's form."""
     try:
-        login_sms.send(deps(), client(), challenge_id, challenge_binding(), call_in=texts().language)
+        login_sms.send(deps(), client(), challenge_id, challenge_binding(), Channel.CALL, language=language())
     except Refusal as refusal:
         return _code_page(challenge_id, refusal)
     return to(with_asked(f"/login/{challenge_id}", _asked()))

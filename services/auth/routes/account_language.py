@@ -5,7 +5,7 @@ from typing import Any
 from flask import Response, make_response
 
 from services.auth import account_language
-from services.auth.routes.guard import current, deps, signed_in
+from services.auth.routes.guard import client, current, deps, signed_in
 from services.auth.schemas.account_language import LanguageArgs
 from shared.rest import RestBlueprint
 
@@ -16,10 +16,11 @@ blueprint = RestBlueprint("language", __name__, url_prefix="/v1/language", descr
 @signed_in
 @blueprint.arguments(LanguageArgs)
 @blueprint.response(204)
+@blueprint.refuses("too_many_requests")
 def choose(args: dict[str, Any]) -> Response:
     """Choose the language of the account's notices, texts and calls.
 
     Without a choice it is that of the browser which turned 2FA on, and English before that.
     """
-    account_language.choose(deps(), current().acting, args["language"])
+    account_language.choose(deps(), client(), current().acting, args["language"])
     return make_response("", 204)

@@ -103,7 +103,7 @@ def challenge_state(challenge_id: str) -> dict[str, Any]:
 @blueprint.reads(BINDING_HEADER, LANGUAGE_HEADER)
 def send_sms(_args: dict[str, Any], challenge_id: str) -> Any:  # noqa: ANN401 - dumped by the schema
     """Send an SMS code for this login, or send another one."""
-    return login_sms.send(deps(), client(), challenge_id, challenge_binding(), language=language())
+    return login_sms.send(deps(), client(), challenge_id, challenge_binding(), Channel.SMS, language=language())
 
 
 @blueprint.route("/login/<id:challenge_id>/call", methods=["POST"])
@@ -115,7 +115,7 @@ def send_sms(_args: dict[str, Any], challenge_id: str) -> Any:  # noqa: ANN401 -
 @blueprint.reads(BINDING_HEADER, LANGUAGE_HEADER)
 def call(_args: dict[str, Any], challenge_id: str) -> Any:  # noqa: ANN401 - dumped by the schema
     """Say a code for this login in a call; the same budgets as for an SMS."""
-    return login_sms.send(deps(), client(), challenge_id, challenge_binding(), call_in=language())
+    return login_sms.send(deps(), client(), challenge_id, challenge_binding(), Channel.CALL, language=language())
 
 
 @blueprint.route("/login/<id:challenge_id>/confirmation", methods=["POST"])

@@ -176,12 +176,11 @@ def set_enrollment_prompt(connection: Connection, account_id: str, *, prompted: 
     connection.execute(update(accounts).where(accounts.c.id == account_id).values(enrollment_prompted=prompted))
 
 
-def set_language(connection: Connection, account_id: str, language: str, *, only_first: bool = False) -> None:
-    """Remember the account's language; with ``only_first``, only where it has none."""
-    statement = update(accounts).where(accounts.c.id == account_id)
-    if only_first:
-        statement = statement.where(accounts.c.language.is_(None))
-    connection.execute(statement.values(language=language))
+def set_language(connection: Connection, account_id: str, language: str, *, only_first: bool = False) -> bool:
+    """Remember the account's language; with ``only_first``, only where it has none. Whether it is another one."""
+    changes = accounts.c.language.is_(None) if only_first else accounts.c.language.is_distinct_from(language)
+    statement = update(accounts).where(accounts.c.id == account_id, changes).values(language=language)
+    return connection.execute(statement).rowcount == 1
 
 
 def set_pending_phone(connection: Connection, account_id: str, phone: PhoneNumber, binding: str) -> None:

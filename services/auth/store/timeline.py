@@ -60,6 +60,7 @@ class Entry(StrEnum):
     SUPPORT_VIEWED = "support.viewed"
     SUPPORT_SEARCHED = "support.searched"
     ROLE_CHANGED = "role.changed"
+    LANGUAGE_CHANGED = "language.changed"
     PERSONAL_DATA_ERASED = "personal_data.erased"
     RESTORED = "timeline.restored"
     TWO_FACTOR_LOST = "two_factor.lost_in_restore"

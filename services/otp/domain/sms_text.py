@@ -7,6 +7,7 @@ from services.otp.domain.passcode import DIGITS, Passcode
 from shared.messages import CODE_LIVES_FOR
 from shared.texts import catalogue
 from shared.texts.languages import ours
+from shared.texts.sms_alphabet import plainest
 
 LIVES_FOR = CODE_LIVES_FOR
 # No text is handed to a carrier in the last half minute: it would reach a person who hasn't the time left to type it.
@@ -34,5 +35,5 @@ def render(issuer: str, host: str, passcode: Passcode, reference: str, language:
     """
     minutes = int(LIVES_FOR.total_seconds()) // 60
     values = {"sender": issuer, "code": passcode.digits, "reference": reference, "minutes": minutes}
-    said = catalogue.fill(TEXTS[ours(language)], values, ours(language))
+    said = plainest(catalogue.fill(TEXTS[ours(language)], values, ours(language)))
     return f"{said}\n\n@{host} #{passcode.digits}"

@@ -10,7 +10,7 @@ from services.auth.store import accounts
 from shared.database import reading, writing
 from shared.messages import AuthenticatorEnrolled
 from shared.texts.languages import LANGUAGES, ours
-from tests.support.auth import NOW, fresh, notices_in
+from tests.support.auth import NOW, fresh, notices_in, timeline_of
 from tests.support.sign_in import challenge, problem
 
 POLISH = {"Accept-Language": "pl-PL, en;q=0.5"}
@@ -55,6 +55,20 @@ def test_the_owner_chooses_a_language_without_a_step_up(api, tom, ann, deps, lan
     answer = caller.put(PATH, {"language": language})
     assert (answer.status_code, answer.data) == (204, b"")
     assert (told(caller), fresh(deps, ann).language) == (language, None)
+
+
+def test_the_timeline_tells_of_each_change_and_of_nothing_else(api, tom, deps):
+    caller = api(tom, Factor.PASSWORD)
+    for language in ("pl", "pl", "ar"):
+        assert caller.put(PATH, {"language": language}).status_code == 204
+    changes = [row for row in timeline_of(deps, tom) if row.type == "language.changed"]
+    assert [row.details["language"] for row in changes] == ["pl", "ar"]
+
+
+def test_changes_are_limited_because_each_leaves_an_entry(api, tom):
+    caller = api(tom, Factor.PASSWORD)
+    answers = [caller.put(PATH, {"language": language}) for language in ("pl", "ar") * 11]
+    assert [answer.status_code for answer in answers] == [204] * 20 + [429] * 2
 
 
 @pytest.mark.parametrize("body", [{"language": "xx"}, {"language": "pt-BR"}, {"language": None}, {"language": 1}, {}])
