@@ -307,6 +307,12 @@ def until_taken(page, section, give, *, again="Try again in"):
         until_taken(page, "#codes", page.get_by_role("button", name="Make new backup codes").click)
 
 
+def choose_language(page, name):
+    """By the menu in the header, which names each language in its own words."""
+    page.locator(".languages summary").click()
+    page.get_by_role("link", name=name).click()
+
+
 def log_out(page):
     page.get_by_role("button", name="Log Out", exact=True).click()
     page.wait_for_url("**/login")

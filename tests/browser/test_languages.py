@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from services.auth.branding import read_catalogue
 from tests.browser.accessibility import ZOOMED, problems
-from tests.browser.conftest import PHONE, code_of, key_on, sms_code, until_taken
+from tests.browser.conftest import PHONE, choose_language, code_of, key_on, sms_code, until_taken
 
 pytestmark = pytest.mark.browser
 
@@ -61,20 +61,17 @@ def test_the_menu_opens_and_closes_by_keyboard_and_by_mouse_and_leads_on(visitor
 def test_the_menu_works_without_scripts(visit, path):
     page = visit(scripts=False, size=PHONE, language="pt-BR").open(path)
     expect(page.locator("html")).to_have_attribute("lang", "pt")
-    page.locator(".languages summary").click()
-    page.get_by_role("link", name="العربية").click()
+    choose_language(page, "العربية")
     expect(page.locator("html")).to_have_attribute("dir", "rtl")
     assert ("next=/team" in page.url.replace("%2F", "/")) == ("next" in path)
-    page.locator(".languages summary").click()
-    page.get_by_role("link", name="English").click()
+    choose_language(page, "English")
     expect(page.locator("html")).to_have_attribute("lang", "en")
 
 
 def test_the_language_of_the_pages_becomes_that_of_the_messages(visitor, ann):
     page, asked = visitor.open("/login"), []
     page.route("**/v1/language", lambda route: (asked.append(route.request), route.fulfill(status=204)))
-    page.locator(".languages summary").click()
-    page.get_by_role("link", name="English").click()
+    choose_language(page, "English")
     page.wait_for_url("**/login?lang=en")
     assert asked == []  # nobody is logged in
     page = visitor.log_in(ann)
@@ -85,8 +82,7 @@ def test_the_language_of_the_pages_becomes_that_of_the_messages(visitor, ann):
     assert [(one.method, one.post_data_json) for one in asked] == [("PUT", {"language": "pt"})]
     page.unroute("**/v1/language")
     page.route("**/v1/language", lambda route: route.fulfill(status=503, json={"code": "service_unavailable"}))
-    page.locator(".languages summary").click()
-    page.get_by_role("link", name="Polski").click()
+    choose_language(page, "Polski")
     expect(page.locator("html")).to_have_attribute("lang", "pl")
 
 

@@ -23,7 +23,7 @@ function showAccount() {
       throw problem;
     });
     const two = account.two_factor;
-    $("#name").textContent = account.name;
+    $("#name").textContent = isolated(account.name);
     $("#email").textContent = account.email;
     document.title = `${account.name} · ${brand}`;
     const since = two.authenticators[0]?.confirmed_at;
