@@ -55,7 +55,8 @@ def written(at: datetime, language: str) -> str:
 
 def country_name(code: str, language: str) -> str:
     """A country (ISO 3166-1) in this language; its code, if the CLDR does not know it."""
-    return locale(language).territories.get(code, code)
+    name: str = locale(language).territories.get(code, code)
+    return name
 
 
 def best_of(accepted: Iterable[str]) -> str:
