@@ -58,6 +58,12 @@ def written(at: datetime, language: str) -> str:
     return format_datetime(at.astimezone(UTC), "long", locale=locale(language))
 
 
+def country_name(code: str, language: str) -> str:
+    """A country (ISO 3166-1) in this language; its code, if the CLDR does not know it."""
+    name: str = locale(language).territories.get(code, code)
+    return name
+
+
 def best_of(accepted: Iterable[str]) -> str:
     """The first language of ours among those that a browser accepts, best first (RFC 9110 §12.5.4); else English.
 

@@ -16,6 +16,7 @@ ZOOMED = {"width": 320, "height": 256}
 # axe leaves the rules of WCAG 2.2 out unless they are asked for, such as the size of what is clicked (SC 2.5.8).
 _EVERY_RULE = {"rules": {"target-size": {"enabled": True}}}
 _CONTRAST = {"runOnly": ["color-contrast"]}
+_ONLY_VIOLATIONS = {"resultTypes": ["violations"]}  # the details of what passes would take as long as the rules
 
 _SIDEWAYS = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 # What is cut off, or scrolls sideways inside of a page that does not. A label of one pixel is for screen readers.
@@ -23,6 +24,21 @@ _CUT_OFF = """() => [...document.querySelectorAll("body *:not(.sr, .skip, select
     .filter((one) => one.checkVisibility() && getComputedStyle(one).overflowX !== "visible")
     .filter((one) => one.clientWidth > 1 && one.scrollWidth > one.clientWidth + 1)
     .map((one) => one.outerHTML.slice(0, 120))"""
+
+
+def problems_in_one_look(page, turn):
+    """As ``problems``, but in one size and one theme, which ``turn`` picks, and zoomed in.
+
+    Four turns that follow each other are the four themes, half of them on a phone.
+    """
+    size = page.viewport_size
+    name, theme = [("light", STILL), *THEMES.items()][turn % 4]
+    page.emulate_media(**theme)
+    page.set_viewport_size((DESKTOP, PHONE)[turn // 2 % 2])
+    lines = _axe(page, name, _EVERY_RULE) + _zoomed(page)
+    page.emulate_media(**STILL)
+    page.set_viewport_size(size)
+    return lines
 
 
 def problems(page):
@@ -36,17 +52,21 @@ def problems(page):
         page.emulate_media(**theme)
         lines += _axe(page, name, _CONTRAST)
     page.emulate_media(**STILL)
-    page.set_viewport_size(ZOOMED)
-    lines += ["zoomed: wider than the window"] if page.evaluate(_SIDEWAYS) else []
-    lines += [f"zoomed: cut off: {html}" for html in page.evaluate(_CUT_OFF)]
+    lines += _zoomed(page)
     page.set_viewport_size(size)
     return lines
+
+
+def _zoomed(page):
+    page.set_viewport_size(ZOOMED)
+    lines = ["zoomed: wider than the window"] if page.evaluate(_SIDEWAYS) else []
+    return lines + [f"zoomed: cut off: {html}" for html in page.evaluate(_CUT_OFF)]
 
 
 def _axe(page, name, options):
     return [
         f"{name}: {violation['id']}: {node['html'][:160]} {node['failureSummary'][:200]}"
-        for violation in Axe().run(page, options=options).response["violations"]
+        for violation in Axe().run(page, options=options | _ONLY_VIOLATIONS).response["violations"]
         for node in violation["nodes"]
     ]
 

@@ -291,7 +291,7 @@ def update(page, code):
     until_taken(page, "#setup", give)
 
 
-def until_taken(page, section, give):
+def until_taken(page, section, give, *, again="Try again in"):
     """Ten hashes on a busy machine may outlast a call: the page then says when to try again, and a person does so.
 
     Where only the answer came too late, the page says that 2FA is on and asks to make the backup codes anew.
@@ -300,11 +300,17 @@ def until_taken(page, section, give):
     for _ in range(MANY_TRIES):
         give()
         expect(page.locator(f"{section} [aria-busy]")).to_have_count(0)
-        if not (said.is_visible() and "Try again in" in said.inner_text()):
+        if not (said.is_visible() and again in said.inner_text()):
             break
         page.wait_for_timeout(1000)
     if section == "#setup" and page.get_by_text("If you have not saved your backup codes").is_visible():
         until_taken(page, "#codes", page.get_by_role("button", name="Make new backup codes").click)
+
+
+def choose_language(page, name):
+    """By the menu in the header, which names each language in its own words."""
+    page.locator(".languages summary").click()
+    page.get_by_role("link", name=name).click()
 
 
 def log_out(page):

@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import (
     PHONE,
+    choose_language,
     code_of,
     enroll,
     give_code,
@@ -316,7 +317,7 @@ def test_the_pages_speak_german_to_whoever_wants_it(visit, ann):
     page.goto(page.url.replace("/security", "/nirgends"))
     expect(page.get_by_role("heading", name="Seite nicht gefunden")).to_be_visible()
     page.get_by_role("link", name="Zur Startseite").click()
-    page.get_by_role("link", name="English").click()
+    choose_language(page, "English")
     expect(page.get_by_role("switch", name="Enable Two-Factor Authentication")).to_be_visible()
 
 

@@ -11,7 +11,7 @@ from deploy.attack.inside import STRANGERS_AT_MOST, grow_older, have_failed
 from deploy.portal import pages_of
 from services.auth import challenge_store, guessing_brake
 from shared import budgets
-from tests.browser.conftest import PHONE, confirm_self, give_code
+from tests.browser.conftest import PHONE, choose_language, confirm_self, give_code
 
 pytestmark = pytest.mark.browser
 
@@ -120,7 +120,7 @@ def test_the_link_of_a_login_that_has_expired_says_so(held_back, link, redis):
 def test_another_language_and_a_jump_to_the_content_keep_the_link(held_back, link):
     page = held_back.page
     page.goto(link[0])
-    page.get_by_role("link", name="Deutsch").click()
+    choose_language(page, "Deutsch")
     expect(page.get_by_role("button", name="Ja, das bin ich")).to_be_visible()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")  # the link that skips to the content

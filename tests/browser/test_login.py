@@ -5,7 +5,17 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import PHONE, code_field, code_of, enroll, give_code, log_out, prove_phone, sms_code
+from tests.browser.conftest import (
+    PHONE,
+    choose_language,
+    code_field,
+    code_of,
+    enroll,
+    give_code,
+    log_out,
+    prove_phone,
+    sms_code,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -271,8 +281,8 @@ def test_a_login_leads_to_the_page_that_was_asked_for(visit, mia, scripts):
     visitor = visit(scripts=scripts)
     page = visitor.open("/security")
     expect(page.get_by_text("session")).to_have_count(0)
-    page.get_by_role("link", name="Deutsch").click()
-    page.get_by_role("link", name="English").click()
+    choose_language(page, "Deutsch")
+    choose_language(page, "English")
     page.get_by_label("Email").fill(mia.email)
     page.get_by_label("Password").fill(mia.password)
     page.get_by_role("button", name="Log In").click()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from services.auth.portal.texts import Texts
 from shared.problems import Refusal
+from shared.texts.languages import country_name
 
 # By code, or by code and cause. A form that has no such field shows it above its button.
 FIELD_OF: Mapping[str, str] = {
@@ -43,7 +44,9 @@ def answer(texts: Texts, refusal: Refusal) -> Answer:
         return Answer({"code": _with_tries_left(texts, texts("clock.wrong_code"), refusal)}, clock=clock)
     key, closer = f"problem.{refusal.code}", f"problem.{refusal.code}_{refusal.extra.get('cause')}"
     key = closer if closer in texts else key
-    places = {"country": refusal.extra.get("country"), "time": refusal.extra.get("begun_at")}
+    region = refusal.extra.get("country")
+    country = country_name(region, texts.language) if isinstance(region, str) else None
+    places = {"country": country, "time": refusal.extra.get("begun_at")}
     sentence = texts(key, **places) if key in texts else refusal.detail
     sentence = _with_tries_left(texts, sentence, refusal)
     if refusal.retry_after_seconds is not None:
@@ -67,4 +70,6 @@ def duration(texts: Texts, seconds: int) -> str:
     hours, minutes, rest = seconds // 3600, seconds % 3600 // 60, seconds % 60
     parts = [(hours, "unit.hours"), (minutes, "unit.minutes"), (0 if hours else rest, "unit.seconds")]
     said = [texts(unit, n=n) for n, unit in parts if n]
-    return " ".join(said) or texts("unit.seconds", n=0)
+    if len(said) == 2:  # never three, because hours leave the seconds out
+        return texts("unit.both", first=said[0], second=said[1])
+    return said[0] if said else texts("unit.seconds", n=0)

@@ -12,9 +12,10 @@ from services.auth.portal.texts import Texts
 from services.auth.routes.guard import LANGUAGE_COOKIE, deps, language
 from shared.problems import Refusal
 from shared.settings import Mode
-from shared.texts.languages import LANGUAGES
+from shared.texts.languages import LANGUAGES, direction
 
 LOOK = "latchkey_look"  # the app's extension that holds it
+DIRECTIONS: Mapping[str, str] = {code: direction(code) for code in LANGUAGES}
 LANGUAGE_SECONDS = 365 * 24 * 3600
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -74,6 +75,7 @@ def page(
         asset=lambda file: f"/portal/{look().version}/{file}",
         site=deps().settings.public_origin,
         languages=LANGUAGES,
+        directions=DIRECTIONS,
         path=path,
         asked=asked,
         account=principal.account if principal else None,

@@ -16,7 +16,13 @@ class Texts:
         self._texts = texts
 
     def __call__(self, key: str, **values: object) -> str:
-        """The text, its ``{places}`` filled. Raises KeyError for one that the catalogue lacks."""
+        """The text, its ``{places}`` filled. Raises KeyError for one that the catalogue lacks.
+
+        What is filled into a text that is read from right to left keeps a direction of its own (UAX #9, isolates). Else
+        ``+49…`` would end with its plus sign. ``static/page.js`` does the same.
+        """
+        if self.direction == "rtl":
+            values = {name: isolated(value) for name, value in values.items()}
         return fill(self._texts[key], values, self.language)
 
     def __contains__(self, key: str) -> bool:
@@ -26,6 +32,11 @@ class Texts:
         """Those of some groups, for a page's scripts."""
         wanted = tuple(f"{group}." for group in groups)
         return {key: text for key, text in self._texts.items() if key.startswith(wanted)}
+
+
+def isolated(value: object) -> object:
+    """Text between the marks that isolate its direction; a number has none of its own."""
+    return f"\u2068{value}\u2069" if isinstance(value, str) and value else value
 
 
 def by_language(texts: Catalogue) -> Mapping[str, Texts]:

@@ -1,9 +1,9 @@
 // Why an account's owner can't get in, as sentences: what the API found, and what to do. The owner reads it in other words.
 
-import { duration, el, knows, language, t } from "./page.js";
+import { duration, el, knows, locale, t } from "./page.js";
 
-const clock = new Intl.DateTimeFormat(language, { timeStyle: "short" });
-const day = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
+const clock = new Intl.DateTimeFormat(locale, { timeStyle: "short" });
+const day = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
 const CALM = new Set(["nothing", "no_login_yet"]);
 
 /** Today as a time, any other day with its date. */

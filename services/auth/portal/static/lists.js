@@ -1,7 +1,7 @@
 // Sessions and known devices, on one page; and what holds the account out, on two.
 
 import { all, get, load, onClick, Problem, remove, steppedUp } from "./api.js";
-import { $, browserName, dateTime, el, say, show, t, toTheSecond } from "./page.js";
+import { $, browserName, dateTime, el, isolated, say, show, t, toTheSecond } from "./page.js";
 
 /** Where the account is open, and which browsers it knows. */
 export function showPlaces() {
@@ -40,7 +40,7 @@ function ownFirst(items, time) {
 
 function row({ current }, name, pills, said, button) {
   const own = current ? [el("span", { class: "pill good" }, t("lists.this_one"))] : [];
-  const title = [name, ...own, ...pills].flatMap((part) => [part, " "]);
+  const title = [isolated(name), ...own, ...pills].flatMap((part) => [part, " "]);
   return el("li", {}, el("div", { class: "what" }, el("p", {}, ...title), el("small", {}, said.join(" "))), button);
 }
 

@@ -2,18 +2,35 @@
 
 const data = JSON.parse(document.getElementById("page-data").textContent);
 export const language = document.documentElement.lang;
+/** For Intl: the reader's language with ASCII digits, as codes, phone numbers and the server's texts have them. */
+export const locale = `${language}-u-nu-latn`;
+const isRightToLeft = document.documentElement.dir === "rtl";
+/** Points on, the way that the language is read. */
+export const arrow = isRightToLeft ? "←" : "→";
 export const fieldOf = data.fields;
 export const brand = data.brand;
 
 export const knows = (key) => key in data.texts;
 
-const plurals = new Intl.PluralRules(language);
+const plurals = new Intl.PluralRules(locale);
+
+/**
+ * What is filled into a text that is read from right to left keeps a direction of its own (UAX #9, isolates). Else
+ * "+49…" would end with its plus sign. portal/texts.py does the same.
+ */
+export const isolated = (value) => (isRightToLeft && typeof value === "string" && value ? `\u2068${value}\u2069` : value);
+
+/** The text without these marks, for what leaves the page. */
+const bare = (text) => text.replace(/[\u2068\u2069]/g, "");
+
+/** Several facts in one line. */
+export const joined = (parts) => parts.filter(Boolean).map(isolated).join(" · ");
 
 /** A text of the catalogue, its {places} filled. One that counts has a form for each plural category; {n} chooses. */
 export function t(key, values = {}) {
   const text = data.texts[key] ?? key;
   const form = typeof text === "string" ? text : text[plurals.select(values.n)] ?? text.other;
-  return form.replace(/\{([a-z_]+)\}/g, (_, name) => values[name]);
+  return form.replace(/\{([a-z_]+)\}/g, (_, name) => isolated(values[name]));
 }
 
 export const $ = (selector, root = document) => root.querySelector(selector);
@@ -52,12 +69,13 @@ export function duration(seconds) {
   const whole = Math.max(0, Math.round(seconds));
   const hours = Math.floor(whole / 3600);
   const parts = [[hours, "hours"], [Math.floor((whole % 3600) / 60), "minutes"], [hours ? 0 : whole % 60, "seconds"]];
-  return parts.filter(([n]) => n).map(([n, unit]) => t(`unit.${unit}`, { n })).join(" ") || t("unit.seconds", { n: 0 });
+  const [first, second] = parts.filter(([n]) => n).map(([n, unit]) => t(`unit.${unit}`, { n }));
+  return second ? t("unit.both", { first, second }) : first ?? t("unit.seconds", { n: 0 });
 }
 
-const day = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
-const exact = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" });
-const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
+const day = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
+const exact = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "medium" });
+const relative = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
 
 /** A moment as a <time>: near ones as "2 minutes ago", others by date; the exact one as its title. */
 export function moment(text) {
@@ -75,7 +93,7 @@ export const toTheSecond = (text) => exact.format(new Date(text));
 
 export const dateTime = (text) => day.format(new Date(text));
 
-const hour = new Intl.DateTimeFormat(language, { timeStyle: "short" });
+const hour = new Intl.DateTimeFormat(locale, { timeStyle: "short" });
 
 /** The time alone where it was today, else with the date. */
 export function timeOrDate(text) {
@@ -83,7 +101,7 @@ export function timeOrDate(text) {
   return (at.toDateString() === new Date().toDateString() ? hour : day).format(at);
 }
 
-const regions = new Intl.DisplayNames(language, { type: "region" });
+const regions = new Intl.DisplayNames(locale, { type: "region" });
 
 /** A country (ISO 3166-1) in the reader's language. */
 export const countryName = (code) => regions.of(code);
@@ -152,7 +170,7 @@ for (const button of $$("[data-shows]")) {
 
 export async function copy(text) {
   try {
-    await navigator.clipboard.writeText(text);
+    await navigator.clipboard.writeText(bare(text));
     say(t("form.copied"));
   } catch {
     say(t("form.copy_failed"));
@@ -160,7 +178,7 @@ export async function copy(text) {
 }
 
 export function download(name, type, text) {
-  const link = el("a", { href: URL.createObjectURL(new Blob([text], { type })), download: name });
+  const link = el("a", { href: URL.createObjectURL(new Blob([bare(text)], { type })), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }

@@ -3,7 +3,7 @@
 import { facts, late, tone, who, words } from "./activity.js";
 import { all, change, get, load, look, onClick, onSubmit, post, steppedUp } from "./api.js";
 import { diagnosis } from "./diagnosis.js";
-import { $, brand, csv, dateTime, download, duration, el, knows, say, show, t, toTheSecond } from "./page.js";
+import { $, arrow, brand, csv, dateTime, download, duration, el, isolated, joined, say, show, t, toTheSecond } from "./page.js";
 import { steps, timeline } from "./timeline.js";
 
 const id = $("#name").dataset.id, base = `/v1/support/accounts/${id}`;
@@ -23,7 +23,7 @@ function showAccount() {
       throw problem;
     });
     const two = account.two_factor;
-    $("#name").textContent = account.name;
+    $("#name").textContent = isolated(account.name);
     $("#email").textContent = account.email;
     document.title = `${account.name} · ${brand}`;
     const since = two.authenticators[0]?.confirmed_at;
@@ -35,7 +35,7 @@ function showAccount() {
       ["fact_phone", [account.phone && t("support.proven", { phone: account.phone.hint }), account.pending_phone_hint && t("support.pending", { phone: account.pending_phone_hint })].filter(Boolean).join("; ") || t("support.none")],
       ["fact_devices", account.trusted_devices],
       ["fact_sessions", account.sessions],
-      ["fact_team", account.team.name],
+      ["fact_team", isolated(account.team.name)],
       ["fact_role", t(`role.${account.role}`)],
     ];
     $("[data-list]", show($("#why"))).replaceChildren(diagnosis(account.diagnosis));
@@ -198,10 +198,10 @@ function checkRow(row) {
 /** The form of the next step of this check. */
 function doing({ check, latest, kind }) {
   if (latest?.status === "passed") {
-    return [el("p", {}, t("support.check_until", { time: toTheSecond(latest.expires_at) }), latest.evidence ? ` · ${latest.evidence}` : "")];
+    return [el("p", {}, t("support.check_until", { time: toTheSecond(latest.expires_at) }), latest.evidence ? ` · ${isolated(latest.evidence)}` : "")];
   }
   if (kind === "attested") {
-    const evidence = el("textarea", { id: `evidence-${check}`, name: "evidence", required: true, maxlength: 1000 });
+    const evidence = el("textarea", { id: `evidence-${check}`, name: "evidence", dir: "auto", required: true, maxlength: 1000 });
     return [ask(check, evidence, "support.evidence", "support.write_down", ({ evidence: words }) => post(CHECKS, { check, evidence: words.trim() }))];
   }
   const again = el("button", { type: "button" }, t(latest ? "support.begin_again" : `support.begin_${check}`));
@@ -234,7 +234,7 @@ async function showPolicy() {
   return rules.map((rule) => {
     const checks = rule.identity_checks.map(nameOf).join(" + ") || t("support.any_two");
     const when = rule.when === "any" ? "" : `${t(`support.when_${rule.when}`)}: `;
-    return el("li", {}, `${when}${checks} → ${resultOf(rule)}`);
+    return el("li", {}, `${when}${checks} ${arrow} ${resultOf(rule)}`);
   });
 }
 
@@ -285,9 +285,9 @@ async function follow(reset_id) {
     ["approve_before", reset.approvals_missing && reset.approval_ends_at && dateTime(reset.approval_ends_at)],
     ["cool_off_ends", reset.cool_off_ends_at && dateTime(reset.cool_off_ends_at)],
     ["ended", reset.ended_because && t(`support.ended_${reset.ended_because}`)],
-  ].filter(([, text]) => text).map(([name, text]) => el("div", {}, el("dt", {}, t(`support.${name}`)), el("dd", {}, text))));
-  $("#reset-rule").textContent = `${reset.identity_checks.map(nameOf).join(" + ")} → ${resultOf({ ...reset, approvals: reset.approvals_needed })}`;
-  $("#reset-checks").replaceChildren(...reset.checks.map((one) => el("li", {}, [nameOf(one.check), t(`support.kind_${one.kind}`), dateTime(one.passed_at), one.confirmed_by_email, one.evidence].filter(Boolean).join(" · "))));
+  ].filter(([, text]) => text).map(([name, text]) => el("div", {}, el("dt", {}, t(`support.${name}`)), el("dd", {}, el("bdi", {}, text)))));
+  $("#reset-rule").textContent = `${reset.identity_checks.map(nameOf).join(" + ")} ${arrow} ${resultOf({ ...reset, approvals: reset.approvals_needed })}`;
+  $("#reset-checks").replaceChildren(...reset.checks.map((one) => el("li", {}, joined([nameOf(one.check), t(`support.kind_${one.kind}`), dateTime(one.passed_at), one.confirmed_by_email, one.evidence]))));
   $("#reset-line").replaceChildren(...steps(reset.timeline));
   show($("#approve"), reset.may_approve);
   const because = reset.may_not_approve_because;

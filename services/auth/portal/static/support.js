@@ -8,10 +8,10 @@ const found = $("#found"), resets = $("#resets [data-list]"), status = $("#statu
 const TONE = { awaiting_approval: "warn", cooling_off: "warn", approved: "warn", applied: "good", cancelled: "", ended: "" };
 
 /** Whose it is: the name leads to the account. */
-const named = (id, name, email) => el("div", { class: "what" }, el("p", {}, el("a", { href: `/support/accounts/${id}` }, name)), el("small", {}, email));
+const named = (id, name, email) => el("div", { class: "what" }, el("p", {}, el("a", { dir: "auto", href: `/support/accounts/${id}` }, name)), el("small", {}, el("bdi", {}, email)));
 
 /** Facts with their names. */
-const facts = (rows) => el("dl", { class: "facts" }, ...rows.map(([key, ...value]) => el("div", {}, el("dt", {}, t(`support.${key}`)), el("dd", {}, ...value))));
+const facts = (rows) => el("dl", { class: "facts" }, ...rows.map(([key, ...value]) => el("div", {}, el("dt", {}, t(`support.${key}`)), el("dd", {}, el("bdi", {}, ...value)))));
 
 function stateOf({ open_reset_status: reset, enrollment_prompted: prompted, two_factor_enabled: isOn }) {
   if (reset) return [el("span", { class: `pill ${TONE[reset]}` }, t(`reset.${reset}`))];
@@ -66,7 +66,7 @@ const auditWanted = () => Object.fromEntries([...new FormData(auditForm)].map(([
 
 /** The trail's entries bear the operator's address under a name of their own. */
 const asTold = (item) => ({ ...item, actor_email: item.operator_email });
-const about = ({ account_id: id, account_email: email }) => (id ? [" · ", el("a", { href: `/support/accounts/${id}` }, email)] : []);
+const about = ({ account_id: id, account_email: email }) => (id ? [" · ", el("a", { dir: "auto", href: `/support/accounts/${id}` }, email)] : []);
 
 function showTrail() {
   const wanted = auditWanted(), items = [], place = el("div");

@@ -1,7 +1,7 @@
 // Team: who belongs to the account, and the cell phone that each proves.
 
 import { all, change, clearErrors, codeIn, get, load, look, onClick, onSubmit, post, put, remove, sentence, steppedUp } from "./api.js";
-import { $, countryName, duration, el, language, ownCountry, say, show, t } from "./page.js";
+import { $, countryName, duration, el, isolated, joined, locale, ownCountry, say, show, t } from "./page.js";
 
 const me = $("#me").dataset, dialog = $("#edit"), form = $("#edit-form"), country = form.elements.country;
 const other = $("#edit-country"), prove = $("#prove"), proveForm = $("#prove-form"), again = $("#prove-again"), callMe = $("#prove-call");
@@ -14,8 +14,8 @@ let channels = [], editing = null, filling = null, waiting = 0, following = 0;
 function showMembers() {
   return load($("#members [data-list]"), async () => {
     const [{ team }, members] = await Promise.all([get("/v1/team?limit=1"), all("/v1/team")]);
-    $("#team-name").textContent = `${t("team.title")} · ${team.name}`;
-    members.sort((a, b) => (b.id === me.id) - (a.id === me.id) || a.name.localeCompare(b.name, language));
+    $("#team-name").textContent = joined([t("team.title"), team.name]);
+    members.sort((a, b) => (b.id === me.id) - (a.id === me.id) || a.name.localeCompare(b.name, locale));
     return el("ul", { class: "rows" }, ...members.map(row));
   });
 }
@@ -30,8 +30,8 @@ function row(member) {
   edit.addEventListener("click", () => open(member));
   return el("li", {},
     el("div", { class: "what" },
-      el("p", {}, el("strong", {}, member.name), " ", own ? el("span", { class: "pill" }, t("team.you")) : null, " ", el("small", {}, t(`role.${member.role}`))),
-      el("small", {}, member.email)),
+      el("p", {}, el("strong", { dir: "auto" }, member.name), " ", own ? el("span", { class: "pill" }, t("team.you")) : null, " ", el("small", {}, t(`role.${member.role}`))),
+      el("small", {}, el("bdi", {}, member.email))),
     el("div", { class: "what" },
       phone || !pending ? el("p", {}, phone ?? el("span", { class: "muted" }, t("team.no_phone"))) : null,
       pending ? el("p", { class: "small" }, pending) : null),
@@ -48,8 +48,8 @@ async function fillCountries() {
   country.replaceChildren(el("option", { value: "" }, t("form.loading")));
   const countries = (await get("/v1/phone/countries")).items
     .map((one) => ({ ...one, name: countryName(one.country) }))
-    .sort((a, b) => a.name.localeCompare(b.name, language));
-  const option = (one) => el("option", { value: one.country, disabled: !takesCodes(one) }, `${one.name} (+${one.calling_code})`);
+    .sort((a, b) => a.name.localeCompare(b.name, locale));
+  const option = (one) => el("option", { value: one.country, disabled: !takesCodes(one) }, `${one.name} (${isolated(`+${one.calling_code}`)})`);
   country.replaceChildren(
     el("option", { value: "" }, t("team.choose")),
     el("optgroup", { label: t("team.countries") }, ...countries.filter(takesCodes).map(option)),

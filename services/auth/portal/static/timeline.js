@@ -2,7 +2,7 @@
 // became of it, and what repeats.
 
 import { facts, has, late, sharedFacts, tone, who, words } from "./activity.js";
-import { browserName, el, stamp, t } from "./page.js";
+import { browserName, el, joined, stamp, t } from "./page.js";
 
 const A_LOGIN_LASTS = 10 * 60_000;  // as long as its challenge
 const A_VISIT_LASTS = 10 * 60_000;  // a longer pause begins another one
@@ -90,14 +90,14 @@ export function summary(row, whole = row.items, options = {}) {
 function step(item, tooLate, options) {
   return el("li", {}, stamp(item.at),
     el("div", {}, el("p", { class: `tone-${tooLate.has(item) ? "bad" : tone(item)}` }, words(item)),
-      el("p", { class: "small" }, [...(tooLate.has(item) ? [t("activity.late")] : []), who(item, options), ...facts(item)].filter(Boolean).join(" · "))));
+      el("p", { class: "small" }, joined([...(tooLate.has(item) ? [t("activity.late")] : []), who(item, options), ...facts(item)]))));
 }
 
 /** What was named by one line, such as an account with a link, goes behind its sentence. */
 function line(row, whole, options) {
   const { text, tone: shade, small } = summary(row, whole, options);
   const about = options.about?.(row.items[0]) ?? [], opens = row.items.length > 1, tooLate = late(whole);
-  const said = [el("p", { class: `tone-${shade}` }, text, ...(opens ? [] : about)), el("p", { class: "small" }, small.join(" · "))];
+  const said = [el("p", { class: `tone-${shade}` }, text, ...(opens ? [] : about)), el("p", { class: "small" }, joined(small))];
   if (!opens) return el("li", {}, stamp(row.items[0].at), el("div", {}, ...said));
   // A summary is a control, and may hold no link.
   const steps = el("details", {}, el("summary", {}, ...said), el("ol", { class: "inner" }, ...row.items.map((item) => step(item, tooLate, options))));

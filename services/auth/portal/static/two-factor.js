@@ -3,7 +3,7 @@
 import { change, clockSays, codeIn, get, load, onClick, once, onSubmit, post, Problem, remove, sentence, steppedUp } from "./api.js";
 import { diagnosis } from "./diagnosis.js";
 import { showHeld } from "./lists.js";
-import { $, $$, copy, dateTime, download, duration, el, language, say, show, t, timeOrDate } from "./page.js";
+import { $, $$, copy, dateTime, download, duration, el, joined, locale, say, show, t, timeOrDate } from "./page.js";
 import { timeline } from "./timeline.js";
 
 const toggle = $("#toggle"), setup = $("#setup"), sheet = $("#new-codes"), later = $("#later");
@@ -47,8 +47,8 @@ function showState() {
   const way = ["phone_has", "phone_called"][[state.sms, state.call].findIndex((one) => one?.available)] ?? "phone_none";
   $("#sms-said").textContent = t(`two_factor.${way}`, { phone: state.sms.phone_hint });
   const app = state.authenticators[0];
-  const said = [app?.confirmed_at ? `${t("two_factor.authenticator")} · ${t("two_factor.on_since", { date: dateTime(app.confirmed_at) })}` : ""];
-  return [el("span", {}, said.join(" "))];
+  const said = app?.confirmed_at ? [t("two_factor.authenticator"), t("two_factor.on_since", { date: dateTime(app.confirmed_at) })] : [];
+  return [el("span", {}, joined(said))];
 }
 
 function showReset(reset) {
@@ -170,7 +170,7 @@ $("#copy-key").addEventListener("click", () => copy(enrollment.secret));
 
 /** Our time beside the device's own; half the way there and back is taken off. */
 async function checkClock() {
-  const verdict = $("#clock-verdict"), format = new Intl.DateTimeFormat(language, { timeStyle: "medium" });
+  const verdict = $("#clock-verdict"), format = new Intl.DateTimeFormat(locale, { timeStyle: "medium" });
   verdict.className = "";
   verdict.textContent = "";
   try {
