@@ -13,6 +13,7 @@ from playwright.sync_api import expect, sync_playwright
 from deploy.local.ports import free_port
 from deploy.local.stack import running_stack
 from deploy.portal import Portal, pages_of, wait_for
+from tests.support.invented import invented
 from tests.support.people import make_people, turn_on_two_factor
 
 FLAGS = (
@@ -181,7 +182,8 @@ def make_owner(stack):
     def make(role="member", team="Example Ltd"):
         kind = (role, team)
         if not stock.get(kind):
-            stock[kind] = make_people(stack, A_STOCK if team == "Example Ltd" else 1, role, team)
+            count = A_STOCK if team == "Example Ltd" else 1
+            stock[kind] = make_people(stack, [invented() for _ in range(count)], role, team)
         made = stock[kind].pop()
         return Owner(made.id, made.email, made.password, enrollment_word=made.enrollment_word)
 
