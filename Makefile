@@ -123,8 +123,8 @@ test-compose: $(VENV)/.compose  ## Build the images, run the whole stack in cont
 test-browser: $(VENV)/.browser  ## Walk through the pages in a real browser (it says what it needs)
 	$(BIN)/python -m pytest tests/browser -n $(JOBS) --dist loadfile
 
-screenshots: $(VENV)/.browser  ## Make the README's pictures anew
-	SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest tests/browser/test_screenshots.py
+screenshots: $(VENV)/.browser  ## Play the help page's steps, and make the README's pictures of them anew
+	SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest tests/browser/test_help_page.py
 
 lint: $(DEV)  ## Check style and formatting
 	$(BIN)/ruff check .

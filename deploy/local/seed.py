@@ -36,10 +36,10 @@ class _Plan:
 
 # Two operators, because a reset that the policy table doesn't allow at once needs a second pair of eyes.
 PLANS = (
-    _Plan("owner@example.com", "Olivia Owner", "owner", "Example Ltd", second_factor=False),
-    _Plan("member@example.com", "Max Member", "member", "Example Ltd", second_factor=False),
-    _Plan("support@latchkey.example", "Sam Support", "support", "Latchkey Support", second_factor=True),
-    _Plan("support2@latchkey.example", "Sasha Support", "support", "Latchkey Support", second_factor=True),
+    _Plan("owner@example.com", "Olivia Grant", "owner", "Example Ltd", second_factor=False),
+    _Plan("member@example.com", "Max Berger", "member", "Example Ltd", second_factor=False),
+    _Plan("support@latchkey.example", "Sam Okafor", "support", "Latchkey Support", second_factor=True),
+    _Plan("support2@latchkey.example", "Olga Lindqvist", "support", "Latchkey Support", second_factor=True),
 )
 
 

@@ -13,6 +13,7 @@ from playwright.sync_api import expect, sync_playwright
 from deploy.local.ports import free_port
 from deploy.local.stack import running_stack
 from deploy.portal import Portal, pages_of, wait_for
+from tests.support.invented import invented
 from tests.support.people import make_people, turn_on_two_factor
 
 FLAGS = (
@@ -111,8 +112,8 @@ def visit(chromium, stack):
     """Make visitors; at the end nobody's console may have an error or a report of the policy."""
     visitors = []
 
-    def make(*, size=DESKTOP, dark=False, scripts=True, language="en-US", touch=False):
-        ip = f"10.{secrets.randbelow(255)}.{secrets.randbelow(255)}.{secrets.randbelow(255)}"
+    def make(*, size=DESKTOP, dark=False, scripts=True, language="en-US", touch=False, ip=None):
+        ip = ip or f"10.{secrets.randbelow(255)}.{secrets.randbelow(255)}.{secrets.randbelow(255)}"
         context = chromium.new_context(
             viewport=size,
             color_scheme="dark" if dark else "light",
@@ -173,6 +174,14 @@ class Owner:
         self.last_step = max(step, self.last_step + 1)
         return code_of(self.key, ahead_seconds=(self.last_step - step) * STEP_SECONDS)
 
+    def code_before(self):
+        """The code of the step before, which is still taken and leaves this step's fresh."""
+        left = STEP_SECONDS - time.time() % STEP_SECONDS
+        if left < 5:  # it would be too old on its arrival
+            time.sleep(left + 0.1)
+        self.last_step = int(time.time()) // STEP_SECONDS - 1
+        return code_of(self.key, ahead_seconds=-STEP_SECONDS)
+
 
 @pytest.fixture(scope="session")
 def make_owner(stack):
@@ -181,7 +190,8 @@ def make_owner(stack):
     def make(role="member", team="Example Ltd"):
         kind = (role, team)
         if not stock.get(kind):
-            stock[kind] = make_people(stack, A_STOCK if team == "Example Ltd" else 1, role, team)
+            count = A_STOCK if team == "Example Ltd" else 1
+            stock[kind] = make_people(stack, [invented() for _ in range(count)], role, team)
         made = stock[kind].pop()
         return Owner(made.id, made.email, made.password, enrollment_word=made.enrollment_word)
 
@@ -265,20 +275,17 @@ def enroll(visitor, person):
     page = visitor.log_in(person)
     page.get_by_role("switch").check()
     person.key = key_on(page)
+    update(page, person.code_before)
+    save_codes(page, person)
+    return page
 
-    def code_before():
-        left = STEP_SECONDS - time.time() % STEP_SECONDS
-        if left < 5:  # the code of the step before would be too old on its arrival
-            time.sleep(left + 0.1)
-        person.last_step = int(time.time()) // STEP_SECONDS - 1
-        return code_of(person.key, ahead_seconds=-STEP_SECONDS)
 
-    update(page, code_before)
+def save_codes(page, person):
+    """Take down the backup codes that the page shows this once."""
     expect(page.get_by_role("heading", name="Backup Codes")).to_be_visible()
     expect(page.locator("#codes-list li")).to_have_count(10)
     person.codes = page.locator("#codes-list li").all_inner_texts()
     page.get_by_role("button", name="I have saved them").click()
-    return page
 
 
 def update(page, code):
@@ -334,10 +341,19 @@ def prove_phone(page, inbox, number=None, *, enrolled=None):
     ``enrolled`` is who turned 2FA on in this very session, which ended its step-up window.
     """
     number = number or f"01512 {secrets.randbelow(9_000_000) + 1_000_000}"
+    enter_phone(page, number)
+    save_phone(page, inbox, enrolled=enrolled)
+    return number[-4:]
+
+
+def enter_phone(page, number):
     page.get_by_role("navigation").get_by_role("link", name="Team").click()
     page.locator("#members li", has_text="You").get_by_role("button", name="Edit").click()
     page.get_by_label("Country Code").select_option("DE")
     page.get_by_label("Cell Phone", exact=True).fill(number)
+
+
+def save_phone(page, inbox, *, enrolled=None):
     page.get_by_role("button", name="Save").click()
     if enrolled:
         confirm_self(page, enrolled)
@@ -345,7 +361,6 @@ def prove_phone(page, inbox, number=None, *, enrolled=None):
     page.get_by_label("Code", exact=True).fill(sms_code(inbox, page.locator("#prove-sent").inner_text()))
     page.locator("#prove-form [type=submit]").click()
     expect(page.locator("#members li", has_text="You")).to_contain_text(", verified")
-    return number[-4:]
 
 
 def sms_code(inbox, sentence):

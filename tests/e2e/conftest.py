@@ -15,6 +15,7 @@ from deploy.local.ports import free_port
 from deploy.local.settings import ROOT
 from deploy.local.stack import running_stack
 from deploy.portal import AuthenticatorApp, Portal, wait_for
+from tests.support.invented import invented
 from tests.support.stack_settings import settings_for
 from tests.support.twilio_stub import TwilioStub
 
@@ -158,13 +159,12 @@ def make_person(stack):
 
 
 def new_person(stack, role: str, team: str) -> Person:
-    tag, password = secrets.token_hex(5), "correct horse " + secrets.token_hex(6)
-    email = f"{tag}@example.com"
+    somebody, password = invented(), "correct horse " + secrets.token_hex(6)
     environment = environment_of("auth", stack.settings, read_keys(stack.settings.keys_file))
     made = subprocess.run(
         [
-            *(sys.executable, "-m", "services.auth", "accounts", "create", "--email", email, "--role", role),
-            *("--team", team, "--name", f"Person {tag}"),
+            *(sys.executable, "-m", "services.auth", "accounts", "create", "--email", somebody.email, "--role", role),
+            *("--team", team, "--name", somebody.name),
         ],
         input=password + "\n",
         env=environment,
@@ -175,7 +175,7 @@ def new_person(stack, role: str, team: str) -> Person:
     )
     account = json.loads(made.stdout.splitlines()[-1])
     ip = f"10.{secrets.randbelow(255)}.{secrets.randbelow(255)}.{secrets.randbelow(255)}"
-    return Person(stack.base_url, account["id"], email, password, ip, account.get("enrollment_word"))
+    return Person(stack.base_url, account["id"], somebody.email, password, ip, account.get("enrollment_word"))
 
 
 @pytest.fixture

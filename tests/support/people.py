@@ -31,20 +31,20 @@ class Made:
     enrollment_word: str | None = None
 
 
-def make_people(stack, count, role="member", team="Example Ltd"):
-    """So many accounts, each with a password of its own."""
-    passwords = [f"correct horse {secrets.token_hex(6)}" for _ in range(count)]
+def make_people(stack, people, role="member", team="Example Ltd"):
+    """An account for each of these, with a password of its own."""
+    passwords = [f"correct horse {secrets.token_hex(6)}" for _ in people]
     hashes = HashingPool(max_waiting=1, threads=os.cpu_count(), patience_seconds=300).hash_many(passwords)
     environment = Environment(environment_of("auth", stack.settings, read_keys(stack.settings.keys_file)))
     made = []
     with opened(database_url_from_env(environment)) as database, writing(database) as connection:
-        for password, encoded in zip(passwords, hashes, strict=True):
-            tag, now = secrets.token_hex(5), system_clock()
+        for person, password, encoded in zip(people, passwords, hashes, strict=True):
+            now = system_clock()
             account = accounts.add(
                 connection,
                 team_id=accounts.team_named(connection, team, now),
-                email=f"{tag}@example.com",
-                name=f"Person {tag}",
+                email=person.email,
+                name=person.name,
                 role=Role(role),
                 password_hash=encoded,
                 now=now,

@@ -1,0 +1,27 @@
+"""Invented people with names and addresses as customers have them, so that a page of a test reads as it will."""
+
+import secrets
+from dataclasses import dataclass
+
+FIRST = (
+    *("Adele", "Amara", "Bruno", "Carla", "Daniel", "Elena", "Farid", "Greta", "Hanna", "Ines", "Jonas", "Keiko"),
+    *("Leila", "Marco", "Nadia", "Oscar", "Paula", "Rafael", "Selma", "Tomas", "Uma", "Viktor", "Wanda", "Yusuf"),
+)
+LAST = (
+    *("Abara", "Bauer", "Castillo", "Dubois", "Eriksen", "Fontana", "Garcia", "Hoffman", "Ivanov", "Jansen", "Kim"),
+    *("Larsson", "Moreau", "Nowak", "Okoye", "Pereira", "Quist", "Rossi", "Silva", "Tanaka", "Vogel", "Weber"),
+)
+
+
+@dataclass(frozen=True)
+class Invented:
+    name: str
+    email: str
+
+
+def invented() -> Invented:
+    """Somebody new. Two may share a name, and nobody shares an address; the address alone tells the name."""
+    tag = secrets.token_hex(3)
+    surnames, first = divmod(int(tag, 16), len(FIRST))
+    given, surname = FIRST[first], LAST[surnames % len(LAST)]
+    return Invented(f"{given} {surname}", f"{given[0]}.{surname}.{tag}@example.com".lower())
