@@ -8,19 +8,27 @@ import re
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
+from importlib import import_module
 from importlib.resources import files
+from types import ModuleType
 from typing import Any, cast
 
-from shared.texts.languages import LANGUAGES, PLURAL_FORMS, plural_form, plural_forms
+from shared.texts.languages import LANGUAGES
 
 Text = str | Mapping[str, str]
 Catalogue = Mapping[str, Mapping[str, Text]]
 
 PLACE = re.compile(r"\{([a-z_]+)\}")
 COUNTED, WHOLE = "n", "other"  # the place whose number chooses the form, and the form that has every place
+_PLURAL_FORMS = frozenset({"zero", "one", "two", "few", "many", WHOLE})  # of all languages
 LONGEST_TEXT = 2000
 # Control characters, and those that turn the direction of what stands beside the text.
 _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+def _cldr() -> ModuleType:
+    """Loaded for the first text that counts: a process that sends codes has none."""
+    return import_module("shared.texts.cldr")
 
 
 @cache
@@ -37,7 +45,7 @@ def read(file: str) -> Catalogue:
 def fill(text: Text, values: Mapping[str, object], language: str) -> str:
     """The text with its places filled. Braces in a value are no places. Raises KeyError for a missing value."""
     if not isinstance(text, str):
-        text = text.get(plural_form(language, cast("float", values[COUNTED])), text[WHOLE])
+        text = text.get(_cldr().plural_form(language, cast("float", values[COUNTED])), text[WHOLE])
     return PLACE.sub(lambda place: str(values[place[1]]), text)
 
 
@@ -84,7 +92,7 @@ def _fault(text: object, ours: Text, language: str) -> str | None:
     wanted = frozenset(PLACE.findall(forms_of(ours)[WHOLE]))
     if WHOLE not in forms or (len(forms) > 1 and COUNTED not in wanted):
         return "must be a text"
-    if strange := forms.keys() - plural_forms(language):
+    if strange := forms.keys() - _cldr().plural_forms(language):
         return f"must not have a form {', '.join(sorted(strange))}"
     for name, form in forms.items():
         spared = frozenset() if name == WHOLE else frozenset({COUNTED})  # "one" may say the number in a word
@@ -126,7 +134,7 @@ def _own_rows(prefix: str, table: Mapping[str, Any], groups: Collection[str]) ->
 
 def _rows(prefix: str, table: Mapping[str, Any]) -> Iterator[tuple[str, Text]]:
     for name, value in table.items():
-        if isinstance(value, Mapping) and not (WHOLE in value and value.keys() <= PLURAL_FORMS):
+        if isinstance(value, Mapping) and not (WHOLE in value and value.keys() <= _PLURAL_FORMS):
             yield from _rows(f"{prefix}{name}.", value)
         else:
             yield f"{prefix}{name}", value

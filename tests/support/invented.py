@@ -24,4 +24,4 @@ def invented() -> Invented:
     tag = secrets.token_hex(3)
     surnames, first = divmod(int(tag, 16), len(FIRST))
     given, surname = FIRST[first], LAST[surnames % len(LAST)]
-    return Invented(f"{given} {surname}", f"{given[0]}.{surname}.{tag}@example.com".lower())
+    return Invented(f"{given} {surname}", f"{given}.{surname}.{tag}@northwind-traders.example.com".lower())

@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from shared.texts.catalogue import Text, forms_of
-from shared.texts.languages import plural_form
+from shared.texts.cldr import plural_form
 
 # Marks and controls of the direction. Codes and addresses are set apart by the pages, so a text needs none.
 _STEERS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})

@@ -14,7 +14,7 @@ def test_invented_people_have_names_and_addresses_of_their_own():
     assert len({one.email for one in people}) == len(people)
     for one in people:
         given, surname = one.name.lower().split()
-        assert one.email.startswith(f"{given[0]}.{surname}.")
+        assert one.email.startswith(f"{given}.{surname}.")
 
 
 def test_nobody_who_is_seeded_is_called_after_a_role():

@@ -17,7 +17,8 @@ from services.auth.domain.account import Role
 from services.auth.domain.browsers import DESCRIPTIONS, UNKNOWN
 from shared.texts import catalogue
 from shared.texts.catalogue import Catalogue, fill
-from shared.texts.languages import DEFAULT_LANGUAGE, LANGUAGES, written
+from shared.texts.cldr import written
+from shared.texts.languages import DEFAULT_LANGUAGE, LANGUAGES
 from shared.texts.sms_alphabet import plainest
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from services.auth.portal.texts import Texts
 from shared.problems import Refusal
-from shared.texts.languages import country_name
+from shared.texts.cldr import country_name
 
 # By code, or by code and cause. A form that has no such field shows it above its button.
 FIELD_OF: Mapping[str, str] = {

@@ -27,7 +27,8 @@ from shared.ids import token_digest
 from shared.openapi import Header
 from shared.problems import Refusal
 from shared.rest import RestBlueprint
-from shared.texts.languages import LANGUAGES, best_of
+from shared.texts.cldr import best_of
+from shared.texts.languages import LANGUAGES
 from shared.web import problem_response
 
 P = ParamSpec("P")

@@ -7,7 +7,8 @@ from services.auth.domain.account import Role
 from services.auth.domain.notice_texts import CATALOGUE, Kind, Phrase, wordings
 from services.auth.domain.reset import EndedBecause
 from services.auth.domain.restore_findings import TOLD_TO_OWNERS
-from shared.texts.languages import LANGUAGES, written
+from shared.texts.cldr import written
+from shared.texts.languages import LANGUAGES
 from tests.support.auth import NOW
 
 ORIGIN = "https://portal.example.com"
