@@ -45,7 +45,7 @@ EXPOSE 8080 9464
 HEALTHCHECK --interval=10s --timeout=20s --start-period=30s CMD ["python", "-m", "shared.health", "web"]
 
 FROM web AS auth
-CMD ["python", "-m", "shared.serving", "services.auth.wsgi:app", "--host", "0.0.0.0", "--threads", "8"]
+CMD ["python", "-m", "shared.serving", "services.auth.wsgi:app", "--host", "0.0.0.0", "--threads", "4"]
 
 # MALLOC_MMAP_THRESHOLD_: otp hashes seldom; without it glibc keeps argon2's 19 MiB of each thread for good.
 FROM web AS otp

@@ -2,7 +2,8 @@
 
 granian calls ``Arrivals`` as soon as it has read the head of a request (its RSGI interface). A request without a body
 runs at once, in the thread of that call. For one with a body the thread asks granian for the body and returns; another
-thread runs the app when the body is complete. So a client that sends half a body holds no thread.
+thread runs the app when the body is complete. So a client that sends half a body holds no thread. Routes that wait for
+slow work have threads of their own (bulkhead.py).
 
 A body that is not complete after ``BODY_SECONDS`` is answered with 408, and the connection ends. A file is sent by
 granian, and any other answer is handed over as a whole, so a client that does not read holds no thread either.
@@ -17,6 +18,8 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from io import BytesIO
 from typing import IO, Any, Protocol
+
+from shared.bulkhead import EXTENSION, Bulkhead
 
 MAX_BODY_BYTES = 16 * 1024
 # A client that sends each byte as a chunk would cost a turn of a thread for each. Real clients send one to three.
@@ -152,6 +155,7 @@ class Arrivals:
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self._bulkhead: Bulkhead | None = getattr(app, "extensions", {}).get(EXTENSION)
         self._fixed: Environ = {
             "SCRIPT_NAME": "",
             "SERVER_SOFTWARE": "granian",
@@ -282,6 +286,12 @@ class Arrivals:
         self._run(arrival.environ, arrival.exchange, body)
 
     def _run(self, environ: Environ, exchange: Exchange, body: bytes) -> None:
+        """Run the app, on a thread of its bulkhead or on this one. Never raises."""
+        serve = partial(self._serve, environ, exchange, body)
+        if self._bulkhead is None or not self._bulkhead.run(environ["REQUEST_METHOD"], environ["PATH_INFO"], serve):
+            serve()
+
+    def _serve(self, environ: Environ, exchange: Exchange, body: bytes) -> None:
         """Run the app and hand its answer over. Never raises."""
         environ["wsgi.input"] = BytesIO(body)
         status, headers = "500 ", list[tuple[str, str]]()

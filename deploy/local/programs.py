@@ -67,7 +67,7 @@ SERVICES = (
     Program(
         "auth",
         "auth",
-        _web("services.auth.wsgi:app", 8, lambda settings: (settings.host, settings.port)),
+        _web("services.auth.wsgi:app", 4, lambda settings: (settings.host, settings.port)),
         Ready.HTTP,
         lambda settings: f"{settings.base_url}/readyz",
     ),

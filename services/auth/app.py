@@ -46,6 +46,10 @@ BLUEPRINTS = (
 )
 
 
+# The routes that wait for argon2 in this process.
+HASHING_ROUTES = ("POST /v1/login", "POST /login", "POST /v1/reauthenticate", "POST /v1/password")
+
+
 def create_app(deps: Deps, collectors: Sequence[Collector] = ()) -> Flask:
     """Wire routes to dependencies. The app's metrics hold what ``collectors`` read, besides what every service counts.
 

@@ -3,13 +3,13 @@
 import gc
 
 from services.auth import journaled
-from services.auth.app import create_app
+from services.auth.app import HASHING_ROUTES, create_app
 from services.auth.deps import Deps
 from services.auth.guessing_metrics import GuessingCollector
 from services.auth.models import RESTORES
 from services.auth.otp_client import OtpClient
 from services.auth.settings import AuthSettings
-from shared import metrics_port, restores
+from shared import bulkhead, metrics_port, restores
 from shared.clock import system_clock
 from shared.clock_check import ServerClock
 from shared.clock_metrics import ClockCollector
@@ -24,7 +24,8 @@ from shared.settings import SettingsError, exit_for_settings
 from shared.signing import Signer
 from shared.web import metrics_of
 
-# Of the server's request threads (see deploy/), so many may wait for argon2; the others are for codes.
+# So many requests may wait for argon2 at a time. They have threads of their own, so the server's request threads (see
+# deploy/) are for codes.
 LOGINS_AT_A_TIME = 4
 BROKER_REPLY_SECONDS = 1.5  # a caller waits for it
 
@@ -59,6 +60,8 @@ app = create_app(
         GuessingCollector(redis, clock, settings.guessing_floor),
     ],
 )
+
+app.extensions[bulkhead.EXTENSION] = bulkhead.Bulkhead(HASHING_ROUTES, threads=LOGINS_AT_A_TIME)
 
 if settings.metrics is not None:
     metrics_port.serve(metrics_of(app), settings.metrics)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +17,7 @@ from deploy.attack.slow import SlowClients, half_requests
 from deploy.local.settings import ROOT
 from shared.whole_requests import MAX_BODY_BYTES, MAX_CHUNKS
 from tests.support.free_port import free_port
+from tests.support.served import SLOW_THREADS
 from tests.support.server import Server
 
 THREADS = 2
@@ -172,6 +174,26 @@ def test_half_a_body_of_a_client_that_has_gone_is_never_run(served):
     time.sleep(0.5)
     assert b"gone" not in served.ran.read_bytes()
     assert call(served.port, "POST", "/echo", b"{}", JSON).status == 200
+
+
+# --- slow work --------------------------------------------------------------------------------------------------------
+
+
+def test_requests_that_wait_for_slow_work_take_no_thread_from_the_others(served):
+    with ThreadPoolExecutor(SLOW_THREADS) as slow:
+        waiting = [slow.submit(call, served.port, "POST", "/work", b"{}", JSON) for _ in range(SLOW_THREADS)]
+        time.sleep(0.3)
+        for _ in range(5):
+            assert call(served.port, "POST", "/echo", b"{}", JSON, seconds=0.5).status == 200
+        assert not any(answer.done() for answer in waiting)
+        assert all(answer.result().body["thread"].startswith("bulkhead") for answer in waiting)
+
+
+def test_one_more_than_the_bulkhead_has_threads_is_served_all_the_same(served):
+    with ThreadPoolExecutor(SLOW_THREADS + 1) as slow:
+        answers = [slow.submit(call, served.port, "POST", "/work", b"{}", JSON) for _ in range(SLOW_THREADS + 1)]
+        threads = [answer.result().body["thread"] for answer in answers]
+    assert sum(not thread.startswith("bulkhead") for thread in threads) == 1
 
 
 # --- bodies -----------------------------------------------------------------------------------------------------------

@@ -1,17 +1,21 @@
 """An app for tests of the server: it tells what reached it."""
 
 import os
+import threading
 import time
 from pathlib import Path
 
 from flask import Response, request, send_file
 
+from shared import bulkhead
 from shared.web import create_base_app
 
 LARGE = Path(os.environ.get("SERVED_LARGE", "/dev/null"))
 RAN = Path(os.environ.get("SERVED_RAN", "/dev/null"))
 
 app, _ = create_base_app("served", title="served", version="v1", checks={}, docs=False)
+SLOW_THREADS = 3
+app.extensions[bulkhead.EXTENSION] = bulkhead.Bulkhead(["POST /work"], threads=SLOW_THREADS)
 
 
 @app.post("/echo")
@@ -20,6 +24,12 @@ def echo():
     with RAN.open("ab") as ran:
         ran.write(body + b"\n")
     return {"length": len(body), "text": body.decode("latin-1")}
+
+
+@app.post("/work")
+def work():
+    time.sleep(1)
+    return {"thread": threading.current_thread().name}
 
 
 @app.get("/seen", defaults={"path": ""})

@@ -7,6 +7,7 @@ import pytest
 
 from deploy import costs
 from deploy.costs import AUTH, OTP, PRICES, Dear
+from services.auth.app import HASHING_ROUTES
 from services.auth.app import create_app as create_auth
 from services.auth.deps import Deps
 from services.auth.otp_client import OtpClient
@@ -57,8 +58,8 @@ HOPS = {
 
 
 @cache
-def routes(service: str) -> dict[str, Reached]:
-    """What each route of a service can reach."""
+def routes(service: str, *, is_followed: bool = True) -> dict[str, Reached]:
+    """What each route of a service can reach, in otp too where it is followed there."""
     if service == "auth":
         nothing = dict.fromkeys(("database", "redis", "clock", "signer", "otp", "publisher", "hashing"))
         app = create_auth(Deps(settings=auth.settings(), **nothing))
@@ -71,7 +72,7 @@ def routes(service: str) -> dict[str, Reached]:
         view = inspect.unwrap(app.view_functions[rule.endpoint])
         for method in rule.methods - {"HEAD", "OPTIONS"}:
             start = (view.__module__, view.__name__)
-            found[f"{method} {rule.rule}"] = reached(start, words=WORDS, hops=HOPS)
+            found[f"{method} {rule.rule}"] = reached(start, words=WORDS, hops=HOPS if is_followed else {})
     return found
 
 
@@ -94,6 +95,12 @@ def test_the_budget_that_pays_is_one_that_the_route_counts_under(service, route,
         names = [name for name, value in vars(inspect.importlib.import_module(limits)).items() if value is rate]
         assert {(limits, name) for name in names} & seen, rate.name
     assert due.paid_by or due.bound
+
+
+def test_routes_that_hash_in_the_gateway_have_threads_of_their_own():
+    here = routes("auth", is_followed=False)
+    found = {route for route, seen in here.items() if any(Dear.HASH in WORDS[word] for word in seen.words)}
+    assert found == set(HASHING_ROUTES)
 
 
 def test_every_call_of_otp_is_followed():
