@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from deploy.attack.slow import SlowClients, half_requests
 from deploy.local.settings import ROOT
+from shared.serving import UNREAD_BYTES
 from shared.whole_requests import MAX_BODY_BYTES, MAX_CHUNKS
 from tests.support.free_port import free_port
 from tests.support.served import SLOW_THREADS
@@ -126,6 +128,27 @@ def test_slow_connections_hold_no_thread_and_are_ended(served):
         clients.wait(ENDED_WITHIN_SECONDS)
         lasted = {kind: max(seconds) for kind, seconds in clients.lasted().items()}
     assert {kind: seconds for kind, seconds in lasted.items() if seconds >= ENDED_WITHIN_SECONDS} == {}
+
+
+def unsent_bytes(line):
+    """What the server's kernel holds for this connection of ours (proc(5), net/tcp)."""
+    (ours, port), (_, theirs) = line.getsockname(), line.getpeername()
+    assert ours == "127.0.0.1"
+    ends = [f":{theirs:04X}", f":{port:04X}"]
+    for row in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, _, queues, *_ = row.split()
+        if [local[-5:], remote[-5:]] == ends:
+            return int(queues.partition(":")[0], 16)
+    raise AssertionError("the connection is not in the table")
+
+
+def test_an_unread_answer_takes_little_room_in_the_kernel(served):
+    with socket.socket() as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        line.connect(("127.0.0.1", served.port))
+        line.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(1)
+        assert 0 < unsent_bytes(line) <= 4 * UNREAD_BYTES
 
 
 @pytest.mark.parametrize("lines", [("Content-Length: 200",), ("Transfer-Encoding: chunked",)])
