@@ -1,16 +1,16 @@
 """A catalogue of texts: by key, the text in each language, with ``{places}`` that are filled in.
 
 A text that counts has a form for each plural category of its language (Unicode CLDR), and ``{n}`` chooses among them.
-A deployment may put texts of its own in the place of ours. They hold the same places, so no fact and no link gets lost.
+A deployment may replace our texts by its own. They hold the same places, so no fact and no link gets lost.
+
+``cldr`` is imported where a text counts, because Babel takes 4 MiB. A process that only sends codes never loads it.
 """
 
 import re
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
-from importlib import import_module
 from importlib.resources import files
-from types import ModuleType
 from typing import Any, cast
 
 from shared.texts.languages import LANGUAGES
@@ -22,13 +22,8 @@ PLACE = re.compile(r"\{([a-z_]+)\}")
 COUNTED, WHOLE = "n", "other"  # the place whose number chooses the form, and the form that has every place
 _PLURAL_FORMS = frozenset({"zero", "one", "two", "few", "many", WHOLE})  # of all languages
 LONGEST_TEXT = 2000
-# Control characters, and those that turn the direction of what stands beside the text.
+# Control characters, and those that change the direction of the text beside them.
 _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-
-
-def _cldr() -> ModuleType:
-    """Loaded for the first text that counts: a process that sends codes has none."""
-    return import_module("shared.texts.cldr")
 
 
 @cache
@@ -45,7 +40,9 @@ def read(file: str) -> Catalogue:
 def fill(text: Text, values: Mapping[str, object], language: str) -> str:
     """The text with its places filled. Braces in a value are no places. Raises KeyError for a missing value."""
     if not isinstance(text, str):
-        text = text.get(_cldr().plural_form(language, cast("float", values[COUNTED])), text[WHOLE])
+        from shared.texts.cldr import plural_form  # noqa: PLC0415 - see the module's docstring
+
+        text = text.get(plural_form(language, cast("float", values[COUNTED])), text[WHOLE])
     return PLACE.sub(lambda place: str(values[place[1]]), text)
 
 
@@ -57,7 +54,7 @@ def in_language(catalogue: Catalogue, language: str) -> dict[str, Text]:
 def replaced(
     catalogue: Catalogue, own: Mapping[str, Any], *, paragraphs: frozenset[str] = frozenset()
 ) -> tuple[Catalogue, list[str]]:
-    """The catalogue with a deployment's own texts, and a sentence for each of those that cannot be used.
+    """The catalogue with a deployment's own texts, and a sentence for each own text that cannot be used.
 
     ``paragraphs`` are the last parts of the keys whose texts may have several lines.
     """
@@ -88,11 +85,13 @@ def forms_of(text: Text) -> Mapping[str, str]:
 
 
 def _fault(text: object, ours: Text, language: str) -> str | None:
+    from shared.texts.cldr import plural_forms  # noqa: PLC0415 - see the module's docstring
+
     forms = text if isinstance(text, Mapping) else {WHOLE: text}
     wanted = frozenset(PLACE.findall(forms_of(ours)[WHOLE]))
     if WHOLE not in forms or (len(forms) > 1 and COUNTED not in wanted):
         return "must be a text"
-    if strange := forms.keys() - _cldr().plural_forms(language):
+    if strange := forms.keys() - plural_forms(language):
         return f"must not have a form {', '.join(sorted(strange))}"
     for name, form in forms.items():
         spared = frozenset() if name == WHOLE else frozenset({COUNTED})  # "one" may say the number in a word

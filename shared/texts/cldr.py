@@ -1,7 +1,7 @@
 """What the Unicode CLDR knows of a language, by Babel: plural forms, dates, names of countries.
 
-Apart from languages.py, because Babel takes 4 MiB, and a language that is used 1.5 MiB more: a process that sends codes
-does without.
+Babel takes 4 MiB, and 1.5 MiB more for each language in use. So only modules that need the CLDR import this one, and
+languages.py does not.
 """
 
 import re
@@ -39,15 +39,15 @@ def written(at: datetime, language: str) -> str:
 
 
 def country_name(code: str, language: str) -> str:
-    """A country (ISO 3166-1) in this language; its code, if the CLDR does not know it."""
+    """The name of a country (ISO 3166-1) in this language; its code, if the CLDR does not know it."""
     name: str = _locale(language).territories.get(code, code)
     return name
 
 
 def best_of(accepted: Iterable[str]) -> str:
-    """The first language of ours among those that a browser accepts, best first (RFC 9110 §12.5.4); else English.
+    """The first of our languages among those that a browser accepts, best first (RFC 9110 §12.5.4); else English.
 
-    ``pt-BR`` counts as ``pt``, and a POSIX locale as its language. What names no language, such as ``C``, is skipped.
+    ``pt-BR`` counts as ``pt``, and a POSIX locale as its language. A tag without a language, such as ``C``, is skipped.
     """
     tags = [_CODESET_OR_MODIFIER.sub("", tag).replace("_", "-") for tag in accepted]
     return negotiate_locale(tags, LANGUAGES, sep="-") or DEFAULT_LANGUAGE

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-# By the language's tag (ISO 639-1), in the order of the menu: what its speakers call it.
+# Tag (ISO 639-1) -> what its speakers call the language, in the order of the menu.
 LANGUAGES: Mapping[str, str] = {
     "en": "English",
     "de": "Deutsch",
@@ -19,7 +19,7 @@ DEFAULT_LANGUAGE = "en"
 
 
 def ours(language: str | None) -> str:
-    """The language, or English where there is none or where it is not ours."""
+    """The language if it is one of ours, else English."""
     return language if language is not None and language in LANGUAGES else DEFAULT_LANGUAGE
 
 

@@ -1,4 +1,4 @@
-"""The alphabet of SMS (GSM 7 bit, 3GPP TS 23.038): with one other character in it, a segment holds less than half."""
+"""The alphabet of SMS (GSM 7 bit, 3GPP TS 23.038). A segment holds less than half with one other character in it."""
 
 import unicodedata
 
@@ -7,7 +7,7 @@ BASIC = frozenset(
     "abcdefghijklmnopqrstuvwxyzäöñüà"
 )
 EXTENDED = frozenset("^{}\\[~]|€\f")  # each takes the room of two
-# Letters and signs that Unicode does not take apart into a letter of the alphabet and a mark.
+# Letters and signs that Unicode (NFD) does not decompose into a character of the alphabet and a mark.
 _ALIKE = str.maketrans({"ł": "l", "Ł": "L", "’": "'", "‘": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"',
                         "–": "-", "—": "-", "…": "...", "\u00a0": " ", "\u202f": " "})  # fmt: skip
 
@@ -18,9 +18,9 @@ def is_plain(text: str) -> bool:
 
 
 def plainest(text: str) -> str:
-    """The text without the accents that the alphabet lacks, where that is enough; else as it is.
+    """The text without the accents that the alphabet lacks, if it is plain then; else the text unchanged.
 
-    So "Właściciel" goes as "Wlasciciel", as its readers know it from their banks. A text in Arabic stays a whole.
+    "Właściciel" becomes "Wlasciciel". A text in Arabic stays unchanged.
     """
     signs = text.translate(_ALIKE)
     plain = "".join(sign if is_plain(sign) else unicodedata.normalize("NFD", sign)[0] for sign in signs)
