@@ -33,8 +33,8 @@ HEAD_SECONDS = 5.0
 HEAD_BYTES = 32 * 1024
 # The kernel ends a connection whose client has taken nothing of its answer for so long.
 UNREAD_SECONDS = 6.0
-# Of an answer, the kernel takes so much (and as much again) off our hands, before the client has read it. With its own
-# limit, 4 MiB, 500 clients that asked for a file and read nothing kept codes waiting for half a second.
+# The send buffer of a connection. Linux doubles it (socket(7)), so the kernel holds up to 128 KiB of an unread answer.
+# With the kernel's own limit, 4 MiB, 500 clients that requested a file and read nothing delayed codes by half a second.
 UNREAD_BYTES = 64 * 1024
 # Slow connections cost a descriptor and some 20 KiB each. Beyond this number new ones wait in the kernel.
 CONNECTIONS = 4096

@@ -286,7 +286,7 @@ class Arrivals:
         self._run(arrival.environ, arrival.exchange, body)
 
     def _run(self, environ: Environ, exchange: Exchange, body: bytes) -> None:
-        """Run the app, on a thread of its bulkhead or on this one. Never raises."""
+        """Serve the request on a thread of the app's bulkhead, or else on this one. Never raises."""
         serve = partial(self._serve, environ, exchange, body)
         if self._bulkhead is None or not self._bulkhead.run(environ["REQUEST_METHOD"], environ["PATH_INFO"], serve):
             serve()

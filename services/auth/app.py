@@ -45,7 +45,6 @@ BLUEPRINTS = (
     callbacks,
 )
 
-
 # The routes that wait for argon2 in this process.
 HASHING_ROUTES = ("POST /v1/login", "POST /login", "POST /v1/reauthenticate", "POST /v1/password")
 

@@ -24,8 +24,8 @@ from shared.settings import SettingsError, exit_for_settings
 from shared.signing import Signer
 from shared.web import metrics_of
 
-# So many requests may wait for argon2 at a time. They have threads of their own, so the server's request threads (see
-# deploy/) are for codes.
+# How many requests may wait for argon2 at a time. They run on threads of their own (shared/bulkhead.py), so the request
+# threads of the server (see deploy/) stay free for codes.
 LOGINS_AT_A_TIME = 4
 BROKER_REPLY_SECONDS = 1.5  # a caller waits for it
 
