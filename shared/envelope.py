@@ -16,8 +16,8 @@ class Envelope:
     """One message to one recipient (E.164 number or email address). It never prints its content.
 
     ``expires_at`` is when the message loses its worth; a provider is told to drop it then. ``subject`` of a call is who
-    calls, its ``body`` the digits. ``language`` (ISO 639-1) is what a call says them in, or what a mail is written in;
-    None is English. A text needs none.
+    calls, its ``body`` the digits. ``language`` (ISO 639-1) is that of a call or a mail; None is English. An SMS needs
+    none.
     """
 
     account_id: str
@@ -31,7 +31,7 @@ class Envelope:
     def seal(self, public_key: Key) -> str:
         """Seal for notify."""
         members = {**asdict(self), "expires_at": rfc3339(self.expires_at)}
-        # A courier of the previous release knows English texts and mails alone, and not these members.
+        # A courier of the previous release sends English texts and mails only, and refuses these members.
         if self.channel is Channel.SMS:
             del members["channel"]
         if ours(self.language) == DEFAULT_LANGUAGE:

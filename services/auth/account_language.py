@@ -1,4 +1,4 @@
-"""The language of an account: its notices, its texts and the calls with its codes are in it."""
+"""The language of an account: its notices, texts and calls are in it."""
 
 from services.auth import consequences
 from services.auth.consequences import Acting
@@ -13,8 +13,8 @@ from shared.budgets import Charge
 def choose(deps: Deps, client: Client, acting: Acting, language: str) -> None:
     """Remember the language that the owner has chosen.
 
-    The timeline tells of a change: the thief of a session could have the notices written in a language that the owner
-    does not read. Raises Refusal not_authenticated, too_many_requests; Unavailable.
+    A change leaves an entry in the timeline, because the thief of a session could choose a language that the owner does
+    not read. Raises Refusal not_authenticated, too_many_requests; Unavailable.
     """
     account_id = acting.session.account_id
     charge = Charge(LANGUAGE_CHANGE, account_id)

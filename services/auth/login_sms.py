@@ -38,8 +38,8 @@ def send(
 ) -> SentCode:
     """Mint a code and put its request on the queue.
 
-    The text or call is in the account's language, and where it has none in the one given. When
-    the queue does not take it the challenge is deleted: the page must not wait for a code that never comes.
+    ``language`` is that of the request, for an account that has none. When the queue does not take the request, the
+    challenge is deleted: the page must not wait for a code that never comes.
     Raises Refusal challenge_expired, sms_unavailable or call_unavailable, too_many_requests; Unavailable.
     """
     challenge, account = live_challenge(deps, challenge_id, binding)

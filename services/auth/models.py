@@ -63,7 +63,7 @@ accounts = Table(
     # number was set by the team's owner and no code requested yet, or an earlier release stored it.
     Column("pending_phone_binding", String(40), nullable=True),
     Column("enrollment_prompted", Boolean, nullable=False, server_default=text("false")),
-    Column("language", String(8), nullable=True),  # a tag of shared/texts/languages.py; null: none chosen, no enrolment
+    Column("language", String(8), nullable=True),  # a tag of shared/texts/languages.py; null until chosen or enrolled
     Column("created_at", UtcDateTime, nullable=False),
 )
 

@@ -62,7 +62,7 @@ _CEREMONY = frozenset(
 )
 
 
-# The time in the text that equal occasions are compared by.
+# Replaces the time of a notice when notices are compared, because equal occasions differ in it.
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -152,7 +152,6 @@ class _Telling:
         if self.kind in notice_texts.HAS_LINK:
             outbox.record(connection, BOX, make(self._rendered(self.values)), deps.signer)
             return
-        # All but the time: equal occasions differ in it.
         content = f"{self.kind}\0{recipient}\0{body}"
         fingerprint = hashlib.sha256(content.encode()).hexdigest()
         series = notice_series.count(connection, account_id, fingerprint, deps.clock(), NOTICES_MERGED_FOR)
@@ -177,7 +176,7 @@ class _Telling:
 
     def _members(self, recipient: str, subject: str | None, body: str) -> dict[str, Any]:
         message_id, deadline = new_id("msg"), self.deadline or self.at + NOTICE_LIFE
-        language = None if subject is None else self._language  # a text needs none
+        language = None if subject is None else self._language  # an SMS needs none
         envelope = Envelope(self.account.id, recipient, subject, body, deadline, language=language)
         sealed = envelope.seal(self.deps.settings.notify_public_key)
         return {

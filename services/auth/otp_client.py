@@ -215,7 +215,7 @@ class OtpClient:
         body = {"purpose": purpose, "binding": binding, "phone": phone}
         if device_id is not None:
             body["device_id"] = device_id
-        # otp of the previous release knows English texts alone, and refuses members that it does not know.
+        # otp of the previous release sends English texts only, and refuses members that it does not know.
         if channel is not Channel.SMS:
             body["channel"] = channel
         if language != DEFAULT_LANGUAGE:

@@ -47,7 +47,7 @@ def confirm(
 ) -> tuple[list[str], Acting]:
     """2FA is on from here: the recovery codes, shown once, and the session under its new token.
 
-    ``language`` is that of the request: an account without one has it from here on. Every other session ends
+    ``language`` is that of the request; an account without one gets it. Every other session ends
     (CVE-2023-31140). Raises Refusal invalid_passcode, enrollment_expired, too_many_requests, not_authenticated.
     """
     codes = deps.otp.confirm_enrollment(account.id, enrollment_id, code, acting.session.call_id)
@@ -114,7 +114,7 @@ def _end_what_was_before(
     cause: str | None = None,
     language: str | None = None,
 ) -> Acting:
-    """Apply the row of the change, and give an account without a language this one.
+    """Apply the row of the change, and give ``language`` to an account that has none.
 
     otp has made the change, and its answer (backup codes, shown once) must reach the owner, so a failure here is not
     raised. otp's event applies the row too: when a part is down, or the gateway dies here, things stay open only until

@@ -233,7 +233,7 @@ class RequestSmsSchema(Schema):
         load_default=None,
         allow_none=True,
         validate=Pattern(r"[a-z]{2,3}", error="A language as ISO 639 writes it."),
-        metadata={"description": "What the text or the call is in; English where we do not speak it."},
+        metadata={"description": "The language of the text or the call; English if it is not one of ours."},
     )
 
 

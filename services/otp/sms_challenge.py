@@ -24,7 +24,7 @@ from shared.sealed_text import SealedText
 class RequestSms:
     """Send a passcode to this phone, good for this purpose and binding only, by a text or by a call.
 
-    ``language`` is what the text or the call is in; English where it is none of ours. ``device_id`` names a device that
+    ``language`` is that of the text or the call; English if it is not one of ours. ``device_id`` names a device that
     auth remembers, as in Verify.
     """
 

@@ -1,9 +1,9 @@
 """What the owner is told: what happened, when, and what to do if it wasn't them. Never a secret or a full number.
 
-The texts stand in shared/texts, in each language.
+The texts stand in notices.toml of shared/texts, in each language.
 
 NIST SP 800-63B-4 §4.6 asks for notice on every channel with a way to repudiate; OWASP's MFA sheet for news of a right
-password that met a wrong code. SMS texts keep to the GSM alphabet: one other character halves what a segment holds.
+password that met a wrong code. An SMS loses the accents that the GSM alphabet lacks (shared/texts/sms_alphabet.py).
 """
 
 import re
@@ -83,7 +83,7 @@ PARAGRAPHS = frozenset({"happened", "act"})
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """How a deployment speaks in one language: its texts, the name that signs its mails, and where support is."""
+    """A deployment's notices in one language: their texts, the name that signs mails, and the addresses of support."""
 
     language: str
     texts: Mapping[str, str]
@@ -91,7 +91,7 @@ class Wording:
     support: tuple[str, ...] = ()
 
     def phrase(self, phrase: Phrase) -> str:
-        """The phrases of the value, as a mail has them."""
+        """The sentences of a Phrase, as a mail has them."""
         return self._phrase(phrase, self._in_mail)
 
     def _phrase(self, phrase: Phrase, moment: Callable[[datetime], str]) -> str:
@@ -100,7 +100,7 @@ class Wording:
         return "\n".join(f"- {sentence}" if phrase.is_list else sentence for sentence in said)
 
     def _said(self, values: Mapping[str, object], moment: Callable[[datetime], str]) -> dict[str, str]:
-        """The values in words. ``moment`` writes a time as the channel needs it."""
+        """The values as text. ``moment`` writes a time as the channel needs it."""
         return {name: self._value(value, moment) for name, value in values.items()}
 
     def _value(self, value: object, moment: Callable[[datetime], str]) -> str:
@@ -138,8 +138,8 @@ class Wording:
     def render(self, kind: Kind, *, origin: str, at: datetime, times: int = 1, **values: object) -> Notice:
         """The texts of an occasion, or of so many equal ones, of which ``at`` is the last.
 
-        A value may be a text, a number, a Phrase, a Role or a moment. Raises KeyError when one of the
-        values is missing: a programming error.
+        A value may be a text, a number, a Phrase, a Role or a datetime. Raises KeyError when one of the values is
+        missing: a programming error.
         """
         repeated = self._fill(self.texts["frame.repeated"], {"times": times}) if times > 1 else ""
         places = {"origin": origin, "site": origin.partition("://")[2]}
@@ -156,7 +156,7 @@ class Wording:
 
 
 def wordings(texts: Catalogue, name: str, support: tuple[str, ...] = ()) -> Mapping[str, Wording]:
-    """How a deployment speaks, by language."""
+    """A deployment's notices, by language."""
     return {
         language: Wording(language, cast("dict[str, str]", catalogue.in_language(texts, language)), name, support)
         for language in LANGUAGES

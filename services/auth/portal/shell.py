@@ -46,7 +46,7 @@ def look() -> Look:
 
 
 def texts() -> Texts:
-    """In the language that the visitor switches to now, or in that of the request."""
+    """The texts in the language of ``?lang``, by which a visitor switches, else in that of the request."""
     switched = request.args.get("lang", "")
     return look().texts[switched if switched in LANGUAGES else language()]
 

@@ -18,8 +18,8 @@ class Texts:
     def __call__(self, key: str, **values: object) -> str:
         """The text, its ``{places}`` filled. Raises KeyError for one that the catalogue lacks.
 
-        What is filled into a text that is read from right to left keeps a direction of its own (UAX #9, isolates). Else
-        ``+49…`` would end with its plus sign. ``static/page.js`` does the same.
+        A value in a text that is read from right to left keeps its own direction (UAX #9, isolates). Otherwise the plus
+        sign of ``+49…`` would stand at the end. ``static/page.js`` does the same.
         """
         if self.direction == "rtl":
             values = {name: isolated(value) for name, value in values.items()}
@@ -35,7 +35,7 @@ class Texts:
 
 
 def isolated(value: object) -> object:
-    """Text between the marks that isolate its direction; a number has none of its own."""
+    """The value between marks that isolate its direction, if it is text; a number needs no marks."""
     return f"\u2068{value}\u2069" if isinstance(value, str) and value else value
 
 

@@ -1,4 +1,4 @@
-"""HTTP of the account's language. The account of GET /v1/session tells it."""
+"""HTTP of the account's language. GET /v1/session returns it."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ blueprint = RestBlueprint("language", __name__, url_prefix="/v1/language", descr
 def choose(args: dict[str, Any]) -> Response:
     """Choose the language of the account's notices, texts and calls.
 
-    Without a choice it is that of the browser which turned 2FA on, and English before that.
+    Without a choice it is the language of the browser that turned 2FA on, and English before that.
     """
     account_language.choose(deps(), client(), current().acting, args["language"])
     return make_response("", 204)

@@ -47,7 +47,7 @@ BINDING_HEADER = Header(
 )
 LANGUAGE_HEADER = Header(
     "Accept-Language",
-    "The language where the account has none and none was chosen on a page; English where we do not speak it.",
+    "Sets the language if the account has none and none was chosen on a page; English if we speak none of these.",
 )
 UNATTENDED_HEADER = Header(
     "X-Unattended",
@@ -59,7 +59,7 @@ HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
 _RESTORES_FINISHED = "latchkey_restores_finished"
 _ENROL_ANEW = "Turn 2FA off, turn it on with the one-time word that an administrator gives you, then sign in again."
 # The writes that an account which must enrol first may make. Logging out needs no guard. The choice of a language is
-# none of them: after a reset the password alone opens this session, and a thief could make notices unreadable.
+# not among them: after a reset the password alone opens this session, and a thief could make notices unreadable.
 BEFORE_ENROLLMENT = frozenset({"two-factor.begin", "two-factor.cancel", "two-factor.confirm", "session.reauthenticate"})
 
 
@@ -83,7 +83,7 @@ class Principal:
 
 
 def language() -> str:
-    """The language of ours that the caller reads: chosen on a page, else the best that the browser accepts."""
+    """The language of this request: the one chosen on a page, else the best of ours that the browser accepts."""
     chosen = request.cookies.get(LANGUAGE_COOKIE)
     if chosen is not None and chosen in LANGUAGES:
         return chosen

@@ -59,7 +59,7 @@ class AccountSchema(Schema):
     pending_phone_hint = fields.String(allow_none=True)
     language = fields.String(
         allow_none=True,
-        metadata={"description": "Of notices, texts and calls. Null: not chosen, and 2FA not enrolled since."},
+        metadata={"description": "Of notices, texts and calls. Null until one is chosen or 2FA is enrolled."},
     )
 
 

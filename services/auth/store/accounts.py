@@ -177,7 +177,7 @@ def set_enrollment_prompt(connection: Connection, account_id: str, *, prompted: 
 
 
 def set_language(connection: Connection, account_id: str, language: str, *, only_first: bool = False) -> bool:
-    """Remember the account's language; with ``only_first``, only where it has none. Whether it is another one."""
+    """Set the account's language; with ``only_first``, only if it has none. Returns whether the language changed."""
     changes = accounts.c.language.is_(None) if only_first else accounts.c.language.is_distinct_from(language)
     statement = update(accounts).where(accounts.c.id == account_id, changes).values(language=language)
     return connection.execute(statement).rowcount == 1

@@ -16,8 +16,8 @@ _FACTS = f"{_WORDS};margin-left:1.5em;font-weight:600"
 def as_html(subject: str, body: str, language: str | None = None) -> str:
     """Paragraphs where the text has blank lines, links where it has URLs, a rule where the signature begins.
 
-    A mail without a language is English: its sender is of an earlier release. The body repeats what the document says
-    of the language, because some mail programs show the body alone.
+    A mail that names no language is English (shared/envelope.py). The body repeats language and direction of the
+    document, because some mail programs show the body alone.
     """
     written_in = f'lang="{ours(language)}" dir="{direction(ours(language))}"'
     blocks = "\n".join(_block(block) for block in re.split(r"\n{2,}", body.strip("\n")))

@@ -33,14 +33,14 @@ def new_keys() -> str:
 
 def write(sender: str, language: str | None, digits: str, keys: str) -> Script:
     """The script of a call in this language, or in English; digits are said one by one, twice."""
-    spoken = ours(language)
+    language = ours(language)
 
     def say(part: str, **values: object) -> str:
-        return catalogue.fill(TEXTS[f"call.{part}"][spoken], values, spoken)
+        return catalogue.fill(TEXTS[f"call.{part}"][language], values, language)
 
     one_by_one, minutes = ", ".join(digits), int(CODE_LIVES_FOR.total_seconds()) // 60
     return Script(
-        language=spoken,
+        language=language,
         keys=keys,
         opening=say("opening", sender=sender, keys=f", {say('then')} ".join(keys)),
         told=(say("code", digits=one_by_one), say("again", digits=one_by_one), say("goodbye", minutes=minutes)),

@@ -40,7 +40,7 @@ class CallMessage:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class EmailMessage:
-    """One email. ``language`` is what it is written in; None is English."""
+    """One email. ``language`` is the one that it is written in; None is English."""
 
     message_id: str
     to: str

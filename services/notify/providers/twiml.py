@@ -5,9 +5,9 @@ from xml.etree.ElementTree import Element, SubElement, tostring  # nosec B405  #
 
 from services.notify.domain.spoken import KEYS, Script
 
-# Which of Twilio's voices speaks a language of ours: Amazon Polly's standard ones, because Twilio's own know no Arabic.
-# Both attributes are needed. Twilio refuses a voice with another language than its own, and the voice that it takes
-# without one is a setting of the account. https://www.twilio.com/docs/voice/twiml/say/text-speech
+# The voice that speaks each of our languages: Amazon Polly's standard ones, because Twilio's own voices lack Arabic.
+# Both attributes are needed. Twilio rejects a voice with a language that is not its own, and without a voice it takes
+# the one of the account's settings. https://www.twilio.com/docs/voice/twiml/say/text-speech
 VOICES: Mapping[str, Mapping[str, str]] = {
     "en": {"voice": "Polly.Joanna", "language": "en-US"},
     "de": {"voice": "Polly.Vicki", "language": "de-DE"},

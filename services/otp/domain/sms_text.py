@@ -29,7 +29,7 @@ def new_reference() -> str:
 
 
 def render(issuer: str, host: str, passcode: Passcode, reference: str, language: str | None = None) -> str:
-    """The text in this language, or in English.
+    """The text in this language, or in English if it is not one of ours.
 
     Its last line binds the code to our site (WICG sms-one-time-codes): ``@host #code``, nothing else.
     """

@@ -17,5 +17,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # In no batch, which would make the table anew on SQLite: other tables refer to it.
+    # Not in a batch: on SQLite that would recreate the table, and other tables refer to it.
     op.drop_column("accounts", "language")
