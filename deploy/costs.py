@@ -111,6 +111,7 @@ AUTH: Mapping[str, Due] = {
         {Dear.RATING: 1, Dear.HASH: 2, Dear.CHANGE: 1, Dear.SIGNATURE: 1, Dear.TEXT: 1, Dear.MAIL: 1},
         (auth.PASSWORD_CHANGE, auth.REAUTHENTICATE),
     ),
+    "PUT /v1/language": Due({Dear.MAIL: 1, Dear.SIGNATURE: 1}, (auth.LANGUAGE_CHANGE,)),
     "PUT /v1/phone": Due({Dear.TEXT: 1, Dear.SIGNATURE: 1}, (auth.PHONE_CHANGE, *_CALLED)),
     "POST /v1/phone/sms": _TEXT,
     "POST /v1/phone/call": Due({Dear.TEXT: 1, Dear.SIGNATURE: 1}, _CALLED),
@@ -124,7 +125,7 @@ AUTH: Mapping[str, Due] = {
     "POST /v1/two-factor/enrollment": Due({Dear.DRAWING: 1}, (otp.BEGIN_ENROLLMENT,)),
     "GET /v1/two-factor/enrollment": Due({Dear.DRAWING: 1}, (otp.SHOW_ENROLLMENT,)),
     "POST /v1/two-factor/enrollment/<id:enrollment_id>/confirm": Due(
-        {Dear.HASH: 10, Dear.CHANGE: 1, Dear.SIGNATURE: 1}, (otp.CONFIRM_ENROLLMENT,)
+        {Dear.HASH: 10, Dear.CHANGE: 1, Dear.SIGNATURE: 2, Dear.MAIL: 1}, (otp.CONFIRM_ENROLLMENT,)
     ),
     "POST /v1/two-factor/recovery-codes": Due({Dear.HASH: 10, Dear.SIGNATURE: 1}, (otp.REGENERATE_CODES,)),
     "DELETE /v1/two-factor/resets/<id:reset_id>": Due(_RESET_ENDS, bound="a reset ends once"),

@@ -9,20 +9,23 @@ EXTENSION = "latchkey_bulkhead"
 
 
 class Bulkhead:
-    """Threads for the requests of some routes, such as ``POST /v1/login``. Paths with parameters are not supported."""
+    """Threads for the requests of some routes, such as ``POST /v1/login``. Paths with parameters are not supported.
+
+    As many requests as it has threads may wait for one of them; they hold no other thread meanwhile.
+    """
 
     def __init__(self, routes: Collection[str], *, threads: int) -> None:
         self._routes = frozenset(routes)
-        self._free = BoundedSemaphore(threads)
+        self._places = BoundedSemaphore(2 * threads)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="bulkhead")
 
-    def run(self, method: str, path: str, serve: Callable[[], None]) -> bool:
-        """Start ``serve`` on a thread of the bulkhead, if the route is one of its own and a thread is free.
+    def has(self, method: str, path: str) -> bool:
+        """Whether the route is one of its own. The method is compared as routing compares it, in any letter case."""
+        return f"{method.upper()} {path}" in self._routes
 
-        If it returns False, the caller serves the request itself. Where all threads of the bulkhead wait for argon2,
-        HashingPool refuses the next hash at once, so such a request is short.
-        """
-        if f"{method} {path}" not in self._routes or not self._free.acquire(blocking=False):
+    def run(self, serve: Callable[[], None]) -> bool:
+        """Run ``serve`` on a thread of the bulkhead, or return False at once when all of its places are taken."""
+        if not self._places.acquire(blocking=False):
             return False
         self._threads.submit(self._serve, serve)
         return True
@@ -31,4 +34,4 @@ class Bulkhead:
         try:
             serve()
         finally:
-            self._free.release()
+            self._places.release()

@@ -53,6 +53,9 @@ _HTTP_CODES = {
 _METRICS = "latchkey_metrics"
 _EVERY_ANSWER = "Each answer has `X-Request-Id`: the id under which the service's log has the request."
 
+# Of what the server refuses before the app has seen it: all threads for slow work are taken, for a moment.
+_RETRY_AFTER = {"service_unavailable": 1}
+
 log = structlog.get_logger("http")
 
 
@@ -225,7 +228,7 @@ def _register_request_rules(
 def _check(request: Request, form_endpoints: frozenset[str]) -> None:
     """Refuse a request that no view may see. Raises Refusal, HTTPException."""
     if (refused := request.environ.get(REFUSED)) is not None:
-        raise Refusal(refused)
+        raise Refusal(refused, retry_after_seconds=_RETRY_AFTER.get(refused))
     if request.environ.get("PATH_INFO", "").startswith("//"):  # werkzeug takes it for the path behind the slashes
         request.url_rule, request.routing_exception = None, NotFound()
     if isinstance(request.routing_exception, RequestRedirect):

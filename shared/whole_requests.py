@@ -286,10 +286,13 @@ class Arrivals:
         self._run(arrival.environ, arrival.exchange, body)
 
     def _run(self, environ: Environ, exchange: Exchange, body: bytes) -> None:
-        """Serve the request on a thread of the app's bulkhead, or else on this one. Never raises."""
-        serve = partial(self._serve, environ, exchange, body)
-        if self._bulkhead is None or not self._bulkhead.run(environ["REQUEST_METHOD"], environ["PATH_INFO"], serve):
-            serve()
+        """Serve the request on this thread, or where it is a route of the app's bulkhead, there. Never raises."""
+        serve, bulkhead = partial(self._serve, environ, exchange, body), self._bulkhead
+        if bulkhead is not None and bulkhead.has(environ["REQUEST_METHOD"], environ["PATH_INFO"]):
+            if bulkhead.run(serve):
+                return
+            environ[REFUSED] = "service_unavailable"
+        serve()
 
     def _serve(self, environ: Environ, exchange: Exchange, body: bytes) -> None:
         """Run the app and hand its answer over. Never raises."""

@@ -27,7 +27,8 @@ ACCEPTED = Rate("auth.password_accepted", "account", (Window(100, HOUR), Window(
 # Every call counts, refused passwords too, because each may cost a strength rating, a hash, a text and a mail.
 PASSWORD_CHANGE = Rate("auth.password_change", "account", (Window(10, HOUR), Window(20, DAY)))
 PHONE_CHANGE = Rate("auth.phone_change", "account", (Window(20, HOUR), Window(40, DAY)))
-LANGUAGE_CHANGE = Rate("auth.language_change", "account", (Window(20, HOUR), Window(50, DAY)))  # each leaves an entry
+# By session, so that the thief of one cannot keep the owner from putting the language back. Each causes a mail.
+LANGUAGE_CHANGE = Rate("auth.language_change", "session", (Window(5, HOUR), Window(10, DAY)))
 # By known browser, so that one of them cannot use up the owner's words in another. As many as unlocks by support.
 STRANGERS_LET_TRY = Rate("auth.strangers_let_try", "device", (Window(3, DAY),))
 # Counted to the owner and not to the member, so that an owner cannot use up what a member may do.

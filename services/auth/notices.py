@@ -38,6 +38,7 @@ _CHANGES = frozenset(
         Kind.PASSWORD_CHANGED,
         Kind.PHONE_CHANGED,
         Kind.PHONE_REMOVED,
+        Kind.LANGUAGE_CHANGED,
         # Not a change, but charged like one: as news, this link could be held back by the notices that a stranger
         # causes. Its own limits keep it to 12 mails an hour, so it leaves the changes their room.
         Kind.CONFIRM_BROWSER,

@@ -1,16 +1,19 @@
 """Turning 2FA on and off: otp does it, auth ends what was signed in before."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import structlog
+from sqlalchemy import Connection
 
-from services.auth import consequences, enrollment_words, limits
+from services.auth import account_language, consequences, enrollment_words, limits
 from services.auth.consequences import Acting
 from services.auth.deps import Client, Deps
 from services.auth.domain.account import Account
 from services.auth.domain.consequences import Change
 from services.auth.domain.session import Factor
-from services.auth.store import accounts, devices, timeline
+from services.auth.store import devices, timeline
 from services.auth.store.timeline import Entry
 from shared import budgets
 from shared.budgets import Charge
@@ -51,8 +54,9 @@ def confirm(
     (CVE-2023-31140). Raises Refusal invalid_passcode, enrollment_expired, too_many_requests, not_authenticated.
     """
     codes = deps.otp.confirm_enrollment(account.id, enrollment_id, code, acting.session.call_id)
+    speaks = partial(account_language.keep_first, deps=deps, account=account, language=language)
     return codes, _end_what_was_before(
-        deps, Change.FACTOR_ADDED, account, acting, shows=(Factor.TOTP,), cause=enrollment_id, language=language
+        deps, Change.FACTOR_ADDED, account, acting, shows=(Factor.TOTP,), cause=enrollment_id, also=speaks
     )
 
 
@@ -112,9 +116,9 @@ def _end_what_was_before(
     *,
     shows: tuple[Factor, ...] = (),
     cause: str | None = None,
-    language: str | None = None,
+    also: Callable[[Connection], None] | None = None,
 ) -> Acting:
-    """Apply the row of the change, and give ``language`` to an account that has none.
+    """Apply the row of the change, and what happens ``also`` in its transaction.
 
     otp has made the change, and its answer (backup codes, shown once) must reach the owner, so a failure here is not
     raised. otp's event applies the row too: when a part is down, or the gateway dies here, things stay open only until
@@ -124,8 +128,8 @@ def _end_what_was_before(
     try:
         with consequences.changing(deps, change, account.id, acting=acting, otp=deps.otp, cause=cause) as changing:
             changing.shows = shows
-            if language is not None:
-                accounts.set_language(changing.connection, account.id, language, only_first=True)
+            if also is not None:
+                also(changing.connection)
     except (*STORE_ERRORS, Unavailable):
         log.warning("sessions are left to the event", account_id=account.id)
     return (changing and changing.acting) or acting

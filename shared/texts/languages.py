@@ -26,3 +26,8 @@ def ours(language: str | None) -> str:
 def direction(language: str) -> str:
     """``ltr`` or ``rtl``, as HTML writes it."""
     return "rtl" if language in RIGHT_TO_LEFT else "ltr"
+
+
+def isolated(text: str) -> str:
+    """The text between the marks that give it a direction of its own (UAX #9, first strong isolate)."""
+    return f"\u2068{text}\u2069" if text else text

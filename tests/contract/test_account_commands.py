@@ -85,7 +85,7 @@ def test_set_role_ends_trust_and_tells_the_owner(run, deps, ann):
     with reading(deps.database) as connection:
         assert devices.count_trusted(connection, ann.id, deps.clock()) == 0
     assert {notice.recipient for notice in notices_in(deps)} == {PHONE.e164, ann.email}
-    assert "the role owner" in notices_in(deps)[-1].body
+    assert "the role Owner" in notices_in(deps)[-1].body
     assert events_in(deps) == []
 
 

@@ -212,11 +212,26 @@ def test_requests_that_wait_for_slow_work_take_no_thread_from_the_others(served)
         assert all(answer.result().body["thread"].startswith("bulkhead") for answer in waiting)
 
 
-def test_one_more_than_the_bulkhead_has_threads_is_served_all_the_same(served):
-    with ThreadPoolExecutor(SLOW_THREADS + 1) as slow:
-        answers = [slow.submit(call, served.port, "POST", "/work", b"{}", JSON) for _ in range(SLOW_THREADS + 1)]
-        threads = [answer.result().body["thread"] for answer in answers]
-    assert sum(not thread.startswith("bulkhead") for thread in threads) == 1
+def test_as_many_may_wait_and_one_more_is_refused_at_once(served):
+    places = 2 * SLOW_THREADS
+    with ThreadPoolExecutor(places) as slow:
+        waiting = [slow.submit(call, served.port, "POST", "/work", b"{}", JSON) for _ in range(places)]
+        time.sleep(0.3)
+        refused = call(served.port, "POST", "/work", b"{}", JSON, seconds=0.5)
+        assert (refused.status, refused.body["code"], refused.headers["Retry-After"]) == (
+            503,
+            "service_unavailable",
+            "1",
+        )
+        assert {answer.result().status for answer in waiting} == {200}
+
+
+def test_a_method_in_lower_case_is_no_way_round(served):
+    with ThreadPoolExecutor(SLOW_THREADS) as slow:
+        waiting = [slow.submit(call, served.port, "post", "/work", b"{}", JSON) for _ in range(SLOW_THREADS)]
+        time.sleep(0.3)
+        assert call(served.port, "POST", "/echo", b"{}", JSON, seconds=0.5).status == 200
+        assert all(answer.result().body["thread"].startswith("bulkhead") for answer in waiting)
 
 
 # --- bodies -----------------------------------------------------------------------------------------------------------

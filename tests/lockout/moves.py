@@ -11,7 +11,9 @@ from services.auth.deps import Client
 from services.otp import limits as otp_limits
 from services.otp.domain.purpose import Purpose
 from services.otp.limits import HARD_STOP
+from shared.channel import Channel
 from shared.problems import Refusal
+from shared.texts.languages import DEFAULT_LANGUAGE
 from tests.lockout.model import CROSSED_AT_MOST, Model
 from tests.lockout.people import AWAY, HOME, MINE, Browser, People
 from tests.lockout.stage import Stage
@@ -216,7 +218,14 @@ class Moves:
         else:
             expected = IN if self.model.ledger.take(*rows) else "too_many_requests"
         said, sent = self.call(
-            lambda: login_sms.send(self.stage.gateway, browser.client, str(browser.challenge_id), browser.binding)
+            lambda: login_sms.send(
+                self.stage.gateway,
+                browser.client,
+                str(browser.challenge_id),
+                browser.binding,
+                Channel.SMS,
+                language=DEFAULT_LANGUAGE,
+            )
         )
         assert said == expected, (browser.name, said, expected)
         if said == IN:

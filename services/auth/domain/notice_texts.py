@@ -7,7 +7,7 @@ password that met a wrong code. An SMS loses the accents that the GSM alphabet l
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -18,7 +18,7 @@ from services.auth.domain.browsers import DESCRIPTIONS, UNKNOWN
 from shared.texts import catalogue
 from shared.texts.catalogue import Catalogue, fill
 from shared.texts.cldr import written
-from shared.texts.languages import DEFAULT_LANGUAGE, LANGUAGES
+from shared.texts.languages import DEFAULT_LANGUAGE, LANGUAGES, direction, isolated
 from shared.texts.sms_alphabet import plainest
 
 
@@ -53,6 +53,7 @@ class Kind(StrEnum):
     UNLOCKED = "unlocked"
     ROLE_CHANGED = "role_changed"
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 - an occasion
+    LANGUAGE_CHANGED = "language_changed"
     RESTORED = "restored"
 
 
@@ -74,6 +75,13 @@ class Phrase:
     is_list: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class LanguageName:
+    """A value of a notice: what the speakers of this language call it."""
+
+    language: str
+
+
 NOTHING = Phrase(())
 
 CATALOGUE: Catalogue = catalogue.read("notices.toml")
@@ -92,25 +100,35 @@ class Wording:
 
     def phrase(self, phrase: Phrase) -> str:
         """The sentences of a Phrase, as a mail has them."""
-        return self._phrase(phrase, self._in_mail)
+        return self._phrase(phrase, in_mail=True)
 
-    def _phrase(self, phrase: Phrase, moment: Callable[[datetime], str]) -> str:
-        values = self._said(phrase.values, moment)
+    def _phrase(self, phrase: Phrase, *, in_mail: bool) -> str:
+        values = self._said(phrase.values, in_mail=in_mail)
         said = [self._fill(self.texts[f"phrase.{key}"], values) for key in phrase.keys]
         return "\n".join(f"- {sentence}" if phrase.is_list else sentence for sentence in said)
 
-    def _said(self, values: Mapping[str, object], moment: Callable[[datetime], str]) -> dict[str, str]:
-        """The values as text. ``moment`` writes a time as the channel needs it."""
-        return {name: self._value(value, moment) for name, value in values.items()}
+    def _said(self, values: Mapping[str, object], *, in_mail: bool) -> dict[str, str]:
+        """The values as text. In a mail that is read from right to left, they keep a direction of their own.
 
-    def _value(self, value: object, moment: Callable[[datetime], str]) -> str:
+        A URL does not, because a mail program would take the mark behind it for a part of it.
+        """
+        is_apart = in_mail and direction(self.language) == "rtl"
+        said = {name: self._value(value, in_mail=in_mail) for name, value in values.items()}
+        if is_apart:
+            alone = [name for name, value in values.items() if not isinstance(value, Phrase) and name[-3:] != "url"]
+            said |= {name: isolated(said[name]) for name in alone}
+        return said
+
+    def _value(self, value: object, *, in_mail: bool) -> str:
         match value:
             case Phrase():
-                return self._phrase(value, moment)
+                return self._phrase(value, in_mail=in_mail)
             case datetime():
-                return moment(value)
+                return written(value, self.language) if in_mail else in_sms(value)
             case Role():
                 return self.texts[f"role.{value}"]
+            case LanguageName():
+                return LANGUAGES[value.language]
             case str() if value in DESCRIPTIONS:
                 return self._browser(value)
         return _one_line(value) or self.texts["frame.unknown"]
@@ -119,9 +137,6 @@ class Wording:
         name, _, system = described.partition(" on ")
         name = self.texts["frame.unknown"] if name == UNKNOWN else name
         return self._fill(self.texts["frame.browser"], {"name": name, "system": system}) if system else name
-
-    def _in_mail(self, at: datetime) -> str:
-        return written(at, self.language)
 
     def _fill(self, text: str, values: Mapping[str, object]) -> str:
         return fill(text, values, self.language)
@@ -138,13 +153,13 @@ class Wording:
     def render(self, kind: Kind, *, origin: str, at: datetime, times: int = 1, **values: object) -> Notice:
         """The texts of an occasion, or of so many equal ones, of which ``at`` is the last.
 
-        A value may be a text, a number, a Phrase, a Role or a datetime. Raises KeyError when one of the values is
-        missing: a programming error.
+        A value may be a text, a number, a Phrase, a Role, a LanguageName or a datetime. Raises KeyError when one of the
+        values is missing: a programming error.
         """
         repeated = self._fill(self.texts["frame.repeated"], {"times": times}) if times > 1 else ""
         places = {"origin": origin, "site": origin.partition("://")[2]}
-        mailed = {**self._said(values, self._in_mail), **places, "when": self._in_mail(at) + repeated}
-        texted = {**self._said(values, in_sms), **places, "when": in_sms(at) + repeated}
+        mailed = {**self._said(values, in_mail=True), **places, "when": written(at, self.language) + repeated}
+        texted = {**self._said(values, in_mail=False), **places, "when": in_sms(at) + repeated}
         happened, act, sms = (self._whole(f"{kind}.{part}") for part in ("happened", "act", "sms"))
         body = "\n\n".join(self._fill(text, mailed) for text in (happened, self.texts["frame.when"], act))
         signature = "\n".join(self._signature(origin))

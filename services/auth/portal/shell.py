@@ -22,8 +22,8 @@ HEADERS: Mapping[str, str] = {
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     # With no-referrer a browser would send "Origin: null" with a form, which check_origin refuses.
     "Referrer-Policy": "same-origin",
-    "Vary": "Cookie, Accept-Language",
 }
+VARIES_BY = ("Cookie", "Accept-Language")
 # Which groups of texts every page's script speaks, beside those of its own.
 COMMON_TEXTS = ("form", "problem", "invalid", "unit", "time", "clock", "step_up")
 
@@ -32,12 +32,20 @@ def add_headers(response: Response) -> Response:
     """Add what pages have besides the headers of every answer, and the language that was switched to."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
-    if request.args.get("lang") in LANGUAGES:
+    if response.mimetype != "text/html":  # a file is the same for everybody, and caches share it
+        return response
+    response.vary.update(VARIES_BY)
+    if request.args.get("lang") in LANGUAGES and not _comes_from_another_site():
         secure = deps().settings.secure_cookies
         response.set_cookie(
             LANGUAGE_COOKIE, texts().language, LANGUAGE_SECONDS, secure=secure, httponly=True, samesite="Lax"
         )
     return response
+
+
+def _comes_from_another_site() -> bool:
+    """Whether a link elsewhere led here: it may choose the language of this page, and not of those to come."""
+    return request.headers.get("Sec-Fetch-Site") == "cross-site"
 
 
 def look() -> Look:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from shared.texts import catalogue
 from shared.texts.catalogue import Catalogue, Text, fill
-from shared.texts.languages import LANGUAGES, direction
+from shared.texts.languages import LANGUAGES, direction, isolated
 
 
 class Texts:
@@ -22,7 +22,7 @@ class Texts:
         sign of ``+49…`` would stand at the end. ``static/page.js`` does the same.
         """
         if self.direction == "rtl":
-            values = {name: isolated(value) for name, value in values.items()}
+            values = {name: isolated(one) if isinstance(one, str) else one for name, one in values.items()}
         return fill(self._texts[key], values, self.language)
 
     def __contains__(self, key: str) -> bool:
@@ -32,11 +32,6 @@ class Texts:
         """Those of some groups, for a page's scripts."""
         wanted = tuple(f"{group}." for group in groups)
         return {key: text for key, text in self._texts.items() if key.startswith(wanted)}
-
-
-def isolated(value: object) -> object:
-    """The value between marks that isolate its direction, if it is text; a number needs no marks."""
-    return f"\u2068{value}\u2069" if isinstance(value, str) and value else value
 
 
 def by_language(texts: Catalogue) -> Mapping[str, Texts]:

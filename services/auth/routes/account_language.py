@@ -20,7 +20,8 @@ blueprint = RestBlueprint("language", __name__, url_prefix="/v1/language", descr
 def choose(args: dict[str, Any]) -> Response:
     """Choose the language of the account's notices, texts and calls.
 
-    Without a choice it is the language of the browser that turned 2FA on, and English before that.
+    Without a choice it is the language of the browser that turned 2FA on, and English before that. A mail in the
+    language so far tells of the change.
     """
-    account_language.choose(deps(), client(), current().acting, args["language"])
+    account_language.choose(deps(), client(), current().account, current().acting, args["language"])
     return make_response("", 204)

@@ -54,6 +54,7 @@ UNATTENDED_HEADER = Header(
     "Any value: a page makes this request by itself, so it does not count as a use of the session.",
 )
 USER_AGENT_READ = 400
+ACCEPT_LANGUAGE_READ = 1000
 LANGUAGE_COOKIE = "latchkey_language"
 HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
 _RESTORES_FINISHED = "latchkey_restores_finished"
@@ -87,7 +88,8 @@ def language() -> str:
     chosen = request.cookies.get(LANGUAGE_COOKIE)
     if chosen is not None and chosen in LANGUAGES:
         return chosen
-    accepted = parse_accept_header(request.headers.get(LANGUAGE_HEADER.name), LanguageAccept)
+    named = request.headers.get(LANGUAGE_HEADER.name, "")[:ACCEPT_LANGUAGE_READ]
+    accepted = parse_accept_header(named, LanguageAccept)
     return best_of(tag for tag, quality in accepted if quality)
 
 

@@ -5,8 +5,8 @@ from html import escape
 
 from shared.texts.languages import direction, ours
 
-# What follows a URL in a sentence is not part of it.
-_URL = re.compile(r"https?://[^\s<>\"]*[^\s<>\".,;:!?)]")
+# What follows a URL in a sentence is not part of it: its own characters are ASCII (RFC 3986), and no mark ends it.
+_URL = re.compile(r"https?://[!#-;=?-~]+(?<![.,;:!?)])")
 _SIGNATURE = "-- "  # RFC 3676 §4.3
 _BODY = "font:16px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,sans-serif;max-width:36em;margin:0 auto;padding:1em"
 _WORDS = "overflow-wrap:anywhere"

@@ -65,10 +65,23 @@ def test_the_timeline_tells_of_each_change_and_of_nothing_else(api, tom, deps):
     assert [row.details["language"] for row in changes] == ["pl", "ar"]
 
 
-def test_changes_are_limited_because_each_leaves_an_entry(api, tom):
+def test_a_mail_in_the_language_so_far_tells_of_a_change_and_of_no_other_choice(api, tom, deps):
+    """The thief of a session may choose a language that the owner cannot read."""
     caller = api(tom, Factor.PASSWORD)
-    answers = [caller.put(PATH, {"language": language}) for language in ("pl", "ar") * 11]
-    assert [answer.status_code for answer in answers] == [204] * 20 + [429] * 2
+    for language in ("en", "ja", "ja", "de"):
+        assert caller.put(PATH, {"language": language}).status_code == 204
+    mails = notices_in(deps)
+    english = None  # a mail without a language
+    assert [(mail.recipient, mail.language) for mail in mails] == [(tom.email, english), (tom.email, "ja")]
+    assert "another language: 日本語." in mails[0].body
+
+
+def test_a_session_changes_a_few_times_and_keeps_nobody_else_from_it(api, tom):
+    thief, owner = api(tom, Factor.PASSWORD), api(tom, Factor.PASSWORD)
+    equal = [thief.put(PATH, {"language": "ja"}).status_code for _ in range(20)]
+    changes = [thief.put(PATH, {"language": language}).status_code for language in ("pl", "ar", "pl", "ar", "pl", "ar")]
+    assert (equal, changes) == ([204] * 20, [204] * 4 + [429] * 2)
+    assert owner.put(PATH, {"language": "en"}).status_code == 204
 
 
 @pytest.mark.parametrize("body", [{"language": "xx"}, {"language": "pt-BR"}, {"language": None}, {"language": 1}, {}])
@@ -114,10 +127,24 @@ def test_an_enrolment_leaves_the_language_that_was_chosen(deps, api, tom, otp):
     assert fresh(deps, tom).language == "nl"
 
 
+def test_an_enrolment_tells_of_its_language_in_the_language_so_far(deps, api, tom, otp):
+    assert enrol(api(tom, Factor.PASSWORD), otp, tom, **POLISH).status_code == 200
+    [mail] = notices_in(deps)
+    assert (mail.language, "another language: Polski." in mail.body) == (None, True)  # English
+
+
+def test_who_must_enrol_gets_no_language_by_enrolling(deps, api, sam, otp):
+    otp.enabled.discard(sam.id)
+    with writing(deps.database) as connection:
+        connection.execute(table.update().where(table.c.id == sam.id).values(role="member", enrollment_prompted=True))
+    assert enrol(api(fresh(deps, sam), Factor.PASSWORD), otp, sam, **POLISH).status_code == 200
+    assert fresh(deps, sam).language is None
+
+
 def test_the_first_notice_after_an_enrolment_is_in_its_language(deps, api, tom, otp):
     enrol(api(tom, Factor.PASSWORD), otp, tom, **{"Accept-Language": "de"})
     events.handle(deps, AuthenticatorEnrolled(id="evt_1", occurred_at=NOW, account_id=tom.id, authenticator_id="aut_1"))
-    [mail] = notices_in(deps)
+    _, mail = notices_in(deps)
     texts = deps.settings.wordings["de"].texts
     assert (mail.subject, mail.language) == (texts["two_factor_on.subject"], "de")
     assert texts["two_factor_on.happened"] in mail.body

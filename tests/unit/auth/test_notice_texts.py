@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 
 from services.auth.domain.account import Role
-from services.auth.domain.notice_texts import CATALOGUE, Kind, Phrase, wordings
+from services.auth.domain.notice_texts import CATALOGUE, Kind, LanguageName, Phrase, wordings
 from services.auth.domain.reset import EndedBecause
 from services.auth.domain.restore_findings import TOLD_TO_OWNERS
 from shared.texts.cldr import written
@@ -32,13 +32,14 @@ VALUES = {
     "role": Role.SUPPORT,
     "browser": "Firefox on Linux",
     "ip": "192.0.2.7",
+    "language": LanguageName("ja"),
     "until": NOW + timedelta(minutes=10),
     "taken_at": NOW - timedelta(hours=1),
     "what": Phrase(tuple(f"restored_{kind}" for kind in TOLD_TO_OWNERS), is_list=True),
 }
 
 
-TEXTED = [kind for kind in Kind if kind is not Kind.CONFIRM_BROWSER]
+TEXTED = [kind for kind in Kind if f"{kind}.sms" in CATALOGUE]
 
 
 def in_each_language(kinds):

@@ -169,7 +169,8 @@ def test_what_a_thief_can_cause_takes_nothing_from_what_tells_of_a_change(kind):
     }
     support = {Kind.OWNER_ASKED, Kind.NEW_ENROLLMENT_WORD}
     by_support = kind in support or kind.startswith(("identity_", "reset_"))
-    few = {Kind.CONFIRM_BROWSER}  # its own limits leave a thief 12 an hour of the 60: test_login_confirmation.py
+    # Their own limits leave a thief a few an hour of the 60: test_login_confirmation.py, test_account_language.py.
+    few = {Kind.CONFIRM_BROWSER, Kind.LANGUAGE_CHANGED}
     wanted = Charged.CEREMONY if by_support else Charged.SECURITY if kind in changes | few else Charged.NEWS
     assert notices.charged_as(kind) is wanted
 

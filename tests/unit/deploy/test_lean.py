@@ -100,4 +100,5 @@ def test_a_server_s_parent_loads_nothing_of_an_app_and_no_command_line():
     )
     loaded = set(done.stdout.split())
     assert {"services", "flask", "structlog", "click", "granian.cli", "psutil"} & loaded == set()
-    assert {name for name in loaded if name.startswith("shared.")} == {"shared.serving", "shared.whole_requests"}
+    ours = {"shared.bulkhead", "shared.serving", "shared.whole_requests"}
+    assert {name for name in loaded if name.startswith("shared.")} == ours

@@ -7,7 +7,7 @@ import pytest
 
 from services.auth.domain import notice_texts
 from services.auth.domain.account import Role
-from services.auth.domain.notice_texts import HAS_LINK, PARAGRAPHS, Kind, Phrase, wordings
+from services.auth.domain.notice_texts import HAS_LINK, PARAGRAPHS, Kind, LanguageName, Phrase, wordings
 from services.auth.domain.reset import EndedBecause
 from services.otp.domain import sms_text
 from services.otp.domain.passcode import Passcode
@@ -49,6 +49,7 @@ VALUES = {
     "phone_hint": "+********6789",
     "browser": "Firefox on Linux",
     "ip": "192.0.2.7",
+    "language": LanguageName("ja"),
     "until": NOW,
     "taken_at": NOW,
     "what": "-",
