@@ -312,8 +312,8 @@ SENT_BY: dict[type[Message], str | None] = {
 CODE_LIVES_FOR = timedelta(minutes=5)  # of a text or a call; NIST SP 800-63B-4 §3.1.3.2 allows ten
 # message -> how long the broker must keep it; all others for as long as it takes. RabbitMQ drops what waited longer at
 # the head of its queue, without a worker; Redis does not, and its workers do (services/notify/tasks.py).
-# A length and not the deadline, which another machine's clock has set: a code's text is left before the code is
-# published, and lives no longer than the code. So what is dropped could not be sent.
+# A length and not the deadline, because another machine's clock has set the deadline. otp stores a code's text before
+# it publishes the code, and the text expires with the code. So what the broker drops could not have been sent.
 KEPT_FOR: dict[type[Message], timedelta] = {SendSmsCode: CODE_LIVES_FOR}
 
 _BY_TYPE: dict[str, type[Message]] = {kind.TYPE: kind for kind in ROUTES}

@@ -16,7 +16,7 @@ ZOOMED = {"width": 320, "height": 256}
 # axe leaves the rules of WCAG 2.2 out unless they are asked for, such as the size of what is clicked (SC 2.5.8).
 _EVERY_RULE = {"rules": {"target-size": {"enabled": True}}}
 _CONTRAST = {"runOnly": ["color-contrast"]}
-_ONLY_VIOLATIONS = {"resultTypes": ["violations"]}  # the details of what passes would take as long as the rules
+_ONLY_VIOLATIONS = {"resultTypes": ["violations"]}  # details of passed rules would take as long as the rules
 
 _SIDEWAYS = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 # What is cut off, or scrolls sideways inside of a page that does not. A label of one pixel is for screen readers.
@@ -27,9 +27,9 @@ _CUT_OFF = """() => [...document.querySelectorAll("body *:not(.sr, .skip, select
 
 
 def problems_in_one_look(page, turn):
-    """As ``problems``, but in one size and one theme, which ``turn`` picks, and zoomed in.
+    """What ``problems`` finds in one size and one theme, which ``turn`` chooses, and zoomed in.
 
-    Four turns that follow each other are the four themes, half of them on a phone.
+    Four consecutive turns are the four themes, two of them on a phone.
     """
     size = page.viewport_size
     name, theme = [("light", STILL), *THEMES.items()][turn % 4]

@@ -175,7 +175,7 @@ class Owner:
         return code_of(self.key, ahead_seconds=(self.last_step - step) * STEP_SECONDS)
 
     def code_before(self):
-        """The code of the step before, which is still taken and leaves this step's fresh."""
+        """The code of the previous step. It is still accepted, and the code of this step stays unused."""
         left = STEP_SECONDS - time.time() % STEP_SECONDS
         if left < 5:  # it would be too old on its arrival
             time.sleep(left + 0.1)
@@ -281,7 +281,7 @@ def enroll(visitor, person):
 
 
 def save_codes(page, person):
-    """Take down the backup codes that the page shows this once."""
+    """Note the backup codes, which the page shows only once, and go on."""
     expect(page.get_by_role("heading", name="Backup Codes")).to_be_visible()
     expect(page.locator("#codes-list li")).to_have_count(10)
     person.codes = page.locator("#codes-list li").all_inner_texts()
@@ -315,7 +315,7 @@ def until_taken(page, section, give, *, again="Try again in"):
 
 
 def choose_language(page, name):
-    """By the menu in the header, which names each language in its own words."""
+    """Choose a language by the menu in the header, where each language has its own name."""
     page.locator(".languages summary").click()
     page.get_by_role("link", name=name).click()
 

@@ -88,8 +88,8 @@ def test_nothing_is_wrong_in_any_language(visit, mia, operator, language):
     """WCAG 2.2 AA by axe on every page in every language, and nothing wider than 320 px (400 % zoom).
 
     Each page is seen once in a language, and the themes take turns over pages and languages. So each language is seen
-    in each of the four themes (light, dark, forced colours of both), on a desktop and on a phone. So is each page. The
-    two walks above see every state of the pages in all of them, in English.
+    in each of the four themes (light, dark, forced colours of both), on a desktop and on a phone. The same holds for
+    each page. The two walks above see every state of the pages in all themes, in English.
     """
     found, turns = {}, count(list(LANGUAGES).index(language))
     visitor = visit()

@@ -43,7 +43,7 @@ NETWORK = "203.0.113."
 
 @dataclass
 class Walk:
-    """Who plays the steps, what they read, and the pictures of it."""
+    """One run of the help page's steps: the people, their inbox and browsers, and the record of the pictures."""
 
     visit: object
     inbox: object
@@ -54,7 +54,7 @@ class Walk:
     browsers: list = field(default_factory=list)
 
     def browser(self):
-        """One that nobody has used before."""
+        """A new browser, at an address of its own."""
         visitor = self.visit(size=WINDOW, ip=f"{NETWORK}{len(self.browsers) + 10}")
         self.browsers.append(visitor)
         return visitor

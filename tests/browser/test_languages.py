@@ -87,7 +87,7 @@ def test_the_language_of_the_pages_becomes_that_of_the_messages(visitor, ann):
 
 
 def is_in_order(page, *left_to_right):
-    """Whether the page is read from right to left, but these places of it, and fits into 320 px."""
+    """Assert that the page is read from right to left, except for these places, and fits into 320 px."""
     assert page.locator("html").get_attribute("dir") == "rtl"
     page.set_viewport_size({"width": 320, "height": 640})
     assert page.evaluate(SIDEWAYS) == 0
@@ -96,7 +96,7 @@ def is_in_order(page, *left_to_right):
 
 
 def codes_leave_the_page_as_they_are(page, person):
-    """Without the marks that isolate the address where the page shows it."""
+    """Assert that a downloaded or copied sheet lacks the marks that isolate the address on the page."""
     assert f"\u2068{person.email}\u2069" in page.locator("#codes-head").inner_text()
     with page.expect_download() as saved:
         page.locator("#codes-download").click()

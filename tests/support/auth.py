@@ -109,8 +109,8 @@ class FakeOtp:
     enrollments: dict[str, dict[str, Any]] = field(default_factory=dict)  # by account, as they were shown
     ended_sessions: set[str] = field(default_factory=set)
     sent_to: list[str] = field(default_factory=list)
-    called_in: list[str | None] = field(default_factory=list)  # the language of each code; None where it goes by text
-    texted_in: list[str | None] = field(default_factory=list)  # so, too; None where it goes by call
+    called_in: list[str | None] = field(default_factory=list)  # the language of each code; None for one by text
+    texted_in: list[str | None] = field(default_factory=list)  # the language of each code; None for one by call
     tried_from: list[str | None] = field(default_factory=list)  # the known devices whose codes were verified
     sent_for: list[str | None] = field(default_factory=list)  # the known devices that asked
     history: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # oldest first

@@ -1,4 +1,4 @@
-"""Invented people with names and addresses as customers have them, so that a page of a test reads as it will."""
+"""Invented people with realistic names and addresses, so that a page of a test looks as a customer's page does."""
 
 import secrets
 from dataclasses import dataclass
@@ -15,12 +15,14 @@ LAST = (
 
 @dataclass(frozen=True)
 class Invented:
+    """A person who is not in the database yet."""
+
     name: str
     email: str
 
 
 def invented() -> Invented:
-    """Somebody new. Two may share a name, and nobody shares an address; the address alone tells the name."""
+    """A new person. Two people may share a name, but no address: it holds a random tag, which determines the name."""
     tag = secrets.token_hex(3)
     surnames, first = divmod(int(tag, 16), len(FIRST))
     given, surname = FIRST[first], LAST[surnames % len(LAST)]

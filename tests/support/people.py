@@ -32,7 +32,7 @@ class Made:
 
 
 def make_people(stack, people, role="member", team="Example Ltd"):
-    """An account for each of these, with a password of its own."""
+    """An account for each of these people, with a password of its own."""
     passwords = [f"correct horse {secrets.token_hex(6)}" for _ in people]
     hashes = HashingPool(max_waiting=1, threads=os.cpu_count(), patience_seconds=300).hash_many(passwords)
     environment = Environment(environment_of("auth", stack.settings, read_keys(stack.settings.keys_file)))

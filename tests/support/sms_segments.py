@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from shared.texts.sms_alphabet import BASIC, EXTENDED
 
 GSM_7, UCS_2 = "GSM-7", "UCS-2"
-# By alphabet: what one segment holds, and what each of several holds, which are numbered.
+# Alphabet -> characters of a single segment, and of each of several, whose numbers take room.
 _ROOM = {GSM_7: (160, 153), UCS_2: (70, 67)}
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """``outside``: the characters for which the GSM alphabet does not do."""
+    """``outside``: the characters that the GSM alphabet lacks."""
 
     alphabet: str
     segments: int
@@ -19,6 +19,7 @@ class Counted:
 
 
 def count(text: str) -> Counted:
+    """Count the segments of a text, in the alphabet that it needs."""
     outside = frozenset(text) - BASIC - EXTENDED
     alphabet = UCS_2 if outside else GSM_7
     length = len(text.encode("utf-16-be")) // 2 if outside else len(text) + sum(one in EXTENDED for one in text)

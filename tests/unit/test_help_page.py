@@ -1,4 +1,4 @@
-"""The record of the help page's steps: what it refuses, and that README shows it."""
+"""The record of the help page's steps: which runs fail, and that README shows the steps."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The language of an account: chosen, else the browser's at enrolment. Notices, texts and calls are in it."""
+"""The language of an account: the chosen one, else the browser's at enrolment. Notices, texts and calls are in it."""
 
 import pytest
 
@@ -100,7 +100,7 @@ def test_nobody_chooses_without_a_session(api, stranger, tom, deps):
 
 
 @pytest.mark.parametrize("reset", [True, False])
-def test_who_must_enrol_first_chooses_no_language(deps, api, ann, sam, otp, reset):
+def test_an_account_that_must_enrol_first_chooses_no_language(deps, api, ann, sam, otp, reset):
     """A thief with the password alone could make the notices unreadable."""
     account = ann if reset else sam
     otp.enabled.discard(account.id)
@@ -161,7 +161,7 @@ def test_notices_go_in_the_language_of_the_account(deps, ann, speak, tell, langu
     assert text.language is None
 
 
-def test_each_is_told_in_their_own_language(deps, ann, tom, speak, tell):
+def test_each_recipient_is_told_in_their_own_language(deps, ann, tom, speak, tell):
     speak(ann, "fr")
     values = {"member": ann.email, "approval_url": "https://portal.example/a"}
     found = tell(speak(tom, "de"), Kind.OWNER_ASKED, **values)
@@ -191,7 +191,7 @@ def test_every_route_that_sends_a_code_reads_the_language(api, mia, ann, otp):
 
 
 def test_a_release_without_the_column_makes_accounts_that_have_no_language(deps, tom):
-    """It names its own columns when it writes, and this one has no default that it must give."""
+    """The earlier release names the columns that it writes, so the new column must accept null."""
     column = table.c.language
     assert (column.nullable, column.default, column.server_default) == (True, None, None)
     with reading(deps.database) as connection:

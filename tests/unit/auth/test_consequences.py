@@ -162,7 +162,7 @@ def _reported(deps, mia, kind: type[Message], **members) -> None:
 
 def _confirm(deps, mia):
     deps.otp.pending[mia.account.id] = mia.own.session.id
-    deps.otp.expect(mia.account.id, "enrollment", f"enr_{mia.account.id}", "424242", "en")
+    deps.otp.expect(mia.account.id, "enrollment", f"enr_{mia.account.id}", "424242")
     _, own = two_factor.confirm(deps, mia.account, mia.own, f"enr_{mia.account.id}", "424242", "en")
     enrolled = {"authenticator_id": f"enr_{mia.account.id}", "session_id": own.session.id}
     _reported(deps, mia, AuthenticatorEnrolled, **enrolled)

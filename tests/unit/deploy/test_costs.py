@@ -59,7 +59,7 @@ HOPS = {
 
 @cache
 def routes(service: str, *, is_followed: bool = True) -> dict[str, Reached]:
-    """What each route of a service can reach, in otp too where it is followed there."""
+    """What each route of a service can reach; in otp too, if its calls of otp are followed."""
     if service == "auth":
         nothing = dict.fromkeys(("database", "redis", "clock", "signer", "otp", "publisher", "hashing"))
         app = create_auth(Deps(settings=auth.settings(), **nothing))

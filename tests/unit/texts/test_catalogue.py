@@ -28,7 +28,7 @@ TEXTED = [kind for kind in Kind if f"{kind}.sms" in notice_texts.CATALOGUE]
 AT = Phrase(("schedule_at",), {"at": NOW + timedelta(days=2)})
 BY_APPROVAL = (Phrase(("schedule_approval_then_wait",)), Phrase(("schedule_approval",)))
 SCHEDULES = {Kind.RESET_APPROVED_ONCE: BY_APPROVAL, Kind.RESET_SCHEDULED: (AT,)}
-# What stands for a value of a notice, where there is a choice.
+# Values of a notice that have several possible texts.
 CHOICES = {
     "cancel_by_text": (
         Phrase(("cancel_it",), {"url": f"{ORIGIN}/reset/cancel#t.{'t' * 43}"}),
@@ -57,7 +57,7 @@ VALUES = {
 
 
 def longest_sms(kind: Kind, language: str) -> str:
-    """The SMS of the notice with the longest of all values; several equal ones in one, where they may be."""
+    """The SMS of the notice with its longest values. A notice without a link stands for 88 equal ones."""
     wording, times = WORDINGS[language], 1 if kind in HAS_LINK else 88
     here = {**CHOICES, "schedule": SCHEDULES.get(kind, (AT, *BY_APPROVAL))}
 
@@ -90,7 +90,7 @@ def test_every_folder_is_a_language_and_has_no_other_files():
 @pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_translation_has_the_places_of_the_english_text(file, language):
-    """It is held against the English one as a deployment's own text is held against ours."""
+    """It is checked against the English text as a deployment's own text is checked against ours."""
     texts = catalogue.read(file)
     english = {key: {language: row[DEFAULT_LANGUAGE]} for key, row in texts.items()}
     own = {key: {language: row[language]} for key, row in texts.items()}

@@ -23,7 +23,7 @@ export function codeIn(field, only = null) {
   throw new Problem({ code: "validation_failed", errors: { [field.name]: [] }, cause: said });
 }
 
-/** One request as the API takes it. `options` are those of fetch. */
+/** Send one request in the form that the API expects. `options` override those of fetch. */
 export const request = (method, path, body, more = {}, options = {}) => fetch(path, {
   method,
   headers: { Accept: "application/json", ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...more },

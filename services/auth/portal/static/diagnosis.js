@@ -1,16 +1,8 @@
 // Why an account's owner can't get in, as sentences: what the API found, and what to do. The owner reads it in other words.
 
-import { duration, el, knows, locale, t } from "./page.js";
+import { duration, el, knows, t, timeOrDate } from "./page.js";
 
-const clock = new Intl.DateTimeFormat(locale, { timeStyle: "short" });
-const day = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
 const CALM = new Set(["nothing", "no_login_yet"]);
-
-/** Today as a time, any other day with its date. */
-function when(text) {
-  const at = new Date(text);
-  return (at.toDateString() === new Date().toDateString() ? clock : day).format(at);
-}
 
 const counted = (key, n) => t(`diagnosis.${key}`, { n });
 const first = (...keys) => keys.find(knows);
@@ -24,9 +16,9 @@ function values(finding) {
     wrong: codes ? counted("wrong", codes) + from : "",
     n: codes ?? finding.wrong_passwords,
     of: finding.of_codes,
-    since: finding.since && when(finding.since),
-    until: finding.until && when(finding.until),
-    login: finding.last_login_at && when(finding.last_login_at),
+    since: finding.since && timeOrDate(finding.since),
+    until: finding.until && timeOrDate(finding.until),
+    login: finding.last_login_at && timeOrDate(finding.last_login_at),
     amount: duration(Math.abs(finding.clock_skew_seconds ?? 0)),
     phone: finding.phone_hint?.replace(/\*+/, "…"),
     why: t(first(cause === "text_refused" ? `activity.cause_${reason}` : `diagnosis.why_${reason}`, "diagnosis.why_unknown")),
@@ -44,7 +36,7 @@ export function sentenceOf(finding, own) {
 export function adviceOf({ cause, helps, until }, own) {
   if (own && knows(`held.${cause}`)) return "";  // the card of what is locked has it
   const keys = helps.map((help) => (own ? first(`diagnosis.own_help_${help}`, `held.lifted_${help}`) : `diagnosis.help_${help}`));
-  return keys.filter(knows).map((key) => t(key, { time: until ? when(until) : "" })).join(" ");
+  return keys.filter(knows).map((key) => t(key, { time: until ? timeOrDate(until) : "" })).join(" ");
 }
 
 /** The answer, and below it what is true as well. */

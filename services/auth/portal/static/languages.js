@@ -1,4 +1,4 @@
-// The menu of languages. It works without this script, which closes it and keeps the choice for messages.
+// The menu of languages works without this script. The script closes the menu, and makes the choice the language of messages.
 
 import { request } from "./api.js";
 import { $, show } from "./page.js";
@@ -6,7 +6,7 @@ import { $, show } from "./page.js";
 const menu = $(".languages"), ofMessages = $("#language-of-messages");
 const WAIT_AT_MOST = 3000;
 
-/** The language of an account's mails, SMS and calls. A failure does not stop the switch of the page, nor does a slow answer. */
+/** Store the language of the account's mails, SMS and calls. The page is switched even if this fails or takes too long. */
 const keep = (language) => request("PUT", "/v1/language", { language }, {}, { keepalive: true, signal: AbortSignal.timeout(WAIT_AT_MOST) }).catch(() => {});
 
 if (ofMessages) {
@@ -15,7 +15,7 @@ if (ofMessages) {
     const link = event.target.closest("a");
     if (!link) return;
     const kept = keep(link.lang);
-    if (event.ctrlKey || event.metaKey || event.shiftKey) return;  // the link opens elsewhere, and this page stays
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;  // the link opens in another tab, and this page stays
     event.preventDefault();
     await kept;
     location.assign(link.href);

@@ -2,10 +2,10 @@
 
 const data = JSON.parse(document.getElementById("page-data").textContent);
 export const language = document.documentElement.lang;
-/** For Intl: the reader's language with ASCII digits, as codes, phone numbers and the server's texts have them. */
+/** For Intl: the reader's language with ASCII digits, because codes, phone numbers and the server's texts have them. */
 export const locale = `${language}-u-nu-latn`;
 const isRightToLeft = document.documentElement.dir === "rtl";
-/** Points on, the way that the language is read. */
+/** Points in the direction in which the language is read. */
 export const arrow = isRightToLeft ? "←" : "→";
 export const fieldOf = data.fields;
 export const brand = data.brand;
@@ -15,18 +15,18 @@ export const knows = (key) => key in data.texts;
 const plurals = new Intl.PluralRules(locale);
 
 /**
- * What is filled into a text that is read from right to left keeps a direction of its own (UAX #9, isolates). Else
- * "+49…" would end with its plus sign. portal/texts.py does the same.
+ * A value in a text that is read from right to left keeps its own direction (UAX #9, isolates). Otherwise the plus sign
+ * of "+49…" would stand at the end. portal/texts.py does the same.
  */
 export const isolated = (value) => (isRightToLeft && typeof value === "string" && value ? `\u2068${value}\u2069` : value);
 
-/** The text without these marks, for what leaves the page. */
+/** The text without the marks of isolated(), for what leaves the page. */
 const bare = (text) => text.replace(/[\u2068\u2069]/g, "");
 
 /** Several facts in one line. */
 export const joined = (parts) => parts.filter(Boolean).map(isolated).join(" · ");
 
-/** A text of the catalogue, its {places} filled. One that counts has a form for each plural category; {n} chooses. */
+/** A text of the catalogue with its {places} filled. In one with plural forms, {n} chooses the form. */
 export function t(key, values = {}) {
   const text = data.texts[key] ?? key;
   const form = typeof text === "string" ? text : text[plurals.select(values.n)] ?? text.other;
