@@ -21,7 +21,7 @@ from shared.breaker import Breaker
 from shared.clock import Clock, after, unix_milliseconds
 from shared.deadline import GIVES_UP_AT_HEADER, TIME_LEFT_HEADER, at_most
 
-OPENS_AFTER_FAILURES = 5
+OPENS_AFTER_FAILURES = 3  # fewer than the gateway has request threads
 # libcurl adds these by itself, and otp reads none of them.
 _LEFT_OUT = ("Accept:", "User-Agent:")
 
