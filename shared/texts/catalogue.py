@@ -13,7 +13,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, cast
 
-from shared.texts.languages import LANGUAGES
+from shared.texts.languages import DEFAULT_LANGUAGE, LANGUAGES
 
 Text = str | Mapping[str, str]
 Catalogue = Mapping[str, Mapping[str, Text]]
@@ -28,11 +28,18 @@ _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 @cache
 def read(file: str) -> Catalogue:
-    """All texts of one of our files, such as ``pages.toml``, by key and language."""
+    """All texts of one of our files, such as ``pages.toml``, by key and language.
+
+    Raises ValueError for a file that is no TOML.
+    """
     texts: dict[str, dict[str, Text]] = {}
     for language in LANGUAGES:
         source = files(__package__).joinpath(language, file).read_text("utf-8")
-        for key, text in _rows("", tomllib.loads(source)):
+        try:
+            table = tomllib.loads(source)
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"shared/texts/{language}/{file}: {error}") from None
+        for key, text in _rows("", table):
             texts.setdefault(key, {})[language] = text
     return texts
 
@@ -47,8 +54,8 @@ def fill(text: Text, values: Mapping[str, object], language: str) -> str:
 
 
 def in_language(catalogue: Catalogue, language: str) -> dict[str, Text]:
-    """The texts of one language, by key."""
-    return {key: row[language] for key, row in catalogue.items()}
+    """The texts of one language, by key; English where it lacks one (tests/unit/texts finds that)."""
+    return {key: row.get(language, row[DEFAULT_LANGUAGE]) for key, row in catalogue.items()}
 
 
 def replaced(
@@ -89,7 +96,7 @@ def _fault(text: object, ours: Text, language: str) -> str | None:
 
     forms = text if isinstance(text, Mapping) else {WHOLE: text}
     wanted = frozenset(PLACE.findall(forms_of(ours)[WHOLE]))
-    if WHOLE not in forms or (len(forms) > 1 and COUNTED not in wanted):
+    if WHOLE not in forms or (isinstance(text, Mapping) and COUNTED not in wanted):
         return "must be a text"
     if strange := forms.keys() - plural_forms(language):
         return f"must not have a form {', '.join(sorted(strange))}"

@@ -149,7 +149,7 @@ const nameOf = (check) => t(`support.check_${check}`);
 const resultOf = (rule) => [
   t(`support.path_${rule.path}`, { time: duration(rule.cool_off_seconds) }),
   ...(rule.approvals ? [t(`support.approvals_${rule.approvals}`)] : []),
-].join(", ");
+].join(t("unit.comma"));
 
 /** What the operator may do for each check; while one waits for its answer, look again. */
 async function showChecks(answer) {
@@ -287,7 +287,7 @@ async function follow(reset_id) {
     ["ended", reset.ended_because && t(`support.ended_${reset.ended_because}`)],
   ].filter(([, text]) => text).map(([name, text]) => el("div", {}, el("dt", {}, t(`support.${name}`)), el("dd", {}, el("bdi", {}, text)))));
   $("#reset-rule").textContent = `${reset.identity_checks.map(nameOf).join(" + ")} ${arrow} ${resultOf({ ...reset, approvals: reset.approvals_needed })}`;
-  $("#reset-checks").replaceChildren(...reset.checks.map((one) => el("li", {}, joined([nameOf(one.check), t(`support.kind_${one.kind}`), dateTime(one.passed_at), one.confirmed_by_email, one.evidence]))));
+  $("#reset-checks").replaceChildren(...reset.checks.map((one) => el("li", {}, joined([nameOf(one.check), one.kind === "attested" ? t("support.attested_by", { who: reset.requested_by_email ?? reset.requested_by }) : t(`support.kind_${one.kind}`), dateTime(one.passed_at), one.confirmed_by_email, one.evidence]))));
   $("#reset-line").replaceChildren(...steps(reset.timeline));
   show($("#approve"), reset.may_approve);
   const because = reset.may_not_approve_because;

@@ -63,8 +63,8 @@ const TALLIED = ["password.refused", "second_factor.rejected", "second_factor.th
 function outcome({ items }) {
   const count = (type) => items.filter((item) => item.type === type).length;
   const tries = TALLIED.filter(count).map((type) => times(t(`activity.tally_${type.replace(".", "_")}`), count(type)));
-  if (count("session.started")) return [t("activity.session_started"), ...(tries.length ? [t("activity.after", { tries: tries.join(", ") })] : [])].join(" ");
-  return `${t("activity.not_logged_in")}: ${tries.join(", ") || t("activity.tally_no_code")}`;
+  if (count("session.started")) return [t("activity.session_started"), ...(tries.length ? [t("activity.after", { tries: tries.join(t("unit.comma")) })] : [])].join(" ");
+  return `${t("activity.not_logged_in")}: ${tries.join(t("unit.comma")) || t("activity.tally_no_code")}`;
 }
 
 /** What the one line of a row says: a sentence, its tone, and facts such as where it was. */
@@ -78,7 +78,7 @@ export function summary(row, whole = row.items, options = {}) {
     return { text: outcome(row), tone: started ? "good" : isBad ? "bad" : "", small: [factors, place.details.browser && browserName(place.details.browser), ip].filter(Boolean) };
   }
   if (kind === "visit") {
-    const seen = [...new Set(items.map((item) => has("viewed", item.details.what)))].join(", ");
+    const seen = [...new Set(items.map((item) => has("viewed", item.details.what)))].join(t("unit.comma"));
     return { text: words(newest), tone: "", small: [who(newest, options), seen].filter(Boolean) };
   }
   const isLate = items.some((item) => tooLate.has(item));
