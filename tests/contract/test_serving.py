@@ -16,10 +16,11 @@ import pytest
 
 from deploy.attack.slow import SlowClients, half_requests
 from deploy.local.settings import ROOT
+from deploy.portal import wait_for
 from shared.serving import UNREAD_BYTES
 from shared.whole_requests import MAX_BODY_BYTES, MAX_CHUNKS
 from tests.support.free_port import free_port
-from tests.support.served import SLOW_THREADS
+from tests.support.served import SLOW_THREADS, WORK_SECONDS
 from tests.support.server import Server
 
 THREADS = 2
@@ -147,8 +148,9 @@ def test_an_unread_answer_takes_little_room_in_the_kernel(served):
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         line.connect(("127.0.0.1", served.port))
         line.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
-        time.sleep(1)
-        assert 0 < unsent_bytes(line) <= 4 * UNREAD_BYTES
+        wait_for(lambda: unsent_bytes(line) > 0)
+        time.sleep(0.5)
+        assert unsent_bytes(line) <= 4 * UNREAD_BYTES
 
 
 @pytest.mark.parametrize("lines", [("Content-Length: 200",), ("Transfer-Encoding: chunked",)])
@@ -205,9 +207,9 @@ def test_half_a_body_of_a_client_that_has_gone_is_never_run(served):
 def test_requests_that_wait_for_slow_work_take_no_thread_from_the_others(served):
     with ThreadPoolExecutor(SLOW_THREADS) as slow:
         waiting = [slow.submit(call, served.port, "POST", "/work", b"{}", JSON) for _ in range(SLOW_THREADS)]
-        time.sleep(0.3)
+        time.sleep(WORK_SECONDS / 3)
         for _ in range(5):
-            assert call(served.port, "POST", "/echo", b"{}", JSON, seconds=0.5).status == 200
+            assert call(served.port, "POST", "/echo", b"{}", JSON, seconds=WORK_SECONDS / 3).status == 200
         assert not any(answer.done() for answer in waiting)
         assert all(answer.result().body["thread"].startswith("bulkhead") for answer in waiting)
 
@@ -216,21 +218,18 @@ def test_as_many_may_wait_and_one_more_is_refused_at_once(served):
     places = 2 * SLOW_THREADS
     with ThreadPoolExecutor(places) as slow:
         waiting = [slow.submit(call, served.port, "POST", "/work", b"{}", JSON) for _ in range(places)]
-        time.sleep(0.3)
-        refused = call(served.port, "POST", "/work", b"{}", JSON, seconds=0.5)
-        assert (refused.status, refused.body["code"], refused.headers["Retry-After"]) == (
-            503,
-            "service_unavailable",
-            "1",
-        )
+        time.sleep(WORK_SECONDS / 3)
+        refused = call(served.port, "POST", "/work", b"{}", JSON, seconds=WORK_SECONDS / 3)
+        assert (refused.status, refused.body["code"]) == (503, "service_unavailable")
+        assert refused.headers["Retry-After"] == "1"
         assert {answer.result().status for answer in waiting} == {200}
 
 
 def test_a_method_in_lower_case_is_no_way_round(served):
     with ThreadPoolExecutor(SLOW_THREADS) as slow:
         waiting = [slow.submit(call, served.port, "post", "/work", b"{}", JSON) for _ in range(SLOW_THREADS)]
-        time.sleep(0.3)
-        assert call(served.port, "POST", "/echo", b"{}", JSON, seconds=0.5).status == 200
+        time.sleep(WORK_SECONDS / 3)
+        assert call(served.port, "POST", "/echo", b"{}", JSON, seconds=WORK_SECONDS / 3).status == 200
         assert all(answer.result().body["thread"].startswith("bulkhead") for answer in waiting)
 
 

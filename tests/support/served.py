@@ -14,7 +14,7 @@ LARGE = Path(os.environ.get("SERVED_LARGE", "/dev/null"))
 RAN = Path(os.environ.get("SERVED_RAN", "/dev/null"))
 
 app, _ = create_base_app("served", title="served", version="v1", checks={}, docs=False)
-SLOW_THREADS = 3
+SLOW_THREADS, WORK_SECONDS = 3, 3
 app.extensions[bulkhead.EXTENSION] = bulkhead.Bulkhead(["POST /work"], threads=SLOW_THREADS)
 
 
@@ -28,7 +28,7 @@ def echo():
 
 @app.post("/work")
 def work():
-    time.sleep(1)
+    time.sleep(WORK_SECONDS)
     return {"thread": threading.current_thread().name}
 
 
