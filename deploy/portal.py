@@ -10,6 +10,7 @@ import pyotp
 import urllib3
 
 STEP_SECONDS = 30
+ON_ITS_WAY_SECONDS = 5.0  # how long a code may take to the server, on a busy machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,13 @@ class AuthenticatorApp:
         return self._totp.at((int(time.time()) // STEP_SECONDS + steps) * STEP_SECONDS)
 
     def before(self) -> str:
-        """The code of the step before this one: still taken, and it leaves the present one fresh."""
+        """The code of the step before this one: still taken, and it leaves the present one fresh.
+
+        Near the end of a step it waits for the next one: the server would get the code when it is two steps old.
+        """
+        left = STEP_SECONDS - time.time() % STEP_SECONDS
+        if left < ON_ITS_WAY_SECONDS:
+            time.sleep(left)
         self._last_step = int(time.time()) // STEP_SECONDS - 1
         return self._totp.at(self._last_step * STEP_SECONDS)
 
