@@ -105,3 +105,11 @@ def test_a_browser_cannot_write_paragraphs_of_its_own():
 
 def test_an_empty_browser_has_a_name():
     assert "Browser: unknown" in render(Kind.PASSWORD_CHANGED, origin=ORIGIN, at=NOW, browser="", ip="192.0.2.7").email
+
+
+def test_what_is_filled_into_a_mail_from_right_to_left_keeps_its_own_direction():
+    notice = WORDINGS["ar"].render(Kind.PHONE_CHANGED, origin=ORIGIN, at=NOW, **VALUES)
+    assert f"\u2068{VALUES['phone_hint']}\u2069" in notice.email
+    assert "\u2068" not in notice.sms
+    link = WORDINGS["ar"].render(Kind.CONFIRM_BROWSER, origin=ORIGIN, at=NOW, **VALUES)
+    assert f"\n{VALUES['confirm_url']}\n" in link.email.replace("  ", "")

@@ -10,6 +10,8 @@ from services.auth.branding import read_catalogue
 from services.auth.portal.answers import answer, duration
 from services.auth.portal.assets import ASSETS
 from services.auth.portal.texts import by_language
+from services.auth.store import accounts
+from shared.database import writing
 from shared.problems import Refusal
 from shared.texts.languages import LANGUAGES, direction
 from tests.support.portal import OPEN_PAGES, PAGES, SUPPORT_PAGES, Browser, Page, challenge_of
@@ -51,11 +53,40 @@ def test_the_menu_keeps_the_page_that_was_asked_for_and_the_step_of_the_login(br
     assert {urlsplit(attrs["href"]).path for attrs in links_of(Page(browser.get(step))).values()} == {step}
 
 
+def test_a_link_on_another_site_chooses_the_language_of_one_page_alone(browser):
+    page = browser.get("/login?lang=ar", Sec_Fetch_Site="cross-site")
+    assert 'lang="ar"' in Page(page).text
+    assert "Set-Cookie" not in page.headers
+    assert "latchkey_language=ar" in browser.get("/login?lang=ar", Sec_Fetch_Site="same-origin").headers["Set-Cookie"]
+
+
+def test_a_file_that_caches_share_carries_no_language(browser):
+    [path] = re.findall(r'"(/portal/[^"]+\.css)"', Page(browser.get("/login")).text)
+    file = browser.get(f"{path}?lang=ar")
+    assert ("Set-Cookie" in file.headers, file.headers["Vary"]) == (False, "Accept-Encoding")
+
+
+def test_what_a_page_depends_on_is_said_of_a_page_that_is_not_there_too(browser):
+    assert {"Accept", "Accept-Language", "Cookie"} <= set(browser.get("/nowhere", Accept="text/html").vary)
+
+
+def test_a_long_list_of_languages_is_read_in_part(browser):
+    languages = ", ".join(f"x-{number}" for number in range(3000))
+    assert 'lang="en"' in Page(browser.get("/login", Accept_Language=f"{languages}, de")).text
+
+
 def test_only_an_account_is_told_that_its_messages_follow_and_only_by_the_script_that_does_it(browser, deps, tom):
     assert "language-of-messages" not in Page(browser.get("/login")).ids()
     page = Page(browser.signed_in(deps, tom).get("/two-factor?lang=es"))
     assert not page.shown("language-of-messages")
     assert unescape(TEXTS["es"]("shell.language_of_messages", language="English")) in unescape(menu_of(page))
+
+
+def test_the_menu_names_the_language_of_the_messages_and_not_of_the_page(browser, deps, tom):
+    with writing(deps.database) as connection:
+        accounts.set_language(connection, tom.id, "ja")
+    menu = unescape(menu_of(Page(browser.signed_in(deps, tom).get("/two-factor?lang=es"))))
+    assert TEXTS["es"]("shell.language_of_messages", language="日本語") in menu
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
