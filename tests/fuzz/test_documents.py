@@ -38,7 +38,7 @@ max-steps = 4
 # of a call without credentials.
 TAGS = {
     "stranger": ("login", "callbacks"),
-    "member": ("session", "two-factor", "phone", "team", "activity", "resets"),
+    "member": ("session", "two-factor", "phone", "language", "team", "activity", "resets"),
     "owner": ("team", "approvals"),
     "support": ("support", "support-resets"),
 }

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 STOP_SECONDS = 20.0
+FREEZE_SECONDS = 10.0
 
 
 class ServerError(Exception):
@@ -78,9 +79,17 @@ class Server:
         self._process = None
 
     def pause(self) -> None:
-        """Freeze it: connections stay open, nothing is answered."""
-        for process in self._processes():
+        """Freeze it: connections stay open, nothing is answered.
+
+        A signal stops one thread after the other, and on a busy machine the last one may still answer meanwhile.
+        """
+        processes = self._processes()
+        for process in processes:
             _signal(process, signal.SIGSTOP)
+        ends_at = time.monotonic() + FREEZE_SECONDS
+        while not all(map(_is_stopped, processes)):
+            assert time.monotonic() < ends_at, f"{self.name} does not stop"
+            time.sleep(0.01)
 
     def resume(self) -> None:
         """Go on after ``pause``."""
@@ -113,3 +122,12 @@ def _group_of(user: str) -> int:
 def _signal(process: psutil.Process, number: signal.Signals) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         process.send_signal(number)
+
+
+def _is_stopped(process: psutil.Process) -> bool:
+    """Whether each of its threads has stopped or ended (proc(5), the state in stat)."""
+    states = []
+    for stat in Path(f"/proc/{process.pid}/task").glob("*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            states.append(stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0])
+    return set(states) <= set("TtZX")
