@@ -1,9 +1,11 @@
 """The gateway's otp client against the real verifier over HTTP: what auth's tests take for granted of otp."""
 
 import contextlib
+import json
 import socket
 import ssl
 import threading
+from io import BytesIO
 from urllib.parse import quote
 
 import fakeredis
@@ -142,9 +144,15 @@ def test_an_sms_challenge_and_its_withdrawal(client, world):
         ({"channel": Channel.CALL, "language": "ar"}, {"channel": "call", "language": "ar"}),
     ],
 )
-def test_an_english_text_is_asked_for_as_the_previous_release_knows_it(client, monkeypatch, asked, members):
-    bodies, call = [], client._call
-    monkeypatch.setattr(client, "_call", lambda method, path, body: bodies.append(body) or call(method, path, body))
+def test_an_english_text_is_asked_for_as_the_previous_release_knows_it(world, served, asked, members):
+    bodies = []
+
+    def read_first(environ, start_response):
+        body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+        bodies.append(json.loads(body))
+        return world.app({**environ, "wsgi.input": BytesIO(body)}, start_response)
+
+    client = OtpClient(served(read_first), Key("new", Secret(API_KEY)))
     assert client.create_sms_challenge(ACCOUNT, "phone_verification", "phb_1", PHONE, **asked)["message_id"]
     assert bodies == [{"purpose": "phone_verification", "binding": "phb_1", "phone": PHONE, **members}]
 
